@@ -1,0 +1,1 @@
+"""A PostHog instance in one process."""

@@ -1,0 +1,1 @@
+"""Hogline, PostHog for Python backends."""
