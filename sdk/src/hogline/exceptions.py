@@ -1,0 +1,40 @@
+"""The errors Hogline raises at its own callers, never inside a request.
+
+    HoglineError
+     +-- SettingsError (ValueError)     an option has a value that cannot work; raised where the client is made
+     +-- EventTooLarge (ValueError)     one event is over `max_event_bytes`; counted as a drop, seen only with debug=True
+     +-- DeliveryError (RuntimeError)   a batch was given up; handed to `on_error`, never raised at the caller
+"""
+
+__all__ = ["DeliveryError", "EventTooLarge", "HoglineError", "SettingsError"]
+
+
+class HoglineError(Exception):
+    """Everything Hogline raises on purpose."""
+
+
+class SettingsError(HoglineError, ValueError):
+    """An option has a value that cannot work."""
+
+
+class EventTooLarge(HoglineError, ValueError):
+    """One serialised event is over the limit."""
+
+    def __init__(self, event: str, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"event {event!r} is {size_bytes} bytes as JSON, over max_event_bytes={limit_bytes}; "
+            "send less in its properties, or raise the option"
+        )
+        self.event = event
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
+
+
+class DeliveryError(HoglineError, RuntimeError):
+    """A batch was given up: the server refused it, or every attempt failed."""
+
+    def __init__(self, message: str, *, reason: str, events: int, status: int | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.events = events
+        self.status = status

@@ -1,0 +1,272 @@
+"""Every option, declared once: type, default, unit, environment variable.
+
+`ClientSettings` belongs to the client, `InterceptorSettings` to each `PostHogInterceptor`. Options that posthog-python has
+too keep its names and units. The docs' tables and the environment variables are read from these declarations.
+"""
+
+import dataclasses
+import ipaddress
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, get_args
+from urllib.parse import urlsplit
+
+from hogline.exceptions import SettingsError
+
+__all__ = [
+    "ClientSettings",
+    "ExceptionCapture",
+    "Handled",
+    "InterceptorSettings",
+    "Network",
+    "UrlQuery",
+    "environment_variables",
+]
+
+DEFAULT_HOST = "https://us.i.posthog.com"
+# The address of PostHog's app is not the address of its ingestion.  Source: spec/sdk-wire.md 1.1.
+_INGESTION_HOSTS = {
+    "https://app.posthog.com": "https://us.i.posthog.com",
+    "https://us.posthog.com": "https://us.i.posthog.com",
+    "https://eu.posthog.com": "https://eu.i.posthog.com",
+}
+
+Handled: TypeAlias = Literal["capture", "by_status", "ignore"]
+UrlQuery: TypeAlias = Literal["redact", "keep", "drop"]
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+Event: TypeAlias = dict[str, Any]
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+
+
+def _option(default: Any, text: str, *, env: tuple[str, ...] | None = None, minimum: float | None = None) -> Any:
+    """A dataclass field that also says what it means; *env* () means: cannot come from the environment."""
+    metadata = {"text": text, "env": env, "minimum": minimum}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSettings:
+    """What a `PostHog` client can be told.
+
+    Raises SettingsError: a value that cannot work, with where it came from and what to write instead.
+    """
+
+    project_token: str = _option(
+        "", "The project's token (`phc_...`). Empty: the client is disabled.", env=("POSTHOG_API_KEY",)
+    )
+    host: str = _option(DEFAULT_HOST, "Where events go: PostHog Cloud, or your own instance's URL.", env=("POSTHOG_HOST",))
+    disabled: bool = _option(False, "True: nothing is sent; `capture()` returns None.")
+    send: bool = _option(True, "False: ids are returned as usual, and nothing leaves the process.")
+    debug: bool = _option(False, "True: log each batch, and raise errors at the caller instead of counting them.")
+    flush_at: int = _option(100, "Events that make a batch leave at once.", minimum=1)
+    flush_interval: float = _option(5.0, "Seconds that an event waits for company at most.", minimum=0.0)
+    max_queue_size: int = _option(10_000, "Events waiting at most; when full, new ones are refused and counted.", minimum=1)
+    max_queue_bytes: int = _option(64 * 1024 * 1024, "Bytes waiting at most.", minimum=1)
+    max_event_bytes: int = _option(900 * 1024, "Bytes of one event's JSON; larger ones are dropped and counted.", minimum=1)
+    max_batch_bytes: int = _option(5 * 1024 * 1024, "Bytes of one request's body before compression.", minimum=1)
+    gzip: bool = _option(True, "Compress request bodies.")
+    timeout: float = _option(15.0, "Seconds to wait for the server, for connecting and for each read.", minimum=0.001)
+    max_retries: int = _option(3, "Further requests after a failed one; 3 means four requests.", minimum=0)
+    shutdown_timeout: float = _option(10.0, "Seconds that the flush at exit may take.", minimum=0.0)
+    disable_geoip: bool = _option(True, "Ask the server not to derive a place from the IP address.")
+    is_server: bool = _option(True, "Mark events as sent by a server (`$is_server`).")
+    historical_migration: bool = _option(False, "The events are old ones being moved; the server takes its slow lane.")
+    super_properties: Mapping[str, Any] | None = _option(
+        None, "Properties for every event; the context's and the caller's win over them.", env=()
+    )
+    before_send: Callable[[Event], Event | None] | None = _option(
+        None, "Called with each assembled event; returns it, a changed one, or None to drop it.", env=()
+    )
+    on_drop: Callable[[str, Event | None], None] | None = _option(
+        None, "Called with the reason and the event, where it is still at hand, whenever one is lost.", env=()
+    )
+    on_error: Callable[[Exception, list[Event]], None] | None = _option(
+        None, "Called on the sender's thread with the error and the events of a batch that was given up.", env=()
+    )
+    project_root: str | None = _option(None, "Folder of the app's own code, for `in_app`; the working directory when None.")
+    in_app_include: Sequence[str] = _option((), "Modules, by dotted prefix, that always are the app's own code.")
+    in_app_exclude: Sequence[str] = _option((), "Modules, by dotted prefix, that never are the app's own code.")
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        put = object.__setattr__
+        put(self, "project_token", self.project_token.strip())
+        put(self, "host", _host(self.host))
+
+    @classmethod
+    def load(cls, options: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> "ClientSettings":
+        """Return settings from *options*, then the environment, then the defaults.
+
+        Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot work.
+        """
+        environ = os.environ if environ is None else environ
+        fields = {f.name: f for f in dataclasses.fields(cls)}
+        unknown = [name for name in options if name not in fields]
+        if unknown:
+            raise TypeError(f"PostHog() has no option {unknown[0]!r}; it knows {', '.join(sorted(fields))}")
+        values = dict(options)
+        for name, declared in fields.items():
+            if name in values:
+                continue
+            for variable in environment_variables(declared):
+                if environ.get(variable, "").strip():
+                    values[name] = _parse(declared, environ[variable].strip(), variable)
+                    break
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExceptionCapture:
+    """Which exceptions of a request become events."""
+
+    min_status_to_capture: int = 500
+    """HTTP exceptions that answer with a lower status are not captured."""
+    handled: Handled = "capture"
+    """Exceptions that a registered handler turned into a response: "capture" them, judge them "by_status", or "ignore"."""
+    ignore: tuple[type[BaseException], ...] = ()
+    """Classes that are never captured, subclasses included."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.min_status_to_capture, bool) or not isinstance(self.min_status_to_capture, int):
+            raise SettingsError(f"min_status_to_capture must be an HTTP status, got {self.min_status_to_capture!r}")
+        if self.handled not in get_args(Handled):
+            raise SettingsError(f"handled must be one of {', '.join(get_args(Handled))}, got {self.handled!r}")
+        ignore = self.ignore if isinstance(self.ignore, tuple | list | set | frozenset) else (self.ignore,)
+        for kind in ignore:
+            if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+                raise SettingsError(f"ignore takes exception classes, got {kind!r}")
+        object.__setattr__(self, "ignore", tuple(ignore))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterceptorSettings:
+    """What every `PostHogInterceptor` can be told, whatever the framework.
+
+    Raises SettingsError: a value that cannot work. TypeError, from the constructor: an option that does not exist.
+    """
+
+    client: Any = _option(None, "Where captured exceptions go; the default client when None. Context serves every client.")
+    capture_exceptions: bool | ExceptionCapture | None = _option(
+        False, "`True`, or an `ExceptionCapture(...)` that says which exceptions become events."
+    )
+    distinct_id: Callable[[Any], Any] | None = _option(
+        None, "Called with the framework's request; returns the signed-in user's id or None. Wins over the header."
+    )
+    identity_headers: bool = _option(
+        True, "Read `X-POSTHOG-DISTINCT-ID`; False where strangers must not choose whom an event belongs to."
+    )
+    read_cookie: bool = _option(
+        False, "With no tracing headers, read session and identified person from posthog-js's first-party cookie."
+    )
+    trusted_proxies: int | Sequence[str | Network] | None = _option(
+        None, "How many proxies are ours (hops), or their networks; None takes X-Forwarded-For's first address."
+    )
+    url_query: UrlQuery = _option("redact", "`$current_url`'s query: 'redact' masks secrets, 'keep', or 'drop'.")
+    request_filter: Callable[[Any], Any] | None = _option(
+        None, "Called with the framework's request; returning False leaves this request alone entirely."
+    )
+    properties: Callable[[Any], Mapping[str, Any] | None] | None = _option(
+        None, "Called with the framework's request; returns more properties for every event of the request."
+    )
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        capture = self.capture_exceptions
+        if capture is True:
+            put(self, "capture_exceptions", ExceptionCapture())
+        elif capture is False or capture is None:
+            put(self, "capture_exceptions", None)
+        elif not isinstance(capture, ExceptionCapture):
+            raise SettingsError(f"capture_exceptions must be True, False or an ExceptionCapture, got {capture!r}")
+        if self.url_query not in get_args(UrlQuery):
+            raise SettingsError(f"url_query must be one of {', '.join(get_args(UrlQuery))}, got {self.url_query!r}")
+        for name in ("distinct_id", "request_filter", "properties"):
+            value = getattr(self, name)
+            if value is not None and not callable(value):
+                raise SettingsError(f"{name} must be a function that takes the request, got {value!r}")
+        put(self, "trusted_proxies", _proxies(self.trusted_proxies))
+
+    @property
+    def exceptions(self) -> ExceptionCapture | None:
+        """The exception policy, or None when exceptions are not captured."""
+        capture = self.capture_exceptions
+        return capture if isinstance(capture, ExceptionCapture) else None
+
+
+def environment_variables(declared: "dataclasses.Field[Any]") -> tuple[str, ...]:
+    """Return the variables that set the client option *declared*, the first that is set wins."""
+    other = declared.metadata["env"]
+    if other == ():
+        return ()
+    return (f"HOGLINE_{declared.name.upper()}", *(other or ()))
+
+
+def _check_types(settings: ClientSettings) -> None:
+    for declared in dataclasses.fields(settings):
+        value, default = getattr(settings, declared.name), declared.default
+        minimum = declared.metadata["minimum"]
+        if isinstance(default, bool):
+            right: bool = isinstance(value, bool)
+            wanted = "True or False"
+        elif minimum is not None:
+            whole = isinstance(default, int)
+            right = isinstance(value, int if whole else int | float) and not isinstance(value, bool) and value >= minimum
+            wanted = f"a {'whole ' if whole else ''}number of at least {minimum:g}"
+        elif isinstance(default, str):
+            right, wanted = isinstance(value, str), "a string"
+        elif declared.name in ("before_send", "on_drop", "on_error"):
+            right, wanted = value is None or callable(value), "a function"
+        elif declared.name == "super_properties":
+            right, wanted = value is None or isinstance(value, Mapping), "a mapping"
+        else:
+            continue
+        if not right:
+            raise SettingsError(f"{declared.name} must be {wanted}, got {value!r}")
+
+
+def _parse(declared: "dataclasses.Field[Any]", text: str, variable: str) -> Any:
+    default = declared.default
+    try:
+        if isinstance(default, bool):
+            lowered = text.lower()
+            if lowered not in _TRUE | _FALSE:
+                raise ValueError(text)
+            return lowered in _TRUE
+        if isinstance(default, int):
+            return int(text)
+        if isinstance(default, float):
+            return float(text)
+        if isinstance(default, tuple):
+            return tuple(part.strip() for part in text.split(",") if part.strip())
+    except ValueError:
+        kind = {bool: "true or false", int: "a whole number", float: "a number"}[type(default)]
+        raise SettingsError(f"{declared.name} must be {kind}, got {text!r} (from {variable})") from None
+    return text
+
+
+def _host(value: str) -> str:
+    """Return the base URL without a trailing slash; app addresses become ingestion addresses."""
+    text = value.strip().rstrip("/")
+    if not text:
+        return DEFAULT_HOST
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        hint = "" if "://" in text else f"; did you mean 'https://{text}'?"
+        raise SettingsError(f"host must start with http:// or https://, got {value!r}{hint}")
+    return _INGESTION_HOSTS.get(text, text)
+
+
+def _proxies(value: Any) -> int | tuple[Network, ...] | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    if isinstance(value, str):
+        value = (value,)
+    try:
+        return tuple(ipaddress.ip_network(item, strict=False) for item in value)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(
+            f"trusted_proxies must be None, a number of hops, or networks such as ['10.0.0.0/8'], got {value!r}"
+        ) from error
