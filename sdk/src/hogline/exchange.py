@@ -1,0 +1,416 @@
+"""Exchange: one request and its response, no framework named. The seam that all interceptors share.
+
+A protocol file (asgi, wsgi, ...) makes an Exchange, enters it around the app and closes it; a framework file says what the
+protocol cannot see, with `annotate()` and `observe()`. URL, address, identity, redaction and the exception policy are
+decided here, once. Nothing is read from the request until something is captured.
+"""
+
+import itertools
+import logging
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from hogline.context import Context, current
+from hogline.event import distinct_id_text
+from hogline.facts import address, tracing, url
+from hogline.judgement import http_status, is_noise, leaves, unwrapped
+from hogline.settings import ExceptionCapture, InterceptorSettings
+from hogline.tracebacks import Mechanism
+
+__all__ = [
+    "Exchange",
+    "Policy",
+    "Recorder",
+    "RequestFacts",
+    "Sighting",
+    "annotate",
+    "captured_before",
+    "current_exchange",
+    "mark_captured",
+    "observe",
+]
+
+_log = logging.getLogger("hogline")
+_MAX_SIGHTINGS = 10  # exceptions of one request that wait for its status; more are the same mistake over and over
+_MAX_METHOD_CHARACTERS = 32
+_MAX_PATH_CHARACTERS = 2048
+_MARK = "__hogline_captured__"
+_numbers = itertools.count(1)
+
+
+class Recorder(Protocol):
+    """What an exchange needs of a client."""
+
+    project_token: str
+
+    def snapshot_exception(self, error: BaseException, mechanism: Mechanism) -> list[dict[str, Any]]:
+        """Return `$exception_list` for *error* as it stands now."""
+
+    def record_exception(self, sighting: "Sighting", properties: Mapping[str, Any]) -> None:
+        """Send the `$exception` event of a sighting."""
+
+
+class Policy:
+    """One interceptor's settings, with the client they belong to and the complaints it has made already."""
+
+    __slots__ = ("_client", "_complained", "exceptions", "settings", "source")
+
+    def __init__(self, settings: InterceptorSettings, client: Callable[[], Recorder], source: str) -> None:
+        self.settings = settings
+        self.exceptions: ExceptionCapture | None = settings.exceptions
+        self.source = source  # `$exception_source`, "<framework>.interceptor"
+        self._client = client
+        self._complained: set[str] = set()
+
+    @property
+    def client(self) -> Recorder:
+        """The client of these settings, or the default one."""
+        return self._client()
+
+    def call(self, name: str, request: Any) -> Any:
+        """Return what the user's callback *name* says of *request*; an error is logged once and counts as None."""
+        callback = getattr(self.settings, name)
+        if callback is None:
+            return None
+        try:
+            answer = callback(request)
+        except Exception as error:
+            self.complain(name, error)
+            return None
+        if hasattr(answer, "__await__"):
+            if hasattr(answer, "close"):
+                answer.close()
+            self.complain(name, TypeError("it is asynchronous, and this framework's interceptor asks it synchronously"))
+            return None
+        return answer
+
+    def complain(self, name: str, error: BaseException) -> None:
+        """Log a failure of *name*, once for each interceptor."""
+        if name not in self._complained:
+            self._complained.add(name)
+            _log.warning("hogline: the interceptor's %s failed and is skipped: %r (logged once)", name, error)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFacts:
+    """What a protocol read from its request: texts, none of them trusted."""
+
+    method: str | None
+    scheme: str
+    host: str | None  # the Host header
+    server: str | None  # the address that answered, "name:port", for a Host header that cannot be used
+    path: str  # as the browser asked, decoded
+    query: str
+    peer: str | None  # the address that connected
+
+
+@dataclass(slots=True)
+class Sighting:
+    """An exception that was seen, kept until the status of its response is known."""
+
+    error: BaseException
+    entries: list[dict[str, Any]]
+    source: str
+    policy: Policy
+    context: Context | None
+    status: int | None
+    handled: bool
+    stamp_ns: int
+
+
+class Exchange:
+    """One request and its response. Protocols subclass it to say how their request is read."""
+
+    # Class-level defaults: an attribute that a request never needs costs it nothing.
+    status: int | None = None
+    """The status that left for the client, once it has."""
+    _route: str | None = None
+    _facts: dict[str, Any] | None = None
+    _distinct_id: str | None = None
+    _sightings: list[Sighting] | None = None
+    _captured: list[BaseException] | None = None
+    _number: int = 0
+    _answers: Mapping[str, Any] | None = None  # what asynchronous callbacks said at the start
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+
+    # -- what a protocol says -------------------------------------------------------------------------------------
+
+    def read(self) -> RequestFacts:
+        """Return the request's facts. Asked once, while the request is valid."""
+        raise NotImplementedError
+
+    def headers(self, name: str) -> Sequence[str]:
+        """Return the values of header *name* (lower case), duplicates apart where the protocol keeps them apart."""
+        raise NotImplementedError
+
+    def request(self) -> Any:
+        """Return what the framework's users call a request; handed to their callbacks."""
+        raise NotImplementedError
+
+    def find_route(self) -> str | None:
+        """Return the route's template as far as known by now."""
+        return None
+
+    def find_user(self) -> Any:
+        """Return the signed-in user's id where the framework knows one by itself."""
+        return None
+
+    # -- what events carry: the Origin of a Context ---------------------------------------------------------------
+
+    def distinct_id(self) -> str | None:
+        """Return who acts: the app's word, else the framework's, else the header, else the cookie. Kept once known."""
+        known = self._distinct_id
+        if known is None:
+            known = self._distinct_id = self._find_distinct_id()
+        return known
+
+    def session_id(self) -> str | None:
+        """Return the browser session of the request."""
+        session = self.properties().get("$session_id")
+        return session if isinstance(session, str) else None
+
+    def properties(self) -> Mapping[str, Any]:
+        """Return the request's facts as event properties."""
+        facts = self._facts
+        if facts is None:
+            facts = self._facts = self._collect()
+        if "$request_route" not in facts:
+            route = self._route
+            if route is None:
+                try:
+                    route = self.find_route()
+                except Exception as error:
+                    self.policy.complain("route", error)
+            if route:
+                # A new mapping: events that were captured before routing keep theirs.
+                facts = self._facts = {**facts, "$request_route": route}
+        return facts
+
+    def annotate(self, *, route: str | None = None, status: int | None = None) -> None:
+        """Add what a framework knows and the protocol does not."""
+        if route:
+            self._route = route
+            if self._facts is not None:
+                self._facts = {**self._facts, "$request_route": route}
+        if status is not None:
+            self.status = status
+
+    def _find_distinct_id(self) -> str | None:
+        settings = self.policy.settings
+        answer = self.answer("distinct_id") if settings.distinct_id is not None else None
+        said = distinct_id_text(answer)
+        if said is None and settings.distinct_id is None:
+            try:
+                said = distinct_id_text(self.find_user())
+            except Exception as error:
+                self.policy.complain("user", error)
+        if said is None and settings.identity_headers:
+            said = tracing.usable(self.headers(tracing.DISTINCT_ID))
+        if said is None and settings.read_cookie and settings.identity_headers:
+            said = self._cookie().distinct_id
+        return said
+
+    def _cookie(self) -> tracing.CookieIdentity:
+        # Only where the browser sent no tracing headers at all; sdk-wire.md 6.1.
+        if any(tracing.usable(self.headers(name)) for name in (tracing.SESSION_ID, tracing.DISTINCT_ID)):
+            return tracing.CookieIdentity()
+        header = "; ".join(self.headers("cookie"))
+        return tracing.cookie_identity(header, self.policy.client.project_token, time.time())
+
+    def _collect(self) -> dict[str, Any]:
+        facts: dict[str, Any] = {"$request_id": str(uuid.uuid4())}
+        try:
+            facts.update(self._request_properties())
+        except Exception as error:
+            self.policy.complain("request", error)
+        if self.policy.settings.properties is not None:
+            more = self.answer("properties")
+            if isinstance(more, Mapping):
+                facts.update(more)
+            elif more is not None:
+                self.policy.complain("properties", TypeError(f"it returned {type(more).__name__}, not a mapping"))
+        return facts
+
+    def _request_properties(self) -> dict[str, Any]:
+        settings, read = self.policy.settings, self.read()
+        host = url.usable_host(read.host, read.scheme) or url.usable_host(read.server, read.scheme)
+        agent = tracing.usable(self.headers("user-agent"))
+        session = tracing.usable(self.headers(tracing.SESSION_ID))
+        if session is None and settings.read_cookie:
+            session = self._cookie().session_id
+        forwarded = ",".join(self.headers("x-forwarded-for"))
+        named = {
+            "$session_id": session,
+            "$window_id": tracing.usable(self.headers(tracing.WINDOW_ID)),
+            "$current_url": url.absolute_url(read.scheme, host, read.path, read.query, settings.url_query),
+            "$request_method": read.method[:_MAX_METHOD_CHARACTERS] if read.method else None,
+            "$request_path": read.path[:_MAX_PATH_CHARACTERS],
+            "$user_agent": agent,
+            "$raw_user_agent": agent,
+            "$ip": address.client_address(forwarded, read.peer, settings.trusted_proxies),
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+    def answer(self, name: str) -> Any:
+        """Return what the user's callback *name* says of this request, None where there is none."""
+        if self._answers is not None and name in self._answers:
+            return self._answers[name]
+        return self.policy.call(name, self.request())
+
+    def keep_answers(self, answers: Mapping[str, Any]) -> None:
+        """Remember what asynchronous callbacks answered before the app ran."""
+        self._answers = answers
+
+    # -- the context around the app -------------------------------------------------------------------------------
+
+    def enter(self) -> tuple[Context, Context | None]:
+        """Begin the request's context from nothing (R1); returns it and what was there, for `leave`."""
+        previous = current.get()
+        mine = Context(self, self)
+        current.set(mine)
+        return mine, previous
+
+    # -- exceptions -----------------------------------------------------------------------------------------------
+
+    def observe(
+        self, error: BaseException, *, handled: bool, status: int | None = None, policy: Policy | None = None
+    ) -> None:
+        """Note an exception at the moment it is seen (R4); what becomes of it is decided when the exchange closes.
+
+        Seen again by an outer layer, the last word on *handled* and *status* counts.
+        """
+        policy = policy or self.policy
+        rules = policy.exceptions
+        if rules is None:
+            return
+        try:
+            error = unwrapped(error)
+            if is_noise(error) or all(isinstance(leaf, rules.ignore) or is_noise(leaf) for leaf in leaves(error)):
+                return
+            sightings = self._sightings = self._sightings if self._sightings is not None else []
+            for sighting in sightings:
+                if sighting.error is error:
+                    sighting.handled = handled
+                    sighting.status = status if status is not None else sighting.status
+                    return
+            if len(sightings) >= _MAX_SIGHTINGS:
+                return
+            mechanism = Mechanism(type="middleware", handled=handled)
+            entries = policy.client.snapshot_exception(error, mechanism)
+            sightings.append(
+                Sighting(error, entries, policy.source, policy, current.get(), status, handled, time.time_ns())
+            )
+        except Exception as failure:
+            policy.complain("exception capture", failure)
+
+    def close(self) -> None:
+        """Send what was seen, now that the response's status is known. Safe to call twice."""
+        sightings = self._sightings
+        if sightings is None:
+            return
+        self._sightings = None
+        for sighting in sightings:
+            try:
+                self._settle(sighting)
+            except Exception as failure:
+                sighting.policy.complain("exception capture", failure)
+
+    def _settle(self, sighting: Sighting) -> None:
+        error, rules = sighting.error, sighting.policy.exceptions
+        # Escaping unanswered, the server answers 500, whatever the exception calls itself.
+        status = self.status or sighting.status or 500
+        # HTTP exceptions that nobody turned into their response are mistakes like any other.
+        meant = http_status(error) if sighting.handled else None
+        if rules is None or captured_before(error, self):
+            return
+        if meant is not None and meant < rules.min_status_to_capture:
+            return
+        if sighting.handled:
+            if rules.handled == "ignore" or (rules.handled == "by_status" and status < rules.min_status_to_capture):
+                return
+            sighting.entries[0]["mechanism"]["handled"] = True
+        else:
+            sighting.entries[0]["mechanism"]["handled"] = False
+        self.remember_captured(error)
+        mark_captured(error, self)
+        sighting.policy.client.record_exception(sighting, {"$response_status_code": status})
+
+    # -- which exceptions have become events ------------------------------------------------------------------------
+
+    @property
+    def number(self) -> int:
+        """A number that no other exchange of this process has; 0 is never one."""
+        if not self._number:
+            self._number = next(_numbers)
+        return self._number
+
+    def remember_captured(self, error: BaseException) -> None:
+        """Note that *error* became an event of this exchange; holds it while the exchange lives."""
+        if self._captured is None:
+            self._captured = []
+        self._captured.append(error)
+
+    def has_captured(self, error: BaseException) -> bool:
+        """Tell whether *error* became an event of this exchange. Compares by identity: `__eq__` may lie."""
+        return self._captured is not None and any(known is error for known in self._captured)
+
+
+def current_exchange() -> Exchange | None:
+    """Return the exchange that this code runs in, or None."""
+    now = current.get()
+    origin = now.origin if now is not None else None
+    return origin if isinstance(origin, Exchange) else None
+
+
+def annotate(*, route: str | None = None, status: int | None = None) -> None:
+    """Tell the current exchange what a framework knows; outside an exchange it does nothing."""
+    exchange = current_exchange()
+    if exchange is not None:
+        exchange.annotate(route=route, status=status)
+
+
+def observe(error: BaseException, *, handled: bool, status: int | None = None) -> None:
+    """Tell the current exchange of an exception a framework caught; outside an exchange it does nothing."""
+    exchange = current_exchange()
+    if exchange is not None:
+        exchange.observe(error, handled=handled, status=status)
+
+
+def captured_before(error: BaseException, exchange: Exchange | None) -> bool:
+    """Tell whether *error* has become an event already, as far as this exchange is concerned.
+
+    A mark that another request left does not count: raising one instance again and again is normal code (R11).
+    """
+    if exchange is not None and exchange.has_captured(error):
+        return True
+    mark = _mark_of(error)
+    if mark is None:
+        return False
+    if exchange is None or mark == exchange.number:
+        return True
+    if mark == 0:  # captured where no exchange was known: in a thread of this request, as far as one can tell; once
+        mark_captured(error, exchange)
+        return True
+    return False
+
+
+def mark_captured(error: BaseException, exchange: Exchange | None) -> None:
+    """Leave a mark on *error*; a hint only, since exceptions may refuse it."""
+    try:
+        # Not setattr: a frozen dataclass refuses it, and __setattr__ may do anything.
+        error.__dict__[_MARK] = exchange.number if exchange is not None else 0
+    except Exception:
+        return
+
+
+def _mark_of(error: BaseException) -> int | None:
+    try:
+        mark = error.__dict__.get(_MARK)
+    except Exception:
+        return None
+    return mark if isinstance(mark, int) else None

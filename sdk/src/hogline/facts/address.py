@@ -1,0 +1,57 @@
+"""`$ip`: which address the visitor came from, given what proxies say and which of them are ours."""
+
+import ipaddress
+from collections.abc import Sequence
+
+from hogline.settings import Network
+
+__all__ = ["client_address"]
+
+_MAX_HOPS = 50  # a longer chain is an attack, and its left end is the attacker's
+
+
+def client_address(forwarded_for: str | None, peer: str | None, trusted: int | Sequence[Network] | None) -> str | None:
+    """Return the visitor's address.
+
+    *trusted* None: the first address of `X-Forwarded-For`, else the peer's (PostHog's guide). A number: so many proxies
+    are ours, the visitor is the address in front of them. Networks: the rightmost address outside them.
+    """
+    named = [_address(part) for part in (forwarded_for or "").split(",")[-_MAX_HOPS:]]
+    peer_address = _address(peer or "")
+    if trusted is None:
+        return next((address for address in named if address), peer_address)
+    chain = [*named, peer_address]
+    if isinstance(trusted, int):
+        return _usable_from(chain[max(0, len(chain) - 1 - trusted) :])
+    for address in reversed(chain):
+        if address is None:
+            # Garbage in the chain: what stands left of it cannot be believed.
+            break
+        if not _is_ours(address, trusted):
+            return address
+    return next((address for address in chain if address), None)
+
+
+def _usable_from(chain: list[str | None]) -> str | None:
+    return next((address for address in chain if address), None)
+
+
+def _is_ours(address: str, networks: Sequence[Network]) -> bool:
+    parsed = ipaddress.ip_address(address)
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
+        parsed = parsed.ipv4_mapped
+    return any(parsed in network for network in networks)
+
+
+def _address(text: str) -> str | None:
+    """Return an IP address out of `1.2.3.4`, `1.2.3.4:80`, `[::1]:80`, `"::1"` or `fe80::1%eth0`; None for anything else."""
+    text = text.strip().strip('"')
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    text = text.partition("%")[0]
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return None

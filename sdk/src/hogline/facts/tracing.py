@@ -1,0 +1,89 @@
+"""posthog-js's tracing headers and its first-party cookie: which session, person and window a request belongs to."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+
+__all__ = ["DISTINCT_ID", "SESSION_ID", "WINDOW_ID", "CookieIdentity", "cookie_identity", "split_joined", "usable"]
+
+SESSION_ID = "x-posthog-session-id"
+DISTINCT_ID = "x-posthog-distinct-id"
+WINDOW_ID = "x-posthog-window-id"
+
+_MAX_CHARACTERS = 1000  # sdk-wire.md 6.1
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_PLAIN_ID = re.compile(r"[\w.@:+-]+")
+_IDLE_S = 30 * 60  # posthog-js ends a session after half an hour without activity, and after a day at most; 6.1
+_LONGEST_S = 24 * 60 * 60
+_MAX_COOKIE_CHARACTERS = 16_384
+
+
+def usable(values: Iterable[str]) -> str | None:
+    """Return the first of *values* that holds anything after cleaning: no control characters, trimmed, 1000 characters."""
+    for value in values:
+        text = _CONTROL.sub("", value).strip()[:_MAX_CHARACTERS].rstrip()
+        if text:
+            return text
+    return None
+
+
+def split_joined(value: str) -> list[str]:
+    """Return the parts of a header that a WSGI server joined with commas; one id that holds a comma stays whole.
+
+    Source: spec/frameworks.md 4.2: split only when every part is a plain id.
+    """
+    if "," not in value:
+        return [value]
+    parts = [part.strip() for part in value.split(",")]
+    return parts if all(_PLAIN_ID.fullmatch(part) for part in parts if part) else [value]
+
+
+@dataclass(frozen=True, slots=True)
+class CookieIdentity:
+    """What posthog-js's cookie tells: the live session, and the person if identified."""
+
+    session_id: str | None = None
+    distinct_id: str | None = None
+
+
+def cookie_identity(header: str, project_token: str, now_s: float) -> CookieIdentity:
+    """Return the session and the identified person in a `Cookie` header, as posthog-js would count them at *now_s*.
+
+    Source: spec/sdk-wire.md 6.1: idle and maximum session length, identified persons only, consent respected.
+    """
+    if len(header) > _MAX_COOKIE_CHARACTERS:
+        return CookieIdentity()
+    from http.cookies import CookieError, SimpleCookie  # read_cookie is rare, and http is slow to import
+
+    try:
+        cookies = SimpleCookie(header)
+    except CookieError:
+        return CookieIdentity()
+    consent = cookies.get(f"__ph_opt_in_out_{project_token}")
+    stored = cookies.get(f"ph_{project_token}_posthog")
+    if stored is None or (consent is not None and consent.value.strip('"').lower() in ("0", "no", "false")):
+        return CookieIdentity()
+    try:
+        state = orjson.loads(unquote(stored.value))
+    except (ValueError, TypeError):
+        return CookieIdentity()
+    if not isinstance(state, dict):
+        return CookieIdentity()
+    person = state.get("distinct_id") if state.get("$user_state") == "identified" else None
+    return CookieIdentity(
+        session_id=_live_session(state.get("$sesid"), now_s * 1000),
+        distinct_id=usable([person]) if isinstance(person, str) else None,
+    )
+
+
+def _live_session(stored: Any, now_ms: float) -> str | None:
+    """Return the id in `[lastActivity, id, start]` (milliseconds) while the session lasts."""
+    match stored:
+        case [int() | float() as active_ms, str() as identity, int() | float() as start_ms]:
+            alive = now_ms - active_ms <= _IDLE_S * 1000 and now_ms - start_ms <= _LONGEST_S * 1000
+            return usable([identity]) if alive else None
+    return None

@@ -1,0 +1,77 @@
+"""`$current_url`: built by ourselves, since frameworks' accessors raise on hostile Host headers; secrets masked.
+
+Source: spec/frameworks.md 4.3 (what each framework does with a bad Host).
+"""
+
+import re
+from urllib.parse import quote, unquote_plus
+
+from hogline.settings import UrlQuery
+
+__all__ = ["MASK", "absolute_url", "redacted_query", "usable_host"]
+
+MASK = "redacted"
+_MAX_PATH_CHARACTERS = 2048
+_MAX_QUERY_CHARACTERS = 8192
+_HOST = re.compile(r"(?:[A-Za-z0-9_.-]{1,255}|\[[0-9A-Fa-f:.%]{2,60}\])(?::[0-9]{1,5})?")
+_DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
+_PATH_SAFE = "/:@!$&'()*+,;=~-._"
+_MAX_PORT = 65_535
+
+# Names, compared without case and punctuation, whose values are secrets wherever they stand in the name.
+_SECRET_WITHIN = (
+    "password", "passwd", "passphrase", "secret", "token", "apikey", "accesskey", "privatekey", "credential", "signature",
+    "authorization", "jwt", "sessionid", "csrf", "otp",
+)  # fmt: skip
+# Names that are secrets only as a whole: 'code' is an OAuth grant, 'postcode' is not.
+_SECRET_WHOLE = frozenset(
+    {"auth", "code", "key", "pwd", "pass", "pin", "sid", "sig", "session", "state", "nonce", "ticket", "hash", "hmac"}
+)
+# Values that are secrets under any name: JWTs and vendors' key prefixes.
+_SECRET_VALUE = re.compile(
+    r"eyJ[\w-]+\.[\w-]+"
+    r"|(?:ph[cxsa]_|sk[-_]|pk[-_]|rk_|gh[pousr]_|github_pat_|glpat-|xox[abprs]-|AKIA|ASIA|AIza|hf_|npm_|pypi-|SG\.|ya29\.)[\w.-]{8,}"
+    r"|Bearer ",
+)
+_PUNCTUATION = re.compile(r"[^a-z0-9]")
+
+
+def usable_host(host: str | None, scheme: str) -> str | None:
+    """Return *host* without a default port, or None unless it is host characters, brackets and an optional port."""
+    if not host or not _HOST.fullmatch(host):
+        return None
+    name, colon, port = host.rpartition(":")
+    if colon and port.isdigit() and not host.endswith("]"):
+        if int(port) > _MAX_PORT:
+            return None
+        return name if port == _DEFAULT_PORTS.get(scheme) else host
+    return host
+
+
+def absolute_url(scheme: str, host: str | None, path: str, query: str, mode: UrlQuery) -> str | None:
+    """Return the URL the visitor asked for, or None where no usable host is known. Never holds userinfo or a fragment."""
+    if host is None or scheme not in _DEFAULT_PORTS:
+        return None
+    url = f"{scheme}://{host}{quote(path[:_MAX_PATH_CHARACTERS], safe=_PATH_SAFE)}"
+    if not query or mode == "drop":
+        return url
+    return f"{url}?{query if mode == 'keep' else redacted_query(query)}"[: _MAX_QUERY_CHARACTERS + len(url)]
+
+
+def redacted_query(query: str) -> str:
+    """Return *query* with the values of secret names, and secret-shaped values, replaced by `MASK`; order and spelling stay."""
+    parts = []
+    for part in query[:_MAX_QUERY_CHARACTERS].split("&"):
+        name, equals, value = part.partition("=")
+        if value and (_is_secret_name(unquote_plus(name)) or _SECRET_VALUE.search(unquote_plus(value))):
+            parts.append(f"{name}{equals}{MASK}")
+        elif not equals and _SECRET_VALUE.search(unquote_plus(name)):
+            parts.append(MASK)
+        else:
+            parts.append(part)
+    return "&".join(parts)
+
+
+def _is_secret_name(name: str) -> bool:
+    plain = _PUNCTUATION.sub("", name.lower())
+    return plain in _SECRET_WHOLE or any(word in plain for word in _SECRET_WITHIN)

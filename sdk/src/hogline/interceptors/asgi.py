@@ -1,0 +1,249 @@
+"""ASGI: any application that a server calls with `scope`, `receive` and `send`; also what ASGI frameworks build on.
+
+    app = PostHogInterceptor(app, client=posthog, capture_exceptions=True)
+
+The outermost interceptor of a request owns its exchange; interceptors inside it (a mounted app's, the same one twice)
+find it in the scope and only observe. `receive` and the body are never touched (R6).
+"""
+
+import sys
+from collections.abc import Awaitable, Callable, MutableMapping
+from inspect import iscoroutinefunction
+from typing import Any, TypeAlias
+
+from hogline.context import current, leave
+from hogline.exchange import Exchange, Policy, RequestFacts
+from hogline.interceptors.policy import make_policy
+from hogline.judgement import http_status
+
+__all__ = ["EXCHANGE_KEY", "AsgiExchange", "PostHogInterceptor", "Receive", "Scope", "Send"]
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+EXCHANGE_KEY = "hogline.exchange"
+_FLUSH_AT_LIFESPAN_END_S = 5.0  # servers give a lifespan's end a few seconds before they kill
+
+
+class AsgiExchange(Exchange):
+    """An exchange whose request is an ASGI scope."""
+
+    def __init__(self, policy: Policy, scope: Scope) -> None:
+        self.policy = policy
+        self.scope = scope
+        self.inner_scope = scope  # the scope as the innermost layer has it; some middleware hands on a copy
+        # Mounts and proxies' middleware change these on the way in; the browser's request is what came first.
+        get = scope.get
+        self._path = get("path")
+        self._root_path = get("root_path")
+        self._scheme = get("scheme")
+        self._peer = get("client")
+
+    def read(self) -> RequestFacts:
+        """Return the facts as they stood when the request came in."""
+        scope, path, root = self.scope, self._path or "/", (self._root_path or "").rstrip("/")
+        # The specification has the root path in the path; some servers leave it out.
+        if root and not (path == root or path.startswith(f"{root}/")):
+            path = root + path
+        server, peer = scope.get("server"), self._peer
+        return RequestFacts(
+            method=scope.get("method"),
+            scheme=self._scheme or "http",
+            host=next(iter(self.headers("host")), None),
+            server=_join(server),
+            path=path,
+            query=(scope.get("query_string") or b"").decode("latin-1"),
+            peer=str(peer[0]) if peer else None,
+        )
+
+    def headers(self, name: str) -> list[str]:
+        """Return the values of header *name*, decoded as latin-1: any byte may come."""
+        wanted = name.encode("latin-1")
+        return [value.decode("latin-1") for key, value in self.scope.get("headers") or () if key.lower() == wanted]
+
+    def request(self) -> Any:
+        """Return the scope: a bare ASGI app has no other request."""
+        return self.scope
+
+
+class PostHogInterceptor:
+    """Middleware for any ASGI app. Keyword options are `InterceptorSettings`'."""
+
+    exchange_class: type[AsgiExchange] = AsgiExchange
+    source = "asgi"
+
+    def __init__(self, app: App, **options: Any) -> None:
+        self.app = app
+        self._policy = make_policy(self.source, options)
+        settings = self._policy.settings
+        self._filter = settings.request_filter
+        callbacks = ("request_filter", "distinct_id", "properties")
+        self._awaited = [name for name in callbacks if _is_asynchronous(getattr(settings, name))]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the app with the request's context around it."""
+        kind = scope["type"]
+        if kind != "http" and kind != "websocket":
+            await self._other(scope, receive, send)
+            return
+        outer = scope.get(EXCHANGE_KEY)
+        if outer is not None:
+            await Observer(self.app, self._policy)(scope, receive, send)
+            return
+        exchange = self.exchange_class(self._policy, scope)
+        if (self._filter is not None or self._awaited) and not await self._admits(exchange):
+            await self._alone(scope, receive, send)
+            return
+        scope[EXCHANGE_KEY] = exchange
+        mine, previous = exchange.enter()
+        watch = None
+        try:
+            if self._policy.exceptions is None:
+                await self.app(scope, receive, send)
+            else:
+                watch = _Watch(exchange, self._policy, send)
+                await self.app(scope, receive, watch.send)
+        except BaseException as error:
+            if watch is not None:
+                watch.escaped(error, handled=False)
+            if self._handled_outside(scope):
+                previous = mine
+            raise
+        finally:
+            exchange.close()
+            leave(mine, previous)
+
+    def _handled_outside(self, scope: Scope) -> bool:
+        """Tell whether user code that answers an escaping exception still runs outside of us, and needs the context."""
+        return False
+
+    async def _alone(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the app for a request that the filter left out: without a context, also without an earlier request's."""
+        previous = current.get()
+        current.set(None)
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            if current.get() is None:
+                current.set(previous)
+
+    async def _admits(self, exchange: AsgiExchange) -> bool:
+        """Ask the filter, and the callbacks that have to be awaited; one that fails counts as not asked."""
+        answers: dict[str, Any] = {}
+        for name in self._awaited:
+            try:
+                answers[name] = await getattr(self._policy.settings, name)(exchange.request())
+            except Exception as error:
+                self._policy.complain(name, error)
+                answers[name] = None
+        exchange.keep_answers(answers)
+        return exchange.answer("request_filter") is not False
+
+    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass lifespan and unknown scopes through; flush before the server hears that the shutdown is complete (R10)."""
+        if scope["type"] != "lifespan":
+            await self.app(scope, receive, send)
+            return
+
+        async def sending(message: Message) -> None:
+            if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
+                try:
+                    await self._policy.client.aflush(_FLUSH_AT_LIFESPAN_END_S)
+                except Exception as error:
+                    self._policy.complain("flush", error)
+            await send(message)
+
+        await self.app(scope, receive, sending)
+
+
+class Observer:
+    """The part of an interceptor that stands inside another one's exchange: it sees exceptions and nothing else.
+
+    Whether an exception that passes here was handled is the outermost layer's to say; until then somebody may.
+    """
+
+    def __init__(self, app: App, policy: Policy) -> None:
+        self.app = app
+        self._policy = policy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the app, and note the exceptions that it answers or lets go."""
+        exchange = scope.get(EXCHANGE_KEY)
+        if exchange is None or self._policy.exceptions is None:
+            await self.app(scope, receive, send)
+            return
+        exchange.inner_scope = scope
+        watch = _Watch(exchange, self._policy, send)
+        try:
+            await self.app(scope, receive, watch.send)
+        except BaseException as error:
+            watch.escaped(error, handled=True)
+            raise
+
+
+class _Watch:
+    """The `send` of one request: sees the status leave, and the exception that is being handled at that moment (T1)."""
+
+    __slots__ = ("_before", "_broken", "_exchange", "_policy", "_send")
+
+    def __init__(self, exchange: Exchange, policy: Policy, send: Send) -> None:
+        self._exchange = exchange
+        self._policy = policy
+        self._send = send
+        self._before = sys.exc_info()[1]  # an exception that was being handled around us is not this request's
+        self._broken: BaseException | None = None
+
+    async def send(self, message: Message) -> None:
+        kind, exchange = message["type"], self._exchange
+        if kind == "http.response.start" or kind == "websocket.http.response.start":
+            if exchange.status is None:
+                exchange.status = message.get("status")
+            self._handling(sys.exc_info()[1])
+        elif kind == "websocket.accept":
+            exchange.status = 101
+        elif kind == "websocket.close":
+            if exchange.status is None:
+                exchange.status = 403  # a handshake that was refused; ASGI specification, "Close - send event"
+            error = sys.exc_info()[1]
+            # An app that closes a socket inside its own `except` has dealt with it; a framework's answer has a known class.
+            if error is not None and http_status(error) is not None:
+                self._handling(error)
+        try:
+            await self._send(message)
+        except BaseException as error:
+            self._broken = error  # raised by the server: the client went away, whatever the class
+            raise
+
+    def _handling(self, error: BaseException | None) -> None:
+        if error is not None and error is not self._before:
+            self._exchange.observe(error, handled=True, policy=self._policy)
+
+    def escaped(self, error: BaseException, *, handled: bool) -> None:
+        if error is self._before or (self._broken is not None and _in_chain(self._broken, error)):
+            return
+        self._exchange.observe(error, handled=handled, policy=self._policy)
+
+
+def _is_asynchronous(callback: Any) -> bool:
+    return iscoroutinefunction(callback) or iscoroutinefunction(getattr(callback, "__call__", None))  # noqa: B004
+
+
+def _in_chain(wanted: BaseException, error: BaseException | None) -> bool:
+    for _ in range(50):
+        if error is None or error is wanted:
+            return error is wanted
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _join(server: Any) -> str | None:
+    """Return `name:port` out of the scope's server, whose port may be a string, None (a socket file) or absent."""
+    if not server or not server[0]:
+        return None
+    name = str(server[0])
+    host = f"[{name}]" if ":" in name else name
+    port = server[1] if len(server) > 1 else None
+    return f"{host}:{port}" if port else host

@@ -1,0 +1,138 @@
+"""What an exception of a request means: an HTTP answer, noise, or a mistake.
+
+Judged by class, never by attribute: `.status_code` also exists on the errors of upstream clients, which are this server's
+500 (R5). Classes are recognised by their qualified name along the MRO, so no framework is imported.
+Source: spec/frameworks.md 2.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+__all__ = ["http_status", "is_noise", "leaves", "unwrapped"]
+
+_MAX_LEAVES = 1000  # sdk-wire.md 4.3 inspects as many group members
+_MAX_CHAIN = 50
+
+
+def _attribute(name: str) -> Callable[[Any], Any]:
+    return lambda error: getattr(error, name)
+
+
+def _werkzeug(error: Any) -> Any:
+    # abort(Response(...)) has no code; its response has.
+    return error.code if error.code is not None else error.get_response().status_code
+
+
+def _websocket(error: Any) -> int:
+    # A close code, not a status: 1011 and the private range from 4500 say "server error".
+    return 500 if error.code == 1011 or error.code >= 4500 else 400
+
+
+def _fixed(status: int) -> Callable[[Any], int]:
+    return lambda _error: status
+
+
+# (module, class) -> its HTTP status. The nearest class in the MRO wins.
+_STATUS: dict[tuple[str, str], Callable[[Any], Any]] = {
+    ("aiohttp.web_exceptions", "HTTPException"): _attribute("status"),
+    ("blacksheep.exceptions", "HTTPException"): _attribute("status"),
+    ("bottle", "HTTPResponse"): _attribute("status_code"),
+    ("django.core.exceptions", "BadRequest"): _fixed(400),
+    ("django.core.exceptions", "PermissionDenied"): _fixed(403),
+    ("django.core.exceptions", "SuspiciousOperation"): _fixed(400),
+    ("django.http.multipartparser", "MultiPartParserError"): _fixed(400),
+    ("django.http.response", "Http404"): _fixed(404),
+    ("ellar.common.exceptions.api.base", "APIException"): _attribute("status_code"),
+    ("falcon.http_error", "HTTPError"): _attribute("status_code"),
+    ("falcon.http_status", "HTTPStatus"): _attribute("status_code"),
+    ("fastapi.exceptions", "RequestValidationError"): _fixed(422),
+    ("fastapi.exceptions", "WebSocketRequestValidationError"): _fixed(422),
+    ("litestar.exceptions.http_exceptions", "HTTPException"): _attribute("status_code"),
+    ("litestar.exceptions.websocket_exceptions", "WebSocketException"): _websocket,
+    ("ninja.errors", "HttpError"): _attribute("status_code"),
+    ("ninja.errors", "ValidationError"): _fixed(422),
+    ("ninja.errors", "AuthenticationError"): _fixed(401),
+    ("pyramid.httpexceptions", "HTTPException"): _attribute("status_int"),
+    ("rest_framework.exceptions", "APIException"): _attribute("status_code"),
+    ("sanic.exceptions", "SanicException"): _attribute("status_code"),
+    ("starlette.exceptions", "HTTPException"): _attribute("status_code"),
+    ("starlette.exceptions", "WebSocketException"): _websocket,
+    ("tornado.web", "HTTPError"): _attribute("status_code"),
+    ("werkzeug.exceptions", "HTTPException"): _werkzeug,
+}
+
+# The client went away, or control flow: nobody's mistake.  Source: spec/frameworks.md 2.4.
+_NOISE: frozenset[tuple[str, str]] = frozenset(
+    {
+        ("channels.exceptions", "AcceptConnection"),
+        ("channels.exceptions", "DenyConnection"),
+        ("channels.exceptions", "StopConsumer"),
+        ("django.core.exceptions", "RequestAborted"),
+        ("django.http.request", "UnreadablePostError"),
+        ("falcon.errors", "WebSocketDisconnected"),
+        ("litestar.exceptions.websocket_exceptions", "WebSocketDisconnect"),
+        ("quart.wrappers.request", "ClientDisconnectedError"),
+        ("starlette.requests", "ClientDisconnect"),
+        ("starlette.websockets", "WebSocketDisconnect"),
+        ("tornado.web", "Finish"),
+        ("werkzeug.exceptions", "ClientDisconnected"),
+    }
+)
+
+# What frameworks raise *from* the real error once a response has begun.  Source: spec/frameworks.md 2.5.
+_WRAPPER_TEXTS = (
+    "Caught handled exception, but response already started",  # Starlette
+    "Exception caught after response started",  # Litestar
+)
+_NO_RESPONSE = "No response returned."  # BaseHTTPMiddleware, when what it ran was cancelled or sent nothing
+
+
+def http_status(error: BaseException) -> int | None:
+    """Return the status that an HTTP exception of a known framework stands for, or None for any other exception."""
+    for kind in type(error).__mro__:
+        read = _STATUS.get((kind.__module__, kind.__qualname__))
+        if read is not None:
+            try:
+                return int(read(error))
+            except Exception:
+                return None
+    return None
+
+
+def is_noise(error: BaseException) -> bool:
+    """Tell whether *error* is cancellation, exit, a client that went away, or control flow; groups go by their leaves."""
+    return all(_is_noise(leaf) for leaf in leaves(error))
+
+
+def unwrapped(error: BaseException) -> BaseException:
+    """Return the error that a framework's own wrapper was raised from, or *error* itself."""
+    cause = error.__cause__
+    if cause is not None and isinstance(error, Exception):
+        try:
+            text = str(error)
+        except Exception:
+            return error
+        if any(wrapper in text for wrapper in _WRAPPER_TEXTS):
+            return cause
+    return error
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """Yield *error*, or the members of an exception group at every depth."""
+    waiting, seen = [error], 0
+    while waiting and seen < _MAX_LEAVES:
+        item = waiting.pop()
+        seen += 1
+        if isinstance(item, BaseExceptionGroup):
+            waiting.extend(item.exceptions)
+        else:
+            yield item
+
+
+def _is_noise(error: BaseException) -> bool:
+    # CancelledError, GeneratorExit, SystemExit, KeyboardInterrupt and trio's Cancelled are no Exceptions.
+    if not isinstance(error, Exception):
+        return True
+    if any((kind.__module__, kind.__qualname__) in _NOISE for kind in type(error).__mro__):
+        return True
+    return type(error) is RuntimeError and error.args == (_NO_RESPONSE,)
