@@ -12,6 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from hogline.context import Context, current
 from hogline.delivery import Delivery, Ledger, Stats
+from hogline.delivery.ledger import BEFORE_SEND, DISABLED, NO_NAME, SEND_IS_FALSE, TOO_LARGE
 from hogline.event import checked_event_id, distinct_id_text, new_stamp, timestamp_text
 from hogline.exceptions import EventTooLarge
 from hogline.exchange import Sighting, captured_before, current_exchange, mark_captured
@@ -306,7 +307,7 @@ class Client:
         """Assemble, filter, serialise once, enqueue."""
         settings, ledger = self.settings, self._ledger
         if self.disabled:
-            ledger.drop("disabled", None)
+            ledger.refuse(DISABLED)
             return None
         identity, stamp = new_stamp()
         if uuid is not None:
@@ -327,6 +328,7 @@ class Client:
         }
         if not message["event"]:  # type: ignore[index]
             _log.warning("hogline: capture() needs the event's name; nothing was sent")
+            ledger.refuse(NO_NAME, message)
             return None
         if settings.before_send is not None:
             message = self._before_send(message)
@@ -335,14 +337,14 @@ class Client:
             identity = message["uuid"]
         body = serialise(message)  # type: ignore[arg-type]
         if len(body) > settings.max_event_bytes:
-            ledger.drop("too_large", message)
+            ledger.refuse(TOO_LARGE, message)
             if settings.debug:
                 raise EventTooLarge(event, len(body), settings.max_event_bytes)
             return None
         if not settings.send:
-            ledger.drop("send_is_false", None)
+            ledger.refuse(SEND_IS_FALSE)
             return identity
-        return identity if self._delivery.put(body, event) else None
+        return identity if self._delivery.put(body) else None
 
     def _before_send(self, message: dict[str, Any] | None) -> dict[str, Any] | None:
         """Return what the user's hook made of the event, or None: it drops it, or it failed (fail closed)."""
@@ -358,7 +360,7 @@ class Client:
             self.failed("before_send", TypeError(f"it returned {type(message).__name__}, not a dict or None"))
             message = None
         if message is None:
-            self._ledger.drop("before_send", given)
+            self._ledger.refuse(BEFORE_SEND, given)
             return None
         message["uuid"] = checked_event_id(message.get("uuid")) or identity
         return message

@@ -22,18 +22,15 @@ def client_address(forwarded_for: str | None, peer: str | None, trusted: int | S
         return next((address for address in named if address), peer_address)
     chain = [*named, peer_address]
     if isinstance(trusted, int):
-        return _usable_from(chain[max(0, len(chain) - 1 - trusted) :])
+        return next((address for address in chain[max(0, len(chain) - 1 - trusted) :] if address), None)
+    nearest = None
     for address in reversed(chain):
-        if address is None:
-            # Garbage in the chain: what stands left of it cannot be believed.
+        if address is None:  # garbage: what stands left of it cannot be believed
             break
+        nearest = address
         if not _is_ours(address, trusted):
-            return address
-    return next((address for address in chain if address), None)
-
-
-def _usable_from(chain: list[str | None]) -> str | None:
-    return next((address for address in chain if address), None)
+            break
+    return nearest
 
 
 def _is_ours(address: str, networks: Sequence[Network]) -> bool:

@@ -1,0 +1,9 @@
+"""How events leave: a bounded outbox, one sender thread, batches, retries, and a ledger of what became of each event.
+
+The only room with threads, waits and sockets. It knows no context and no request; an event here is its final bytes.
+"""
+
+from hogline.delivery.ledger import Ledger, Stats
+from hogline.delivery.sender import Delivery
+
+__all__ = ["Delivery", "Ledger", "Stats"]

@@ -1,0 +1,56 @@
+"""A process's beginning and end: forked children start anew, and what waits is sent before the process goes.
+
+Every delivery is watched weakly. Python runs the fork hook for `os.fork` and `multiprocessing`; uWSGI forks without it,
+which the pid check in `put` sees. Children of `multiprocessing` leave through `os._exit`, where no atexit runs: they have
+finalizers of their own. A process that dies of a signal's default action runs neither.
+"""
+
+import atexit
+import os
+import sys
+import time
+import weakref
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hogline.delivery.sender import Delivery
+
+__all__ = ["watch", "watch_process"]
+
+_watched: "weakref.WeakSet[Delivery]" = weakref.WeakSet()
+_finalized_pid = 0
+_FINALIZE_PRIORITY = 5  # before multiprocessing's own queues and pools are joined (0 and below)
+
+
+def watch(delivery: "Delivery") -> None:
+    """Look after *delivery* for as long as somebody holds it."""
+    _watched.add(delivery)
+
+
+def watch_process() -> None:
+    """Arrange for the end of this process, if it is a `multiprocessing` child; asked when the sender starts."""
+    global _finalized_pid  # noqa: PLW0603 - one registration for each process
+    processes, util = sys.modules.get("multiprocessing.process"), sys.modules.get("multiprocessing.util")
+    if processes is None or util is None or _finalized_pid == os.getpid():
+        return
+    if processes.parent_process() is not None:
+        _finalized_pid = os.getpid()
+        util.Finalize(None, _shut_down_all, exitpriority=_FINALIZE_PRIORITY)
+
+
+def _after_fork_in_child() -> None:
+    for delivery in list(_watched):
+        delivery.after_fork()
+
+
+def _shut_down_all() -> None:
+    """Give all clients of this process together the time that the most patient of them asks for."""
+    deliveries = list(_watched)
+    deadline_s = time.monotonic() + max((one.shutdown_timeout_s for one in deliveries), default=0.0)
+    for delivery in deliveries:
+        delivery.shutdown(max(0.0, min(delivery.shutdown_timeout_s, deadline_s - time.monotonic())))
+
+
+atexit.register(_shut_down_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

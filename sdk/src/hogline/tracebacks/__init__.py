@@ -1,0 +1,9 @@
+"""An exception to PostHog's `$exception_list`: chain, frames, source lines, size. Pure; changes nothing of the exception.
+
+Never raises, whatever the exception's own methods do: they belong to strangers. Source: spec/sdk-wire.md 4.
+"""
+
+from hogline.tracebacks.chain import Mechanism, exception_list
+from hogline.tracebacks.frames import Rules
+
+__all__ = ["Mechanism", "Rules", "exception_list"]

@@ -1,0 +1,28 @@
+"""Serialised events to the body of one `/batch/` request. The events' bytes are joined, never read again."""
+
+import zlib
+from collections.abc import Sequence
+
+import orjson
+
+__all__ = ["BATCH_PATH", "compress", "encode"]
+
+BATCH_PATH = "/batch/"
+# Level 1 costs a third of level 6 and makes a batch of events a fifth of its size, level 6 a sixth.
+_COMPRESSION_LEVEL = 1
+_GZIP_WINDOW_BITS = 31  # 15 bits of window, with a gzip header
+
+
+def encode(events: Sequence[bytes], project_token: str, sent_at: str, *, historical_migration: bool) -> bytes:
+    """Return the v0 body for *events*, each one JSON object, oldest first.  Source: spec/sdk-wire.md 1.2."""
+    return b'{"api_key":%b,"historical_migration":%b,"sent_at":%b,"batch":[%b]}' % (
+        orjson.dumps(project_token),
+        b"true" if historical_migration else b"false",
+        orjson.dumps(sent_at),
+        b",".join(events),
+    )
+
+
+def compress(body: bytes) -> bytes:
+    """Return *body* as a gzip stream."""
+    return zlib.compress(body, level=_COMPRESSION_LEVEL, wbits=_GZIP_WINDOW_BITS)

@@ -1,0 +1,129 @@
+"""Options: declared once, checked where the client is made, with an error that says what to do."""
+
+import ipaddress
+import logging
+
+import pytest
+
+from hogline import ExceptionCapture, PostHog, SettingsError
+from hogline.settings import ClientSettings, InterceptorSettings
+
+
+def load(environ: dict[str, str] | None = None, **options: object) -> ClientSettings:
+    return ClientSettings.load(options, environ or {})
+
+
+@pytest.mark.parametrize(
+    ("host", "base"),
+    [
+        ("https://us.i.posthog.com/", "https://us.i.posthog.com"), ("", "https://us.i.posthog.com"), ("  ", "https://us.i.posthog.com"),
+        ("https://app.posthog.com", "https://us.i.posthog.com"), ("https://eu.posthog.com/", "https://eu.i.posthog.com"),
+        ("http://localhost:8010", "http://localhost:8010"), ("https://own.example/ingest/", "https://own.example/ingest"),
+    ],
+)  # fmt: skip
+def test_the_apps_address_becomes_the_ingestion_address(host, base):
+    """sdk-wire.md 1.1."""
+    assert load(host=host).host == base
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"host": "app.example.com"}, "did you mean 'https://app.example.com'?"),
+        ({"host": "ftp://x"}, "must start with http:// or https://"),
+        ({"flush_at": 0}, "flush_at must be a whole number of at least 1, got 0"),
+        ({"flush_at": "10"}, "flush_at must be a whole number"),
+        ({"timeout": -1}, "timeout must be a number of at least 0.001"),
+        ({"gzip": "yes"}, "gzip must be True or False, got 'yes'"),
+        ({"before_send": 3}, "before_send must be a function, got 3"),
+        ({"super_properties": [1]}, "super_properties must be a mapping"),
+        ({"project_token": 5}, "project_token must be a string"),
+    ],
+)
+def test_a_value_that_cannot_work_says_so_at_once(options, says):
+    """Where the client is made, not when the first event is lost."""
+    with pytest.raises(SettingsError) as error:
+        load(**options)
+    assert says in str(error.value)
+
+
+def test_an_option_that_does_not_exist_is_a_type_error_with_the_known_ones():
+    """A misspelt option must not be ignored."""
+    with pytest.raises(TypeError, match=r"no option 'flushat'; it knows .*flush_at"):
+        PostHog("phc_x", flushat=3)
+
+
+def test_the_environment_fills_what_the_code_leaves_open():
+    """`HOGLINE_*` first, then PostHog's own names; the code wins over both."""
+    environ = {
+        "HOGLINE_FLUSH_AT": "7", "HOGLINE_GZIP": "off", "HOGLINE_FLUSH_INTERVAL": "0.5", "POSTHOG_API_KEY": "phc_env",
+        "POSTHOG_HOST": "https://env.example", "HOGLINE_IN_APP_INCLUDE": "shop, shop_core",
+    }  # fmt: skip
+    settings = load(environ, flush_interval=2.0)
+    assert (settings.flush_at, settings.gzip, settings.flush_interval) == (7, False, 2.0)
+    assert (settings.project_token, settings.host) == ("phc_env", "https://env.example")
+    assert settings.in_app_include == ("shop", "shop_core")
+    assert load(environ | {"HOGLINE_HOST": "https://ours.example"}).host == "https://ours.example"
+
+
+def test_a_bad_environment_value_names_its_variable():
+    """Otherwise nobody finds it."""
+    with pytest.raises(SettingsError, match=r"flush_at must be a whole number, got 'many' \(from HOGLINE_FLUSH_AT\)"):
+        load({"HOGLINE_FLUSH_AT": "many"})
+
+
+def test_without_a_token_the_client_is_disabled_and_says_it_once(caplog):
+    """As posthog-python: one ERROR, no exception, every capture returns None."""
+    with caplog.at_level(logging.ERROR, logger="hogline"):
+        client = PostHog("  ")
+        assert client.capture("x", distinct_id="a") is None
+        assert client.capture("y", distinct_id="a") is None
+    assert [record.message for record in caplog.records if "no project token" in record.message] == [caplog.records[0].message]
+    client.shutdown()
+
+
+@pytest.mark.parametrize("name", ["project_api_key", "api_key"])
+def test_posthog_pythons_names_for_the_token_are_understood(name):
+    """An app moves over by changing an import."""
+    client = PostHog(**{name: "phc_moved"})
+    assert client.project_token == "phc_moved"
+    client.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"capture_exceptions": "yes"}, "capture_exceptions must be True, False or an ExceptionCapture"),
+        ({"url_query": "hide"}, "url_query must be one of redact, keep, drop, got 'hide'"),
+        ({"trusted_proxies": "10.0.0.300"}, "trusted_proxies must be None, a number of hops, or networks"),
+        ({"trusted_proxies": -1}, "trusted_proxies must be"),
+        ({"request_filter": True}, "request_filter must be a function"),
+    ],
+)
+def test_interceptor_options_are_checked_where_the_app_is_built(options, says):
+    """The same options and errors for every framework."""
+    with pytest.raises(SettingsError) as error:
+        InterceptorSettings(**options)
+    assert says in str(error.value)
+
+
+def test_interceptor_options_are_brought_into_one_form():
+    """True becomes the default policy, texts become networks."""
+    assert InterceptorSettings().exceptions is None
+    assert InterceptorSettings(capture_exceptions=True).exceptions == ExceptionCapture()
+    assert InterceptorSettings(trusted_proxies="10.0.0.0/8").trusted_proxies == (ipaddress.ip_network("10.0.0.0/8"),)
+    assert InterceptorSettings(trusted_proxies=2).trusted_proxies == 2
+
+
+@pytest.mark.parametrize(
+    "options", [{"handled": "some"}, {"ignore": (3,)}, {"min_status_to_capture": "500"}, {"min_status_to_capture": True}]
+)
+def test_exception_policies_are_checked_too(options):
+    """`ExceptionCapture(...)` raises where it is written."""
+    with pytest.raises(SettingsError):
+        ExceptionCapture(**options)
+
+
+def test_one_ignored_class_needs_no_tuple():
+    """`ignore=KeyError` reads well."""
+    assert ExceptionCapture(ignore=KeyError).ignore == (KeyError,)
