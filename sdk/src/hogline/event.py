@@ -9,6 +9,7 @@ from uuid import UUID
 
 __all__ = ["checked_event_id", "distinct_id_text", "new_stamp", "timestamp_text"]
 
+_urandom = os.urandom
 _NAIVE_LOCAL_WINDOW = timedelta(seconds=5)  # a naive time this close to local now was meant as local; sdk-wire.md 1.4
 # The ISO text of the current second; formatting a whole datetime for each event would be half of its cost.
 _second: tuple[int, str] = (0, "1970-01-01T00:00:00")
@@ -27,11 +28,16 @@ def new_stamp() -> tuple[str, str]:
     if known != seconds:
         text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
         _second = (seconds, text)
-    # 48 bits of milliseconds, 80 random ones with the version 7 and the variant 10 stamped in.
-    bits = (now_ns // 1_000_000) << 80 | int.from_bytes(os.urandom(10))
-    bits = bits & ~(0xF << 76 | 0x3 << 62) | 0x7 << 76 | 0x2 << 62
-    digits = f"{bits:032x}"
-    identity = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    # 48 bits of milliseconds, then the version 7, 12 random bits, the variant 10 and 62 random bits.
+    milliseconds = now_ns // 1_000_000
+    chance = int.from_bytes(_urandom(10))
+    identity = "%08x-%04x-7%03x-%04x-%012x" % (
+        milliseconds >> 16,
+        milliseconds & 0xFFFF,
+        chance & 0xFFF,
+        chance >> 12 & 0x3FFF | 0x8000,
+        chance >> 26 & 0xFFFFFFFFFFFF,
+    )
     return identity, f"{text}.{rest_ns // 1000:06d}+00:00"
 
 

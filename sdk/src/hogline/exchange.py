@@ -7,11 +7,11 @@ decided here, once. Nothing is read from the request until something is captured
 
 import itertools
 import logging
+import os
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from hogline.context import Context, current
 from hogline.event import distinct_id_text
@@ -26,6 +26,7 @@ __all__ = [
     "Recorder",
     "RequestFacts",
     "Sighting",
+    "WANTED_HEADERS",
     "annotate",
     "captured_before",
     "current_exchange",
@@ -37,6 +38,10 @@ _log = logging.getLogger("hogline")
 _MAX_SIGHTINGS = 10  # exceptions of one request that wait for its status; more are the same mistake over and over
 _MAX_METHOD_CHARACTERS = 32
 _MAX_PATH_CHARACTERS = 2048
+WANTED_HEADERS = (
+    tracing.SESSION_ID, tracing.DISTINCT_ID, tracing.WINDOW_ID, "cookie", "host", "user-agent", "x-forwarded-for",
+)  # fmt: skip
+"""The only headers an exchange ever asks a protocol for."""
 _MARK = "__hogline_captured__"
 _numbers = itertools.count(1)
 
@@ -94,8 +99,7 @@ class Policy:
             _log.warning("hogline: the interceptor's %s failed and is skipped: %r (logged once)", name, error)
 
 
-@dataclass(frozen=True, slots=True)
-class RequestFacts:
+class RequestFacts(NamedTuple):
     """What a protocol read from its request: texts, none of them trusted."""
 
     method: str | None
@@ -223,9 +227,9 @@ class Exchange:
         return tracing.cookie_identity(header, self.policy.client.project_token, time.time())
 
     def _collect(self) -> dict[str, Any]:
-        facts: dict[str, Any] = {"$request_id": str(uuid.uuid4())}
+        facts: dict[str, Any] = {"$request_id": os.urandom(16).hex()}
         try:
-            facts.update(self._request_properties())
+            self._add_request(facts)
         except Exception as error:
             self.policy.complain("request", error)
         if self.policy.settings.properties is not None:
@@ -236,25 +240,28 @@ class Exchange:
                 self.policy.complain("properties", TypeError(f"it returned {type(more).__name__}, not a mapping"))
         return facts
 
-    def _request_properties(self) -> dict[str, Any]:
-        settings, read = self.policy.settings, self.read()
-        host = url.usable_host(read.host, read.scheme) or url.usable_host(read.server, read.scheme)
-        agent = tracing.usable(self.headers("user-agent"))
-        session = tracing.usable(self.headers(tracing.SESSION_ID))
+    def _add_request(self, facts: dict[str, Any]) -> None:
+        """Add what is known to *facts*. Plain steps: this runs once for each request that captures anything."""
+        settings, headers, read = self.policy.settings, self.headers, self.read()
+        scheme, path = read.scheme, read.path
+        session = tracing.usable(headers(tracing.SESSION_ID))
         if session is None and settings.read_cookie:
             session = self._cookie().session_id
-        forwarded = ",".join(self.headers("x-forwarded-for"))
-        named = {
-            "$session_id": session,
-            "$window_id": tracing.usable(self.headers(tracing.WINDOW_ID)),
-            "$current_url": url.absolute_url(read.scheme, host, read.path, read.query, settings.url_query),
-            "$request_method": read.method[:_MAX_METHOD_CHARACTERS] if read.method else None,
-            "$request_path": read.path[:_MAX_PATH_CHARACTERS],
-            "$user_agent": agent,
-            "$raw_user_agent": agent,
-            "$ip": address.client_address(forwarded, read.peer, settings.trusted_proxies),
-        }
-        return {name: value for name, value in named.items() if value is not None}
+        if session is not None:
+            facts["$session_id"] = session
+        if (window := tracing.usable(headers(tracing.WINDOW_ID))) is not None:
+            facts["$window_id"] = window
+        host = url.usable_host(read.host, scheme) or url.usable_host(read.server, scheme)
+        if (current_url := url.absolute_url(scheme, host, path, read.query, settings.url_query)) is not None:
+            facts["$current_url"] = current_url
+        if read.method:
+            facts["$request_method"] = read.method[:_MAX_METHOD_CHARACTERS]
+        facts["$request_path"] = path[:_MAX_PATH_CHARACTERS]
+        if (agent := tracing.usable(headers("user-agent"))) is not None:
+            facts["$user_agent"] = facts["$raw_user_agent"] = agent
+        forwarded = ",".join(headers("x-forwarded-for"))
+        if (ip := address.client_address(forwarded, read.peer, settings.trusted_proxies)) is not None:
+            facts["$ip"] = ip
 
     def answer(self, name: str) -> Any:
         """Return what the user's callback *name* says of this request, None where there is none."""

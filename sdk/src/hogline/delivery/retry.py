@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TypeAlias
 
 from hogline.delivery.ledger import REJECTED, RETRIES_EXHAUSTED, TOO_LARGE
@@ -87,5 +86,7 @@ def retry_after_s(header: str | None, now: datetime) -> float | None:
 
 
 def _until(date: str, now: datetime) -> float:
+    from email.utils import parsedate_to_datetime  # a date in Retry-After is rare, and this import is slow
+
     when = parsedate_to_datetime(date)
     return max(0.0, ((when if when.tzinfo else when.replace(tzinfo=UTC)) - now).total_seconds())

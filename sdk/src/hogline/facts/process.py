@@ -1,7 +1,6 @@
 """What every event says about the process that sent it. Read once: rebuilding it for each event is 25 us in posthog-python."""
 
 import functools
-import platform
 import sys
 from typing import Any
 
@@ -20,6 +19,8 @@ def library_properties() -> dict[str, Any]:
 @functools.cache
 def runtime_properties() -> dict[str, Any]:
     """Return operating system and interpreter, named as posthog-python names them (sdk-wire.md 1.5)."""
+    import platform  # only who makes a client pays for it
+
     system = "FreeBSD" if sys.platform.startswith("freebsd") else _NAMES.get(sys.platform, sys.platform)
     facts: dict[str, Any] = {
         "$os": system,

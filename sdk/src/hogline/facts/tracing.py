@@ -25,6 +25,8 @@ _MAX_COOKIE_CHARACTERS = 16_384
 def usable(values: Iterable[str]) -> str | None:
     """Return the first of *values* that holds anything after cleaning: no control characters, trimmed, 1000 characters."""
     for value in values:
+        if value.isprintable() and 0 < len(value) <= _MAX_CHARACTERS and value[0] != " " != value[-1]:
+            return value
         text = _CONTROL.sub("", value).strip()[:_MAX_CHARACTERS].rstrip()
         if text:
             return text

@@ -16,6 +16,7 @@ _MAX_QUERY_CHARACTERS = 8192
 _HOST = re.compile(r"(?:[A-Za-z0-9_.-]{1,255}|\[[0-9A-Fa-f:.%]{2,60}\])(?::[0-9]{1,5})?")
 _DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 _PATH_SAFE = "/:@!$&'()*+,;=~-._"
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/:@!$&'()*+,;=~._-]*")
 _MAX_PORT = 65_535
 
 # Names, compared without case and punctuation, whose values are secrets wherever they stand in the name.
@@ -34,6 +35,12 @@ _SECRET_VALUE = re.compile(
     r"|Bearer ",
 )
 _PUNCTUATION = re.compile(r"[^a-z0-9]")
+# Most queries hold nothing that could be a secret, which one search tells.
+_SUSPICIOUS = re.compile(
+    r"%|ey[jJ]|[A-Za-z]{2}_|-|AKIA|ASIA|AIza|SG\.|ya29|bearer"
+    r"|pass|secret|token|key|credential|signature|auth|jwt|session|csrf|otp|code|pwd|pin|sid|sig|state|nonce|ticket|hash|hmac",
+    re.IGNORECASE,
+)
 
 
 def usable_host(host: str | None, scheme: str) -> str | None:
@@ -52,7 +59,8 @@ def absolute_url(scheme: str, host: str | None, path: str, query: str, mode: Url
     """Return the URL the visitor asked for, or None where no usable host is known. Never holds userinfo or a fragment."""
     if host is None or scheme not in _DEFAULT_PORTS:
         return None
-    url = f"{scheme}://{host}{quote(path[:_MAX_PATH_CHARACTERS], safe=_PATH_SAFE)}"
+    path = path[:_MAX_PATH_CHARACTERS]
+    url = f"{scheme}://{host}{path if _PLAIN_PATH.fullmatch(path) else quote(path, safe=_PATH_SAFE)}"
     if not query or mode == "drop":
         return url
     return f"{url}?{query if mode == 'keep' else redacted_query(query)}"[: _MAX_QUERY_CHARACTERS + len(url)]
@@ -60,6 +68,8 @@ def absolute_url(scheme: str, host: str | None, path: str, query: str, mode: Url
 
 def redacted_query(query: str) -> str:
     """Return *query* with the values of secret names, and secret-shaped values, replaced by `MASK`; order and spelling stay."""
+    if not _SUSPICIOUS.search(query):
+        return query[:_MAX_QUERY_CHARACTERS]
     parts = []
     for part in query[:_MAX_QUERY_CHARACTERS].split("&"):
         name, equals, value = part.partition("=")

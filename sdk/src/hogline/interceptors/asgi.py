@@ -7,12 +7,12 @@ find it in the scope and only observe. `receive` and the body are never touched 
 """
 
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from inspect import iscoroutinefunction
 from typing import Any, TypeAlias
 
 from hogline.context import current, leave
-from hogline.exchange import Exchange, Policy, RequestFacts
+from hogline.exchange import WANTED_HEADERS, Exchange, Policy, RequestFacts
 from hogline.interceptors.policy import make_policy
 from hogline.judgement import http_status
 
@@ -25,11 +25,15 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 EXCHANGE_KEY = "hogline.exchange"
+_WANTED = {name.encode(): name for name in WANTED_HEADERS}
+_NONE: list[str] = []
 _FLUSH_AT_LIFESPAN_END_S = 5.0  # servers give a lifespan's end a few seconds before they kill
 
 
 class AsgiExchange(Exchange):
     """An exchange whose request is an ASGI scope."""
+
+    _wanted: dict[str, list[str]] | None = None
 
     def __init__(self, policy: Policy, scope: Scope) -> None:
         self.policy = policy
@@ -48,21 +52,31 @@ class AsgiExchange(Exchange):
         # The specification has the root path in the path; some servers leave it out.
         if root and not (path == root or path.startswith(f"{root}/")):
             path = root + path
-        server, peer = scope.get("server"), self._peer
+        peer, host, query = self._peer, self.headers("host"), scope.get("query_string")
         return RequestFacts(
-            method=scope.get("method"),
-            scheme=self._scheme or "http",
-            host=next(iter(self.headers("host")), None),
-            server=_join(server),
-            path=path,
-            query=(scope.get("query_string") or b"").decode("latin-1"),
-            peer=str(peer[0]) if peer else None,
+            scope.get("method"),
+            self._scheme or "http",
+            host[0] if host else None,
+            _join(scope.get("server")),
+            path,
+            query.decode("latin-1") if query else "",
+            str(peer[0]) if peer else None,
         )
 
-    def headers(self, name: str) -> list[str]:
+    def headers(self, name: str) -> Sequence[str]:
         """Return the values of header *name*, decoded as latin-1: any byte may come."""
-        wanted = name.encode("latin-1")
-        return [value.decode("latin-1") for key, value in self.scope.get("headers") or () if key.lower() == wanted]
+        wanted = self._wanted
+        if wanted is None:
+            # One pass for all that we ever ask; names are lower case by ASGI's word.
+            wanted = self._wanted = {}
+            for key, value in self.scope.get("headers") or ():
+                known = _WANTED.get(key)
+                if known is not None:
+                    if known in wanted:
+                        wanted[known].append(value.decode("latin-1"))
+                    else:
+                        wanted[known] = [value.decode("latin-1")]
+        return wanted.get(name, _NONE)
 
     def request(self) -> Any:
         """Return the scope: a bare ASGI app has no other request."""
