@@ -140,7 +140,7 @@ def test_scoped_generators_pass_thrown_exceptions_and_return_values():
             yield "thrown"
         finally:
             closed.append(get_tags())
-        return "returned"  # noqa: B901
+        return "returned"
 
     def outer() -> Iterator[str]:
         return (yield from body())

@@ -78,7 +78,9 @@ def test_without_a_token_the_client_is_disabled_and_says_it_once(caplog):
         client = PostHog("  ")
         assert client.capture("x", distinct_id="a") is None
         assert client.capture("y", distinct_id="a") is None
-    assert [record.message for record in caplog.records if "no project token" in record.message] == [caplog.records[0].message]
+    assert [record.message for record in caplog.records if "no project token" in record.message] == [
+        caplog.records[0].message
+    ]
     client.shutdown()
 
 
@@ -116,7 +118,8 @@ def test_interceptor_options_are_brought_into_one_form():
 
 
 @pytest.mark.parametrize(
-    "options", [{"handled": "some"}, {"ignore": (3,)}, {"min_status_to_capture": "500"}, {"min_status_to_capture": True}]
+    "options",
+    [{"handled": "some"}, {"ignore": (3,)}, {"min_status_to_capture": "500"}, {"min_status_to_capture": True}],
 )
 def test_exception_policies_are_checked_too(options):
     """`ExceptionCapture(...)` raises where it is written."""

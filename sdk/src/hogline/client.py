@@ -71,7 +71,9 @@ class Client:
         self.disabled = self.settings.disabled
         self.project_token = self.settings.project_token
         if not self.project_token and not self.disabled:
-            _log.error("hogline: no project token, so nothing is sent; pass PostHog('phc_...') or set HOGLINE_PROJECT_TOKEN")
+            _log.error(
+                "hogline: no project token, so nothing is sent; pass PostHog('phc_...') or set HOGLINE_PROJECT_TOKEN"
+            )
             self.disabled = True
         self._ledger = Ledger(on_drop=self.settings.on_drop, host=self.settings.host)
         self._delivery = Delivery(self.settings, ledger=self._ledger)
@@ -144,7 +146,9 @@ class Client:
         return self._person("$set", {"$set": properties}, distinct_id, **when)
 
     @_guarded
-    def set_once(self, *, distinct_id: Any = None, properties: Mapping[str, Any] | None = None, **when: Any) -> str | None:
+    def set_once(
+        self, *, distinct_id: Any = None, properties: Mapping[str, Any] | None = None, **when: Any
+    ) -> str | None:
         """Set person *properties* that are not set yet. Without a person nothing is sent."""
         return self._person("$set_once", {"$set_once": properties}, distinct_id, **when)
 
@@ -349,7 +353,8 @@ class Client:
     def _before_send(self, message: dict[str, Any] | None) -> dict[str, Any] | None:
         """Return what the user's hook made of the event, or None: it drops it, or it failed (fail closed)."""
         given, hook = message, self.settings.before_send
-        assert hook is not None and given is not None
+        assert hook is not None
+        assert given is not None
         identity = given["uuid"]
         try:
             message = hook(given)

@@ -224,7 +224,7 @@ def _each(generator: Generator[Any, Any, Any], scope: Scope) -> Generator[Any, A
             with step:
                 generator.close()
             raise
-        except BaseException as error:  # noqa: BLE001 - whatever is thrown in belongs to the generator
+        except BaseException as error:
             advance = functools.partial(generator.throw, error)
         else:
             advance = functools.partial(generator.send, sent)
@@ -245,7 +245,7 @@ async def _each_async(generator: AsyncGenerator[Any, Any], scope: Scope) -> Asyn
             with step:
                 await generator.aclose()
             raise
-        except BaseException as error:  # noqa: BLE001 - whatever is thrown in belongs to the generator
+        except BaseException as error:
             advance = functools.partial(generator.athrow, error)
         else:
             advance = functools.partial(generator.asend, sent)

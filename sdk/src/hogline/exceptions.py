@@ -1,9 +1,9 @@
 """The errors Hogline raises at its own callers, never inside a request.
 
-    HoglineError
-     +-- SettingsError (ValueError)     an option has a value that cannot work; raised where the client is made
-     +-- EventTooLarge (ValueError)     one event is over `max_event_bytes`; counted as a drop, seen only with debug=True
-     +-- DeliveryError (RuntimeError)   a batch was given up; handed to `on_error`, never raised at the caller
+HoglineError
+ +-- SettingsError (ValueError)     an option has a value that cannot work; raised where the client is made
+ +-- EventTooLarge (ValueError)     one event is over `max_event_bytes`; counted as a drop, seen only with debug=True
+ +-- DeliveryError (RuntimeError)   a batch was given up; handed to `on_error`, never raised at the caller
 """
 
 __all__ = ["DeliveryError", "EventTooLarge", "HoglineError", "SettingsError"]
@@ -17,7 +17,7 @@ class SettingsError(HoglineError, ValueError):
     """An option has a value that cannot work."""
 
 
-class EventTooLarge(HoglineError, ValueError):
+class EventTooLarge(HoglineError, ValueError):  # noqa: N818 - the name says what is wrong
     """One serialised event is over the limit."""
 
     def __init__(self, event: str, size_bytes: int, limit_bytes: int) -> None:

@@ -21,12 +21,12 @@ from hogline.settings import ExceptionCapture, InterceptorSettings
 from hogline.tracebacks import Mechanism
 
 __all__ = [
+    "WANTED_HEADERS",
     "Exchange",
     "Policy",
     "Recorder",
     "RequestFacts",
     "Sighting",
-    "WANTED_HEADERS",
     "annotate",
     "captured_before",
     "current_exchange",
@@ -51,6 +51,9 @@ class Recorder(Protocol):
 
     project_token: str
 
+    async def aflush(self, timeout_seconds: float | None = 10.0) -> bool:
+        """Send what waits."""
+
     def snapshot_exception(self, error: BaseException, mechanism: Mechanism) -> list[dict[str, Any]]:
         """Return `$exception_list` for *error* as it stands now."""
 
@@ -61,11 +64,12 @@ class Recorder(Protocol):
 class Policy:
     """One interceptor's settings, with the client they belong to and the complaints it has made already."""
 
-    __slots__ = ("_client", "_complained", "exceptions", "settings", "source")
+    __slots__ = ("_client", "_complained", "exceptions", "settings", "source", "trusted_proxies")
 
     def __init__(self, settings: InterceptorSettings, client: Callable[[], Recorder], source: str) -> None:
         self.settings = settings
         self.exceptions: ExceptionCapture | None = settings.exceptions
+        self.trusted_proxies = settings.proxies
         self.source = source  # `$exception_source`, "<framework>.interceptor"
         self._client = client
         self._complained: set[str] = set()
@@ -260,7 +264,7 @@ class Exchange:
         if (agent := tracing.usable(headers("user-agent"))) is not None:
             facts["$user_agent"] = facts["$raw_user_agent"] = agent
         forwarded = ",".join(headers("x-forwarded-for"))
-        if (ip := address.client_address(forwarded, read.peer, settings.trusted_proxies)) is not None:
+        if (ip := address.client_address(forwarded, read.peer, self.policy.trusted_proxies)) is not None:
             facts["$ip"] = ip
 
     def answer(self, name: str) -> Any:

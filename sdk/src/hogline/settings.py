@@ -57,15 +57,21 @@ class ClientSettings:
     project_token: str = _option(
         "", "The project's token (`phc_...`). Empty: the client is disabled.", env=("POSTHOG_API_KEY",)
     )
-    host: str = _option(DEFAULT_HOST, "Where events go: PostHog Cloud, or your own instance's URL.", env=("POSTHOG_HOST",))
+    host: str = _option(
+        DEFAULT_HOST, "Where events go: PostHog Cloud, or your own instance's URL.", env=("POSTHOG_HOST",)
+    )
     disabled: bool = _option(False, "True: nothing is sent; `capture()` returns None.")
     send: bool = _option(True, "False: ids are returned as usual, and nothing leaves the process.")
     debug: bool = _option(False, "True: log each batch, and raise errors at the caller instead of counting them.")
     flush_at: int = _option(100, "Events that make a batch leave at once.", minimum=1)
     flush_interval: float = _option(5.0, "Seconds that an event waits for company at most.", minimum=0.0)
-    max_queue_size: int = _option(10_000, "Events waiting at most; when full, new ones are refused and counted.", minimum=1)
+    max_queue_size: int = _option(
+        10_000, "Events waiting at most; when full, new ones are refused and counted.", minimum=1
+    )
     max_queue_bytes: int = _option(64 * 1024 * 1024, "Bytes waiting at most.", minimum=1)
-    max_event_bytes: int = _option(900 * 1024, "Bytes of one event's JSON; larger ones are dropped and counted.", minimum=1)
+    max_event_bytes: int = _option(
+        900 * 1024, "Bytes of one event's JSON; larger ones are dropped and counted.", minimum=1
+    )
     max_batch_bytes: int = _option(5 * 1024 * 1024, "Bytes of one request's body before compression.", minimum=1)
     gzip: bool = _option(True, "Compress request bodies.")
     timeout: float = _option(15.0, "Seconds to wait for the server, for connecting and for each read.", minimum=0.001)
@@ -86,7 +92,9 @@ class ClientSettings:
     on_error: Callable[[Exception, list[Event]], None] | None = _option(
         None, "Called on the sender's thread with the error and the events of a batch that was given up.", env=()
     )
-    project_root: str | None = _option(None, "Folder of the app's own code, for `in_app`; the working directory when None.")
+    project_root: str | None = _option(
+        None, "Folder of the app's own code, for `in_app`; the working directory when None."
+    )
     in_app_include: Sequence[str] = _option((), "Modules, by dotted prefix, that always are the app's own code.")
     in_app_exclude: Sequence[str] = _option((), "Modules, by dotted prefix, that never are the app's own code.")
 
@@ -148,7 +156,9 @@ class InterceptorSettings:
     Raises SettingsError: a value that cannot work. TypeError, from the constructor: an option that does not exist.
     """
 
-    client: Any = _option(None, "Where captured exceptions go; the default client when None. Context serves every client.")
+    client: Any = _option(
+        None, "Where captured exceptions go; the default client when None. Context serves every client."
+    )
     capture_exceptions: bool | ExceptionCapture | None = _option(
         False, "`True`, or an `ExceptionCapture(...)` that says which exceptions become events."
     )
@@ -190,6 +200,12 @@ class InterceptorSettings:
         put(self, "trusted_proxies", _proxies(self.trusted_proxies))
 
     @property
+    def proxies(self) -> int | tuple[Network, ...] | None:
+        """`trusted_proxies` as it was checked: a number of hops, networks, or None."""
+        proxies = self.trusted_proxies
+        return proxies if proxies is None or isinstance(proxies, int) else tuple(map(ipaddress.ip_network, proxies))
+
+    @property
     def exceptions(self) -> ExceptionCapture | None:
         """The exception policy, or None when exceptions are not captured."""
         capture = self.capture_exceptions
@@ -213,7 +229,9 @@ def _check_types(settings: ClientSettings) -> None:
             wanted = "True or False"
         elif minimum is not None:
             whole = isinstance(default, int)
-            right = isinstance(value, int if whole else int | float) and not isinstance(value, bool) and value >= minimum
+            right = (
+                isinstance(value, int if whole else int | float) and not isinstance(value, bool) and value >= minimum
+            )
             wanted = f"a {'whole ' if whole else ''}number of at least {minimum:g}"
         elif isinstance(default, str):
             right, wanted = isinstance(value, str), "a string"

@@ -42,7 +42,9 @@ class CapturedEvent:
     def read(cls, raw: bytes) -> "CapturedEvent":
         """Return the event in the wire bytes *raw*."""
         fields = orjson.loads(raw)
-        return cls(fields["event"], fields["distinct_id"], fields["properties"], fields["timestamp"], fields["uuid"], raw)
+        return cls(
+            fields["event"], fields["distinct_id"], fields["properties"], fields["timestamp"], fields["uuid"], raw
+        )
 
 
 class _Shelf(Delivery):
@@ -65,7 +67,7 @@ class RecordingPostHog(Client):
 
     _delivery: _Shelf
 
-    def __init__(self, project_token: str = "phc_testing", **options: Any) -> None:
+    def __init__(self, project_token: str = "phc_testing", **options: Any) -> None:  # noqa: S107 - no password
         super().__init__(project_token, **options)
         self._delivery = _Shelf(self.settings, ledger=self._ledger)
 

@@ -100,7 +100,7 @@ class PostHogInterceptor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the app with the request's context around it."""
         kind = scope["type"]
-        if kind != "http" and kind != "websocket":
+        if kind not in ("http", "websocket"):
             await self._other(scope, receive, send)
             return
         outer = scope.get(EXCHANGE_KEY)
@@ -130,7 +130,7 @@ class PostHogInterceptor:
             exchange.close()
             leave(mine, previous)
 
-    def _handled_outside(self, scope: Scope) -> bool:
+    def _handled_outside(self, scope: Scope) -> bool:  # noqa: ARG002 - Starlette's interceptor needs it
         """Tell whether user code that answers an escaping exception still runs outside of us, and needs the context."""
         return False
 
@@ -212,7 +212,7 @@ class _Watch:
 
     async def send(self, message: Message) -> None:
         kind, exchange = message["type"], self._exchange
-        if kind == "http.response.start" or kind == "websocket.http.response.start":
+        if kind in ("http.response.start", "websocket.http.response.start"):
             if exchange.status is None:
                 exchange.status = message.get("status")
             self._handling(sys.exc_info()[1])

@@ -1,6 +1,6 @@
 """FastAPI: Starlette's interceptor under FastAPI's name. Dependencies, routers, background tasks and WebSockets included.
 
-    app.add_middleware(PostHogInterceptor, client=posthog, capture_exceptions=True)
+app.add_middleware(PostHogInterceptor, client=posthog, capture_exceptions=True)
 """
 
 from hogline.interceptors import starlette

@@ -46,7 +46,9 @@ class StarletteExchange(asgi.AsgiExchange):
         concrete = (scope.get("root_path") or "").removeprefix(self._root_path or "")
         if not concrete:
             return template
-        names = {str(value): name for name, value in scope.get("path_params", {}).items() if f"{{{name}" not in template}
+        names = {
+            str(value): name for name, value in scope.get("path_params", {}).items() if f"{{{name}" not in template
+        }
         parts = [f"{{{names[part]}}}" if part in names else part for part in concrete.split("/")]
         return "/".join(parts) + template
 

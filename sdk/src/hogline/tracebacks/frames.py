@@ -18,9 +18,7 @@ _CUT = "..."
 _PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _OWN_MODULE = "hogline"
 _HIDING = ("__tracebackhide__", "__traceback_hide__")
-_STDLIB = tuple(
-    path.rstrip(os.sep) + os.sep for name in ("stdlib", "platstdlib") if (path := sysconfig.get_path(name))
-)
+_STDLIB = tuple(path.rstrip(os.sep) + os.sep for name in ("stdlib", "platstdlib") if (path := sysconfig.get_path(name)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,9 +91,16 @@ def _render_object(value: Any) -> Any:
         return {attribute.name: getattr(value, attribute.name) for attribute in kind.__attrs_attrs__}
     if callable(to_list := getattr(kind, "tolist", None)):  # numpy arrays and scalars that orjson leaves to us
         return to_list(value)
-    if kind.__str__ is not object.__str__ or kind.__repr__ is not object.__repr__:
+    if "__str__" in _defined(kind) or "__repr__" in _defined(kind):
         return _text(str(value))
     return _marker(value)
+
+
+def _defined(kind: type) -> set[str]:
+    """Return the names that *kind* or a base of its own defines; what `object` gives everybody is not a text."""
+    return {
+        name for base in kind.__mro__ if base is not object for name in ("__str__", "__repr__") if name in vars(base)
+    }
 
 
 def _bytes(value: bytes | bytearray | memoryview) -> str:
@@ -155,4 +162,3 @@ def _digits(value: int) -> str:
 def _marker(value: Any) -> str:
     kind = type(value)
     return f"<{kind.__module__}.{kind.__qualname__}>"
-
