@@ -8,14 +8,16 @@ finalizers of their own. A process that dies of a signal's default action runs n
 import atexit
 import os
 import sys
+import threading
 import time
 import weakref
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hogline.delivery.sender import Delivery
+    from hogline.delivery.transport import Transport
 
-__all__ = ["watch", "watch_process"]
+__all__ = ["import_transport", "watch", "watch_process"]
 
 _watched: "weakref.WeakSet[Delivery]" = weakref.WeakSet()
 _finalized_pid = 0
@@ -39,6 +41,7 @@ def watch_process() -> None:
 
 
 def _after_fork_in_child() -> None:
+    _importing.release()
     for delivery in list(_watched):
         delivery.after_fork()
 
@@ -51,6 +54,19 @@ def _shut_down_all() -> None:
         delivery.shutdown(max(0.0, min(delivery.shutdown_timeout_s, deadline_s - time.monotonic())))
 
 
+def import_transport() -> "type[Transport]":
+    """Return the class that sends. A fork waits for it: a child that inherits a half done import can never finish it."""
+    with _importing:
+        import encodings.idna  # noqa: F401 - resolving a host name imports it, at a moment of its own choice
+
+        from hogline.delivery.transport import Transport
+
+        return Transport
+
+
+_importing = threading.RLock()
 atexit.register(_shut_down_all)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(
+        before=_importing.acquire, after_in_parent=_importing.release, after_in_child=_after_fork_in_child
+    )

@@ -224,10 +224,8 @@ class Delivery:
 
     def _send(self, batch: list[bytes]) -> Answer:
         if self._transport is None:
-            from hogline.delivery.transport import Transport
-
             settings = self._settings
-            self._transport = Transport(settings.host, timeout_s=settings.timeout, gzip=settings.gzip)
+            self._transport = lifetime.import_transport()(settings.host, timeout_s=settings.timeout, gzip=settings.gzip)
         sent_at = datetime.now(UTC).isoformat()
         historical = self._settings.historical_migration
         answer = self._transport.send(
@@ -263,8 +261,13 @@ class Delivery:
             self._in_flight = self._in_flight[len(batch) :]
             self._ledger.last_error = str(answer)
             self._ledger.lose(reason, len(batch))
-            self._count_settled(len(batch))
+        # The hooks come before flush() is let go: who flushed has been told.
         self._ledger.tell(reason, batch)
+        self._tell_error(batch, reason, answer)
+        with self._lock:
+            self._count_settled(len(batch))
+
+    def _tell_error(self, batch: list[bytes], reason: str, answer: Answer) -> None:
         on_error = self._settings.on_error
         if on_error is not None:
             error = DeliveryError(

@@ -1,0 +1,188 @@
+"""A process's beginning and end: real processes, forked, spawned, ended and killed; what they captured arrives once."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+
+PRELUDE = """
+import os, sys, time
+from hogline import PostHog
+client = PostHog("phc_test", host=os.environ["SINK"], flush_interval=60)
+"""
+
+
+def run(sink, script, *, status=0):
+    """Run *script* after the prelude in a process of its own, and return what it printed."""
+    process = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PRELUDE + textwrap.dedent(script)],
+        env=os.environ | {"SINK": sink.url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert process.returncode == status, process.stderr
+    assert "Traceback" not in process.stderr, process.stderr
+    return process.stdout
+
+
+def names(sink):
+    return sorted(event.event for event in sink.events)
+
+
+def test_a_script_that_just_ends_loses_nothing(sink):
+    """The flush at exit has `shutdown_timeout` seconds; posthog-python's has one."""
+    run(sink, "for n in range(250): client.capture(f'e{n:03}', distinct_id='u')")
+    assert names(sink) == [f"e{n:03}" for n in range(250)]
+
+
+def test_a_script_that_dies_of_an_exception_loses_nothing(sink):
+    """atexit runs after the traceback."""
+    process = subprocess.run(
+        [sys.executable, "-c", PRELUDE + "client.capture('before', distinct_id='u')\nraise SystemExit(3)"],
+        env=os.environ | {"SINK": sink.url},
+        timeout=60,
+        check=False,
+    )
+    assert process.returncode == 3
+    assert names(sink) == ["before"]
+
+
+def test_a_server_that_hangs_does_not_keep_a_script_from_ending(sink):
+    """`shutdown_timeout` holds."""
+    sink.answer(200, delay_s=30)
+    out = run(
+        sink,
+        """
+        import atexit
+        begun = time.monotonic()
+        client = PostHog("phc_test", host=os.environ["SINK"], shutdown_timeout=0.5)
+        client.capture("stuck", distinct_id="u")
+        client.flush(0.1)
+        """,
+    )
+    assert out == ""
+
+
+def test_a_forked_child_starts_empty_and_both_sides_lose_nothing(sink):
+    """The parent's waiting events are the parent's; the child has a thread, a queue and a ledger of its own."""
+    run(
+        sink,
+        """
+        for n in range(3): client.capture(f"parent {n}", distinct_id="u")
+        pid = os.fork()
+        if pid == 0:
+            assert client.stats().accepted == 0
+            client.capture("child", distinct_id="u")
+            grandchild = os.fork()
+            if grandchild == 0:
+                client.capture("grandchild", distinct_id="u")
+                client.flush()
+                os._exit(0)
+            os.waitpid(grandchild, 0)
+            assert client.flush()
+            assert client.stats().sent == 1
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        client.capture("parent after", distinct_id="u")
+        """,
+    )
+    assert names(sink) == ["child", "grandchild", "parent 0", "parent 1", "parent 2", "parent after"]
+
+
+def test_a_fork_that_no_hook_sees_is_noticed_by_its_pid(sink):
+    """uWSGI forks without Python's hooks: the thread looks alive and is not (R9)."""
+    run(
+        sink,
+        """
+        import ctypes
+        client.capture("parent", distinct_id="u")
+        libc = ctypes.PyDLL(None)
+        pid = libc.fork()
+        if pid == 0:
+            client.capture("child", distinct_id="u")
+            assert client.flush()
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        """,
+    )
+    assert names(sink) == ["child", "parent"]
+
+
+def test_a_fork_in_the_middle_of_captures_never_deadlocks_the_child(sink):
+    """Locks that another thread of the parent holds at that moment stay the parent's."""
+    run(
+        sink,
+        """
+        import threading
+        stop = threading.Event()
+        def busy():
+            while not stop.is_set(): client.capture("busy", distinct_id="u")
+        threads = [threading.Thread(target=busy) for _ in range(3)]
+        for thread in threads: thread.start()
+        for n in range(20):
+            pid = os.fork()
+            if pid == 0:
+                client.capture(f"child {n}", distinct_id="u")
+                os._exit(0 if client.flush(20) else 1)
+            assert os.waitpid(pid, 0)[1] == 0
+        stop.set()
+        for thread in threads: thread.join()
+        client.shutdown(0)
+        """,
+    )
+    assert [name for name in names(sink) if name != "busy"] == sorted(f"child {n}" for n in range(20))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_children_of_multiprocessing_flush_before_they_leave(sink, tmp_path, method):
+    """They end through `os._exit`, where no atexit runs."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import multiprocessing, os, sys
+            from hogline import PostHog
+            client = PostHog("phc_test", host=os.environ["SINK"], flush_interval=60)
+            def work(n):
+                client.capture(f"child {n}", distinct_id="u")
+            if __name__ == "__main__":
+                client.capture("parent", distinct_id="u")
+                context = multiprocessing.get_context(sys.argv[1])
+                children = [context.Process(target=work, args=(n,)) for n in range(2)]
+                for child in children: child.start()
+                for child in children: child.join()
+            """
+        )
+    )
+    subprocess.run(
+        [sys.executable, "-W", "ignore", str(script), method],
+        env=os.environ | {"SINK": sink.url},
+        timeout=60,
+        check=True,
+    )
+    assert names(sink) == ["child 0", "child 1", "parent"]
+
+
+def test_a_signals_default_action_runs_no_handler_and_loses_what_waits(sink):
+    """Documented: a process that dies of SIGTERM's default action has no moment to flush in."""
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            PRELUDE + "client.capture('lost', distinct_id='u'); print('ready', flush=True); time.sleep(60)",
+        ],
+        env=os.environ | {"SINK": sink.url},
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == -signal.SIGTERM
+    process.stdout.close()
+    assert sink.events == []

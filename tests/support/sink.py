@@ -1,0 +1,172 @@
+"""The sink: a real HTTP server that answers like PostHog and keeps what it was sent. Tests assert on what arrived here."""
+
+import threading
+import time
+import zlib
+from collections import deque
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import orjson
+
+
+@dataclass(frozen=True)
+class SunkEvent:
+    """One event as it arrived."""
+
+    event: str
+    distinct_id: str
+    properties: dict[str, Any]
+    uuid: str
+    timestamp: str
+    raw: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SunkRequest:
+    """One request as it arrived; `body` is decompressed and decoded."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: Any
+    size_bytes: int
+    at_s: float
+    status: int
+    connection: int
+
+    @property
+    def events(self) -> list[SunkEvent]:
+        batch = self.body.get("batch", []) if isinstance(self.body, dict) else []
+        return [
+            SunkEvent(
+                event=item["event"],
+                distinct_id=item["distinct_id"],
+                properties=item["properties"],
+                uuid=item["uuid"],
+                timestamp=item["timestamp"],
+                raw=item,
+            )
+            for item in batch
+        ]
+
+
+@dataclass
+class _Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    delay_s: float
+
+
+class Sink:
+    """Answers every POST with 200 `{"status": 1}`, unless told otherwise with `answer()`."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._answers: deque[_Answer] = deque()
+        self.requests: list[SunkRequest] = []
+        sink = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def do_POST(self) -> None:
+                sink._receive(self)
+
+            do_GET = do_POST  # noqa: N815 - the name that http.server calls
+
+            def log_message(self, *args: object) -> None:
+                """Stay silent: tests read `requests`."""
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 128
+
+            def handle_error(self, request: object, address: object) -> None:
+                """Stay silent: clients under test are killed in the middle of requests."""
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread.start()
+
+    def _receive(self, handler: BaseHTTPRequestHandler) -> None:
+        raw = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        plain = zlib.decompress(raw, 47) if raw[:2] == b"\x1f\x8b" else raw
+        with self._changed:
+            answer = self._answers.popleft() if self._answers else _Answer(200, {}, b'{"status": 1}', 0.0)
+            self.requests.append(
+                SunkRequest(
+                    method=handler.command,
+                    path=handler.path,
+                    headers={name.lower(): value for name, value in handler.headers.items()},
+                    body=orjson.loads(plain) if plain else None,
+                    size_bytes=len(raw),
+                    at_s=time.monotonic(),
+                    status=answer.status,
+                    connection=handler.client_address[1],
+                )
+            )
+            self._changed.notify_all()
+        if answer.delay_s:
+            time.sleep(answer.delay_s)
+        handler.send_response(answer.status)
+        for name, value in answer.headers.items():
+            handler.send_header(name, value)
+        handler.send_header("Content-Length", str(len(answer.body)))
+        handler.end_headers()
+        handler.wfile.write(answer.body)
+
+    def answer(
+        self,
+        status: int,
+        *,
+        times: int = 1,
+        headers: dict[str, str] | None = None,
+        body: bytes = b"",
+        delay_s: float = 0.0,
+    ) -> None:
+        """Answer the next *times* requests like this."""
+        with self._changed:
+            self._answers.extend([_Answer(status, headers or {}, body, delay_s)] * times)
+
+    @property
+    def events(self) -> list[SunkEvent]:
+        """The events of all requests that were answered with success, in order of arrival."""
+        with self._changed:
+            return [event for request in self.requests if 200 <= request.status < 300 for event in request.events]
+
+    def named(self, name: str) -> list[SunkEvent]:
+        return [event for event in self.events if event.event == name]
+
+    def wait_for(self, count: int, timeout_s: float = 20.0, *, name: str | None = None) -> list[SunkEvent]:
+        """Wait until at least *count* events (of that *name*) have arrived, and return them all."""
+        self.wait_until(lambda: len(self.named(name) if name else self.events) >= count, timeout_s)
+        return self.named(name) if name else self.events
+
+    def wait_until(self, condition: Any, timeout_s: float = 20.0) -> None:
+        """Wait until *condition()* holds; fails the test with what has arrived instead."""
+        deadline_s = time.monotonic() + timeout_s
+        while not condition():
+            rest_s = deadline_s - time.monotonic()
+            if rest_s <= 0:
+                arrived = [event.event for event in self.events]
+                raise AssertionError(
+                    f"waited {timeout_s} s in vain; arrived: {arrived}, requests: {len(self.requests)}"
+                )
+            with self._changed:
+                self._changed.wait(min(rest_s, 0.2))
+
+    def clear(self) -> None:
+        """Forget what arrived and what was to be answered."""
+        with self._changed:
+            self.requests.clear()
+            self._answers.clear()
+
+    def stop(self) -> None:
+        """Close the socket; later connections are refused."""
+        self._server.shutdown()
+        self._server.server_close()
