@@ -1,0 +1,32 @@
+"""`/api/projects/{id}/sessions/{session_id}`: one session's merged timeline."""
+
+from fastapi import APIRouter, Response
+
+from hogline_instance.analytics.sessions import find_session
+from hogline_instance.api.access import Access
+from hogline_instance.api.errors import RESPONSES, ApiRoute, not_found
+from hogline_instance.api.shapes import SessionShape, json_response, session_shape
+from hogline_instance.projects import Project
+from hogline_instance.services import Services
+
+__all__ = ["build_router"]
+
+
+def build_router(services: Services, access: Access) -> APIRouter:
+    """Return the route, with and without its slash."""
+    router = APIRouter(route_class=ApiRoute, tags=["sessions"])
+    allowed = access.project()
+
+    def get_session(session_id: str, project: Project = allowed) -> Response:  # type: ignore[assignment]
+        """Return a session's browser and server events in one order of time, each request under what led to it."""
+        session = find_session(services.store, project.id, session_id)
+        if session is None:
+            raise not_found(f"Session not found: {session_id[:100]}")
+        return json_response(session_shape(session))
+
+    path = "/projects/{project_id}/sessions/{session_id}"
+    router.add_api_route(path, get_session, response_model=SessionShape, responses=RESPONSES)
+    router.add_api_route(
+        f"{path}/", get_session, response_model=SessionShape, responses=RESPONSES, include_in_schema=False
+    )
+    return router
