@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ __all__ = [
     "event_of",
     "find_event",
     "list_events",
+    "needles",
 ]
 
 EVENTS_TABLE = "analytics.events"
@@ -119,6 +121,12 @@ def find_event(store: Store, project_id: int, uuid: str) -> StoredEvent | None:
     return event_of(rows[0]) if rows else None
 
 
+def needles(search: str) -> list[str]:
+    """Return the forms that *search* can have inside a client's JSON: as it is, and as JSON encoders escape it."""
+    forms = (search, json.dumps(search, ensure_ascii=False)[1:-1], json.dumps(search)[1:-1])
+    return list(dict.fromkeys(forms))
+
+
 def event_of(row: Mapping[str, object]) -> StoredEvent:
     """Turn a row of COLUMNS into an event."""
     return StoredEvent(
@@ -150,12 +158,13 @@ def _rows(
         add("session_id = {session_id:String}", "session_id", wanted.session_id)
     if wanted.search:
         add(
-            "(positionCaseInsensitiveUTF8(properties, {search:String}) > 0"
+            "(multiSearchAnyCaseInsensitiveUTF8(properties, {needles:Array(String)})"
             " OR positionCaseInsensitiveUTF8(event, {search:String}) > 0"
             " OR positionCaseInsensitiveUTF8(distinct_id, {search:String}) > 0)",
             "search",
             wanted.search,
         )
+        parameters["needles"] = needles(wanted.search)
     if wanted.after is not None:
         add("timestamp > fromUnixTimestamp64Micro({after:Int64}, 'UTC')", "after", microseconds(wanted.after))
     if wanted.before is not None:

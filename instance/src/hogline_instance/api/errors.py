@@ -9,6 +9,8 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
+from hogline_instance.exceptions import StoreError
+
 __all__ = ["HEADERS", "RESPONSES", "ApiError", "ApiRoute", "ErrorBody", "bad_request", "not_found", "unknown_endpoint"]
 
 # Answers hold hostile content: never sniffed into HTML, never run, never kept by a shared cache.
@@ -36,6 +38,10 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     401: {"model": ErrorBody, "description": "No personal key, or one this instance does not know"},
     403: {"model": ErrorBody, "description": "The key belongs to another project"},
     404: {"model": ErrorBody, "description": "No such project, event or session"},
+    503: {
+        "model": ErrorBody,
+        "description": "The store refused the question or ran out of its limits; `detail` says which",
+    },
 }
 
 
@@ -67,6 +73,8 @@ class ApiRoute(APIRoute):
                 return error.response()
             except RequestValidationError as error:
                 return _explain(error).response()
+            except StoreError as error:
+                return ApiError(503, "server_error", "store_unavailable", str(error)[:1_000]).response()
 
         return guarded
 

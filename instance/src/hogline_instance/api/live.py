@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from hogline_instance.analytics.events import EventFilter, list_events
+from hogline_instance.analytics.events import EventFilter, list_events, needles
 from hogline_instance.analytics.stored import StoredEvent
 from hogline_instance.api.access import Access
 from hogline_instance.api.errors import HEADERS, RESPONSES, ApiRoute
@@ -149,8 +149,13 @@ def _matches(event: StoredEvent, wanted: EventFilter) -> bool:
     if (wanted.after and event.timestamp <= wanted.after) or (wanted.before and event.timestamp >= wanted.before):
         return False
     if wanted.search:
-        needle = wanted.search.casefold()
-        return any(needle in text.casefold() for text in (event.properties_json, event.event, event.distinct_id))
+        text = event.properties_json.lower()
+        words = wanted.search.lower()
+        return (
+            any(needle.lower() in text for needle in needles(wanted.search))
+            or words in event.event.lower()
+            or words in event.distinct_id.lower()
+        )
     return True
 
 

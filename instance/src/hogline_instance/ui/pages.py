@@ -19,6 +19,7 @@ from hogline_instance.analytics.summary import summarize
 from hogline_instance.api import live
 from hogline_instance.api.errors import ApiError
 from hogline_instance.api.filters import chosen_cursor, chosen_events, moment
+from hogline_instance.exceptions import StoreError
 from hogline_instance.services import Services
 from hogline_instance.ui.login import Door, NotSignedInError
 from hogline_instance.ui.render import HEADERS, Pages
@@ -134,6 +135,8 @@ def _page_route(shown: Pages) -> type[APIRoute]:
                     return _to_the_door(request)
                 except ApiError as error:
                     return shown.problem(request, error.status, error.body.detail)
+                except StoreError as error:
+                    return shown.problem(request, 503, str(error)[:1_000])
                 except RequestValidationError as error:
                     return shown.problem(request, 400, "; ".join(str(item.get("msg")) for item in error.errors())[:500])
 
