@@ -1,0 +1,30 @@
+"""The errors of the instance.
+
+InstanceError
+ +-- SettingsError (ValueError)     an option cannot work; ends the start with its message
+ +-- DataFolderBusyError            another process holds the data folder; names it
+ +-- StoreError                     the store did not take or answer something
+ +-- JournalFullError               nothing can be accepted now; the request gets 503 with the reason
+"""
+
+__all__ = ["DataFolderBusyError", "InstanceError", "JournalFullError", "SettingsError", "StoreError"]
+
+
+class InstanceError(Exception):
+    """Everything the instance raises on purpose."""
+
+
+class SettingsError(InstanceError, ValueError):
+    """An option has a value that cannot work."""
+
+
+class DataFolderBusyError(InstanceError):
+    """Another process holds the data folder."""
+
+
+class StoreError(InstanceError):
+    """The store did not take or answer something."""
+
+
+class JournalFullError(InstanceError):
+    """Nothing can be accepted now; the reason is the message."""

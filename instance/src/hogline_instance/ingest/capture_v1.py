@@ -1,0 +1,189 @@
+"""Capture v1: `POST /i/v1/analytics/events`, an answer for each event.  Source: spec/instance-wire.md 1.6.
+
+A 404 here would be tried four times for each batch and then lose it, so the instance speaks it.
+"""
+
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from hogline.wire.values import serialise
+from hogline_instance.ingest.admission import Arrival, admit
+from hogline_instance.ingest.bodies import BodyError, BodyTooLargeError, plain_json
+from hogline_instance.ingest.capture import Capture
+from hogline_instance.ingest.http import Answer, Request, json_answer
+from hogline_instance.ingest.shapes import IncomingBatch, IncomingEvent
+from hogline_instance.ingest.times import parse_time
+from hogline_instance.projects import Projects
+from hogline_instance.settings import Settings
+
+__all__ = ["PATH", "CaptureV1"]
+
+PATH = "/i/v1/analytics/events"
+_OPTIONS = {
+    "cookieless_mode": "$cookieless_mode",
+    "disable_skew_correction": "$ignore_sent_at",
+    "process_person_profile": "$process_person_profile",
+    "product_tour_id": "$product_tour_id",
+}
+_PERSONLESS = frozenset(
+    {
+        "0", "[object object]", "anonymous", "anonymous-user", "backend", "distinct_id", "distinctid", "email", "false", "guest",
+        "id", "nan", "none", "not_authenticated", "null", "system", "true", "undefined", "user", "00000000-0000-0000-0000-000000000000",
+    }
+)  # fmt: skip
+_MAX_BYTES_OF_NAME = 200
+
+
+class _Error(Exception):
+    def __init__(self, status: int, code: str, text: str) -> None:
+        super().__init__(text)
+        self.status, self.code, self.text = status, code, text
+
+
+class CaptureV1:
+    """Turns a v1 request into rows and the result of each of its events."""
+
+    def __init__(self, settings: Settings, projects: Projects, capture: Capture) -> None:
+        self._max_plain_bytes = settings.max_decompressed_bytes
+        self._projects = projects
+        self._capture = capture
+
+    def admit(self, request: Request) -> tuple[Answer, list[bytes]]:
+        """Return the answer to give once the rows are on disk, and the rows."""
+        try:
+            return self._admit(request)
+        except _Error as error:
+            described = {
+                "error": error.code,
+                "error_description": error.text,
+                "error_uri": "https://posthog.com/docs/api/capture",
+            }
+            return json_answer(described, error.status), []
+
+    def _admit(self, request: Request) -> tuple[Answer, list[bytes]]:
+        token, library, version, sent_at = _headers(request)
+        body = self._body(request)
+        events = body.get("batch")
+        if not isinstance(events, list) or not events:
+            raise _Error(400, "empty_batch", "'batch' must be a list with at least one event")
+        if parse_time(body.get("created_at")) is None:
+            raise _Error(400, "invalid_batch", "'created_at' must be an RFC 3339 time")
+        identities = [_identity(event) for event in events]
+        if len(set(identities)) < len(identities):
+            raise _Error(400, "duplicate_event_uuid", "two events of the batch have the same uuid")
+        project = self._projects.by_token(token)
+        arrival = Arrival(datetime.now(UTC), request.ip, sent_at)
+        results: dict[str, dict[str, str]] = {}
+        rows: list[bytes] = []
+        for identity, event in zip(identities, events, strict=True):
+            incoming = _incoming(event, identity, library, version)
+            if isinstance(incoming, str):
+                results[identity] = {"result": "drop", "details": incoming}
+                self._capture.count({incoming: 1})
+                continue
+            if project is None:
+                self._capture.count({f"project token {token[:12]}... is not of this instance": 1})
+            else:
+                rows += admit(IncomingBatch([incoming]), project.id, arrival).rows
+            personless = incoming.distinct_id.strip().lower() in _PERSONLESS
+            results[identity] = (
+                {"result": "ok", "details": "person_processing_disabled"} if personless else {"result": "ok"}
+            )
+        echo = (b"posthog-request-id", request.header(b"posthog-request-id").encode())
+        return json_answer({"results": results}, headers=(echo,)), rows
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        try:
+            text = plain_json(
+                request.body,
+                content_type="application/json",
+                content_encoding=request.header(b"content-encoding"),
+                compression="",
+                max_bytes=self._max_plain_bytes,
+            )
+        except BodyTooLargeError as error:
+            raise _Error(413, "payload_too_large", str(error)) from error
+        except BodyError as error:
+            raise _Error(400, "request_decoding_error", str(error)) from error
+        try:
+            body = msgspec.json.decode(text)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise _Error(400, "request_parsing_error", f"the body is not JSON: {error}") from error
+        if not isinstance(body, dict):
+            raise _Error(400, "request_parsing_error", "the body's JSON is not an object")
+        return body
+
+
+def _headers(request: Request) -> tuple[str, str, str, datetime]:
+    """Return token, library, its version and the client's time.  Raises _Error: a header is missing or wrong."""
+    scheme, _, token = request.header(b"authorization").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise _Error(401, "invalid_api_token", "Authorization must be 'Bearer <project token>'")
+    info = request.header(b"posthog-sdk-info")
+    attempt = request.header(b"posthog-attempt")
+    sent_at = parse_time(request.header(b"posthog-request-timestamp"))
+    if not info or not attempt or not request.header(b"posthog-request-id") or not request.header(b"user-agent"):
+        raise _Error(
+            400,
+            "missing_required_headers",
+            "PostHog-Sdk-Info, -Attempt, -Request-Id, -Request-Timestamp and User-Agent are needed",
+        )
+    if (
+        not attempt.isdigit()
+        or int(attempt) < 1
+        or sent_at is None
+        or not _is_uuid(request.header(b"posthog-request-id"))
+    ):
+        raise _Error(
+            400,
+            "invalid_header_value",
+            "PostHog-Attempt counts from 1, -Request-Id is a UUID, -Request-Timestamp is RFC 3339",
+        )
+    library, _, version = info.partition("/")
+    return token.strip(), library, version, sent_at
+
+
+def _identity(event: Any) -> str:
+    given = event.get("uuid") if isinstance(event, dict) else None
+    if not isinstance(given, str) or not given:
+        raise _Error(400, "missing_event_uuid", "every event needs a uuid")
+    if not _is_uuid(given):
+        raise _Error(400, "invalid_event_uuid", f"{given[:50]!r} is not a UUID")
+    return given
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _incoming(event: dict[str, Any], identity: str, library: str, version: str) -> IncomingEvent | str:
+    """Return the event in the legacy form, or the reason to drop it."""
+    name, who, timestamp = event.get("event"), event.get("distinct_id"), event.get("timestamp")
+    properties, options = event.get("properties", {}), event.get("options", {})
+    if not isinstance(name, str) or not name.strip():
+        return "missing_event_name"
+    if len(name.encode("utf-8", "replace")) > _MAX_BYTES_OF_NAME:
+        return "event_name_too_long"
+    if not isinstance(who, str) or not who.strip():
+        return "missing_distinct_id"
+    if len(who.encode("utf-8", "replace")) > _MAX_BYTES_OF_NAME:
+        return "distinct_id_too_large"
+    if not isinstance(timestamp, str) or parse_time(timestamp) is None:
+        return "invalid_event_timestamp"
+    if not isinstance(properties, dict):
+        return "malformed_event_properties"
+    if not isinstance(options, dict):
+        return "invalid_options"
+    told = {_OPTIONS[option]: value for option, value in options.items() if option in _OPTIONS}
+    line = {f"${key}": event[key] for key in ("session_id", "window_id") if isinstance(event.get(key), str)}
+    merged = {"$lib": library, "$lib_version": version, **properties, **line, **told}
+    return IncomingEvent(
+        event=name, distinct_id=who, uuid=identity, timestamp=timestamp, properties=msgspec.Raw(serialise(merged))
+    )

@@ -1,0 +1,158 @@
+"""Requests and answers on the raw ASGI path: limits on what is read, CORS on everything that leaves, errors as plain text."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+from urllib.parse import parse_qsl
+
+import msgspec
+
+__all__ = [
+    "Answer",
+    "ClientGoneError",
+    "Receive",
+    "Refusal",
+    "Request",
+    "Scope",
+    "Send",
+    "json_answer",
+    "read_request",
+    "respond",
+]
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_BODY_TIMEOUT_S = 60.0
+_PREFLIGHT_MAX_AGE_S = b"86400"
+
+
+class ClientGoneError(Exception):
+    """The client left before its body was complete; there is nobody to answer."""
+
+
+class Refusal(Exception):  # noqa: N818 - an answer, not a mistake of ours
+    """A request that is answered with an error: a status and, in plain words, what to do."""
+
+    def __init__(self, status: int, text: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+        self.headers = headers
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What leaves: 200 with JSON unless said otherwise."""
+
+    body: bytes = b'{"status":1}'
+    status: int = 200
+    content_type: bytes = b"application/json"
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Request:
+    """One request: headers by name, query by name, the body."""
+
+    __slots__ = ("_query", "body", "headers", "method", "path", "peer", "scope")
+
+    def __init__(self, scope: Scope, body: bytes) -> None:
+        self.scope = scope
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.body = body
+        client = scope.get("client")
+        self.peer = str(client[0]) if client else ""
+        self._query: dict[str, str] | None = None
+
+    def header(self, name: bytes) -> str:
+        """Return header *name* (lower case), or ''."""
+        return self.headers.get(name, b"").decode("latin-1")
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query's parameters; the last of duplicates."""
+        if self._query is None:
+            raw = self.scope.get("query_string") or b""
+            self._query = (
+                dict(parse_qsl(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=100)) if raw else {}
+            )
+        return self._query
+
+    @property
+    def ip(self) -> str:
+        """The visitor's address: the first that X-Forwarded-For names, X-Real-IP, or the peer (spec/instance-wire.md 1.5)."""
+        named = self.header(b"x-forwarded-for").split(",")[0].strip() or self.header(b"x-real-ip").strip()
+        return (
+            named[:45] if named and all(character in "0123456789abcdefABCDEF.:" for character in named) else self.peer
+        )
+
+
+async def read_request(scope: Scope, receive: Receive, max_body_bytes: int) -> Request:
+    """Return the request with its whole body.  Raises Refusal: it is too large, or does not come."""
+    length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    too_large = Refusal(413, f"the body is over {max_body_bytes} bytes; send smaller batches")
+    if length.isdigit() and int(length) > max_body_bytes:
+        raise too_large
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGoneError
+    if not message.get("more_body"):
+        body = message.get("body", b"")
+        if len(body) > max_body_bytes:
+            raise too_large
+        return Request(scope, body)
+    parts = bytearray(message.get("body", b""))
+    try:
+        async with asyncio.timeout(_BODY_TIMEOUT_S):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGoneError
+                parts += message.get("body", b"")
+                if len(parts) > max_body_bytes:
+                    raise too_large
+                if not message.get("more_body"):
+                    return Request(scope, bytes(parts))
+    except TimeoutError:
+        raise Refusal(408, f"the body did not arrive within {_BODY_TIMEOUT_S:.0f} s") from None
+
+
+async def respond(scope: Scope, send: Send, answer: Answer) -> None:
+    """Send *answer* with the CORS headers that browsers ask for, on success and failure alike."""
+    origin = requested = b""
+    for name, value in scope["headers"]:
+        if name == b"origin":
+            origin = value
+        elif name == b"access-control-request-headers":
+            requested = value
+    headers = [
+        (b"content-type", answer.content_type),
+        (b"content-length", str(len(answer.body)).encode()),
+        (b"x-content-type-options", b"nosniff"),
+        *answer.headers,
+    ]
+    if origin:
+        headers += [
+            (b"access-control-allow-origin", origin),
+            (b"access-control-allow-credentials", b"true"),
+            (b"vary", b"Origin"),
+        ]
+        if scope["method"] == "OPTIONS":
+            headers += [
+                (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
+                (b"access-control-allow-headers", requested or b"content-type"),
+                (b"access-control-max-age", _PREFLIGHT_MAX_AGE_S),
+            ]
+            if any(name == b"access-control-request-private-network" for name, _ in scope["headers"]):
+                headers.append((b"access-control-allow-private-network", b"true"))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body if scope["method"] != "HEAD" else b""})
+
+
+def json_answer(value: object, status: int = 200, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Answer:
+    """Return *value* as a JSON answer."""
+    return Answer(msgspec.json.encode(value), status, headers=headers)

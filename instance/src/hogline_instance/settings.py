@@ -1,0 +1,112 @@
+"""Every option of the instance, declared once: type, default, unit, environment variable (`HOGLINE_<NAME>`)."""
+
+import dataclasses
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hogline_instance.exceptions import SettingsError
+
+__all__ = ["Settings"]
+
+_MEBI = 1024 * 1024
+
+
+def _option(default: Any, text: str, *, minimum: float | None = None) -> Any:
+    return field(default=default, metadata={"text": text, "minimum": minimum})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What an instance can be told.
+
+    Raises SettingsError: a value that cannot work, with where it came from and what to write instead.
+    """
+
+    data_dir: Path = _option(Path("hogline-data"), "Folder of everything this instance keeps; created on first run.")
+    host: str = _option("127.0.0.1", "Address to listen on; any but a loopback address needs admin_password.")
+    port: int = _option(8010, "Port to listen on; 0 takes a free one.", minimum=0)
+    public_url: str = _option("", "The URL that browsers reach this instance by, if not http://host:port.")
+    admin_password: str = _option("", "Password of the pages. Empty: no login, loopback only.")
+    store_url: str = _option(
+        "", "ClickHouse: `chdb:///folder` in process (in data_dir when empty), or `https://user:password@host`."
+    )
+    database_url: str = _option("", "SQL database of projects and keys, for SQLAlchemy: SQLite in data_dir when empty.")
+    posthog_js_dir: Path | None = _option(None, "`dist` folder of the npm package posthog-js, served under /static/.")
+    max_body_bytes: int = _option(20 * _MEBI, "Bytes of one request's body.", minimum=1024)
+    max_decompressed_bytes: int = _option(100 * _MEBI, "Bytes of one body after decompression.", minimum=1024)
+    max_header_bytes: int = _option(64 * 1024, "Bytes of one request's headers.", minimum=1024)
+    journal_max_bytes: int = _option(
+        2048 * _MEBI, "Bytes of accepted events that are not in the store yet; beyond: 503.", minimum=_MEBI
+    )
+    journal_segment_bytes: int = _option(64 * _MEBI, "Bytes of one journal file.", minimum=1024)
+    journal_commit_window_ms: float = _option(
+        2.0, "Milliseconds that an append waits for others before the disk is asked.", minimum=0
+    )
+    pipeline_max_waiting_bytes: int = _option(
+        256 * _MEBI, "Bytes between journal and store in memory; beyond: 503.", minimum=_MEBI
+    )
+    flush_rows: int = _option(20_000, "Rows of one insert.", minimum=1)
+    flush_interval_s: float = _option(0.2, "Seconds that a stored event waits for others before its insert.", minimum=0)
+    query_max_s: float = _option(30.0, "Seconds that one question may take.", minimum=0.1)
+    query_max_bytes: int = _option(2048 * _MEBI, "Bytes of memory that one question may take.", minimum=_MEBI)
+    live_max_waiting_events: int = _option(5_000, "Events that one live reader may lag behind.", minimum=1)
+
+    def __post_init__(self) -> None:
+        for declared in dataclasses.fields(self):
+            minimum, value = declared.metadata["minimum"], getattr(self, declared.name)
+            if minimum is not None and (
+                isinstance(value, bool) or not isinstance(value, int | float) or value < minimum
+            ):
+                raise SettingsError(f"{declared.name} must be a number of at least {minimum:g}, got {value!r}")
+        if self.posthog_js_dir is not None and not (self.posthog_js_dir / "array.js").is_file():
+            raise SettingsError(
+                f"posthog_js_dir must be the `dist` folder of the npm package posthog-js, but {self.posthog_js_dir} has no array.js"
+            )
+        if not self.admin_password and not _is_loopback(self.host):
+            raise SettingsError(
+                f"host {self.host!r} can be reached from other machines, so the pages need a password: "
+                "set HOGLINE_ADMIN_PASSWORD, or listen on 127.0.0.1"
+            )
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> "Settings":
+        """Return settings from *overrides* (those that are not None), then `HOGLINE_*`, then the defaults."""
+        environ = os.environ if environ is None else environ
+        values = {name: value for name, value in overrides.items() if value is not None}
+        for declared in dataclasses.fields(cls):
+            variable = f"HOGLINE_{declared.name.upper()}"
+            # HOGLINE_HOST is where the SDK sends to; the address to listen on has a name of its own.
+            variable = "HOGLINE_LISTEN_HOST" if declared.name == "host" else variable
+            if declared.name not in values and environ.get(variable):
+                values[declared.name] = _parse(declared, environ[variable], variable)
+        return cls(**values)
+
+    @property
+    def journal_dir(self) -> Path:
+        """Where accepted events are kept until the store has them."""
+        return self.data_dir / "journal"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _parse(declared: "dataclasses.Field[Any]", text: str, variable: str) -> Any:
+    if declared.name in ("data_dir", "posthog_js_dir"):
+        return Path(text)
+    kind = type(declared.default)
+    if kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            raise SettingsError(f"{declared.name} must be a number, got {text!r} (from {variable})") from None
+    return text

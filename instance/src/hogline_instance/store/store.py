@@ -1,0 +1,96 @@
+"""ClickHouse through clickhouse-connect: embedded (`chdb://`, in process) or a cluster's URL; the same SQL for both."""
+
+import logging
+import threading
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+from hogline_instance.exceptions import StoreError
+
+__all__ = ["EVENTS_TABLE", "Store"]
+
+_log = logging.getLogger("hogline.instance")
+EVENTS_TABLE = "analytics.events"
+# async_insert off: the answer to an insert of ours means that it is written.
+_INSERT = {
+    "async_insert": 0,
+    "input_format_json_read_objects_as_strings": 1,
+    "date_time_input_format": "basic",
+    "max_partitions_per_insert_block": 0,
+}
+
+
+class Store:
+    """Opens *url*. One client for each thread: a shared one would serialise its users (spec/engines.md 3)."""
+
+    def __init__(self, url: str, *, query_max_s: float, query_max_bytes: int) -> None:
+        self._url = url
+        self._limits = {"max_execution_time": query_max_s, "max_memory_usage": query_max_bytes, "readonly": 1}
+        if not url.startswith("chdb:"):
+            # A server's profile may forbid readonly=1 clients to send settings; 2 allows settings and no writes.
+            self._limits["readonly"] = 2
+        self._local = threading.local()
+        self._clients: list[Any] = []
+        self._lock = threading.Lock()
+
+    def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[dict[str, object]]:
+        """Return the rows of a SELECT whose `{name:Type}` placeholders are bound by the engine, never pasted.
+
+        Raises StoreError: the engine refused or ran out of its limits.
+        """
+        try:
+            result = self._client().query(sql, parameters=dict(parameters or {}), settings=self._limits)
+        except Exception as error:
+            raise StoreError(f"the store could not answer: {error}") from error
+        return [dict(row) for row in result.named_results()]
+
+    def insert_events(self, rows: bytes, deduplication_token: str) -> None:
+        """Insert *rows*, one JSON object each line. The same token again inserts nothing (spec/engines.md 3).
+
+        Raises StoreError: nothing, or only part of it, was written; insert again with the same token.
+        """
+        settings = {**_INSERT, "insert_deduplication_token": deduplication_token}
+        try:
+            self._client().raw_insert(EVENTS_TABLE, insert_block=rows, fmt="JSONEachRow", settings=settings)
+        except Exception as error:
+            raise StoreError(f"the store did not take an insert: {error}") from error
+
+    def migrate(self) -> None:
+        """Apply the numbered schema files that this store has not seen yet, in order."""
+        client = self._client()
+        client.command("CREATE DATABASE IF NOT EXISTS analytics ENGINE = Atomic")
+        client.command(
+            "CREATE TABLE IF NOT EXISTS analytics.schema_migrations"
+            " (name String, applied_at DateTime DEFAULT now()) ENGINE = MergeTree ORDER BY name"
+        )
+        applied = {row["name"] for row in self.query("SELECT name FROM analytics.schema_migrations")}
+        folder = files("hogline_instance.store") / "schema"
+        for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
+            if file.name.endswith(".sql") and file.name not in applied:
+                for statement in _statements(file.read_text()):
+                    client.command(statement)
+                client.insert("analytics.schema_migrations", [[file.name]], column_names=["name"])
+                _log.info("store: applied %s", file.name)
+
+    def close(self) -> None:
+        """Close every client."""
+        with self._lock:
+            for client in self._clients:
+                client.close()
+            self._clients.clear()
+
+    def _client(self) -> Any:
+        client = getattr(self._local, "client", None)
+        if client is None:
+            import clickhouse_connect  # the engine is 500 MB of library: only who opens a store loads it
+
+            client = self._local.client = clickhouse_connect.get_client(dsn=self._url)
+            with self._lock:
+                self._clients.append(client)
+        return client
+
+
+def _statements(text: str) -> list[str]:
+    lines = (line for line in text.splitlines() if not line.lstrip().startswith("--"))
+    return [statement.strip() for statement in "\n".join(lines).split(";") if statement.strip()]
