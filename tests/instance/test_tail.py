@@ -68,6 +68,37 @@ def test_control_characters_of_an_event_are_escaped(reader, tail):
     assert json.loads(line)["properties"]["x"] == evil
 
 
+def test_the_data_folder_is_all_it_needs(instance, reader):
+    """Address and key are found in `--data DIR`, whatever port the instance took; `hogline tail` is the command."""
+    name = str(uuid.uuid4())
+    reader.send(event(name))
+    reader.wait_for(1, event=name)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hogline.cli", "tail", "--data", str(instance.data_dir), "--event", name],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert name[:20] in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def test_a_folder_without_a_key_says_what_to_name(tmp_path):
+    """Status 2, the folder, and the options that help."""
+    run = subprocess.run(
+        [sys.executable, "-m", "hogline.cli", "tail", "--data", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 2
+    assert str(tmp_path) in run.stderr
+    assert "--data" in run.stderr
+
+
 def test_a_wrong_key_is_said_and_ends_it(tail):
     """Trying again would not help: status 1 and the reason."""
     process = tail(key="phx_wrong")

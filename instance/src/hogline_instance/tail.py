@@ -21,7 +21,9 @@ from hogline_instance.settings import Settings
 
 __all__ = ["Address", "line_of", "main", "messages", "printable"]
 
-_KEY_FILE = "personal-key"  # written by projects, which would load a database driver into a terminal command
+# Both are written by the instance; asking its own rooms would load a database driver into a terminal command.
+_KEY_FILE = "personal-key"
+_URL_FILE = "url"
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 15.0
 _SILENCE_S = 35.0  # the stream sends a comment every 10 s; three missed ones mean a dead connection
@@ -170,7 +172,11 @@ def _kept(data_dir: Path | None) -> Address:
             f"no personal key in {path} ({error.strerror}); name the instance's folder with --data,"
             " or its address and key with --url and HOGLINE_PERSONAL_KEY"
         ) from error
-    return Address(settings.public_url or f"http://{settings.host}:{settings.port}", key)
+    try:
+        url = (settings.data_dir / _URL_FILE).read_text().strip()  # with port 0 only the running instance knows it
+    except OSError:
+        url = settings.public_url or f"http://{settings.host}:{settings.port}"
+    return Address(url, key)
 
 
 def _follow(address: Address, options: argparse.Namespace, show: Callable[[Mapping[str, Any]], None]) -> None:
