@@ -91,10 +91,13 @@ def _serve(settings: Settings, listener: socket.socket) -> int:
     try:
         url = _url(settings, listener)
         (settings.data_dir / "url").write_text(url)
-        print("Hogline instance", flush=True)
-        _print_keys(_keys(settings, url, services.projects))
-        sys.stdout.flush()
-        server.run(create_app(services), listener)
+
+        def announce() -> None:
+            print("Hogline instance")
+            _print_keys(_keys(settings, url, services.projects))
+            sys.stdout.flush()
+
+        server.run(create_app(services), listener, on_started=announce, on_stopping=services.live.close)
     finally:
         print("storing what was accepted ...", file=sys.stderr, flush=True)
         services.close()

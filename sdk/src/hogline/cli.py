@@ -45,3 +45,7 @@ def _usage(commands: dict[str, EntryPoint]) -> str:
         lines.append(f"  {name:<10}{summary}{missing}")
     lines += [f"  {name:<10}" for name in commands if name not in _FROM_INSTANCE]
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -70,6 +70,7 @@ _event = msgspec.json.Decoder(IncomingEvent)
 def read_batch(text: bytes) -> IncomingBatch:
     """Return what the JSON *text* holds.  Raises BodyError: it is no JSON, or no shape of PostHog's."""
     try:
+        text.decode()  # the decoder passes over properties without looking whether they are UTF-8
         if text.lstrip()[:1] == b"[":
             return IncomingBatch(_events.decode(text))
         envelope = _envelope.decode(text)
