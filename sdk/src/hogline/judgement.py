@@ -8,7 +8,7 @@ Source: spec/frameworks.md 2.
 from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["http_status", "is_noise", "leaves", "unwrapped"]
+__all__ = ["http_status", "is_noise", "is_within", "leaves", "unwrapped"]
 
 _MAX_LEAVES = 1000  # sdk-wire.md 4.3 inspects as many group members
 _MAX_CHAIN = 50
@@ -115,6 +115,15 @@ def unwrapped(error: BaseException) -> BaseException:
         if any(wrapper in text for wrapper in _WRAPPER_TEXTS):
             return cause
     return error
+
+
+def is_within(wanted: BaseException, error: BaseException | None) -> bool:
+    """Tell whether *wanted* is *error* itself, or among what it was raised from."""
+    for _ in range(_MAX_CHAIN):
+        if error is None or error is wanted:
+            return error is wanted
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:

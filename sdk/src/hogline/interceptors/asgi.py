@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from hogline.context import current, leave
 from hogline.exchange import WANTED_HEADERS, Exchange, Policy, RequestFacts
 from hogline.interceptors.policy import make_policy
-from hogline.judgement import http_status
+from hogline.judgement import http_status, is_within
 
 __all__ = ["EXCHANGE_KEY", "AsgiExchange", "PostHogInterceptor", "Receive", "Scope", "Send"]
 
@@ -236,21 +236,13 @@ class _Watch:
             self._exchange.observe(error, handled=True, policy=self._policy)
 
     def escaped(self, error: BaseException, *, handled: bool) -> None:
-        if error is self._before or (self._broken is not None and _in_chain(self._broken, error)):
+        if error is self._before or (self._broken is not None and is_within(self._broken, error)):
             return
         self._exchange.observe(error, handled=handled, policy=self._policy)
 
 
 def _is_asynchronous(callback: Any) -> bool:
     return iscoroutinefunction(callback) or iscoroutinefunction(getattr(callback, "__call__", None))  # noqa: B004
-
-
-def _in_chain(wanted: BaseException, error: BaseException | None) -> bool:
-    for _ in range(50):
-        if error is None or error is wanted:
-            return error is wanted
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _join(server: Any) -> str | None:
