@@ -1,0 +1,63 @@
+"""What a benchmark prints, and how it times: the best of several rounds, since noise only ever adds."""
+
+import gc
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+
+__all__ = ["Figure", "best_us", "machine", "print_figures"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number; *peers* are the same number of others, from the same run."""
+
+    name: str
+    value: float
+    unit: str
+    budget: float | None = None
+    peers: tuple[tuple[str, float], ...] = ()
+    more_is_better: bool = False
+
+    @property
+    def within_budget(self) -> bool | None:
+        if self.budget is None:
+            return None
+        return self.value >= self.budget if self.more_is_better else self.value <= self.budget
+
+
+def best_us(work: Callable[[int], object], *, count: int, rounds: int = 7) -> float:
+    """Return microseconds for each of *count* repetitions inside `work(count)`, in the best of *rounds*."""
+    best = float("inf")
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(rounds):
+            begun = time.perf_counter()
+            work(count)
+            best = min(best, time.perf_counter() - begun)
+    finally:
+        gc.enable()
+    return best / count * 1e6
+
+
+def machine() -> str:
+    """Return what the numbers were made on."""
+    import os
+
+    names = ["hogline", "posthog", "sentry-sdk", "opentelemetry-sdk"]
+    packages = ", ".join(f"{name} {version(name)}" for name in names)
+    return f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, {platform.python_implementation()} {platform.python_version()}; {packages}"
+
+
+def print_figures(figures: list[Figure]) -> None:
+    for figure in figures:
+        verdict = {None: "", True: "  within budget", False: "  OVER BUDGET"}[figure.within_budget]
+        sign = ">=" if figure.more_is_better else "<="
+        budget = f"  (budget {sign} {figure.budget:g})" if figure.budget is not None else ""
+        print(f"  {figure.name:<58}{figure.value:>10.2f} {figure.unit}{budget}{verdict}")
+        for peer, value in figure.peers:
+            ratio = figure.value / value if figure.more_is_better else value / figure.value
+            print(f"      {peer:<54}{value:>10.2f} {figure.unit}  = {ratio:.1f} x ours")

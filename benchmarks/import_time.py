@@ -1,0 +1,26 @@
+"""What an import adds to a process: whole processes, started in turns, the best of each, less an empty one's."""
+
+import subprocess
+import sys
+import time
+
+from benchmarks.figures import Figure, print_figures
+
+ROUNDS = 15
+STATEMENTS = {"nothing": "pass", "hogline": "import hogline", "posthog": "import posthog", "sentry": "import sentry_sdk"}
+
+
+def main() -> None:
+    best = dict.fromkeys(STATEMENTS, float("inf"))
+    for _ in range(ROUNDS):
+        for name, statement in STATEMENTS.items():
+            begun = time.perf_counter()
+            subprocess.run([sys.executable, "-c", statement], check=True)
+            best[name] = min(best[name], (time.perf_counter() - begun) * 1e3)
+    added = {name: value - best["nothing"] for name, value in best.items()}
+    peers = (("import posthog", added["posthog"]), ("import sentry_sdk", added["sentry"]))
+    print_figures([Figure("import hogline", added["hogline"], "ms", 40.0, peers)])
+
+
+if __name__ == "__main__":
+    main()
