@@ -19,7 +19,12 @@ def main() -> int:
     failed = 0
     for name in wanted:
         print(f"\n{name.replace('_', ' ')}", flush=True)
-        failed += subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], cwd=Path(__file__).parents[1], check=False).returncode != 0
+        failed += (
+            subprocess.run(
+                [sys.executable, "-m", f"benchmarks.{name}"], cwd=Path(__file__).parents[1], check=False
+            ).returncode
+            != 0
+        )
     return int(failed > 0)
 
 

@@ -72,14 +72,27 @@ def main() -> None:
     logging.disable()
     with sink_process() as url:
         ours = cpu_us(lambda host: hogline.PostHog("phc_x", host=host, max_queue_size=10**6), url)
-        peers = [("posthog-python, gzip off", cpu_us(lambda host: official.Posthog("phc_x", host=host, max_queue_size=10**6), url))]
-        peers.append(("posthog-python, gzip on", cpu_us(lambda host: official.Posthog("phc_x", host=host, gzip=True, max_queue_size=10**6), url)))
+        peers = [
+            (
+                "posthog-python, gzip off",
+                cpu_us(lambda host: official.Posthog("phc_x", host=host, max_queue_size=10**6), url),
+            )
+        ]
+        peers.append(
+            (
+                "posthog-python, gzip on",
+                cpu_us(lambda host: official.Posthog("phc_x", host=host, gzip=True, max_queue_size=10**6), url),
+            )
+        )
         node = node_us(url)
         if node is not None:
             peers.append(("posthog-node, gzip on", node))
     print_figures([Figure("all CPU for each delivered event, gzip on", ours, "us/event", 20.0, tuple(peers))])
     if node is None:
-        print("      posthog-node: not measured (no Node.js, or ./dev test has not installed the package)", file=sys.stderr)
+        print(
+            "      posthog-node: not measured (no Node.js, or ./dev test has not installed the package)",
+            file=sys.stderr,
+        )
 
 
 if __name__ == "__main__":

@@ -106,14 +106,19 @@ def main() -> None:
         "us/request",
     )
     mine = PostHogInterceptor(app_with(lambda: ours.capture("checkout", properties=PROPERTIES)), client=ours)
-    official_one = PosthogASGIMiddleware(app_with(lambda: theirs.capture("checkout", properties=PROPERTIES)), client=theirs)
+    official_one = PosthogASGIMiddleware(
+        app_with(lambda: theirs.capture("checkout", properties=PROPERTIES)), client=theirs
+    )
     sentry_one = SentryAsgiMiddleware(app_with(lambda: sentry_sdk.capture_message("checkout")))
     one = Figure(
         "interceptor and one capture()",
         paired_us(empty, mine),
         "us/request",
         12.0,
-        (("posthog-python's", paired_us(empty, official_one)), ("Sentry's, capture_message()", paired_us(empty, sentry_one))),
+        (
+            ("posthog-python's", paired_us(empty, official_one)),
+            ("Sentry's, capture_message()", paired_us(empty, sentry_one)),
+        ),
     )
     print_figures([nothing, watching, one])
 

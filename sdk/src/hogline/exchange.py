@@ -21,7 +21,6 @@ from hogline.settings import ExceptionCapture, InterceptorSettings
 from hogline.tracebacks import Mechanism
 
 __all__ = [
-    "WANTED_HEADERS",
     "Exchange",
     "Policy",
     "Recorder",
@@ -38,10 +37,6 @@ _log = logging.getLogger("hogline")
 _MAX_SIGHTINGS = 10  # exceptions of one request that wait for its status; more are the same mistake over and over
 _MAX_METHOD_CHARACTERS = 32
 _MAX_PATH_CHARACTERS = 2048
-WANTED_HEADERS = (
-    tracing.SESSION_ID, tracing.DISTINCT_ID, tracing.WINDOW_ID, "cookie", "host", "user-agent", "x-forwarded-for",
-)  # fmt: skip
-"""The only headers an exchange ever asks a protocol for."""
 _MARK = "__hogline_captured__"
 _numbers = itertools.count(1)
 
@@ -133,6 +128,7 @@ class Exchange:
     """One request and its response. Protocols subclass it to say how their request is read."""
 
     # Class-level defaults: an attribute that a request never needs costs it nothing.
+    _has_routes: bool = False  # whether `find_route` can find anything
     status: int | None = None
     """The status that left for the client, once it has."""
     _route: str | None = None
@@ -146,6 +142,10 @@ class Exchange:
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls._has_routes = cls.find_route is not Exchange.find_route
+
     # -- what a protocol says -------------------------------------------------------------------------------------
 
     def read(self) -> RequestFacts:
@@ -155,6 +155,10 @@ class Exchange:
     def headers(self, name: str) -> Sequence[str]:
         """Return the values of header *name* (lower case), duplicates apart where the protocol keeps them apart."""
         raise NotImplementedError
+
+    def usable(self, name: str) -> str | None:
+        """Return the first usable value of header *name*, cleaned (sdk-wire.md 6.1)."""
+        return tracing.usable(self.headers(name))
 
     def request(self) -> Any:
         """Return what the framework's users call a request; handed to their callbacks."""
@@ -187,7 +191,7 @@ class Exchange:
         facts = self._facts
         if facts is None:
             facts = self._facts = self._collect()
-        if "$request_route" not in facts:
+        if self._has_routes and "$request_route" not in facts:
             route = self._route
             if route is None:
                 try:
@@ -203,6 +207,7 @@ class Exchange:
         """Add what a framework knows and the protocol does not."""
         if route:
             self._route = route
+            self._has_routes = True
             if self._facts is not None:
                 self._facts = {**self._facts, "$request_route": route}
         if status is not None:
@@ -218,14 +223,14 @@ class Exchange:
             except Exception as error:
                 self.policy.complain("user", error)
         if said is None and settings.identity_headers:
-            said = tracing.usable(self.headers(tracing.DISTINCT_ID))
+            said = self.usable(tracing.DISTINCT_ID)
         if said is None and settings.read_cookie and settings.identity_headers:
             said = self._cookie().distinct_id
         return said
 
     def _cookie(self) -> tracing.CookieIdentity:
         # Only where the browser sent no tracing headers at all; sdk-wire.md 6.1.
-        if any(tracing.usable(self.headers(name)) for name in (tracing.SESSION_ID, tracing.DISTINCT_ID)):
+        if any(self.usable(name) for name in (tracing.SESSION_ID, tracing.DISTINCT_ID)):
             return tracing.CookieIdentity()
         header = "; ".join(self.headers("cookie"))
         return tracing.cookie_identity(header, self.policy.client.project_token, time.time())
@@ -246,25 +251,26 @@ class Exchange:
 
     def _add_request(self, facts: dict[str, Any]) -> None:
         """Add what is known to *facts*. Plain steps: this runs once for each request that captures anything."""
-        settings, headers, read = self.policy.settings, self.headers, self.read()
-        scheme, path = read.scheme, read.path
-        session = tracing.usable(headers(tracing.SESSION_ID))
+        settings, usable = self.policy.settings, self.usable
+        method, scheme, given_host, server, path, query, peer = self.read()
+        session = usable(tracing.SESSION_ID)
         if session is None and settings.read_cookie:
             session = self._cookie().session_id
         if session is not None:
             facts["$session_id"] = session
-        if (window := tracing.usable(headers(tracing.WINDOW_ID))) is not None:
+        if (window := usable(tracing.WINDOW_ID)) is not None:
             facts["$window_id"] = window
-        host = url.usable_host(read.host, scheme) or url.usable_host(read.server, scheme)
-        if (current_url := url.absolute_url(scheme, host, path, read.query, settings.url_query)) is not None:
+        host = url.usable_host(given_host, scheme) or url.usable_host(server, scheme)
+        if (current_url := url.absolute_url(scheme, host, path, query, settings.url_query)) is not None:
             facts["$current_url"] = current_url
-        if read.method:
-            facts["$request_method"] = read.method[:_MAX_METHOD_CHARACTERS]
+        if method:
+            facts["$request_method"] = method[:_MAX_METHOD_CHARACTERS]
         facts["$request_path"] = path[:_MAX_PATH_CHARACTERS]
-        if (agent := tracing.usable(headers("user-agent"))) is not None:
+        if (agent := usable("user-agent")) is not None:
             facts["$user_agent"] = facts["$raw_user_agent"] = agent
-        forwarded = ",".join(headers("x-forwarded-for"))
-        if (ip := address.client_address(forwarded, read.peer, self.policy.trusted_proxies)) is not None:
+        forwarded = self.headers("x-forwarded-for")
+        chain = forwarded[0] if len(forwarded) == 1 else ",".join(forwarded)
+        if (ip := address.client_address(chain, peer, self.policy.trusted_proxies)) is not None:
             facts["$ip"] = ip
 
     def answer(self, name: str) -> Any:

@@ -103,6 +103,7 @@ def test_a_fork_that_no_hook_sees_is_noticed_by_its_pid(sink):
         """
         import ctypes
         client.capture("parent", distinct_id="u")
+        client.flush()  # no hook sees this fork, so nothing could keep it from landing in the middle of an import
         libc = ctypes.PyDLL(None)
         pid = libc.fork()
         if pid == 0:

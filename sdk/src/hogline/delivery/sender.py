@@ -6,7 +6,6 @@ full. The pid is owned: a forked child starts with nothing of its parent's, whet
 
 import logging
 import os
-import random
 import threading
 import time
 from datetime import UTC, datetime
@@ -195,6 +194,8 @@ class Delivery:
 
     def _deliver(self, batch: list[bytes], deadline_s: float | None = None) -> None:
         """Send *batch* until it is accepted or given up."""
+        from random import random  # only the sender's thread needs it, and it is slow to import
+
         attempt = 0
         while not self._abandoned and (deadline_s is None or time.monotonic() < deadline_s):
             attempt += 1
@@ -204,7 +205,7 @@ class Delivery:
                 answer,
                 events=len(batch),
                 max_retries=self._settings.max_retries,
-                chance=random.random(),  # noqa: S311 - jitter is no secret
+                chance=random(),  # noqa: S311 - jitter is no secret
                 now=datetime.now(UTC),
             )
             match step:

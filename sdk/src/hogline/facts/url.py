@@ -3,6 +3,7 @@
 Source: spec/frameworks.md 4.3 (what each framework does with a bad Host).
 """
 
+import functools
 import re
 from urllib.parse import quote, unquote_plus
 
@@ -35,12 +36,8 @@ _SECRET_VALUE = re.compile(
     r"|Bearer ",
 )
 _PUNCTUATION = re.compile(r"[^a-z0-9]")
-# Most queries hold nothing that could be a secret, which one search tells.
-_SUSPICIOUS = re.compile(
-    r"%|ey[jJ]|[A-Za-z]{2}_|-|AKIA|ASIA|AIza|SG\.|ya29|bearer"
-    r"|pass|secret|token|key|credential|signature|auth|jwt|session|csrf|otp|code|pwd|pin|sid|sig|state|nonce|ticket|hash|hmac",
-    re.IGNORECASE,
-)
+_SHORTEST_SECRET = 8  # characters; the patterns above match nothing shorter
+_LONGEST_REMEMBERED_NAME = 64
 
 
 def usable_host(host: str | None, scheme: str) -> str | None:
@@ -68,20 +65,32 @@ def absolute_url(scheme: str, host: str | None, path: str, query: str, mode: Url
 
 def redacted_query(query: str) -> str:
     """Return *query* with the values of secret names, and secret-shaped values, replaced by `MASK`; order and spelling stay."""
-    if not _SUSPICIOUS.search(query):
-        return query[:_MAX_QUERY_CHARACTERS]
     parts = []
     for part in query[:_MAX_QUERY_CHARACTERS].split("&"):
         name, equals, value = part.partition("=")
-        if value and (_is_secret_name(unquote_plus(name)) or _SECRET_VALUE.search(unquote_plus(value))):
-            parts.append(f"{name}{equals}{MASK}")
-        elif not equals and _SECRET_VALUE.search(unquote_plus(name)):
+        if value and (_is_secret_name(name) or _is_secret_value(value)):
+            parts.append(f"{name}={MASK}")
+        elif not equals and _is_secret_value(name):
             parts.append(MASK)
         else:
             parts.append(part)
     return "&".join(parts)
 
 
+def _is_secret_value(text: str) -> bool:
+    if len(text) < _SHORTEST_SECRET:
+        return False
+    return _SECRET_VALUE.search(unquote_plus(text) if "%" in text or "+" in text else text) is not None
+
+
 def _is_secret_name(name: str) -> bool:
-    plain = _PUNCTUATION.sub("", name.lower())
+    return _known_name(name) if len(name) <= _LONGEST_REMEMBERED_NAME else _judged_name(name)
+
+
+def _judged_name(name: str) -> bool:
+    plain = _PUNCTUATION.sub("", unquote_plus(name).lower())
     return plain in _SECRET_WHOLE or any(word in plain for word in _SECRET_WITHIN)
+
+
+# An app's parameters have few names, and every request has them again.
+_known_name = functools.lru_cache(maxsize=1024)(_judged_name)

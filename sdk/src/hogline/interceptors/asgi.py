@@ -12,7 +12,8 @@ from inspect import iscoroutinefunction
 from typing import Any, TypeAlias
 
 from hogline.context import current, leave
-from hogline.exchange import WANTED_HEADERS, Exchange, Policy, RequestFacts
+from hogline.exchange import Exchange, Policy, RequestFacts
+from hogline.facts.tracing import DISTINCT_ID, SESSION_ID, WINDOW_ID
 from hogline.interceptors.policy import make_policy
 from hogline.judgement import http_status, is_within
 
@@ -25,7 +26,9 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 EXCHANGE_KEY = "hogline.exchange"
-_WANTED = {name.encode(): name for name in WANTED_HEADERS}
+_ENCODED = {
+    name: name.encode() for name in (SESSION_ID, DISTINCT_ID, WINDOW_ID, "host", "user-agent", "x-forwarded-for")
+}
 _NONE: list[str] = []
 _FLUSH_AT_LIFESPAN_END_S = 5.0  # servers give a lifespan's end a few seconds before they kill
 
@@ -33,7 +36,8 @@ _FLUSH_AT_LIFESPAN_END_S = 5.0  # servers give a lifespan's end a few seconds be
 class AsgiExchange(Exchange):
     """An exchange whose request is an ASGI scope."""
 
-    _wanted: dict[str, list[str]] | None = None
+    _headers: dict[bytes, bytes] | None = None
+    _has_duplicates = False
 
     def __init__(self, policy: Policy, scope: Scope) -> None:
         self.policy = policy
@@ -65,18 +69,17 @@ class AsgiExchange(Exchange):
 
     def headers(self, name: str) -> Sequence[str]:
         """Return the values of header *name*, decoded as latin-1: any byte may come."""
-        wanted = self._wanted
-        if wanted is None:
-            # One pass for all that we ever ask; names are lower case by ASGI's word.
-            wanted = self._wanted = {}
-            for key, value in self.scope.get("headers") or ():
-                known = _WANTED.get(key)
-                if known is not None:
-                    if known in wanted:
-                        wanted[known].append(value.decode("latin-1"))
-                    else:
-                        wanted[known] = [value.decode("latin-1")]
-        return wanted.get(name, _NONE)
+        known = self._headers
+        if known is None:
+            given = self.scope.get("headers") or ()
+            known = self._headers = dict(given)  # names are lower case by ASGI's word
+            self._has_duplicates = len(known) != len(given)
+        wanted = _ENCODED.get(name) or name.encode("latin-1")
+        if wanted not in known:
+            return _NONE
+        if self._has_duplicates:
+            return [value.decode("latin-1") for key, value in self.scope["headers"] if key == wanted]
+        return [known[wanted].decode("latin-1")]
 
     def request(self) -> Any:
         """Return the scope: a bare ASGI app has no other request."""

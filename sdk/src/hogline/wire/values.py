@@ -5,15 +5,12 @@ integer over 64 bits, a lone surrogate, a circle), `cleaned` rebuilds the value 
 """
 
 import dataclasses
+import functools
 import math
-from collections import deque
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from enum import Enum
-from fractions import Fraction
 from typing import Any
-from uuid import UUID
 
 import orjson
 
@@ -71,7 +68,7 @@ def cleaned(value: Any, _depth: int = 0, _open: tuple[int, ...] = ()) -> Any:
 def _render(value: Any) -> Any:
     """Return something nearer to JSON for a *value* that orjson does not know. Never raises."""
     try:
-        for kinds, rendering in _RENDERINGS:
+        for kinds, rendering in _renderings():
             if isinstance(value, kinds):
                 return rendering(value)
         return _render_object(value)
@@ -111,28 +108,34 @@ def _bytes(value: bytes | bytearray | memoryview) -> str:
         return f"<{len(raw)} bytes>"
 
 
-def _decimal(value: Decimal) -> float | None:
-    return float(value) if value.is_finite() else None
-
-
 def _exception(value: BaseException) -> str:
     return f"{type(value).__qualname__}: {value}"
 
 
-# In this order: a set is iterable, a datetime is a date.
-_RENDERINGS: tuple[tuple[Any, Any], ...] = (
-    (Decimal, _decimal),
-    ((set, frozenset, deque), list),
-    (Mapping, dict),
-    ((bytes, bytearray, memoryview), _bytes),
-    ((datetime, date, time), lambda value: value.isoformat()),
-    (timedelta, timedelta.total_seconds),
-    (Fraction, float),
-    (Enum, lambda value: value.value),
-    (UUID, str),
-    (BaseException, _exception),
-    (complex, str),
-)
+@functools.cache
+def _renderings() -> tuple[tuple[Any, Any], ...]:
+    """Return types and what they become, in this order: a set is iterable, a datetime is a date.
+
+    Made on first use: most processes never send a Decimal, and its module is slow to import.
+    """
+    from collections import deque
+    from decimal import Decimal
+    from fractions import Fraction
+    from uuid import UUID
+
+    return (
+        (Decimal, lambda value: float(value) if value.is_finite() else None),
+        ((set, frozenset, deque), list),
+        (Mapping, dict),
+        ((bytes, bytearray, memoryview), _bytes),
+        ((datetime, date, time), lambda value: value.isoformat()),
+        (timedelta, timedelta.total_seconds),
+        (Fraction, float),
+        (Enum, lambda value: value.value),
+        (UUID, str),
+        (BaseException, _exception),
+        (complex, str),
+    )
 
 
 def _key(key: Any) -> str:
