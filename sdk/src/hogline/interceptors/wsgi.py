@@ -165,14 +165,14 @@ class PostHogInterceptor(Layer):
 class _Response:
     """The `start_response` of one request: sees the status, and the exception that is answered with it."""
 
-    __slots__ = ("_begun", "_broken", "_exchange", "_owner", "_policy", "_start", "_write")
+    __slots__ = ("_broken", "_exchange", "_owner", "_policy", "_start", "_write", "begun")
 
     def __init__(self, exchange: WsgiExchange, policy: Policy, start: StartResponse, *, owner: bool) -> None:
         self._exchange = exchange
         self._policy = policy
         self._start = start
         self._owner = owner
-        self._begun = False  # whether bytes have left; until then a server that sees an exception answers 500
+        self.begun = False  # whether bytes have left; until then a server that sees an exception answers 500
         self._broken: BaseException | None = None
 
     def __call__(self, status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], object]:
@@ -185,7 +185,10 @@ class _Response:
             self._write = self._start(status, headers)
         if self._owner:
             exchange.status = _code(status)
-            self._tell(exchange, headers)
+            try:
+                exchange.answering(exchange.status, headers)
+            except Exception as error:
+                self._policy.complain("request", error)
             # Sent at once, not when the body ends: the facts of a framework's request may be gone by then, and the
             # server may forget to close the body.
             exchange.close()
@@ -193,33 +196,23 @@ class _Response:
             if exchange.status is None:
                 exchange.status = _code(status)
             if exchange.inner is not None:
-                self._tell(exchange.inner, headers)
+                exchange.inner.answering(exchange.status, headers)
         return self.write
-
-    def _tell(self, exchange: WsgiExchange, headers: Headers) -> None:
-        try:
-            exchange.answering(self._exchange.status, headers)
-        except Exception as error:
-            self._policy.complain("request", error)
 
     def write(self, data: bytes) -> object:
         """Hand *data* to the server. What it raises here is its own: the client went away, whatever the class."""
-        self._begun = True
+        self.begun = True
         try:
             return self._write(data)
         except BaseException as error:
             self._broken = error
             raise
 
-    def sent(self) -> None:
-        """Note that bytes of the body leave."""
-        self._begun = True
-
     def escaped(self, error: BaseException) -> None:
         """Note an exception that the app let go."""
         if self._broken is not None and is_within(self._broken, error):
             return
-        if self._owner and not self._begun:
+        if self._owner and not self.begun:
             self._exchange.status = None  # what start_response was told never left
         self._exchange.observe(error, handled=not self._owner, policy=self._policy)
 
@@ -231,32 +224,20 @@ class _Response:
 class _WatchedBody:
     """A body that is made while it is read, in the context that is there: only its exceptions are seen."""
 
-    __slots__ = ("_next", "_response", "_result")
+    __slots__ = ("_reading", "_response", "_result")
 
-    def __init__(self, result: Any, response: _Response) -> None:
+    def __init__(self, result: Any, response: _Response | None) -> None:
         self._result = result
         self._response = response
-        self._next: Callable[[], bytes] | None = None
+        self._reading: Iterator[bytes] | None = None
 
     def __iter__(self) -> Iterator[bytes]:
-        try:
-            self._next = iter(self._result).__next__
-        except BaseException as error:
-            self._response.escaped(error)
-            raise
-        return self
+        self._reading = self._read()
+        return self._reading
 
     def __next__(self) -> bytes:
-        if self._next is None:
-            self.__iter__()
-        assert self._next is not None
-        try:
-            return self._next()
-        except StopIteration:
-            raise
-        except BaseException as error:
-            self._response.escaped(error)
-            raise
+        """Serve middleware that takes every body for a generator."""
+        return next(self._reading or iter(self))
 
     def close(self) -> None:
         """Close the app's own result, as PEP 3333 asks for."""
@@ -265,56 +246,42 @@ class _WatchedBody:
             try:
                 close()
             except BaseException as error:
-                self._response.failed(error)
+                if self._response is not None:
+                    self._response.failed(error)
                 raise
 
+    def _read(self) -> Iterator[bytes]:
+        response, reading = self._response, True
+        try:
+            for chunk in self._result:
+                if chunk and response is not None:
+                    response.begun = True
+                reading = False
+                yield chunk
+                reading = True
+        except BaseException as error:
+            if reading and response is not None:
+                response.escaped(error)
+            raise
 
-class _Body:
+
+class _Body(_WatchedBody):
     """A body that is made while it is read: each step runs in the request's context, whoever asks for it, and when.
 
     Nothing of it stays on the thread between two steps, so it does no harm that some servers never close it.
     """
 
-    __slots__ = ("_context", "_exchange", "_next", "_response", "_result", "_root")
+    __slots__ = ("_context", "_exchange", "_root")
 
     def __init__(
         self, result: Any, exchange: WsgiExchange, root: Context, context: Context, response: _Response | None
     ) -> None:
         self._result = result
+        self._response = response
+        self._reading = None
         self._exchange = exchange
         self._root = root
         self._context = context  # what the app, and each step, said in it stays for the next step
-        self._response = response
-        self._next: Callable[[], bytes] | None = None
-
-    def __iter__(self) -> Iterator[bytes]:
-        self._step(self._begin)
-        return self
-
-    def __next__(self) -> bytes:
-        step = self._next
-        if step is None:  # read like an iterator, without asking for one
-            self._step(self._begin)
-            step = self._next
-        outer = current.get()
-        current.set(self._context)
-        response = self._response
-        try:
-            chunk: bytes = step()  # type: ignore[misc]
-        except StopIteration:
-            self._exchange.close()
-            raise
-        except BaseException as error:
-            self._escaped(error)
-            raise
-        finally:
-            if current.get() is self._context:
-                current.set(outer)
-            else:
-                self._put_aside(outer)
-        if chunk and response is not None:
-            response.sent()
-        return chunk
 
     def close(self) -> None:
         """Close the app's own result in the request's context, and the exchange with it."""
@@ -329,22 +296,40 @@ class _Body:
                 self._response.failed(error)
             raise
         finally:
-            self._put_aside(outer)
+            if current.get() is self._context:
+                current.set(outer)
+            else:
+                self._put_aside(outer)
             _end(self._exchange)
 
-    def _begin(self) -> None:
-        self._next = iter(self._result).__next__
-
-    def _step(self, step: Callable[[], None]) -> None:
+    def _read(self) -> Iterator[bytes]:
+        response, reading = self._response, True
         outer = current.get()
         current.set(self._context)
         try:
-            step()
+            for chunk in self._result:
+                if current.get() is self._context:  # most steps; the rest is for those that say something
+                    current.set(outer)
+                else:
+                    self._put_aside(outer)
+                if chunk and response is not None:
+                    response.begun = True
+                reading = False
+                yield chunk
+                reading = True
+                outer = current.get()
+                current.set(self._context)
         except BaseException as error:
-            self._escaped(error)
+            if reading and response is not None:
+                response.escaped(error)
             raise
         finally:
-            self._put_aside(outer)
+            if reading:  # else it was given up between two steps, with nothing taken up
+                if current.get() is self._context:
+                    current.set(outer)
+                else:
+                    self._put_aside(outer)
+                self._exchange.close()
 
     def _put_aside(self, outer: Context | None) -> None:
         """Write *outer* back if the variable holds something of this request's, and keep that for the next step (R2)."""
@@ -352,11 +337,6 @@ class _Body:
         leave(self._root, outer)
         if now is not None and current.get() is not now:
             self._context = now
-
-    def _escaped(self, error: BaseException) -> None:
-        if self._response is not None:
-            self._response.escaped(error)
-            self._exchange.close()
 
 
 def _end(exchange: WsgiExchange) -> None:

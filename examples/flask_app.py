@@ -1,0 +1,37 @@
+"""A Flask shop: every event of a request carries its browser session. Run it: flask --app examples/flask_app.py run"""
+
+from flask import Flask, session
+
+from hogline import PostHog
+from hogline.interceptors.flask import PostHogInterceptor
+
+posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="...")
+app = Flask(__name__)
+app.secret_key = "change me"
+PostHogInterceptor(
+    app,
+    client=posthog,
+    capture_exceptions=True,
+    distinct_id=lambda request: session.get("user_id"),
+)
+
+
+@app.post("/checkout")
+def checkout():
+    posthog.capture("checkout", properties={"total": 42})
+    return {"ok": True}
+
+
+@app.get("/receipts/<int:number>")
+def receipt(number):
+    def lines():
+        yield "receipt\n"
+        posthog.capture("receipt read", properties={"number": number})
+        yield "total 42\n"
+
+    return lines()
+
+
+@app.get("/broken")
+def broken():
+    raise RuntimeError("the shop is on fire")

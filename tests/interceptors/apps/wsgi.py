@@ -1,0 +1,122 @@
+"""A WSGI app on one thread of a real server: what one request leaves behind, the next one finds."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from socketserver import TCPServer
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+import hogline
+from hogline import PostHog
+from tests.support.sink import Sink, SunkEvent
+
+VISITOR = {
+    "X-POSTHOG-SESSION-ID": "session-a",
+    "X-POSTHOG-DISTINCT-ID": "alice",
+    "X-POSTHOG-WINDOW-ID": "window-a",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One response as it came over the wire; the server's own `Date` and `Server` left out."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    @classmethod
+    def read(cls, raw: bytes) -> "Answer":
+        head, _, body = raw.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        headers = tuple((name, value.strip()) for name, _, value in (line.partition(":") for line in lines))
+        return cls(int(first.split()[1]), tuple(h for h in headers if h[0] not in ("Date", "Server")), body)
+
+    def header(self, name: str) -> str | None:
+        return next((value for key, value in self.headers if key.lower() == name.lower()), None)
+
+
+class Site:
+    """An app that is being served, and the events that its requests caused."""
+
+    def __init__(self, port: int, posthog: PostHog, sink: Sink) -> None:
+        self.port = port
+        self._posthog = posthog
+        self._sink = sink
+
+    def get(self, path: str, headers: dict[str, str] | None = None, *, host: str = "shop.example") -> Answer:
+        """Ask, and wait until the server is done with the request."""
+        with self.connect(path, headers, host=host) as connection:
+            raw = b""
+            while chunk := connection.recv(65536):
+                raw += chunk
+        return Answer.read(raw)
+
+    def connect(self, path: str, headers: dict[str, str] | None = None, *, host: str = "shop.example") -> socket.socket:
+        """Ask, and leave the reading to the caller."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        lines = [f"GET {path} HTTP/1.1", f"Host: {host}", "Connection: close"]
+        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+        connection.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
+        return connection
+
+    @property
+    def events(self) -> list[SunkEvent]:
+        """Everything that was captured so far, as it arrived."""
+        assert self._posthog.flush(20)
+        return self._sink.events
+
+    @property
+    def exceptions(self) -> list[SunkEvent]:
+        return [event for event in self.events if event.event == "$exception"]
+
+
+@contextmanager
+def serving(app: Any, posthog: PostHog, sink: Sink) -> Iterator[Site]:
+    """Serve *app* on one thread, one request after the other."""
+
+    class Handler(WSGIRequestHandler):
+        def log_message(self, *args: object) -> None:
+            """Stay silent."""
+
+        def address_string(self) -> str:
+            return str(self.client_address[0])
+
+    class Server(WSGIServer):
+        def server_bind(self) -> None:  # without asking for the machine's name
+            TCPServer.server_bind(self)
+            self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
+            self.setup_environ()
+
+        def handle_error(self, request: object, address: object) -> None:
+            """Stay silent: clients leave in the middle of responses."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    server.set_app(app)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield Site(server.server_address[1], posthog, sink)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(20)
+
+
+def exception_of(event: SunkEvent) -> tuple[str, bool, int]:
+    """Return what matters of an exception event: its type, whether it was handled, and the response's status."""
+    first = event.properties["$exception_list"][0]
+    return first["type"], first["mechanism"]["handled"], event.properties["$response_status_code"]
+
+
+def person_of(event: SunkEvent) -> str | None:
+    """Return who an event belongs to, None for nobody."""
+    return None if event.properties.get("$process_person_profile") is False else event.distinct_id
+
+
+def now() -> str | None:
+    """Return who acts, as the code at this place sees it."""
+    return hogline.get_context_distinct_id()
