@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import socket
 import uuid
 import zlib
 from datetime import UTC, datetime, timedelta
@@ -168,6 +169,8 @@ def test_the_body_zoo_never_gets_a_500(reader):
         head + b'"distinct_id":"u","properties":{"big":' + b"9" * 400 + b"}}]}",
         head + b'"distinct_id":"u","properties":{"text":"' + b"x" * 2_000_000 + b'"}}]}',
         head + b'"distinct_id":"u","properties":null}]}',
+        head + b'"distinct_id":"u","properties":{"beyond":1e999}}]}',
+        head + b'"distinct_id":"u","offset":NaN,"properties":{}}]}',
         head + b'"distinct_id":"u","timestamp":17,"uuid":"","properties":{}}]}',
         head + b'"distinct_id":"u",\n"properties":{\n"pretty":\r\n1}}]}',
         head + b'"distinct_id":"' + b"x" * 5000 + b'","properties":{}}]}',
@@ -181,6 +184,27 @@ def test_the_body_zoo_never_gets_a_500(reader):
     found = reader.wait_for(len(bodies), event=name)
     assert {"42", '{"a":1}', "nul\ufffdid"} <= {one["distinct_id"] for one in found}
     assert max(len(one["distinct_id"]) for one in found) == 200
+
+
+def test_a_query_with_hundreds_of_parameters_is_refused(reader):
+    """A limit with a clear answer."""
+    answer = post(reader, "/e/?" + "&".join(f"p{n}=1" for n in range(300)), b"{}")
+    assert (answer.status, answer.data) == (400, b"the query has more than 100 parameters")
+
+
+@pytest.mark.parametrize("pieces", [1, 50])
+def test_a_head_over_the_limit_is_431(reader, pieces):
+    """URL and headers together, in one packet or in many; the header that never ends too."""
+    host, _, port = reader.url.removeprefix("http://").partition(":")
+    head = b"POST /e/ HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Long: " + b"x" * 100_000 + (b"" if pieces > 1 else b"\r\n\r\n")
+    with socket.create_connection((host, int(port)), timeout=WAIT_S) as connection:
+        step = len(head) // pieces
+        try:
+            for begin in range(0, len(head), step):
+                connection.sendall(head[begin : begin + step])
+        except OSError:
+            pass  # refused before it was all sent
+        assert connection.recv(4096).startswith(b"HTTP/1.1 431 ")
 
 
 def test_a_body_over_the_limit_is_413_before_it_is_read(serve):

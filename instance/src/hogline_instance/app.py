@@ -56,7 +56,7 @@ def _people_app(services: Services, ingest: IngestApp) -> FastAPI:
 
     @app.get("/_ready", tags=["health"])
     async def ready() -> JSONResponse:
-        """Say whether the store answers, and what waits for it; 503 when it does not."""
+        """Say whether the store answers and the journal can be written, and what waits; 503 when they do not."""
         pipeline, journal = services.pipeline, services.journal
         state = {
             "journal_bytes": journal.size_bytes,
@@ -68,8 +68,15 @@ def _people_app(services: Services, ingest: IngestApp) -> FastAPI:
         }
         try:
             await asyncio.to_thread(services.store.query, "SELECT 1 AS one")
+            await asyncio.to_thread(journal.probe)
         except StoreError as error:
             return JSONResponse({"status": "the store does not answer", "error": str(error), **state}, 503)
+        except OSError as error:
+            return JSONResponse({"status": "the journal cannot be written", "error": str(error), **state}, 503)
+        if pipeline.last_error is not None:
+            return JSONResponse(
+                {"status": "the store does not take events", "error": pipeline.last_error, **state}, 503
+            )
         return JSONResponse({"status": "ok", **state})
 
     app.include_router(api.build_router(services))

@@ -97,7 +97,13 @@ def _serve(settings: Settings, listener: socket.socket) -> int:
             _print_keys(_keys(settings, url, services.projects))
             sys.stdout.flush()
 
-        server.run(create_app(services), listener, on_started=announce, on_stopping=services.live.close)
+        server.run(
+            create_app(services),
+            listener,
+            max_header_bytes=settings.max_header_bytes,
+            on_started=announce,
+            on_stopping=services.live.close,
+        )
     finally:
         print("storing what was accepted ...", file=sys.stderr, flush=True)
         services.close()

@@ -4,10 +4,18 @@ InstanceError
  +-- SettingsError (ValueError)     an option cannot work; ends the start with its message
  +-- DataFolderBusyError            another process holds the data folder; names it
  +-- StoreError                     the store did not take or answer something
+ |    +-- RowsRefusedError          it never will: one of the rows cannot be one
  +-- JournalFullError               nothing can be accepted now; the request gets 503 with the reason
 """
 
-__all__ = ["DataFolderBusyError", "InstanceError", "JournalFullError", "SettingsError", "StoreError"]
+__all__ = [
+    "DataFolderBusyError",
+    "InstanceError",
+    "JournalFullError",
+    "RowsRefusedError",
+    "SettingsError",
+    "StoreError",
+]
 
 
 class InstanceError(Exception):
@@ -24,6 +32,10 @@ class DataFolderBusyError(InstanceError):
 
 class StoreError(InstanceError):
     """The store did not take or answer something."""
+
+
+class RowsRefusedError(StoreError):
+    """The store cannot read a row of an insert; it would refuse the same rows again."""
 
 
 class JournalFullError(InstanceError):

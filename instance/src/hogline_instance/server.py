@@ -8,13 +8,21 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 __all__ = ["run"]
 
 _DRAIN_CONNECTIONS_S = 10
 
 
-def run(app: Any, listener: socket.socket, *, on_started: Callable[[], None], on_stopping: Callable[[], None]) -> None:
+def run(
+    app: Any,
+    listener: socket.socket,
+    *,
+    max_header_bytes: int,
+    on_started: Callable[[], None],
+    on_stopping: Callable[[], None],
+) -> None:
     """Serve *app* until SIGINT or SIGTERM, then let open requests end.
 
     *on_started* is called when requests are answered and signals are heeded; *on_stopping* ends what would never end by
@@ -25,7 +33,7 @@ def run(app: Any, listener: socket.socket, *, on_started: Callable[[], None], on
         log_config=None,
         log_level="warning",
         access_log=False,
-        http="httptools",
+        http=type("_Protocol", (_LimitedProtocol,), {"max_header_bytes": max_header_bytes}),
         ws="none",
         lifespan="on",
         server_header=False,
@@ -33,6 +41,52 @@ def run(app: Any, listener: socket.socket, *, on_started: Callable[[], None], on
         proxy_headers=False,
     )
     _Server(config, on_started, on_stopping).run(sockets=[listener])
+
+
+class _LimitedProtocol(HttpToolsProtocol):
+    """HTTP/1.1 with a bound on a request's URL and headers, which uvicorn would collect for ever."""
+
+    max_header_bytes: int
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._head_is_open = False
+        self._head_bytes = 0
+        """At least as many as the open head has: what came with the end of an earlier body counts too."""
+
+    def data_received(self, data: bytes) -> None:
+        was_open = self._head_is_open
+        self._head_bytes = len(data) + (self._head_bytes if was_open else 0)
+        super().data_received(data)
+        if was_open and self._head_is_open and self._head_bytes > self.max_header_bytes:
+            self.send_400_response("")
+
+    def on_message_begin(self) -> None:
+        self._head_is_open = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        if self._head_bytes > self.max_header_bytes:
+            size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+            if size > self.max_header_bytes:
+                raise _HeadTooLargeError
+        self._head_is_open = False
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        if not self._head_is_open or self._head_bytes <= self.max_header_bytes:
+            super().send_400_response(msg)
+            return
+        text = f"the URL and headers are over {self.max_header_bytes} bytes".encode()
+        self.transport.write(
+            b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
+            b"access-control-allow-origin: *\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(text), text)
+        )
+        self.transport.close()
+
+
+class _HeadTooLargeError(Exception):
+    """Ends the parser's work on a request."""
 
 
 class _Server(uvicorn.Server):

@@ -38,7 +38,7 @@ class Settings:
     posthog_js_dir: Path | None = _option(None, "`dist` folder of the npm package posthog-js, served under /static/.")
     max_body_bytes: int = _option(20 * _MEBI, "Bytes of one request's body.", minimum=1024)
     max_decompressed_bytes: int = _option(100 * _MEBI, "Bytes of one body after decompression.", minimum=1024)
-    max_header_bytes: int = _option(64 * 1024, "Bytes of one request's headers.", minimum=1024)
+    max_header_bytes: int = _option(64 * 1024, "Bytes of one request's URL and headers.", minimum=1024)
     journal_max_bytes: int = _option(
         2048 * _MEBI, "Bytes of accepted events that are not in the store yet; beyond: 503.", minimum=_MEBI
     )
@@ -57,11 +57,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for declared in dataclasses.fields(self):
-            minimum, value = declared.metadata["minimum"], getattr(self, declared.name)
-            if minimum is not None and (
-                isinstance(value, bool) or not isinstance(value, int | float) or value < minimum
-            ):
-                raise SettingsError(f"{declared.name} must be a number of at least {minimum:g}, got {value!r}")
+            _check(declared, getattr(self, declared.name))
         if self.posthog_js_dir is not None and not (self.posthog_js_dir / "array.js").is_file():
             raise SettingsError(
                 f"posthog_js_dir must be the `dist` folder of the npm package posthog-js, but {self.posthog_js_dir} has no array.js"
@@ -100,13 +96,21 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def _check(declared: "dataclasses.Field[Any]", value: Any, origin: str = "") -> None:
+    minimum = declared.metadata["minimum"]
+    if minimum is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value < minimum):
+        raise SettingsError(f"{declared.name} must be a number of at least {minimum:g}, got {value!r}{origin}")
+
+
 def _parse(declared: "dataclasses.Field[Any]", text: str, variable: str) -> Any:
     if declared.name in ("data_dir", "posthog_js_dir"):
         return Path(text)
     kind = type(declared.default)
     if kind in (int, float):
         try:
-            return kind(text)
+            value = kind(text)
         except ValueError:
             raise SettingsError(f"{declared.name} must be a number, got {text!r} (from {variable})") from None
+        _check(declared, value, f" (from {variable})")
+        return value
     return text

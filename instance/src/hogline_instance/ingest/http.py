@@ -26,6 +26,7 @@ Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _BODY_TIMEOUT_S = 60.0
+_MAX_QUERY_FIELDS = 100
 _PREFLIGHT_MAX_AGE_S = b"86400"
 
 
@@ -74,12 +75,17 @@ class Request:
 
     @property
     def query(self) -> dict[str, str]:
-        """The query's parameters; the last of duplicates."""
+        """The query's parameters; the last of duplicates.  Raises Refusal: too many."""
         if self._query is None:
             raw = self.scope.get("query_string") or b""
-            self._query = (
-                dict(parse_qsl(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=100)) if raw else {}
-            )
+            try:
+                self._query = (
+                    dict(parse_qsl(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=_MAX_QUERY_FIELDS))
+                    if raw
+                    else {}
+                )
+            except ValueError:
+                raise Refusal(400, f"the query has more than {_MAX_QUERY_FIELDS} parameters") from None
         return self._query
 
     @property

@@ -35,6 +35,8 @@ def corrected(
         moment = moment.astimezone(UTC)
     except OverflowError:
         return _EPOCH
+    except ValueError:  # an offset that is no number
+        return now
     if moment - now > _FUTURE:
         return now
     return moment if moment >= _EPOCH and moment.year < _LAST_YEAR else _EPOCH

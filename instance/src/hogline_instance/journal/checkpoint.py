@@ -5,6 +5,7 @@ knows the name already takes none of it twice.
 """
 
 import json
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from hogline_instance.journal.records import Position
 
 __all__ = ["Checkpoint", "read_checkpoint", "sync_folder", "write_checkpoint"]
 
+_log = logging.getLogger("hogline.instance")
 _NAME = "checkpoint.json"
 
 
@@ -25,13 +27,17 @@ class Checkpoint:
 
 
 def read_checkpoint(folder: Path) -> Checkpoint | None:
-    """Return what was written last, or None where nothing was."""
+    """Return what was written last, or None where nothing was, or nothing that can be read."""
     try:
         stored = json.loads((folder / _NAME).read_bytes())
+        doing = stored.get("doing")
+        return Checkpoint(Position(*stored["done"]), Position(*doing) if doing else None)
     except FileNotFoundError:
         return None
-    doing = stored.get("doing")
-    return Checkpoint(Position(*stored["done"]), Position(*doing) if doing else None)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        # Reading the journal from its beginning costs time and nothing else: events are known by their ids.
+        _log.warning("journal: the checkpoint cannot be read (%s); everything in the journal is taken again", error)
+        return None
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:

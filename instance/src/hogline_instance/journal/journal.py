@@ -64,7 +64,7 @@ class Journal:
         first = Position(numbers[0] if numbers else 1, 0)
         self.checkpoint = checkpoint or Checkpoint(first)
         # Never append to a segment of an earlier process: its tail may be torn.
-        self._segment = max(numbers[-1] if numbers else 0, self.checkpoint.done.segment) + 1
+        self._segment = self._first_own = max(numbers[-1] if numbers else 0, self.checkpoint.done.segment) + 1
         self._file: int | None = None
         self._thread = threading.Thread(target=self._run, name="hogline-journal", daemon=True)
         self._thread.start()
@@ -98,7 +98,7 @@ class Journal:
         """Yield the records of earlier processes that nobody dealt with. Damage is set aside, counted and passed over."""
         done = self.checkpoint.done
         for number, path in sorted(self._segments()):
-            if number >= self._segment or number < done.segment:
+            if number >= self._first_own or number < done.segment:
                 continue
             for found in read_segment(path, number, done.offset if number == done.segment else 0):
                 if isinstance(found, Record):
@@ -108,9 +108,10 @@ class Journal:
 
     def begin(self, end: Position) -> str:
         """Note that the range from the checkpoint to *end* is being dealt with; returns the range's name."""
-        self.checkpoint = Checkpoint(self.checkpoint.done, end)
-        write_checkpoint(self._folder, self.checkpoint)
         done = self.checkpoint.done
+        begun = Checkpoint(done, end)
+        write_checkpoint(self._folder, begun)
+        self.checkpoint = begun
         return f"{done.segment}.{done.offset}-{end.segment}.{end.offset}"
 
     def finish(self) -> None:
@@ -118,11 +119,21 @@ class Journal:
         end = self.checkpoint.doing
         if end is None:
             return
-        self.checkpoint = Checkpoint(end)
-        write_checkpoint(self._folder, self.checkpoint)
-        for number in [number for number in self._sizes if number < end.segment]:
+        finished = Checkpoint(end)
+        write_checkpoint(self._folder, finished)
+        self.checkpoint = finished
+        for number in [number for number in list(self._sizes) if number < end.segment]:
             segment_path(self._folder, number).unlink(missing_ok=True)
             self._sizes.pop(number, None)
+
+    def probe(self) -> None:
+        """Write and sync a file beside the segments.  Raises OSError: the disk would not take an append now."""
+        path = self._folder / "probe"
+        with path.open("wb") as file:
+            file.write(bytes(HEADER_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Write what waits, and stop."""

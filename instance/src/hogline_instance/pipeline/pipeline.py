@@ -4,10 +4,11 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from hogline_instance.exceptions import StoreError
+from hogline_instance.exceptions import RowsRefusedError, StoreError
 from hogline_instance.journal import Journal, Position, Record
 from hogline_instance.pipeline.live import Live
 from hogline_instance.pipeline.rows import to_live
@@ -18,8 +19,8 @@ __all__ = ["Pipeline"]
 _log = logging.getLogger("hogline.instance")
 _FIRST_RETRY_S = 0.2
 _LONGEST_RETRY_S = 10.0
-_TRIES_BEFORE_BLAMING_ROWS = 3
 _REJECTED_FILE = "rejected.jsonl"
+_T = TypeVar("_T")
 
 
 class Pipeline:
@@ -76,7 +77,8 @@ class Pipeline:
                 self._store_batch(batch)
         except _StoppedError:
             return
-        except Exception:
+        except Exception as error:
+            self.last_error = f"the pipeline stopped: {error!r}"
             _log.exception("pipeline: stopped; accepted events stay in the journal until the next start")
 
     def _replay(self) -> None:
@@ -121,61 +123,55 @@ class Pipeline:
     def _store_batch(self, batch: Sequence[Record]) -> None:
         rows = b"\n".join(record.payload for record in batch)
         end: Position = batch[-1].end
-        token = self._journal.begin(end)
-        self._insert(rows, token)
-        self._journal.finish()
+        token = self._insist(lambda: self._journal.begin(end))
+        self._insert(rows.split(b"\n"), rows, token)
+        self._insist(self._journal.finish)
         if self._live.is_watched:
             self._tell(rows)
 
-    def _insert(self, rows: bytes, token: str) -> None:
-        """Insert until it is done. A store that is away is waited for; rows that it will never take are set aside."""
+    def _insist(self, step: Callable[[], _T]) -> _T:
+        """Do *step* until it is done: a store that is away, and a disk that is full, are waited for.
+
+        Raises _StoppedError: the instance closes first; the journal keeps what is not stored.
+        """
         tries = 0
         while True:
             try:
-                self._store.insert_events(rows, token)
-                self.stored_rows += rows.count(b"\n") + 1
-                self.last_error = None
-                return
-            except StoreError as error:
+                done = step()
+            except RowsRefusedError:
+                raise
+            except (StoreError, OSError) as error:
                 tries += 1
                 self.last_error = str(error)
                 _log.error("pipeline: try %d failed: %s", tries, str(error)[:500])
-                if tries >= _TRIES_BEFORE_BLAMING_ROWS and self._store_answers():
-                    self._insert_apart(rows.split(b"\n"), token)
-                    return
                 with self._work:
                     if self._closed:
                         raise _StoppedError from error
-                    self._work.wait(min(_FIRST_RETRY_S * 2**tries, _LONGEST_RETRY_S))
+                    self._work.wait_for(lambda: self._closed, min(_FIRST_RETRY_S * 2**tries, _LONGEST_RETRY_S))
+            else:
+                self.last_error = None
+                return done
 
-    def _insert_apart(self, lines: Sequence[bytes], token: str) -> None:
-        """Insert halves of what was refused as a whole, down to the single rows that are the reason."""
-        if len(lines) == 1:
-            self._set_aside(lines[0])
-            return
-        middle = len(lines) // 2
-        for part, half in ((lines[:middle], "a"), (lines[middle:], "b")):
-            try:
-                self._store.insert_events(b"\n".join(part), token + half)
-                self.stored_rows += len(part)
-            except StoreError as error:
-                self.last_error = str(error)
-                self._insert_apart(part, token + half)
+    def _insert(self, lines: Sequence[bytes], rows: bytes, token: str) -> None:
+        """Insert *lines*; of what is refused as a whole the halves, down to the single rows that are the reason."""
+        try:
+            self._insist(lambda: self._store.insert_events(rows, token))
+        except RowsRefusedError as error:
+            if len(lines) == 1:
+                reason = str(error)
+                self._insist(lambda: self._set_aside(lines[0], reason))
+                return
+            middle = len(lines) // 2
+            for part, half in ((lines[:middle], "a"), (lines[middle:], "b")):
+                self._insert(part, b"\n".join(part), token + half)
+        else:
+            self.stored_rows += len(lines)
 
-    def _set_aside(self, line: bytes) -> None:
-        self.rejected_rows += 1
-        _log.error(
-            "pipeline: the store refuses one event for good (%s); kept in %s", self.last_error, self._rejected_path
-        )
+    def _set_aside(self, line: bytes, reason: str) -> None:
         with self._rejected_path.open("ab") as file:
             file.write(line + b"\n")
-
-    def _store_answers(self) -> bool:
-        try:
-            self._store.query("SELECT 1 AS one")
-        except StoreError:
-            return False
-        return True
+        self.rejected_rows += 1
+        _log.error("pipeline: the store refuses an event for good (%s); kept in %s", reason[:500], self._rejected_path)
 
     def _tell(self, rows: bytes) -> None:
         try:

@@ -9,8 +9,10 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, create_engine, event, select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from hogline_instance.exceptions import SettingsError
 from hogline_instance.projects.tables import PersonalKeyRow, ProjectRow
 
 __all__ = ["Project", "Projects"]
@@ -29,13 +31,22 @@ class Project:
 
 
 class Projects:
-    """The projects of one database. Safe to use from any thread."""
+    """The projects of one database. Safe to use from any thread.
+
+    Raises SettingsError: the database cannot be opened.
+    """
 
     def __init__(self, database_url: str, *, secrets_dir: Path) -> None:
-        self._engine = create_engine(database_url)
-        if self._engine.dialect.name == "sqlite":
-            event.listen(self._engine, "connect", _durable_sqlite)
-        _migrate(self._engine)
+        try:
+            self._engine = create_engine(database_url)
+            if self._engine.dialect.name == "sqlite":
+                event.listen(self._engine, "connect", _durable_sqlite)
+            _migrate(self._engine)
+        except (SQLAlchemyError, ImportError) as error:  # ImportError: the database's driver is not installed
+            raise SettingsError(
+                f"database_url cannot be opened: {error}; PostgreSQL is postgresql+psycopg://user:password@host/name "
+                "and needs `pip install 'hogline-instance[postgres]'`"
+            ) from error
         self._key_file = secrets_dir / _KEY_FILE
         self._lock = threading.Lock()
         self._by_token: dict[str, Project] = {}

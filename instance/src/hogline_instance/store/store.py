@@ -1,18 +1,27 @@
 """ClickHouse through clickhouse-connect: embedded (`chdb://`, in process) or a cluster's URL; the same SQL for both."""
 
 import logging
+import re
 import threading
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
-from hogline_instance.exceptions import StoreError
+from hogline_instance.exceptions import RowsRefusedError, StoreError
 
 __all__ = ["EVENTS_TABLE", "Store"]
 
 _log = logging.getLogger("hogline.instance")
 EVENTS_TABLE = "analytics.events"
 # async_insert off: the answer to an insert of ours means that it is written.
+# Errors that lie in the rows; every other one (disk, memory, network) passes, and the same rows are taken later.
+_ROWS_FAULTS = frozenset(
+    {
+        "ARGUMENT_OUT_OF_BOUND", "ILLEGAL_COLUMN", "INCORRECT_DATA", "TOO_DEEP_RECURSION", "TOO_LARGE_STRING_SIZE", "TYPE_MISMATCH",
+        "UNKNOWN_ELEMENT_OF_ENUM", "VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE",
+    }
+)  # fmt: skip
+_FAULT = re.compile(r"\(([A-Z][A-Z0-9_]+)\)")
 _INSERT = {
     "async_insert": 0,
     "input_format_json_read_objects_as_strings": 1,
@@ -48,17 +57,29 @@ class Store:
     def insert_events(self, rows: bytes, deduplication_token: str) -> None:
         """Insert *rows*, one JSON object each line. The same token again inserts nothing (spec/engines.md 3).
 
-        Raises StoreError: nothing, or only part of it, was written; insert again with the same token.
+        Raises StoreError: nothing, or only part of it, was written; insert again with the same token.  Raises
+        RowsRefusedError: a row is none, so the same rows would be refused again.
         """
         settings = {**_INSERT, "insert_deduplication_token": deduplication_token}
         try:
             self._client().raw_insert(EVENTS_TABLE, insert_block=rows, fmt="JSONEachRow", settings=settings)
         except Exception as error:
-            raise StoreError(f"the store did not take an insert: {error}") from error
+            kind = RowsRefusedError if _lies_in_the_rows(str(error)) else StoreError
+            raise kind(f"the store did not take an insert: {error}") from error
 
     def migrate(self) -> None:
-        """Apply the numbered schema files that this store has not seen yet, in order."""
-        client = self._client()
+        """Apply the numbered schema files that this store has not seen yet, in order.
+
+        Raises StoreError: it cannot be opened, or refuses a statement.
+        """
+        try:
+            self._apply(self._client())
+        except StoreError:
+            raise
+        except Exception as error:
+            raise StoreError(f"the store {_without_password(self._url)} cannot be opened: {error}") from error
+
+    def _apply(self, client: Any) -> None:
         client.command("CREATE DATABASE IF NOT EXISTS analytics ENGINE = Atomic")
         client.command(
             "CREATE TABLE IF NOT EXISTS analytics.schema_migrations"
@@ -89,6 +110,16 @@ class Store:
             with self._lock:
                 self._clients.append(client)
         return client
+
+
+def _lies_in_the_rows(message: str) -> bool:
+    # The engine's own name for the error comes last; what stands before it may quote the row.
+    names = _FAULT.findall(message)
+    return bool(names) and (names[-1] in _ROWS_FAULTS or names[-1].startswith("CANNOT_PARSE_"))
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"://[^/@]*@", "://***@", url)
 
 
 def _statements(text: str) -> list[str]:

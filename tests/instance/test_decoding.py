@@ -1,0 +1,139 @@
+"""Laws of decoding: however a body is wrapped it unwraps to itself, and no body at all gets anything but a clear error."""
+
+import base64
+import gzip
+import json
+import zlib
+from datetime import UTC, datetime, timedelta
+
+import brotli
+import msgspec
+import pytest
+import zstandard
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from hogline_instance.ingest.admission import Arrival, TokenError, admit, token_of
+from hogline_instance.ingest.bodies import BodyError, plain_json
+from hogline_instance.ingest.shapes import read_batch
+from hogline_instance.ingest.times import corrected, store_text
+
+MAX_BYTES = 1_000_000
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)  # fmt: skip
+OBJECTS = st.dictionaries(st.text(), JSON, max_size=6)
+WRAPPINGS = {
+    "gzip": (gzip.compress, ""),
+    "declared gzip": (gzip.compress, "gzip"),
+    "deflate": (zlib.compress, "deflate"),
+    "br": (brotli.compress, "br"),
+    "zstd": (zstandard.compress, "zstd"),
+    "base64": (base64.b64encode, ""),
+    "base64 for URLs": (base64.urlsafe_b64encode, ""),
+    "gzip in base64": (lambda text: base64.b64encode(gzip.compress(text)), ""),
+    "plain": (bytes, ""),
+}
+ARRIVAL = Arrival(datetime(2026, 11, 24, tzinfo=UTC), "198.51.100.7", None)
+
+
+def unwrap(body, encoding="", content_type="", compression=""):
+    return plain_json(
+        body, content_type=content_type, content_encoding=encoding, compression=compression, max_bytes=MAX_BYTES
+    )
+
+
+@settings(deadline=None)
+@given(value=OBJECTS, wrapping=st.sampled_from(sorted(WRAPPINGS)))
+def test_a_wrapped_body_unwraps_to_itself(value, wrapping):
+    """For every wrapping, and every JSON object."""
+    wrap, encoding = WRAPPINGS[wrapping]
+    text = json.dumps(value).encode()
+    assert unwrap(wrap(text), encoding) == text
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    body=st.binary(max_size=300) | st.builds(lambda head, tail: head + tail, st.sampled_from(
+        [b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"data=", b"{", b"[", b'{"batch":[{"event":']), st.binary(max_size=100)),
+    encoding=st.sampled_from(["", "gzip", "deflate", "br", "zstd", "gzip, br", "made-up"]),
+    content_type=st.sampled_from(["", "application/x-www-form-urlencoded", "text/plain"]),
+    compression=st.sampled_from(["", "gzip-js", "base64", "lz64"]),
+)  # fmt: skip
+def test_any_bytes_are_decoded_or_refused(body, encoding, content_type, compression):
+    """BodyError or TokenError are answered with 400 or 401; any other error would be a 500."""
+    try:
+        batch = read_batch(unwrap(body, encoding, content_type, compression))
+        token_of(batch, "")
+        admit(batch, 1, ARRIVAL)
+    except (BodyError, TokenError):
+        pass
+
+
+@settings(deadline=None, max_examples=300)
+@given(value=JSON | st.lists(OBJECTS) | st.fixed_dictionaries({}, optional={
+    name: JSON | st.just("x") for name in
+    ["event", "distinct_id", "$distinct_id", "uuid", "timestamp", "sent_at", "offset", "properties", "$set", "$set_once",
+     "api_key", "token", "batch", "capture_internal", "historical_migration"]}))  # fmt: skip
+def test_any_json_is_read_or_refused(value):
+    """Every field may be of any type."""
+    try:
+        batch = read_batch(json.dumps(value).encode())
+        token_of(batch, "phc_x")
+        for row in admit(batch, 1, ARRIVAL).rows:
+            msgspec.json.decode(row)
+            assert b"\n" not in row
+    except (BodyError, TokenError):
+        pass
+
+
+@settings(deadline=None, max_examples=200)
+@given(properties=OBJECTS, name=st.text(min_size=1).filter(str.strip), who=st.text(min_size=1).filter(str.strip))
+def test_an_events_properties_arrive_as_they_were(properties, name, who):
+    """Only `$ip` is added, and only where the event does not say."""
+    for reserved in ("$ip", "$session_id", "$elements_chain", "$is_server", "$geoip_disable", "$ignore_sent_at"):
+        properties.pop(reserved, None)
+    event = {"event": name, "distinct_id": who, "properties": properties, "api_key": "phc_x"}
+    for text in (
+        json.dumps(event),
+        json.dumps([event], ensure_ascii=False, indent=1),
+        json.dumps({"api_key": "phc_x", "batch": [event]}),
+    ):
+        try:
+            data = text.encode()
+        except UnicodeEncodeError:
+            continue
+        batch = read_batch(data)
+        assert token_of(batch, "") == "phc_x"
+        admitted = admit(batch, 1, ARRIVAL)
+        if name == "$performance_event":
+            return
+        [row] = admitted.rows
+        stored = json.loads(row)
+        assert stored["properties"] == {**properties, "$ip": "198.51.100.7"}
+        assert stored["event"] == name[:200].replace("\0", "\ufffd")
+
+
+@pytest.mark.parametrize(
+    ("given_id", "kept"), [(7, "7"), (True, "true"), ([1], "[1]"), ({"a": 1}, '{"a":1}'), (" x ", "x")]
+)
+def test_ids_of_other_types_are_their_json_text(given_id, kept):
+    """spec/instance-wire.md 1.5."""
+    batch = read_batch(json.dumps({"event": "e", "distinct_id": given_id, "api_key": "phc_x"}).encode())
+    [row] = admit(batch, 1, ARRIVAL).rows
+    assert json.loads(row)["distinct_id"] == kept
+
+
+TIMES = st.datetimes(timezones=st.sampled_from([UTC])) | st.none()
+
+
+@example(timestamp=None, sent_at=None, offset_ms=float("nan"), believe=False)
+@given(timestamp=TIMES, sent_at=TIMES, offset_ms=st.floats() | st.none(), believe=st.booleans())
+def test_a_corrected_time_is_one_that_the_store_can_hold(timestamp, sent_at, offset_ms, believe):
+    """Never more than 23 hours ahead, never before 1970, whatever a client says."""
+    now = ARRIVAL.now
+    moment = corrected(timestamp, sent_at, offset_ms, now, believe_clock=believe)
+    assert datetime(1970, 1, 1, tzinfo=UTC) <= moment <= now + timedelta(hours=23)
+    assert len(store_text(moment)) == len("2026-11-24 00:00:00.000000")
