@@ -9,6 +9,7 @@ import flask
 import pytest
 from flask import Flask, abort, request, session, stream_with_context
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from hogline import ExceptionCapture, PostHog
 from hogline.context import current
@@ -165,6 +166,26 @@ class TestContext:
             [event] = site.events
         assert event.properties["$request_route"] == "/api/thing/<name>"
         assert event.properties["$request_path"] == "/api/thing/x"
+
+    @pytest.mark.parametrize("inside", [True, False])
+    def test_a_proxys_middleware_may_stand_on_either_side(self, app, posthog, sink, inside):
+        """Scheme, host and address are the visitor's as ProxyFix corrected them."""
+
+        def install():
+            PostHogInterceptor(app, client=posthog, trusted_proxies=["127.0.0.1/32"])
+
+        def fix():
+            app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)
+
+        app.add_url_rule("/p", view_func=lambda: str(posthog.capture("x")))
+        for step in (fix, install) if inside else (install, fix):
+            step()
+        with serving(app, posthog, sink) as site:
+            headers = {"X-Forwarded-For": "9.9.9.9", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "a.example"}
+            site.get("/p", headers)
+            [event] = site.events
+        assert event.properties["$current_url"] == "https://a.example/p"
+        assert event.properties["$ip"] == "9.9.9.9"
 
     def test_inside_another_interceptor_it_still_knows_the_route(self, app, sink, posthog):
         """14: a plain WSGI interceptor around a Flask app that has its own: one context, one event, Flask's route."""

@@ -166,6 +166,22 @@ class TestContext:
         assert current.get() is None
         assert seen == ["alice", None, "alice", None, None]
 
+    def test_reading_that_is_given_up_changes_nothing_where_it_ends(self, posthog):
+        """9, 10: an iterator that is dropped between two steps, here while the body closes, takes no context away."""
+        seen, reading = [], []
+
+        def give_up():
+            reading.pop().close()
+            seen.append(now())
+
+        intercepted = PostHogInterceptor(lambda environ, start: Body([b"1", b"2"], on_close=give_up), client=posthog)
+        body = intercepted({"HTTP_X_POSTHOG_DISTINCT_ID": "alice"}, start)
+        reading.append(iter(body))
+        assert next(reading[0]) == b"1"
+        body.close()
+        assert seen == ["alice"]
+        assert current.get() is None
+
     def test_middleware_may_read_a_body_like_a_generator(self, posthog):
         """`next(app(...))` without `iter` works on a generator, and so on ours."""
 
