@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
+from hogline_instance.journal.records import frame, read_segment
 from tests.instance.reader import Reader, event
 from tests.support.instances import printed_keys, start_instance
 
@@ -179,6 +180,45 @@ def test_a_full_disk_is_answered_with_503_and_a_reason_and_loses_nothing(serve, 
     served.kill()
     again = serve(tmp_path / "data")
     wait_stored(reader_of(again), acknowledged, name)
+
+
+def test_a_disk_that_fills_before_the_store_has_the_events_is_waited_for(serve):
+    """Acknowledged events wait in the journal, the instance says that it is not ready, and goes on when there is room."""
+    served = serve(environ={"HOGLINE_FLUSH_INTERVAL_S": "2"})
+    name = f"room-{uuid.uuid4()}"
+    reader = reader_of(served)
+    reader.send(*[event(name) for _ in range(50)])
+    resource.prlimit(served.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    deadline = time.monotonic() + 30
+    while not any("pipeline: try" in line for line in served.log):
+        assert time.monotonic() < deadline, "\n".join(served.log)
+        time.sleep(0.05)
+    ready = reader.get("/_ready")
+    assert (ready.status, ready.json()["status"]) == (503, "the journal cannot be written")
+    resource.prlimit(served.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert len(reader.wait_for(50, event=name)) == 50
+    while reader.get("/_ready").status != 200:
+        assert time.monotonic() < deadline, reader.get("/_ready").data
+        time.sleep(0.05)
+
+
+def test_a_row_that_the_store_cannot_read_is_set_aside_and_holds_up_no_other(serve):
+    """A record of a version to come, say: the others are stored, this one is kept, counted and logged."""
+    served = serve(environ={"HOGLINE_FLUSH_INTERVAL_S": "60"})
+    name = f"row-{uuid.uuid4()}"
+    reader_of(served).send(*[event(name) for _ in range(7)])
+    served.kill()
+    [segment] = (served.data_dir / "journal").glob("*.journal")
+    [record] = read_segment(segment, 1, 0)
+    lines = record.payload.split(b"\n")
+    lines[3] = b'{"team_id": "no number"}'
+    segment.write_bytes(frame(b"\n".join(lines)))
+    again = serve(served.data_dir)
+    reader = reader_of(again)
+    assert len(reader.wait_for(6, event=name)) == 6
+    assert (served.data_dir / "rejected.jsonl").read_bytes() == lines[3] + b"\n"
+    assert reader.get("/_ready").json()["rejected_events"] == 1
+    assert not again.stop()
 
 
 def test_a_store_that_lags_behind_is_answered_with_503(serve):

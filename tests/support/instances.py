@@ -75,6 +75,9 @@ def start_instance(data_dir: Path, *options: str, environ: dict[str, str] | None
     reader.start()
     if not ready.wait(START_S) or len(found) < 3:
         process.kill()
+        process.wait(30)
+        reader.join(10)
+        process.stdout.close()
         raise AssertionError("the instance did not start:\n" + "\n".join(log))
     return Instance(process, data_dir, found["url"], found["project token"], found["personal key"], log, reader)
 
