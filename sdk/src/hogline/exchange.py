@@ -18,6 +18,7 @@ from hogline.event import distinct_id_text
 from hogline.facts import address, tracing, url
 from hogline.judgement import http_status, is_noise, leaves, unwrapped
 from hogline.settings import ExceptionCapture, InterceptorSettings
+from hogline.strangers import own_attribute
 from hogline.tracebacks import Mechanism
 
 __all__ = [
@@ -420,14 +421,11 @@ def mark_captured(error: BaseException, exchange: Exchange | None) -> None:
     """Leave a mark on *error*; a hint only, since exceptions may refuse it."""
     try:
         # Not setattr: a frozen dataclass refuses it, and __setattr__ may do anything.
-        error.__dict__[_MARK] = exchange.number if exchange is not None else 0
+        own_attribute(error, "__dict__")[_MARK] = exchange.number if exchange is not None else 0
     except Exception:
         return
 
 
 def _mark_of(error: BaseException) -> int | None:
-    try:
-        mark = error.__dict__.get(_MARK)
-    except Exception:
-        return None
+    mark = (own_attribute(error, "__dict__") or {}).get(_MARK)
     return mark if isinstance(mark, int) else None

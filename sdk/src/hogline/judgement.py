@@ -8,6 +8,8 @@ Source: spec/frameworks.md 2.
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from hogline.strangers import own_attribute
+
 __all__ = ["http_status", "is_noise", "is_within", "leaves", "unwrapped"]
 
 _MAX_LEAVES = 1000  # sdk-wire.md 4.3 inspects as many group members
@@ -106,8 +108,8 @@ def is_noise(error: BaseException) -> bool:
 
 def unwrapped(error: BaseException) -> BaseException:
     """Return the error that a framework's own wrapper was raised from, or *error* itself."""
-    cause = error.__cause__
-    if cause is not None and isinstance(error, Exception):
+    cause = own_attribute(error, "__cause__")
+    if isinstance(cause, BaseException) and isinstance(error, Exception):
         try:
             text = str(error)
         except Exception:
@@ -122,7 +124,8 @@ def is_within(wanted: BaseException, error: BaseException | None) -> bool:
     for _ in range(_MAX_CHAIN):
         if error is None or error is wanted:
             return error is wanted
-        error = error.__cause__ or error.__context__
+        cause = own_attribute(error, "__cause__")
+        error = cause if cause is not None else own_attribute(error, "__context__")
     return False
 
 
@@ -132,8 +135,9 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
     while waiting and seen < _MAX_LEAVES:
         item = waiting.pop()
         seen += 1
-        if isinstance(item, BaseExceptionGroup):
-            waiting.extend(item.exceptions)
+        # By type: `isinstance` asks the object for its class when the type is none of them, and it may raise.
+        if issubclass(type(item), BaseExceptionGroup):
+            waiting.extend(item.exceptions)  # type: ignore[attr-defined]
         else:
             yield item
 

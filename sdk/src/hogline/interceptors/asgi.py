@@ -132,6 +132,7 @@ class PostHogInterceptor:
         finally:
             exchange.close()
             leave(mine, previous)
+            scope.pop(EXCHANGE_KEY, None)  # or the two would hold each other until a garbage collection
 
     def _handled_outside(self, scope: Scope) -> bool:  # noqa: ARG002 - Starlette's interceptor needs it
         """Tell whether user code that answers an escaping exception still runs outside of us, and needs the context."""

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
+from hogline.strangers import own_attribute
 from hogline.tracebacks.budget import fit
 from hogline.tracebacks.frames import Rules, frames_of, own_stack, syntax_error_frame
 
@@ -43,7 +44,9 @@ def exception_list(
         trace = traceback if visit.error is error and traceback is not None else _traceback_of(visit.error)
         synthetic = trace is None and number == 0
         frames = own_stack(rules) if synthetic else frames_of(trace, rules)
-        if isinstance(visit.error, SyntaxError) and (place := syntax_error_frame(visit.error, rules)):
+        if issubclass(type(visit.error), SyntaxError) and (
+            place := syntax_error_frame(cast("SyntaxError", visit.error), rules)
+        ):
             frames.append(place)
         entry: dict[str, Any] = {
             "type": _type_name(visit.error),
@@ -72,8 +75,8 @@ def _chain(error: BaseException, max_entries: int) -> Iterator[_Visit]:
         below = []
         if (cause := _cause(visit.error)) is not None:
             below.append(_Visit(cause[0], number, cause[1]))
-        if isinstance(visit.error, BaseExceptionGroup):
-            inner = visit.error.exceptions[: max(0, _MAX_MEMBERS - members)]
+        if issubclass(type(visit.error), BaseExceptionGroup):
+            inner = (own_attribute(visit.error, "exceptions") or ())[: max(0, _MAX_MEMBERS - members)]
             members += len(inner)
             below += [_Visit(member, number, "member") for member in inner]
         waiting += reversed(below)
@@ -81,9 +84,9 @@ def _chain(error: BaseException, max_entries: int) -> Iterator[_Visit]:
 
 def _cause(error: BaseException) -> tuple[BaseException, str] | None:
     """Return what *error* was raised from; `raise ... from None` ends the chain."""
-    if error.__suppress_context__:
-        return (error.__cause__, "cause") if error.__cause__ is not None else None
-    return (error.__context__, "context") if error.__context__ is not None else None
+    source = "cause" if own_attribute(error, "__suppress_context__") else "context"
+    below = own_attribute(error, f"__{source}__")
+    return (below, source) if below is not None else None
 
 
 def _mechanism(visit: _Visit, number: int, root: Mechanism, *, synthetic: bool) -> dict[str, Any]:
@@ -94,19 +97,16 @@ def _mechanism(visit: _Visit, number: int, root: Mechanism, *, synthetic: bool) 
             told["handled"] = root.handled
     else:
         told |= {"parent_id": visit.parent, "source": visit.source}
-    if isinstance(visit.error, BaseExceptionGroup):
+    if issubclass(type(visit.error), BaseExceptionGroup):
         told["is_exception_group"] = True
-    number_of_error = visit.error.errno if isinstance(visit.error, OSError) else None
+    number_of_error = own_attribute(visit.error, "errno") if issubclass(type(visit.error), OSError) else None
     if isinstance(number_of_error, int):
         told["meta"] = {"errno": {"number": number_of_error}}
     return told
 
 
 def _traceback_of(error: BaseException) -> TracebackType | None:
-    try:
-        trace = error.__traceback__
-    except Exception:
-        return None
+    trace = own_attribute(error, "__traceback__")
     return trace if isinstance(trace, TracebackType) else None
 
 
@@ -126,7 +126,7 @@ def _text(error: BaseException, max_characters: int) -> str:
         text = _safe(lambda: _own_text(error))
     if text is None:
         text = _safe(lambda: repr(error)) or f"<{_type_name(error)} without a printable message>"
-    notes = _safe(lambda: "\n".join(note for note in getattr(error, "__notes__", ()) if isinstance(note, str)))
+    notes = _safe(lambda: "\n".join(note for note in own_attribute(error, "__notes__") or () if isinstance(note, str)))
     if notes:
         text = f"{text}\n{notes}" if text else notes
     return text if len(text) <= max_characters else text[: max_characters - len(_ELLIPSIS)] + _ELLIPSIS
@@ -134,7 +134,7 @@ def _text(error: BaseException, max_characters: int) -> str:
 
 def _own_text(error: BaseException) -> str:
     for name in ("detail", "message"):
-        value = vars(error).get(name)
+        value = (own_attribute(error, "__dict__") or {}).get(name)
         if isinstance(value, str) and value:
             return value
     return ""

@@ -4,7 +4,6 @@ import functools
 import linecache
 import os
 import sys
-import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -18,7 +17,7 @@ _CUT = "..."
 _PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _OWN_MODULE = "hogline"
 _HIDING = ("__tracebackhide__", "__traceback_hide__")
-_STDLIB = tuple(path.rstrip(os.sep) + os.sep for name in ("stdlib", "platstdlib") if (path := sysconfig.get_path(name)))
+_STDLIB = os.path.dirname(os.__file__) + os.sep
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,334 @@
+"""The client: what reaches the wire, in which order of precedence, and what never reaches the host."""
+
+import asyncio
+import dataclasses
+import inspect
+import logging
+import uuid
+from datetime import UTC, datetime
+
+import posthog as official
+import pytest
+
+import hogline
+from hogline import EventTooLarge, PostHog, Posthog, new_context, tag
+from hogline.testing import RecordingPostHog
+
+
+@pytest.fixture
+def client():
+    made = RecordingPostHog()
+    yield made
+    made.shutdown()
+
+
+def only(client):
+    [event] = client.events
+    return event
+
+
+def test_an_event_carries_what_it_was_told_and_what_the_process_is(client):
+    """The id that `capture()` returns is the one on the wire."""
+    identity = client.capture("signed up", distinct_id="u1", properties={"plan": "pro"})
+    event = only(client)
+    assert (event.event, event.distinct_id, event.uuid) == ("signed up", "u1", identity)
+    assert event.properties["plan"] == "pro"
+    assert event.properties["$lib"] == "hogline"
+    assert event.properties["$lib_version"] == hogline.__version__
+    assert event.properties["$is_server"] is True
+    assert event.properties["$geoip_disable"] is True
+    assert {"$os", "$os_version", "$python_runtime", "$python_version"} <= event.properties.keys()
+    assert "$process_person_profile" not in event.properties
+
+
+def test_the_caller_wins_over_the_context_and_the_context_over_the_defaults():
+    """In posthog-python super properties and system facts win over the caller."""
+    client = RecordingPostHog(super_properties={"a": "default", "b": "default", "c": "default", "$lib": "default"})
+    with new_context():
+        tag("b", "context")
+        tag("c", "context")
+        client.capture("x", distinct_id="u", properties={"c": "caller", "$os": "caller"})
+    properties = only(client).properties
+    assert (properties["a"], properties["b"], properties["c"]) == ("default", "context", "caller")
+    assert (properties["$os"], properties["$lib"]) == ("caller", "default")
+
+
+def test_without_a_person_an_event_belongs_to_nobody(client):
+    """And what the caller said of it is kept; posthog-node overwrites it."""
+    for nobody in (None, "", "  ", float("nan"), True):
+        client.capture("x", distinct_id=nobody)
+    client.capture("x", properties={"$process_person_profile": True})
+    *nobodies, own = client.events
+    assert all(event.properties["$process_person_profile"] is False for event in nobodies)
+    assert len({event.distinct_id for event in client.events}) == 6
+    assert own.properties["$process_person_profile"] is True
+
+
+def test_groups_time_id_and_geoip_are_the_callers(client):
+    """Keyword arguments are posthog-python's."""
+    wanted = uuid.uuid4()
+    client.capture(
+        "x", distinct_id=7, groups={"company": "acme"}, timestamp=datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
+        uuid=wanted, disable_geoip=False,
+    )  # fmt: skip
+    event = only(client)
+    assert (event.distinct_id, event.uuid, event.timestamp) == ("7", str(wanted), "2026-01-02T03:04:00+00:00")
+    assert event.properties["$groups"] == {"company": "acme"}
+    assert event.properties["$geoip_disable"] is False
+
+
+def test_bad_ids_and_times_are_replaced_and_said(client, caplog):
+    """The event is not lost."""
+    identity = client.capture("x", distinct_id="u", uuid="nope", timestamp="yesterday")
+    event = only(client)
+    assert event.uuid == identity != "nope"
+    assert abs((datetime.fromisoformat(event.timestamp) - datetime.now(UTC)).total_seconds()) < 60
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+
+
+def test_person_events_carry_no_tags_and_leave_the_callers_dict_alone(client):
+    """In posthog-python a tag becomes a property of the person, and the caller's dict grows."""
+    properties = {"plan": "pro"}
+    with new_context():
+        tag("secret", "of the request")
+        hogline.set_context_session("s1")
+        client.set(distinct_id="u", properties=properties)
+        client.set_once(distinct_id="u", properties=properties)
+        client.identify("u", properties, anonymous_id="anon")
+        client.group_identify("company", "acme", properties)
+        client.alias("old", "new")
+    assert properties == {"plan": "pro"}
+    changed, once, identified, group, alias = client.events
+    assert (changed.event, changed.properties["$set"]) == ("$set", {"plan": "pro"})
+    assert (once.event, once.properties["$set_once"]) == ("$set_once", {"plan": "pro"})
+    assert (identified.event, identified.distinct_id) == ("$identify", "u")
+    assert identified.properties["$anon_distinct_id"] == "anon"
+    assert (group.event, group.distinct_id) == ("$groupidentify", "$company_acme")
+    assert group.properties["$group_set"] == {"plan": "pro"}
+    assert (alias.event, alias.distinct_id) == ("$create_alias", "old")
+    assert (alias.properties["distinct_id"], alias.properties["alias"]) == ("old", "new")
+    for event in client.events:
+        assert "secret" not in event.properties
+        assert event.properties["$session_id"] == "s1"
+
+
+def test_person_events_without_a_person_or_properties_are_not_sent(client, caplog):
+    """They would set nothing on nobody; the log says so."""
+    assert client.set(properties={"a": 1}) is None
+    assert client.set(distinct_id="u", properties={}) is None
+    assert client.alias("", "new") is None
+    assert client.group_identify("", "acme") is None
+    assert client.events == []
+    assert len(caplog.records) == 4
+    with new_context():
+        hogline.identify_context("ctx")
+        assert client.set(properties={"a": 1}) is not None
+    assert only(client).distinct_id == "ctx"
+
+
+def test_before_send_sees_the_assembled_event_and_may_change_or_drop_it():
+    """posthog-node's hook sees it half made."""
+    seen = []
+
+    def hook(event):
+        seen.append(dict(event["properties"]))
+        if event["event"] == "drop":
+            return None
+        event["properties"]["added"] = object
+        event["uuid"] = "broken"
+        return event
+
+    dropped = []
+    client = RecordingPostHog(before_send=hook, on_drop=lambda reason, event: dropped.append((reason, event["event"])))
+    assert client.capture("drop", distinct_id="u") is None
+    identity = client.capture("keep", distinct_id="u", groups={"a": "b"})
+    assert all({"$lib", "$is_server", "$geoip_disable"} <= properties.keys() for properties in seen)
+    assert seen[1]["$groups"] == {"a": "b"}
+    event = only(client)
+    assert event.uuid == identity
+    assert event.properties["added"] == "builtins.object"
+    assert dropped == [("before_send", "drop")]
+
+
+@pytest.mark.parametrize("result", ["raise", 3, "text"])
+def test_a_broken_before_send_drops_the_event_and_says_so(result, caplog):
+    """Fail closed: a hook that masks secrets must not let them through."""
+
+    def hook(event):
+        if result == "raise":
+            raise RuntimeError("hook")
+        return result
+
+    client = RecordingPostHog(before_send=hook)
+    assert client.capture("x", distinct_id="u") is None
+    assert client.events == []
+    assert client.stats().dropped == {"before_send": 1}
+    assert "before_send failed" in caplog.text
+
+
+def test_an_event_that_is_too_large_is_dropped_with_its_size():
+    """Counted; with debug it is raised, with name, size and limit."""
+    dropped = []
+    client = RecordingPostHog(max_event_bytes=2000, on_drop=lambda reason, event: dropped.append(reason))
+    assert client.capture("big", distinct_id="u", properties={"x": "y" * 3000}) is None
+    assert dropped == ["too_large"]
+    loud = RecordingPostHog(max_event_bytes=2000, debug=True)
+    with pytest.raises(EventTooLarge, match=r"event 'big' is \d+ bytes as JSON, over max_event_bytes=2000"):
+        loud.capture("big", distinct_id="u", properties={"x": "y" * 3000})
+
+
+def test_disabled_and_send_false(caplog):
+    """Disabled: None. `send=False`: the id, and nothing leaves. Both are counted."""
+    disabled = PostHog("phc_x", disabled=True)
+    assert disabled.capture("x", distinct_id="u") is None
+    assert disabled.stats().dropped == {"disabled": 1}
+    silent = PostHog("phc_x", send=False)
+    assert silent.capture("x", distinct_id="u") is not None
+    assert silent.stats().dropped == {"send_is_false": 1}
+    assert caplog.records == []
+    for client in (disabled, silent):
+        client.shutdown()
+
+
+class Explosive(dict):
+    def keys(self):
+        raise RuntimeError("keys")
+
+    def __iter__(self):
+        raise RuntimeError("iter")
+
+
+@pytest.mark.parametrize("properties", ["text", 3, [("a", 1)], Explosive(a=1)])
+def test_bad_data_never_raises(client, properties, caplog):
+    """Whatever is handed over; the app goes on."""
+    client.capture("x", distinct_id="u", properties=properties)
+    client.set(distinct_id="u", properties=properties)
+    client.capture_exception(ValueError("x"), properties=properties)
+    client.capture("fine", distinct_id="u")
+    assert client.events[-1].event == "fine"
+
+
+def test_wrong_use_raises_a_type_error_at_the_call(client):
+    """A programming error should not wait for a log line."""
+    with pytest.raises(TypeError):
+        client.capture()
+    with pytest.raises(TypeError):
+        client.capture("x", "u")
+    with pytest.raises(TypeError):
+        client.capture("x", nonsense=1)
+    with pytest.raises(TypeError):
+        client.group_identify()
+
+
+def test_capture_exception_sends_what_is_being_handled_once(client):
+    """The same object again returns None; outside an except block there is nothing to send."""
+    assert client.capture_exception() is None
+    try:
+        raise KeyError("k") from ValueError("v")
+    except KeyError as error:
+        identity = client.capture_exception(properties={"note": 1}, distinct_id="u")
+        assert client.capture_exception(error) is None
+    event = only(client)
+    assert (event.event, event.uuid, event.distinct_id) == ("$exception", identity, "u")
+    assert event.properties["note"] == 1
+    assert event.properties["$exception_level"] == "error"
+    outer, inner = event.properties["$exception_list"]
+    assert (outer["type"], inner["type"]) == ("KeyError", "ValueError")
+    assert outer["mechanism"]["handled"] is True
+    assert outer["stacktrace"]["frames"][-1]["context_line"].strip() == 'raise KeyError("k") from ValueError("v")'
+
+
+def test_an_exception_that_refuses_everything_is_captured(client):
+    """Frozen, slotted, lying about itself."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Frozen(Exception):  # noqa: N818
+        code: int
+
+    class Hostile(Exception):  # noqa: N818
+        def __getattribute__(self, name):
+            raise RuntimeError(name)
+
+        def __str__(self):
+            raise RuntimeError("str")
+
+        __repr__ = __str__
+
+        def __eq__(self, other):
+            raise RuntimeError("eq")
+
+        __hash__ = None
+
+    assert client.capture_exception(Frozen(1)) is not None
+    assert client.capture_exception(Hostile()) is not None
+    assert [event.properties["$exception_list"][0]["type"].rpartition(".")[2] for event in client.events] == [
+        "Frozen",
+        "Hostile",
+    ]
+
+
+def test_what_waits_has_an_awaitable_form(sink):
+    """`aflush` and `ashutdown` let the loop run meanwhile."""
+    client = PostHog("phc_x", host=sink.url, flush_interval=60)
+    ticks = []
+
+    async def main():
+        sink.answer(200, delay_s=0.3)
+        client.capture("x", distinct_id="u")
+        ticking = asyncio.create_task(tick())
+        assert await client.aflush()
+        ticking.cancel()
+        assert await client.ashutdown()
+
+    async def tick():
+        while True:
+            ticks.append(1)
+            await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+    assert len(ticks) > 5
+    assert [event.event for event in sink.events] == ["x"]
+
+
+def test_the_module_uses_the_first_client_or_the_chosen_one(posthog, sink, monkeypatch):
+    """`hogline.capture` is the default client's."""
+    hogline.capture("module", distinct_id="u")
+    hogline.capture_exception(ValueError("x"))
+    assert [event.event for event in posthog.events] == ["module", "$exception"]
+    hogline.set_default_client(None)
+    monkeypatch.setenv("HOGLINE_PROJECT_TOKEN", "phc_env")
+    monkeypatch.setenv("HOGLINE_HOST", sink.url)
+    first = PostHog("phc_first", host=sink.url)
+    assert hogline.default_client() is first or hogline.default_client() is posthog
+    first.shutdown()
+
+
+def test_posthog_pythons_spelling_of_the_class_works():
+    """An app moves over by changing an import."""
+    assert Posthog is PostHog
+
+
+METHODS = ["capture", "set", "set_once", "alias", "group_identify", "capture_exception", "flush", "shutdown"]
+# Flags come with their own change; the rest has no meaning here.
+NOT_YET = {"flags", "send_feature_flags"}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_keyword_arguments_are_posthog_pythons(method):
+    """Compared with the installed official package."""
+    theirs = inspect.signature(getattr(official.Posthog, method)).parameters
+    ours = inspect.signature(getattr(PostHog, method)).parameters
+    names = {
+        name
+        for name, parameter in theirs.items()
+        if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+    }
+    missing = names - ours.keys() - NOT_YET
+    assert any(p.kind is p.VAR_KEYWORD for p in ours.values()) or not missing, missing
+
+
+def test_a_logger_is_all_that_speaks(client, capsys):
+    """No print, no warning."""
+    client.capture("x", distinct_id="u", uuid="nope")
+    logging.getLogger("hogline").handlers.clear()
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,44 @@
+"""`import hogline` loads no framework, and nothing that is not named here."""
+
+import subprocess
+import sys
+
+HOGLINE = {
+    "hogline", "hogline.client", "hogline.context", "hogline.default", "hogline.delivery", "hogline.delivery.ledger",
+    "hogline.delivery.lifetime", "hogline.delivery.outbox", "hogline.delivery.retry", "hogline.delivery.sender", "hogline.event",
+    "hogline.exceptions", "hogline.exchange", "hogline.facts", "hogline.facts.address", "hogline.facts.process",
+    "hogline.facts.tracing", "hogline.facts.url", "hogline.judgement", "hogline.settings", "hogline.strangers", "hogline.tracebacks",
+    "hogline.tracebacks.budget", "hogline.tracebacks.chain", "hogline.tracebacks.frames", "hogline.version", "hogline.wire",
+    "hogline.wire.batch", "hogline.wire.values",
+}  # fmt: skip
+OTHERS = {"orjson"}
+SLOW = {"urllib3", "ssl", "socket", "http.client", "asyncio", "email.utils", "decimal", "random", "urllib.request"}
+
+
+def loaded_by(statement):
+    script = f"import sys; before = set(sys.modules); {statement}; print('\\n'.join(sorted(set(sys.modules) - before)))"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    return set(run.stdout.split())
+
+
+def test_import_hogline_loads_only_what_is_named_here():
+    """Each module, so that a new one is a decision."""
+    modules = loaded_by("import hogline")
+    assert {name for name in modules if name.split(".")[0] == "hogline"} == HOGLINE
+    third_party = {name.split(".")[0] for name in modules} - set(sys.stdlib_module_names) - {"hogline"}
+    assert third_party == OTHERS
+
+
+def test_import_hogline_leaves_the_slow_modules_to_who_needs_them():
+    """The budget of 40 ms."""
+    assert loaded_by("import hogline") & SLOW == set()
+
+
+def test_an_interceptor_imports_its_own_framework_and_no_other():
+    """asgi and wsgi import none."""
+    frameworks = {"starlette", "fastapi", "flask", "werkzeug", "django", "rest_framework", "ninja"}
+    for name, own in {
+        "asgi": set(), "wsgi": set(), "starlette": {"starlette"}, "flask": {"flask", "werkzeug"},
+    }.items():  # fmt: skip
+        modules = loaded_by(f"import hogline.interceptors.{name}")
+        assert {module.split(".")[0] for module in modules} & frameworks == own, name
