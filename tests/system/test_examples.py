@@ -1,0 +1,68 @@
+"""The examples that the documentation shows run: on a real server, with their events at the sink."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import urllib3
+
+ROOT = Path(__file__).parents[2]
+HEADERS = {"X-POSTHOG-SESSION-ID": "s1", "X-POSTHOG-DISTINCT-ID": "alice", "X-POSTHOG-WINDOW-ID": "w1"}
+
+COMMANDS = {
+    "fastapi_app": [sys.executable, "-m", "uvicorn", "examples.fastapi_app:app", "--log-level", "warning", "--port", "PORT"],
+    "flask_app": [sys.executable, "-m", "flask", "--app", "examples/flask_app.py", "run", "--port", "PORT"],
+    "wsgi_app": [sys.executable, "-m", "waitress", "--listen=127.0.0.1:PORT", "examples.wsgi_app:app"],
+}
+
+
+@pytest.fixture
+def run(sink):
+    """Start an example, and return its URL once it answers."""
+    processes = []
+
+    def start(name):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        environ = os.environ | {
+            "HOGLINE_PROJECT_TOKEN": "phc_example", "HOGLINE_HOST": sink.url, "HOGLINE_FLUSH_INTERVAL": "0.1", "PYTHONPATH": str(ROOT)
+        }  # fmt: skip
+        command = [part.replace("PORT", str(port)) for part in COMMANDS[name]]
+        processes.append(subprocess.Popen(command, cwd=ROOT, env=environ, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL))
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            assert processes[-1].poll() is None, "the example ended"
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return f"http://127.0.0.1:{port}"
+        raise AssertionError("the example does not answer")
+
+    yield start
+    for process in processes:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_example_sends_what_its_page_promises(run, sink, name):
+    """One event with the browser's session, one exception with status 500."""
+    url = run(name)
+    pool = urllib3.PoolManager(retries=False, timeout=30)
+    assert pool.request("POST", f"{url}/checkout", headers=HEADERS).status == 200
+    assert pool.request("GET", f"{url}/broken", headers=HEADERS).status == 500
+    sink.wait_until(lambda: len(sink.events) >= 2)
+    first, failure = sorted(sink.events, key=lambda event: event.timestamp)[:2]
+    assert first.event in ("checkout", "visit")
+    assert failure.event == "$exception"
+    assert failure.properties["$response_status_code"] == 500
+    for event in (first, failure):
+        assert event.distinct_id == "alice"
+        assert (event.properties["$session_id"], event.properties["$window_id"]) == ("s1", "w1")
+        assert event.properties["$current_url"].startswith(url)
