@@ -250,6 +250,9 @@ def test_keys_are_printed_again_without_a_server_and_survive_a_restart(serve):
         (["--host", "0.0.0.0"], {}, "HOGLINE_ADMIN_PASSWORD"),
         (["--posthog-js", "/nowhere"], {}, "has no array.js"),
         ([], {"HOGLINE_FLUSH_ROWS": "many"}, "(from HOGLINE_FLUSH_ROWS)"),
+        ([], {"HOGLINE_FLUSH_ROWS": "0"}, "at least 1, got 0 (from HOGLINE_FLUSH_ROWS)"),
+        ([], {"HOGLINE_DATABASE_URL": "nonsense"}, "database_url cannot be opened"),
+        ([], {"HOGLINE_STORE_URL": "http://user:secret@127.0.0.1:1"}, "the store http://***@127.0.0.1:1 cannot be opened"),
         (["--port", "1"], {}, "choose another port") if os.getuid() else (["--host", "203.0.113.1"], {"HOGLINE_ADMIN_PASSWORD": "x"}, "cannot listen on"),
     ],
 )  # fmt: skip

@@ -1,9 +1,10 @@
 """ClickHouse through clickhouse-connect: embedded (`chdb://`, in process) or a cluster's URL; the same SQL for both."""
 
+import contextlib
 import logging
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -13,6 +14,7 @@ __all__ = ["EVENTS_TABLE", "Store"]
 
 _log = logging.getLogger("hogline.instance")
 EVENTS_TABLE = "analytics.events"
+_MAX_READERS = 8  # questions at the same time; more wait, and the engine uses all cores for each as it is
 # async_insert off: the answer to an insert of ours means that it is written.
 # Errors that lie in the rows; every other one (disk, memory, network) passes, and the same rows are taken later.
 _ROWS_FAULTS = frozenset(
@@ -31,7 +33,11 @@ _INSERT = {
 
 
 class Store:
-    """Opens *url*. One client for each thread: a shared one would serialise its users (spec/engines.md 3)."""
+    """Opens *url*; safe from any thread.
+
+    Each question has a client to itself, since a shared one would serialise its users (spec/engines.md 3). Clients are
+    kept for the next question, and inserts never wait for a reader.
+    """
 
     def __init__(self, url: str, *, query_max_s: float, query_max_bytes: int) -> None:
         self._url = url
@@ -39,9 +45,10 @@ class Store:
         if not url.startswith("chdb:"):
             # A server's profile may forbid readonly=1 clients to send settings; 2 allows settings and no writes.
             self._limits["readonly"] = 2
-        self._local = threading.local()
-        self._clients: list[Any] = []
-        self._lock = threading.Lock()
+        self._reading = threading.BoundedSemaphore(_MAX_READERS)
+        self._idle: list[Any] = []
+        self._writing = threading.Lock()
+        self._writer: Any = None
 
     def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[dict[str, object]]:
         """Return the rows of a SELECT whose `{name:Type}` placeholders are bound by the engine, never pasted.
@@ -49,7 +56,8 @@ class Store:
         Raises StoreError: the engine refused or ran out of its limits.
         """
         try:
-            result = self._client().query(sql, parameters=dict(parameters or {}), settings=self._limits)
+            with self._reader() as client:
+                result = client.query(sql, parameters=dict(parameters or {}), settings=self._limits)
         except Exception as error:
             raise StoreError(f"the store could not answer: {error}") from error
         return [dict(row) for row in result.named_results()]
@@ -62,7 +70,8 @@ class Store:
         """
         settings = {**_INSERT, "insert_deduplication_token": deduplication_token}
         try:
-            self._client().raw_insert(EVENTS_TABLE, insert_block=rows, fmt="JSONEachRow", settings=settings)
+            with self._writing:
+                self._own_writer().raw_insert(EVENTS_TABLE, insert_block=rows, fmt="JSONEachRow", settings=settings)
         except Exception as error:
             kind = RowsRefusedError if _lies_in_the_rows(str(error)) else StoreError
             raise kind(f"the store did not take an insert: {error}") from error
@@ -73,7 +82,8 @@ class Store:
         Raises StoreError: it cannot be opened, or refuses a statement.
         """
         try:
-            self._apply(self._client())
+            with self._writing:
+                self._apply(self._own_writer())
         except StoreError:
             raise
         except Exception as error:
@@ -95,21 +105,34 @@ class Store:
                 _log.info("store: applied %s", file.name)
 
     def close(self) -> None:
-        """Close every client."""
-        with self._lock:
-            for client in self._clients:
+        """Close every client; questions that still run end with an error."""
+        for client in [self._writer, *self._idle]:
+            if client is not None:
                 client.close()
-            self._clients.clear()
+        self._writer = None
+        self._idle.clear()
 
-    def _client(self) -> Any:
-        client = getattr(self._local, "client", None)
-        if client is None:
-            import clickhouse_connect  # the engine is 500 MB of library: only who opens a store loads it
+    @contextlib.contextmanager
+    def _reader(self) -> Iterator[Any]:
+        with self._reading:
+            try:
+                client = self._idle.pop()
+            except IndexError:
+                client = self._open()
+            try:
+                yield client
+            finally:
+                self._idle.append(client)
 
-            client = self._local.client = clickhouse_connect.get_client(dsn=self._url)
-            with self._lock:
-                self._clients.append(client)
-        return client
+    def _own_writer(self) -> Any:
+        if self._writer is None:
+            self._writer = self._open()
+        return self._writer
+
+    def _open(self) -> Any:
+        import clickhouse_connect  # the engine is 500 MB of library: only who opens a store loads it
+
+        return clickhouse_connect.get_client(dsn=self._url)
 
 
 def _lies_in_the_rows(message: str) -> bool:
