@@ -130,7 +130,7 @@ class Client:
                 who = distinct_id_text(distinct_id)
             else:
                 merged = {**self._plain, **now.properties(), **(properties or _NOTHING)}
-                who = distinct_id_text(distinct_id) or now.who()
+                who = now.who() if distinct_id is None else distinct_id_text(distinct_id) or now.who()
             if groups:
                 merged["$groups"] = dict(groups)
             return self._send(event, who, merged, timestamp, uuid, disable_geoip)

@@ -22,6 +22,7 @@ from hogline.strangers import own_attribute
 from hogline.tracebacks import Mechanism
 
 __all__ = [
+    "HEADERS",
     "Exchange",
     "Policy",
     "Recorder",
@@ -38,6 +39,10 @@ _log = logging.getLogger("hogline")
 _MAX_SIGHTINGS = 10  # exceptions of one request that wait for its status; more are the same mistake over and over
 _MAX_METHOD_CHARACTERS = 32
 _MAX_PATH_CHARACTERS = 2048
+HEADERS = (
+    tracing.SESSION_ID, tracing.DISTINCT_ID, tracing.WINDOW_ID, "cookie", "host", "user-agent", "x-forwarded-for",
+)  # fmt: skip
+"""The only headers an exchange ever asks a protocol for."""
 _MARK = "__hogline_captured__"
 _numbers = itertools.count(1)
 
@@ -130,6 +135,7 @@ class Exchange:
 
     # Class-level defaults: an attribute that a request never needs costs it nothing.
     _has_routes: bool = False  # whether `find_route` can find anything
+    _knows_users: bool = False  # whether `find_user` can
     status: int | None = None
     """The status that left for the client, once it has."""
     _route: str | None = None
@@ -146,6 +152,7 @@ class Exchange:
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls._has_routes = cls.find_route is not Exchange.find_route
+        cls._knows_users = cls.find_user is not Exchange.find_user
 
     # -- what a protocol says -------------------------------------------------------------------------------------
 
@@ -218,7 +225,7 @@ class Exchange:
         settings = self.policy.settings
         answer = self.answer("distinct_id") if settings.distinct_id is not None else None
         said = distinct_id_text(answer)
-        if said is None and settings.distinct_id is None:
+        if said is None and settings.distinct_id is None and self._knows_users:
             try:
                 said = distinct_id_text(self.find_user())
             except Exception as error:

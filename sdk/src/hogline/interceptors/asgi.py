@@ -12,8 +12,7 @@ from inspect import iscoroutinefunction
 from typing import Any, TypeAlias
 
 from hogline.context import current, leave
-from hogline.exchange import Exchange, Policy, RequestFacts
-from hogline.facts.tracing import DISTINCT_ID, SESSION_ID, WINDOW_ID
+from hogline.exchange import HEADERS, Exchange, Policy, RequestFacts
 from hogline.interceptors.policy import make_policy
 from hogline.judgement import http_status, is_within
 
@@ -26,10 +25,7 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 EXCHANGE_KEY = "hogline.exchange"
-_ENCODED = {
-    name: name.encode() for name in (SESSION_ID, DISTINCT_ID, WINDOW_ID, "host", "user-agent", "x-forwarded-for")
-}
-_NONE: list[str] = []
+_ENCODED = {name: name.encode() for name in HEADERS}
 _FLUSH_AT_LIFESPAN_END_S = 5.0  # servers give a lifespan's end a few seconds before they kill
 
 
@@ -74,12 +70,13 @@ class AsgiExchange(Exchange):
             given = self.scope.get("headers") or ()
             known = self._headers = dict(given)  # names are lower case by ASGI's word
             self._has_duplicates = len(known) != len(given)
-        wanted = _ENCODED.get(name) or name.encode("latin-1")
-        if wanted not in known:
-            return _NONE
+        wanted = _ENCODED[name]
+        value = known.get(wanted)
+        if value is None:
+            return ()
         if self._has_duplicates:
             return [value.decode("latin-1") for key, value in self.scope["headers"] if key == wanted]
-        return [known[wanted].decode("latin-1")]
+        return (value.decode("latin-1"),)
 
     def request(self) -> Any:
         """Return the scope: a bare ASGI app has no other request."""
