@@ -309,9 +309,8 @@ class Client:
         disable_geoip: bool | None,
     ) -> str | None:
         """Assemble, filter, serialise once, enqueue."""
-        settings, ledger = self.settings, self._ledger
         if self.disabled:
-            ledger.refuse(DISABLED)
+            self._ledger.refuse(DISABLED)
             return None
         identity, stamp = new_stamp()
         if uuid is not None:
@@ -323,52 +322,52 @@ class Client:
         if who is None:
             who = identity
             properties.setdefault("$process_person_profile", False)
-        message: dict[str, Any] | None = {
+        message: dict[str, Any] = {
             "event": event if isinstance(event, str) else str(event),
             "properties": properties,
             "timestamp": stamp,
             "distinct_id": who,
             "uuid": identity,
         }
-        if not message["event"]:  # type: ignore[index]
+        if not event:
             _log.warning("hogline: capture() needs the event's name; nothing was sent")
-            ledger.refuse(NO_NAME, message)
+            self._ledger.refuse(NO_NAME, message)
             return None
+        settings = self.settings
         if settings.before_send is not None:
-            message = self._before_send(message)
-            if message is None:
+            changed = self._before_send(settings.before_send, message)
+            if changed is None:
                 return None
-            identity = message["uuid"]
-        body = serialise(message)  # type: ignore[arg-type]
+            message, identity = changed, changed["uuid"]
+        body = serialise(message)
         if len(body) > settings.max_event_bytes:
-            ledger.refuse(TOO_LARGE, message)
+            self._ledger.refuse(TOO_LARGE, message)
             if settings.debug:
                 raise EventTooLarge(event, len(body), settings.max_event_bytes)
             return None
         if not settings.send:
-            ledger.refuse(SEND_IS_FALSE)
+            self._ledger.refuse(SEND_IS_FALSE)
             return identity
         return identity if self._delivery.put(body) else None
 
-    def _before_send(self, message: dict[str, Any] | None) -> dict[str, Any] | None:
-        """Return what the user's hook made of the event, or None: it drops it, or it failed (fail closed)."""
-        given, hook = message, self.settings.before_send
-        assert hook is not None
-        assert given is not None
-        identity = given["uuid"]
+    def _before_send(
+        self, hook: Callable[[dict[str, Any]], dict[str, Any] | None], message: dict[str, Any]
+    ) -> dict[str, Any] | None:
+        """Return what the user's *hook* made of the event, or None: it drops it, or it failed (fail closed)."""
+        identity = message["uuid"]
         try:
-            message = hook(given)
+            changed = hook(message)
         except Exception as error:
             self.failed("before_send", error)
-            message = None
-        if message is not None and not isinstance(message, dict):
-            self.failed("before_send", TypeError(f"it returned {type(message).__name__}, not a dict or None"))
-            message = None
-        if message is None:
-            self._ledger.refuse(BEFORE_SEND, given)
+            changed = None
+        if changed is not None and not isinstance(changed, dict):
+            self.failed("before_send", TypeError(f"it returned {type(changed).__name__}, not a dict or None"))
+            changed = None
+        if changed is None:
+            self._ledger.refuse(BEFORE_SEND, message)
             return None
-        message["uuid"] = checked_event_id(message.get("uuid")) or identity
-        return message
+        changed["uuid"] = checked_event_id(changed.get("uuid")) or identity
+        return changed
 
     def _own_id(self, given: Any, made: str) -> str:
         checked = checked_event_id(given)

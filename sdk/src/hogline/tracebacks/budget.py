@@ -1,28 +1,34 @@
 """The size of an exception list: what a reader needs least goes first, the crash site never."""
 
-from collections.abc import Iterator
 from typing import Any
+
+from hogline.tracebacks.frames import gap_frame
+from hogline.wire.values import serialise
 
 __all__ = ["fit"]
 
-_PER_FRAME_BYTES = 120  # keys, quotes and numbers around a frame's texts
 _SHORT_VALUE_CHARACTERS = 500
 
 
 def fit(entries: list[dict[str, Any]], max_bytes: int) -> list[dict[str, Any]]:
-    """Return *entries* in about *max_bytes* of JSON.
+    """Return *entries* in at most *max_bytes* of JSON, as far as one exception with five frames fits.
 
     First the source around library frames goes, then around every frame but each entry's last, then frames from the
-    middle of each stack, then long messages, then the entries at the end of the chain.
+    middle of each stack, then long messages, then all but five frames, then the entries at the end of the chain.
     """
-    for lighten in (_without_library_source, _without_source, _without_middle, _with_short_values):
-        if _size(entries) <= max_bytes:
+    for lighten in (_without_library_source, _without_source, _without_middle, _with_short_value, _with_five_frames):
+        if _size_bytes(entries) <= max_bytes:
             return entries
         for entry in entries:
             lighten(entry)
-    while len(entries) > 1 and _size(entries) > max_bytes:
+    while len(entries) > 1 and _size_bytes(entries) > max_bytes:
         entries.pop()
     return entries
+
+
+def _size_bytes(entries: list[dict[str, Any]]) -> int:
+    # Counting characters is no faster than orjson, and a character may be six bytes of JSON.
+    return len(serialise({"": entries}))
 
 
 def _frames(entry: dict[str, Any]) -> list[dict[str, Any]]:
@@ -32,7 +38,7 @@ def _frames(entry: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _without_library_source(entry: dict[str, Any]) -> None:
     for frame in _frames(entry)[:-1]:
-        if not frame.get("in_app"):
+        if not frame["in_app"]:
             frame["pre_context"], frame["post_context"] = [], []
 
 
@@ -42,23 +48,19 @@ def _without_source(entry: dict[str, Any]) -> None:
 
 
 def _without_middle(entry: dict[str, Any]) -> None:
-    frames = _frames(entry)
-    if len(frames) > 20:
-        frames[5:-15] = []
+    _keep_ends(_frames(entry), 5, 15)
 
 
-def _with_short_values(entry: dict[str, Any]) -> None:
-    entry["value"] = entry["value"][:_SHORT_VALUE_CHARACTERS]
+def _with_five_frames(entry: dict[str, Any]) -> None:
+    _keep_ends(_frames(entry), 1, 4)
 
 
-def _size(entries: list[dict[str, Any]]) -> int:
-    return sum(_text_sizes(entries))
+def _keep_ends(frames: list[dict[str, Any]], first: int, last: int) -> None:
+    if len(frames) > first + last + 1:  # the gap itself is a frame
+        middle = frames[first:-last]
+        frames[first:-last] = [gap_frame(sum(frame.get("left_out", 1) for frame in middle))]
 
 
-def _text_sizes(entries: list[dict[str, Any]]) -> Iterator[int]:
-    for entry in entries:
-        yield len(entry["value"]) + _PER_FRAME_BYTES
-        for frame in _frames(entry):
-            texts = (frame.get("filename"), frame.get("abs_path"), frame.get("context_line"))
-            around = (*frame.get("pre_context", ()), *frame.get("post_context", ()))
-            yield _PER_FRAME_BYTES + sum(len(text) + 3 for text in (*texts, *around) if text)
+def _with_short_value(entry: dict[str, Any]) -> None:
+    if len(entry["value"]) > _SHORT_VALUE_CHARACTERS:
+        entry["value"] = entry["value"][: _SHORT_VALUE_CHARACTERS - 3] + "..."

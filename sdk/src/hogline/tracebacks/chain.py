@@ -1,18 +1,29 @@
 """The chain: an exception, what it was raised from, and the members of groups, as entries of `$exception_list`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
 from hogline.strangers import own_attribute
 from hogline.tracebacks.budget import fit
-from hogline.tracebacks.frames import Rules, frames_of, own_stack, syntax_error_frame
+from hogline.tracebacks.frames import Rules, cut, frames_of, own_stack, syntax_error_frame
 
 __all__ = ["Mechanism", "exception_list"]
 
 _MAX_MEMBERS = 1000  # group members looked at, over the whole chain; sdk-wire.md 4.3
+_MAX_NOTES = 100
 _ELLIPSIS = "..."
+
+# Read past the class: an exception's class may put anything in front of the interpreter's own slots, and a metaclass
+# in front of its names.
+_cause = BaseException.__dict__["__cause__"].__get__
+_context = BaseException.__dict__["__context__"].__get__
+_is_context_suppressed = BaseException.__dict__["__suppress_context__"].__get__
+_traceback = BaseException.__dict__["__traceback__"].__get__
+_members = BaseExceptionGroup.__dict__["exceptions"].__get__
+_class_name = type.__dict__["__qualname__"].__get__
+_class_module = type.__dict__["__module__"].__get__
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,52 +52,55 @@ def exception_list(
     """
     entries = []
     for number, visit in enumerate(_chain(error, rules.max_entries)):
-        trace = traceback if visit.error is error and traceback is not None else _traceback_of(visit.error)
-        synthetic = trace is None and number == 0
-        frames = own_stack(rules) if synthetic else frames_of(trace, rules)
-        if issubclass(type(visit.error), SyntaxError) and (
-            place := syntax_error_frame(cast("SyntaxError", visit.error), rules)
-        ):
-            frames.append(place)
-        entry: dict[str, Any] = {
-            "type": _type_name(visit.error),
-            "value": _text(visit.error, rules.max_value_characters),
-            "module": _module_name(visit.error),
-            "mechanism": _mechanism(visit, number, mechanism, synthetic=synthetic),
-        }
-        if frames:
-            entry["stacktrace"] = {"type": "raw", "frames": frames}
-        entries.append(entry)
+        trace = traceback if number == 0 and traceback is not None else _traceback(visit.error)
+        entries.append(_entry(visit, number, trace, mechanism, rules))
     return fit(entries, rules.max_list_bytes)
+
+
+def _entry(
+    visit: _Visit, number: int, trace: TracebackType | None, mechanism: Mechanism, rules: Rules
+) -> dict[str, Any]:
+    error = visit.error
+    synthetic = trace is None and number == 0
+    frames = own_stack(rules) if synthetic else frames_of(trace, rules)
+    if issubclass(type(error), SyntaxError) and (place := syntax_error_frame(error, rules)) is not None:
+        frames.append(place)
+    entry: dict[str, Any] = {
+        "type": _type_name(error),
+        "value": _text(error, rules.max_value_characters),
+        "module": _module_name(error),
+        "mechanism": _mechanism(visit, number, mechanism, synthetic=synthetic),
+    }
+    if frames:
+        entry["stacktrace"] = {"type": "raw", "frames": frames}
+    return entry
 
 
 def _chain(error: BaseException, max_entries: int) -> Iterator[_Visit]:
     """Yield depth first, parents before children, each object once, as the numbers of the entries go."""
     waiting = [_Visit(error, None, None)]
-    seen: list[int] = []
+    seen: dict[int, BaseException] = {}  # holds them, so that no id is used again
     members = 0
     while waiting and len(seen) < max_entries:
         visit = waiting.pop()
         if id(visit.error) in seen:
             continue
         number = len(seen)
-        seen.append(id(visit.error))
+        seen[id(visit.error)] = visit.error
         yield visit
-        below = []
-        if (cause := _cause(visit.error)) is not None:
-            below.append(_Visit(cause[0], number, cause[1]))
+        below = list(_raised_from(visit.error, number))
         if issubclass(type(visit.error), BaseExceptionGroup):
-            inner = (own_attribute(visit.error, "exceptions") or ())[: max(0, _MAX_MEMBERS - members)]
+            inner = _members(visit.error)[: _MAX_MEMBERS - members]
             members += len(inner)
             below += [_Visit(member, number, "member") for member in inner]
         waiting += reversed(below)
 
 
-def _cause(error: BaseException) -> tuple[BaseException, str] | None:
-    """Return what *error* was raised from; `raise ... from None` ends the chain."""
-    source = "cause" if own_attribute(error, "__suppress_context__") else "context"
-    below = own_attribute(error, f"__{source}__")
-    return (below, source) if below is not None else None
+def _raised_from(error: BaseException, number: int) -> Iterator[_Visit]:
+    """Yield what *error* was raised from; `raise ... from None` ends the chain."""
+    source, below = ("cause", _cause(error)) if _is_context_suppressed(error) else ("context", _context(error))
+    if below is not None:
+        yield _Visit(below, number, source)
 
 
 def _mechanism(visit: _Visit, number: int, root: Mechanism, *, synthetic: bool) -> dict[str, Any]:
@@ -99,50 +113,44 @@ def _mechanism(visit: _Visit, number: int, root: Mechanism, *, synthetic: bool) 
         told |= {"parent_id": visit.parent, "source": visit.source}
     if issubclass(type(visit.error), BaseExceptionGroup):
         told["is_exception_group"] = True
-    number_of_error = own_attribute(visit.error, "errno") if issubclass(type(visit.error), OSError) else None
-    if isinstance(number_of_error, int):
+    number_of_error = own_attribute(visit.error, "errno")
+    if type(number_of_error) is int:
         told["meta"] = {"errno": {"number": number_of_error}}
     return told
 
 
-def _traceback_of(error: BaseException) -> TracebackType | None:
-    trace = own_attribute(error, "__traceback__")
-    return trace if isinstance(trace, TracebackType) else None
-
-
 def _type_name(error: BaseException) -> str:
-    return str(type.__getattribute__(type(error), "__qualname__"))
+    return cut(_class_name(type(error)))
 
 
 def _module_name(error: BaseException) -> str | None:
-    module = type(error).__module__
-    return module if isinstance(module, str) and module != "builtins" else None
+    module = _safe(lambda: _class_module(type(error)))
+    return cut(module) if module is not None and module != "builtins" else None
 
 
 def _text(error: BaseException, max_characters: int) -> str:
     """Return the message: `str(error)` first, so that a class attribute `message` cannot hide it; then its notes."""
     text = _safe(lambda: str(error))
-    if not text:
-        text = _safe(lambda: _own_text(error))
     if text is None:
         text = _safe(lambda: repr(error)) or f"<{_type_name(error)} without a printable message>"
-    notes = _safe(lambda: "\n".join(note for note in own_attribute(error, "__notes__") or () if isinstance(note, str)))
-    if notes:
-        text = f"{text}\n{notes}" if text else notes
+    elif not text:
+        text = _safe(lambda: own_attribute(error, "detail")) or _safe(lambda: own_attribute(error, "message")) or ""
+    text = "\n".join([text, *_notes(error)] if text else _notes(error))
     return text if len(text) <= max_characters else text[: max_characters - len(_ELLIPSIS)] + _ELLIPSIS
 
 
-def _own_text(error: BaseException) -> str:
-    for name in ("detail", "message"):
-        value = (own_attribute(error, "__dict__") or {}).get(name)
-        if isinstance(value, str) and value:
-            return value
-    return ""
+def _notes(error: BaseException) -> list[str]:
+    notes = own_attribute(error, "__notes__")
+    if type(notes) is not list and type(notes) is not tuple:
+        return []
+    texts = [_safe(lambda note=note: note) for note in notes[:_MAX_NOTES]]  # type: ignore[misc]
+    return [text for text in texts if text is not None]
 
 
-def _safe(read: Any) -> str | None:
+def _safe(read: Callable[[], Any]) -> str | None:
+    """Return what *read* returns if it is a text, as a plain `str`."""
     try:
         text = read()
         return text if type(text) is str else str.__str__(text)
-    except Exception:  # a stranger's __str__ may do anything
+    except Exception:  # a stranger's __str__ may do anything, and what is no text has no str.__str__
         return None

@@ -4,20 +4,27 @@ import functools
 import linecache
 import os
 import sys
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
-__all__ = ["Rules", "frames_of", "own_stack", "syntax_error_frame"]
+__all__ = ["Rules", "cut", "frames_of", "gap_frame", "own_stack", "syntax_error_frame"]
 
 _MAX_LINE_CHARACTERS = 1024  # sdk-wire.md 4.4
 _CUT = "..."
+_MAX_NUMBER = 2**31  # the server reads line numbers as 32 bits, and loses the whole event over a larger one
 _PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _OWN_MODULE = "hogline"
 _HIDING = ("__tracebackhide__", "__traceback_hide__")
-_STDLIB = os.path.dirname(os.__file__) + os.sep
+# A frozen interpreter may not know its standard library's folder.
+_STDLIB = os.path.dirname(getattr(os, "__file__", "")) or "<frozen>"
+_SYNTAX_ERROR_SLOTS = [SyntaxError.__dict__[name].__get__ for name in ("filename", "lineno", "offset", "text")]
+# Finding one column walks the whole function before it. Holding the code keeps its id its own.
+_columns: dict[tuple[int, int], tuple[CodeType, int | None]] = {}
+_MAX_COLUMNS = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,75 +43,89 @@ class Rules:
     max_entries: int = 50
     """Exceptions of one chain."""
     max_list_bytes: int = 256 * 1024
-    """Bytes of the whole list as JSON, roughly."""
+    """Bytes of the whole list as JSON."""
 
 
 def frames_of(trace: TracebackType | None, rules: Rules) -> list[dict[str, Any]]:
     """Return *trace* as frames, outermost first, the crash site last."""
-    found: list[tuple[FrameType, int, int]] = []
-    while trace is not None:
-        found.append((trace.tb_frame, trace.tb_lineno, trace.tb_lasti))
-        trace = trace.tb_next
-    return _rendered(found, rules)
+    return _rendered(_raised_through(trace), rules)
 
 
 def own_stack(rules: Rules) -> list[dict[str, Any]]:
     """Return the stack of who called into Hogline: an exception that was never raised has no other."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way to the caller's frame
-    found = []
+    stack = []
     while frame is not None:
-        found.append((frame, frame.f_lineno, frame.f_lasti))
+        stack.append(frame)
         frame = frame.f_back
-    found.reverse()
-    return _rendered(found, rules)
+    return _rendered(((frame, frame.f_lineno, frame.f_lasti) for frame in reversed(stack)), rules)
 
 
-def syntax_error_frame(error: SyntaxError, rules: Rules) -> dict[str, Any] | None:
-    """Return the place that a SyntaxError talks about: the crash is in a file that never ran."""
-    if not isinstance(error.filename, str) or not isinstance(error.lineno, int):
+def syntax_error_frame(error: BaseException, rules: Rules) -> dict[str, Any] | None:
+    """Return the place that a SyntaxError talks about, if it names one: the crash is in a file that never ran."""
+    filename, line_number, column, text = (read(error) for read in _SYNTAX_ERROR_SLOTS)
+    if type(filename) is not str or not _is_position(line_number):
         return None
-    before, line, after = _source(error.filename, error.lineno, None, None, rules.context_lines)
+    frame = _described("<module>", filename, None, line_number, _lines(filename, None, None), rules)
+    if _is_position(column):
+        frame["colno"] = column
+    if frame["context_line"] is None and type(text) is str and text:
+        frame["context_line"] = cut(text)
+    return frame
+
+
+def gap_frame(left_out: int) -> dict[str, Any]:
+    """Return what stands in for *left_out* frames."""
     return {
         "platform": "python",
-        "filename": os.path.basename(error.filename),
-        "abs_path": error.filename,
-        "function": "<module>",
+        "filename": "...",
+        "abs_path": "...",
+        "function": f"<{left_out} frames left out>",
         "module": None,
-        "lineno": error.lineno,
-        **({"colno": error.offset} if isinstance(error.offset, int) else {}),
-        "context_line": line if line is not None else _cut((error.text or "").rstrip("\n")) or None,
-        "pre_context": before,
-        "post_context": after,
-        "in_app": _in_app(error.filename, "", rules),
+        "lineno": None,
+        "context_line": None,
+        "pre_context": [],
+        "post_context": [],
+        "in_app": False,
+        "left_out": left_out,
     }
 
 
-def _rendered(found: list[tuple[FrameType, int, int]], rules: Rules) -> list[dict[str, Any]]:
-    shown = [item for item in found if not _is_hidden(item[0])]
-    left_out = len(shown) - rules.max_frames
-    if left_out > 0:
-        half = rules.max_frames // 2
-        first, last = shown[:half], shown[-(rules.max_frames - half) :]
-        gap = {
-            "platform": "python",
-            "filename": "...",
-            "function": f"<{left_out} frames left out>",
-            "module": None,
-            "lineno": None,
-            "in_app": False,
-        }
-        return [*_all(first, rules), gap, *_all(last, rules)]
-    return list(_all(shown, rules))
+def cut(line: str) -> str:
+    """Return *line* without its end, in at most 1024 characters."""
+    line = line.rstrip("\r\n")
+    return line if len(line) <= _MAX_LINE_CHARACTERS else line[: _MAX_LINE_CHARACTERS - len(_CUT)] + _CUT
 
 
-def _all(found: list[tuple[FrameType, int, int]], rules: Rules) -> Iterator[dict[str, Any]]:
-    for frame, line_number, instruction in found:
-        yield _frame(frame, line_number, instruction, rules)
+def _raised_through(trace: TracebackType | None) -> Iterator[tuple[FrameType, int | None, int]]:
+    while trace is not None:
+        yield trace.tb_frame, trace.tb_lineno, trace.tb_lasti
+        trace = trace.tb_next
+
+
+def _rendered(stack: Iterable[tuple[FrameType, int | None, int]], rules: Rules) -> list[dict[str, Any]]:
+    half = rules.max_frames // 2
+    first: list[tuple[FrameType, int | None, int]] = []
+    last: deque[tuple[FrameType, int | None, int]] = deque(maxlen=rules.max_frames - half)
+    count = 0
+    for item in stack:
+        if not _is_hidden(item[0]):
+            count += 1
+            (first if count <= half else last).append(item)
+    left_out = count - len(first) - len(last)
+    gap = [gap_frame(left_out)] if left_out else []
+    return [*(_frame(*item, rules) for item in first), *gap, *(_frame(*item, rules) for item in last)]
+
+
+def _module_name(frame: FrameType) -> str | None:
+    # exec() takes subclasses of dict as globals, and texts that are no plain str as names.
+    module = dict.get(frame.f_globals, "__name__")
+    return module if type(module) is str else None
 
 
 def _is_hidden(frame: FrameType) -> bool:
-    module = frame.f_globals.get("__name__")
-    if isinstance(module, str) and (module == _OWN_MODULE or module.startswith(f"{_OWN_MODULE}.")):
+    module = _module_name(frame)
+    if module is not None and (module == _OWN_MODULE or module.startswith(f"{_OWN_MODULE}.")):
         return True
     names = frame.f_code.co_varnames
     # f_locals copies every variable; the names tell first whether that is worth it.
@@ -112,97 +133,77 @@ def _is_hidden(frame: FrameType) -> bool:
 
 
 def _is_true(value: object) -> bool:
-    return value is not None and value is not False and value != 0
+    try:
+        return bool(value)
+    except Exception:  # a stranger's __bool__
+        return False
 
 
 def _frame(frame: FrameType, line_number: int | None, instruction: int, rules: Rules) -> dict[str, Any]:
-    code = frame.f_code
-    module = frame.f_globals.get("__name__")
-    module = module if isinstance(module, str) else None
-    before, line, after = _source(
-        code.co_filename, line_number or 0, module, frame.f_globals.get("__loader__"), rules.context_lines
-    )
-    column = _column(code, instruction, line)
+    code, module = frame.f_code, _module_name(frame)
+    lines = _lines(code.co_filename, module, dict.get(frame.f_globals, "__loader__"))
+    described = _described(code.co_name, code.co_filename, module, line_number, lines, rules)
+    offset_bytes = _offset_bytes(code, instruction)
+    if offset_bytes is not None and line_number is not None:
+        line = lines[line_number - 1] if 0 < line_number <= len(lines) else None
+        described["colno"] = _column(line, offset_bytes)
+    return described
+
+
+def _described(
+    function: str, filename: str, module: str | None, line_number: int | None, lines: list[str], rules: Rules
+) -> dict[str, Any]:
+    shown, absolute, in_app = _place(filename, module, rules)
+    at = (line_number or 0) - 1
+    is_known = 0 <= at < len(lines)
     return {
         "platform": "python",
-        "filename": _shown_filename(module, code.co_filename),
-        "abs_path": os.path.abspath(code.co_filename) if os.sep in code.co_filename else code.co_filename,
-        "function": code.co_name or "<unknown>",
-        "module": module,
-        "lineno": line_number,
-        **({"colno": column} if column is not None else {}),
-        "context_line": line,
-        "pre_context": before,
-        "post_context": after,
-        "in_app": _in_app(code.co_filename, module or "", rules),
+        "filename": shown,
+        "abs_path": absolute,
+        "function": cut(function) or "<unknown>",
+        "module": cut(module) if module is not None else None,
+        "lineno": line_number if _is_position(line_number) else None,
+        "context_line": cut(lines[at]) if is_known else None,
+        "pre_context": [cut(line) for line in lines[max(0, at - rules.context_lines) : at]] if is_known else [],
+        "post_context": [cut(line) for line in lines[at + 1 : at + 1 + rules.context_lines]] if is_known else [],
+        "in_app": in_app,
     }
 
 
-def _column(code: CodeType, instruction: int, line: str | None) -> int | None:
-    """Return the column, counted from 1 in characters, of the expression that was running (PEP 657)."""
+def _is_position(number: object) -> bool:
+    return type(number) is int and 0 < number < _MAX_NUMBER
+
+
+def _offset_bytes(code: CodeType, instruction: int) -> int | None:
+    """Return where in its line the expression starts that was running (PEP 657)."""
     if instruction < 0:
         return None
+    known = _columns.get((id(code), instruction))
+    if known is not None:
+        return known[1]
     position = next(islice(code.co_positions(), instruction // 2, None), None)
     offset_bytes = position[2] if position is not None else None
-    if offset_bytes is None:
-        return None
-    if line is not None:
-        return len(line.encode("utf-8", "surrogatepass")[:offset_bytes].decode("utf-8", "replace")) + 1
-    return offset_bytes + 1
+    if len(_columns) >= _MAX_COLUMNS:
+        _columns.clear()
+    _columns[id(code), instruction] = code, offset_bytes
+    return offset_bytes
 
 
-def _source(
-    filename: str, line_number: int, module: str | None, loader: Any, around: int
-) -> tuple[list[str], str | None, list[str]]:
-    """Return the lines before, the line and the lines after; nothing where the source cannot be had."""
+def _column(line: str | None, offset_bytes: int) -> int:
+    """Return the column, counted from 1 in characters."""
+    if line is None or line.isascii():
+        return offset_bytes + 1
+    return len(line.encode("utf-8", "surrogatepass")[:offset_bytes].decode("utf-8", "replace")) + 1
+
+
+def _lines(filename: str, module: str | None, loader: Any) -> list[str]:
+    """Return the lines of a file; none where its source cannot be had."""
     try:
         lines = linecache.getlines(filename)
         if not lines and loader is not None and module is not None:
             # Zipped modules: their loader has the text; linecache asks it when given the module's globals.
             lines = linecache.getlines(filename, {"__name__": module, "__loader__": loader})
     except Exception:  # a loader is a stranger's code
-        return [], None, []
-    index = line_number - 1
-    if not 0 <= index < len(lines):
-        return [], None, []
-    before = [_cut(text) for text in lines[max(0, index - around) : index]]
-    after = [_cut(text) for text in lines[index + 1 : index + 1 + around]]
-    return before, _cut(lines[index]), after
-
-
-def _cut(line: str) -> str:
-    line = line.rstrip("\r\n")
-    return line if len(line) <= _MAX_LINE_CHARACTERS else line[: _MAX_LINE_CHARACTERS - len(_CUT)] + _CUT
-
-
-def _shown_filename(module: str | None, filename: str) -> str:
-    """Return the path from above the module's top-level package; the base name of a top-level module."""
-    if not module or "." not in module:
-        return os.path.basename(filename)
-    top = sys.modules.get(module.partition(".")[0])
-    base = getattr(top, "__file__", None)
-    if isinstance(base, str):
-        above = os.path.dirname(os.path.dirname(base)) + os.sep
-        if filename.startswith(above):
-            return filename[len(above) :]
-    return filename
-
-
-@functools.lru_cache(maxsize=2048)
-def _in_app(filename: str, module: str, rules: Rules) -> bool:
-    """Tell whether a frame is the app's own code; the standard library and packages are not, nor is generated code."""
-    if _has_prefix(module, rules.in_app_exclude):
-        return False
-    if _has_prefix(module, rules.in_app_include):
-        return True
-    if filename.startswith("<") or any(packages in filename for packages in _PACKAGES):
-        return False
-    path = os.path.abspath(filename)
-    if path.startswith(_STDLIB):
-        return False
-    root = os.path.abspath(rules.project_root).rstrip(os.sep)
-    return path.startswith(root + os.sep)
-
-
-def _has_prefix(module: str, prefixes: tuple[str, ...]) -> bool:
-    return any(module == prefix or module.startswith(f"{prefix}.") for prefix in prefixes)
+        return []
+    # Generators of code put lines of their own into linecache.
+    return lines if type(lines) is list and all(type(line) is str for line in lines) else []
