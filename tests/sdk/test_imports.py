@@ -8,8 +8,8 @@ HOGLINE = {
     "hogline.delivery.lifetime", "hogline.delivery.outbox", "hogline.delivery.retry", "hogline.delivery.sender", "hogline.event",
     "hogline.exceptions", "hogline.exchange", "hogline.facts", "hogline.facts.address", "hogline.facts.process",
     "hogline.facts.tracing", "hogline.facts.url", "hogline.judgement", "hogline.settings", "hogline.strangers", "hogline.tracebacks",
-    "hogline.tracebacks.budget", "hogline.tracebacks.chain", "hogline.tracebacks.frames", "hogline.version", "hogline.wire",
-    "hogline.wire.batch", "hogline.wire.values",
+    "hogline.tracebacks.budget", "hogline.tracebacks.chain", "hogline.tracebacks.frames", "hogline.tracebacks.rules", "hogline.version",
+    "hogline.wire", "hogline.wire.batch", "hogline.wire.values",
 }  # fmt: skip
 OTHERS = {"orjson"}
 SLOW = {"urllib3", "ssl", "socket", "http.client", "asyncio", "email.utils", "decimal", "random", "urllib.request"}

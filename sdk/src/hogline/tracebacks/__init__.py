@@ -4,6 +4,6 @@ Never raises, whatever the exception's own methods do: they belong to strangers.
 """
 
 from hogline.tracebacks.chain import Mechanism, exception_list
-from hogline.tracebacks.frames import Rules
+from hogline.tracebacks.rules import Rules
 
 __all__ = ["Mechanism", "Rules", "exception_list"]

@@ -7,7 +7,8 @@ from typing import Any
 
 from hogline.strangers import own_attribute
 from hogline.tracebacks.budget import fit
-from hogline.tracebacks.frames import Rules, cut, frames_of, own_stack, syntax_error_frame
+from hogline.tracebacks.frames import cut, frames_of, own_stack, syntax_error_frame
+from hogline.tracebacks.rules import Rules
 
 __all__ = ["Mechanism", "exception_list"]
 
@@ -120,21 +121,21 @@ def _mechanism(visit: _Visit, number: int, root: Mechanism, *, synthetic: bool) 
 
 
 def _type_name(error: BaseException) -> str:
-    return cut(_class_name(type(error)))
+    return cut(_read(_class_name, type(error)) or "<unknown>")
 
 
 def _module_name(error: BaseException) -> str | None:
-    module = _safe(lambda: _class_module(type(error)))
+    module = _read(_class_module, type(error))
     return cut(module) if module is not None and module != "builtins" else None
 
 
 def _text(error: BaseException, max_characters: int) -> str:
     """Return the message: `str(error)` first, so that a class attribute `message` cannot hide it; then its notes."""
-    text = _safe(lambda: str(error))
+    text = _read(str, error)
     if text is None:
-        text = _safe(lambda: repr(error)) or f"<{_type_name(error)} without a printable message>"
+        text = _read(repr, error) or f"<{_type_name(error)} without a printable message>"
     elif not text:
-        text = _safe(lambda: own_attribute(error, "detail")) or _safe(lambda: own_attribute(error, "message")) or ""
+        text = _read(own_attribute, error, "detail") or _read(own_attribute, error, "message") or ""
     text = "\n".join([text, *_notes(error)] if text else _notes(error))
     return text if len(text) <= max_characters else text[: max_characters - len(_ELLIPSIS)] + _ELLIPSIS
 
@@ -143,14 +144,14 @@ def _notes(error: BaseException) -> list[str]:
     notes = own_attribute(error, "__notes__")
     if type(notes) is not list and type(notes) is not tuple:
         return []
-    texts = [_safe(lambda note=note: note) for note in notes[:_MAX_NOTES]]  # type: ignore[misc]
+    texts = [_read(str.__str__, note) for note in notes[:_MAX_NOTES]]
     return [text for text in texts if text is not None]
 
 
-def _safe(read: Callable[[], Any]) -> str | None:
-    """Return what *read* returns if it is a text, as a plain `str`."""
+def _read(read: Callable[..., Any], *arguments: Any) -> str | None:
+    """Return what *read* returns, as a plain `str`; None where it is no text, or where it raises."""
     try:
-        text = read()
+        text = read(*arguments)
         return text if type(text) is str else str.__str__(text)
-    except Exception:  # a stranger's __str__ may do anything, and what is no text has no str.__str__
+    except Exception:  # a stranger's __str__ may do anything
         return None

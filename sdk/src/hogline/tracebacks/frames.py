@@ -1,49 +1,26 @@
-"""Frames: where in the code, whose code it is, and the lines around it."""
+"""Frames: where in the code, and the lines around it."""
 
-import functools
 import linecache
-import os
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
-__all__ = ["Rules", "cut", "frames_of", "gap_frame", "own_stack", "syntax_error_frame"]
+from hogline.tracebacks.rules import Rules, place
+
+__all__ = ["cut", "frames_of", "gap_frame", "own_stack", "syntax_error_frame"]
 
 _MAX_LINE_CHARACTERS = 1024  # sdk-wire.md 4.4
 _CUT = "..."
 _MAX_NUMBER = 2**31  # the server reads line numbers as 32 bits, and loses the whole event over a larger one
-_PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _OWN_MODULE = "hogline"
 _HIDING = ("__tracebackhide__", "__traceback_hide__")
-# A frozen interpreter may not know its standard library's folder.
-_STDLIB = os.path.dirname(getattr(os, "__file__", "")) or "<frozen>"
 _SYNTAX_ERROR_SLOTS = [SyntaxError.__dict__[name].__get__ for name in ("filename", "lineno", "offset", "text")]
 # Finding one column walks the whole function before it. Holding the code keeps its id its own.
 _columns: dict[tuple[int, int], tuple[CodeType, int | None]] = {}
 _MAX_COLUMNS = 2048
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What is the app's own code, and how much of a stack is kept."""
-
-    project_root: str
-    in_app_include: tuple[str, ...] = ()
-    in_app_exclude: tuple[str, ...] = ()
-    context_lines: int = 5
-    """Source lines on each side."""
-    max_frames: int = 100
-    """Frames of one exception; of deeper stacks the outermost and the innermost half stay."""
-    max_value_characters: int = 10_000
-    """The server cuts longer messages; instance-wire.md 5.1."""
-    max_entries: int = 50
-    """Exceptions of one chain."""
-    max_list_bytes: int = 256 * 1024
-    """Bytes of the whole list as JSON."""
 
 
 def frames_of(trace: TracebackType | None, rules: Rules) -> list[dict[str, Any]]:
@@ -144,30 +121,41 @@ def _frame(frame: FrameType, line_number: int | None, instruction: int, rules: R
     lines = _lines(code.co_filename, module, dict.get(frame.f_globals, "__loader__"))
     described = _described(code.co_name, code.co_filename, module, line_number, lines, rules)
     offset_bytes = _offset_bytes(code, instruction)
-    if offset_bytes is not None and line_number is not None:
-        line = lines[line_number - 1] if 0 < line_number <= len(lines) else None
-        described["colno"] = _column(line, offset_bytes)
+    if offset_bytes is not None and described["lineno"] is not None:
+        is_known = described["context_line"] is not None
+        described["colno"] = _column(lines[described["lineno"] - 1] if is_known else "", offset_bytes)
     return described
 
 
 def _described(
     function: str, filename: str, module: str | None, line_number: int | None, lines: list[str], rules: Rules
 ) -> dict[str, Any]:
-    shown, absolute, in_app = _place(filename, module, rules)
-    at = (line_number or 0) - 1
-    is_known = 0 <= at < len(lines)
+    shown, absolute, in_app = place(filename, module, rules)
+    before, line, after = _around(lines, line_number or 0, rules.context_lines)
     return {
         "platform": "python",
-        "filename": shown,
-        "abs_path": absolute,
+        "filename": cut(shown),
+        "abs_path": cut(absolute),
         "function": cut(function) or "<unknown>",
         "module": cut(module) if module is not None else None,
         "lineno": line_number if _is_position(line_number) else None,
-        "context_line": cut(lines[at]) if is_known else None,
-        "pre_context": [cut(line) for line in lines[max(0, at - rules.context_lines) : at]] if is_known else [],
-        "post_context": [cut(line) for line in lines[at + 1 : at + 1 + rules.context_lines]] if is_known else [],
+        "context_line": line,
+        "pre_context": before,
+        "post_context": after,
         "in_app": in_app,
     }
+
+
+def _around(lines: list[str], line_number: int, count: int) -> tuple[list[str], str | None, list[str]]:
+    at = line_number - 1
+    if not 0 <= at < len(lines):
+        return [], None, []
+    try:
+        first = max(0, at - count)
+        window = [cut(line) for line in lines[first : at + 1 + count]]
+    except Exception:  # generators of code put lines of their own into linecache
+        return [], None, []
+    return window[: at - first], window[at - first], window[at - first + 1 :]
 
 
 def _is_position(number: object) -> bool:
@@ -189,9 +177,9 @@ def _offset_bytes(code: CodeType, instruction: int) -> int | None:
     return offset_bytes
 
 
-def _column(line: str | None, offset_bytes: int) -> int:
+def _column(line: str, offset_bytes: int) -> int:
     """Return the column, counted from 1 in characters."""
-    if line is None or line.isascii():
+    if line.isascii():
         return offset_bytes + 1
     return len(line.encode("utf-8", "surrogatepass")[:offset_bytes].decode("utf-8", "replace")) + 1
 
@@ -203,7 +191,6 @@ def _lines(filename: str, module: str | None, loader: Any) -> list[str]:
         if not lines and loader is not None and module is not None:
             # Zipped modules: their loader has the text; linecache asks it when given the module's globals.
             lines = linecache.getlines(filename, {"__name__": module, "__loader__": loader})
+        return lines
     except Exception:  # a loader is a stranger's code
         return []
-    # Generators of code put lines of their own into linecache.
-    return lines if type(lines) is list and all(type(line) is str for line in lines) else []
