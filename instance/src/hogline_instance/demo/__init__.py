@@ -1,0 +1,8 @@
+"""`hogline demo`: the instance, a small shop with the interceptor, and visitors that browse it.
+
+A user of both packages, as an app of one's own would be; nothing else of the instance imports it.
+"""
+
+from hogline_instance.demo.run import main
+
+__all__ = ["main"]

@@ -1,0 +1,122 @@
+"""A visitor's browser, as far as PostHog and the shop can tell: posthog-js's events on the wire, and its tracing headers.
+
+Source: spec/instance-wire.md 2.7 and sdk-wire.md 6.1 and 6.2.
+"""
+
+import gzip
+import json
+import time
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+import urllib3
+
+from hogline.event import new_stamp
+
+__all__ = ["Browser", "Window"]
+
+_POOL = urllib3.PoolManager(maxsize=8, retries=False, timeout=10)
+
+
+class Browser:
+    """One person at one machine: a device, a session, cookies."""
+
+    def __init__(
+        self, *, instance_url: str, token: str, shop_url: str, name: str, ip: str, agent: str, facts: dict[str, str]
+    ) -> None:
+        self.instance_url, self.token, self.shop_url, self.name, self.ip, self.agent = (
+            instance_url,
+            token,
+            shop_url,
+            name,
+            ip,
+            agent,
+        )
+        self.facts = facts
+        self.session_id = new_stamp()[0]
+        self.distinct_id = self.device_id = new_stamp()[0]
+        self.identified = False
+        self._started_ms = time.time() * 1000
+        self._cart_cookie = ""
+
+    def window(self) -> "Window":
+        """Open a tab."""
+        return Window(self)
+
+    def send(self, *events: dict[str, object]) -> None:
+        """Post *events* as posthog-js does: gzip that nothing announces, to `/e/`."""
+        sent_at = datetime.now(UTC).isoformat()
+        body = gzip.compress(json.dumps({"api_key": self.token, "batch": events, "sent_at": sent_at}).encode())
+        headers = {
+            "Content-Type": "text/plain",
+            "Origin": self.shop_url,
+            "User-Agent": self.agent,
+            "X-Forwarded-For": self.ip,
+        }
+        _POOL.request("POST", f"{self.instance_url}/e/", body=body, headers=headers)
+
+    def request(
+        self, method: str, path: str, headers: dict[str, str], body: bytes | None = None
+    ) -> urllib3.BaseHTTPResponse:
+        """Ask the shop, with this machine's cookies and address."""
+        state = {
+            "distinct_id": self.distinct_id,
+            "$sesid": [time.time() * 1000, self.session_id, self._started_ms],
+            "$user_state": "identified" if self.identified else "anonymous",
+        }
+        cookies = f"ph_{self.token}_posthog={quote(json.dumps(state))}{self._cart_cookie}"
+        sent = {"User-Agent": self.agent, "X-Forwarded-For": self.ip, "Cookie": cookies, **headers}
+        response = _POOL.request(method, self.shop_url + path, headers=sent, body=body)
+        if given := response.headers.get("set-cookie"):
+            self._cart_cookie = f"; {given.partition(';')[0]}"
+        return response
+
+
+class Window:
+    """One tab: pages it loads, what is clicked in it, what its script fetches."""
+
+    def __init__(self, browser: Browser) -> None:
+        self.browser = browser
+        self.window_id = new_stamp()[0]
+        self.path = "/"
+
+    def open(self, path: str) -> None:
+        """Load a page, as a navigation: cookies, no tracing headers; then posthog-js counts it."""
+        self.browser.request("GET", path, {"Accept": "text/html"})
+        self.path = path
+        self.capture("$pageview", {"title": "Moka & Co"})
+
+    def click(self, text: str) -> None:
+        """Press a button, as autocapture sees it."""
+        chain = f'button:text="{text}"nth-child="1"nth-of-type="1"'
+        self.capture("$autocapture", {"$event_type": "click", "$el_text": text, "$elements_chain": chain})
+
+    def fetch(self, method: str, path: str, body: dict[str, object] | None = None) -> int:
+        """Call the shop from the page's script, with posthog-js's tracing headers; returns the status."""
+        browser = self.browser
+        headers = {
+            "X-POSTHOG-SESSION-ID": browser.session_id,
+            "X-POSTHOG-WINDOW-ID": self.window_id,
+            "X-POSTHOG-DISTINCT-ID": browser.distinct_id,
+            "Content-Type": "application/json",
+            "Referer": browser.shop_url + self.path,
+        }
+        return browser.request(method, path, headers, json.dumps(body).encode() if body is not None else None).status
+
+    def identify(self, distinct_id: str, properties: dict[str, str]) -> None:
+        """Say who this is; the device's anonymous events become theirs."""
+        browser = self.browser
+        previous, browser.distinct_id, browser.identified = browser.distinct_id, distinct_id, True
+        self.capture("$identify", {"$anon_distinct_id": previous, "$set": properties})
+
+    def capture(self, event: str, properties: dict[str, object]) -> None:
+        """Send one event of this tab."""
+        browser = self.browser
+        identity, timestamp = new_stamp()
+        facts: dict[str, object] = {
+            "token": browser.token, "distinct_id": browser.distinct_id, "$device_id": browser.device_id, "$session_id": browser.session_id,
+            "$window_id": self.window_id, "$lib": "web", "$lib_version": "1.449.2", "$current_url": browser.shop_url + self.path,
+            "$host": browser.shop_url.partition("://")[2], "$pathname": self.path, "$raw_user_agent": browser.agent,
+            "$is_identified": browser.identified, "$process_person_profile": browser.identified, **browser.facts,
+        }  # fmt: skip
+        browser.send({"uuid": identity, "event": event, "timestamp": timestamp, "properties": facts | properties})

@@ -1,0 +1,243 @@
+"""Starting and ending the demo: three processes' lives, and what the terminal says of them."""
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import urllib3
+
+from hogline_instance.demo import posthog_js
+from hogline_instance.demo.visitors import STORIES
+from hogline_instance.exceptions import InstanceError
+
+__all__ = ["main"]
+
+_START_S = 60.0
+_NPM_S = 10.0
+_FIRST_PAUSE_S = 0.15
+_CALM_PAUSE_S = 2.5
+_WIDTH = 9
+
+
+class _StopDemo(BaseException):
+    """The demo is asked to end."""
+
+
+def main(argv: list[str]) -> int:
+    """Run the demo until Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        prog="hogline demo", description="Run the instance, a small shop and its visitors."
+    )
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="keep the instance's data here (default: a temporary folder)"
+    )
+    parser.add_argument("--port", type=int, default=0, help="the instance's port (default: a free one)")
+    parser.add_argument("--shop-port", type=int, default=0, help="the shop's port (default: a free one)")
+    parser.add_argument(
+        "--posthog-js",
+        type=Path,
+        metavar="DIR",
+        help="dist folder of the npm package posthog-js (default: fetched with npm)",
+    )
+    parser.add_argument("--once", action="store_true", help="end when the first visitors have left")
+    options = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
+    try:
+        with ExitStack() as stack:
+            _Demo(options, stack).run()
+    except _StopDemo:
+        print("\nended", flush=True)
+    except InstanceError as error:
+        print(f"hogline demo: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _stop(_number: int, _frame: object) -> None:
+    raise _StopDemo
+
+
+class _Demo:
+    """The demo's processes, ended in reverse when the stack unwinds."""
+
+    def __init__(self, options: argparse.Namespace, stack: ExitStack) -> None:
+        self._options = options
+        self._stack = stack
+        self._started_s = time.monotonic()
+        self._bold = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+    def run(self) -> None:
+        self._say("demo", "the instance, a small shop and its visitors; Ctrl-C ends all of it")
+        scripts = self._scripts()
+        data = self._options.data or Path(
+            self._stack.enter_context(tempfile.TemporaryDirectory(prefix="hogline-demo-"))
+        )
+        shop_socket = self._listen(self._options.shop_port)
+        keys = self._start_instance(data, scripts)
+        instance_url, token = keys["url"], keys["project token"]
+        shop_url = f"http://127.0.0.1:{shop_socket.getsockname()[1]}"
+        self._start_shop(shop_socket, instance_url, token, scripts is not None)
+        self._wait_for(f"{shop_url}/", "the shop")
+        self._say("shop", f"sells coffee things at {shop_url}")
+        sessions = self._visit(instance_url, token, shop_url, _FIRST_PAUSE_S)
+        exception = self._wait_for_story(keys, sessions["Jane"])
+        self._where_to_look(instance_url, shop_url, sessions["Jane"], exception)
+        while not self._options.once:
+            self._visit(instance_url, token, shop_url, _CALM_PAUSE_S)
+
+    # -- processes ----------------------------------------------------------------------------------------------------
+
+    def _scripts(self) -> Path | None:
+        """Return posthog-js's folder: named, found, or fetched within a few seconds; None: the shop's own script stands in."""
+        if self._options.posthog_js is not None:
+            named: Path = self._options.posthog_js
+            return named
+        found = posthog_js.find()
+        if found is None and (npm := posthog_js.install()) is not None:
+            self._say("npm", f"fetching posthog-js {posthog_js.VERSION} for your own clicks (once)")
+            try:
+                npm.wait(_NPM_S)
+            except subprocess.TimeoutExpired:
+                self._say("npm", "takes longer; a small script of the shop's stands in this time")
+                self._stack.callback(_end, npm)
+            found = posthog_js.find() if npm.poll() == 0 else None
+        if found is None:
+            self._say(
+                "browser", "no posthog-js (--posthog-js DIR, or npm): a small script of the shop's records your clicks"
+            )
+        return found
+
+    def _start_instance(self, data: Path, scripts: Path | None) -> dict[str, str]:
+        command = [sys.executable, "-m", "hogline.cli", "serve", "--data", str(data), "--port", str(self._options.port)]
+        command += ["--posthog-js", str(scripts)] if scripts is not None else []
+        log = self._stack.enter_context(
+            (data if data.is_dir() else Path(tempfile.gettempdir())).joinpath("serve.log").open("w+")
+        )
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True)
+        self._stack.callback(_end, process)
+        assert process.stdout is not None
+        keys: dict[str, str] = {}
+        for line in process.stdout:
+            name, _, value = line.strip().partition("  ")
+            if value:
+                keys[name] = value.strip()
+            if len(keys) == 3:
+                break
+        else:
+            log.seek(0)
+            told = [line.strip() for line in log if line.startswith("hogline serve: ")]
+            raise InstanceError(
+                told[-1].removeprefix("hogline serve: ") if told else "the instance did not start; try `hogline serve`"
+            )
+        # Nobody reads what else it prints; a full pipe would hold it up.
+        threading.Thread(target=process.stdout.read, daemon=True).start()
+        self._say("instance", f"listens at {keys['url']}")
+        return keys
+
+    def _start_shop(self, listener: socket.socket, instance_url: str, token: str, has_posthog_js: bool) -> None:
+        environ = os.environ | {
+            "SHOP_INSTANCE_URL": instance_url,
+            "SHOP_TOKEN": token,
+            "SHOP_SOCKET": str(listener.fileno()),
+            "SHOP_POSTHOG_JS": "1" if has_posthog_js else "0",
+        }
+        command = [sys.executable, "-m", "hogline_instance.demo.shop_server"]
+        process = subprocess.Popen(command, env=environ, pass_fds=[listener.fileno()], start_new_session=True)
+        self._stack.callback(_end, process)
+        listener.close()
+
+    def _listen(self, port: int) -> socket.socket:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            listener.close()
+            raise InstanceError(
+                f"the shop cannot listen on port {port}: {error.strerror}; choose another with --shop-port"
+            ) from error
+        listener.listen(128)
+        return listener
+
+    def _wait_for(self, url: str, what: str) -> None:
+        deadline_s = time.monotonic() + _START_S
+        pool = urllib3.PoolManager(retries=False, timeout=2)
+        while time.monotonic() < deadline_s:
+            try:
+                if pool.request("GET", url).status == 200:
+                    return
+            except urllib3.exceptions.HTTPError:
+                time.sleep(0.05)
+        raise InstanceError(f"{what} does not answer at {url}")
+
+    # -- visitors -----------------------------------------------------------------------------------------------------
+
+    def _visit(self, instance_url: str, token: str, shop_url: str, pause_s: float) -> dict[str, str]:
+        """Let every visitor come once, and return their sessions by name."""
+        sessions = {}
+        for story in STORIES:
+            browser = story.browser(instance_url=instance_url, token=token, shop_url=shop_url)
+            story.play(browser, self._say, pause_s)
+            sessions[story.name] = browser.session_id
+        return sessions
+
+    def _wait_for_story(self, keys: dict[str, str], session_id: str) -> str:
+        """Wait until the bug of *session_id* is stored, and return the uuid of its exception."""
+        pool = urllib3.PoolManager(retries=False, timeout=5)
+        query = f"event=%24exception&session_id={session_id}"
+        deadline_s = time.monotonic() + _START_S
+        while time.monotonic() < deadline_s:
+            answer = pool.request(
+                "GET",
+                f"{keys['url']}/api/projects/@current/events/?{query}",
+                headers={"Authorization": f"Bearer {keys['personal key']}"},
+            )
+            for event in json.loads(answer.data).get("results", []):
+                if event["properties"]["$exception_list"][0]["type"] == "KeyError":
+                    return str(event["uuid"])
+            time.sleep(0.1)
+        raise InstanceError("the visitors' events did not reach the instance; its log says why")
+
+    # -- words --------------------------------------------------------------------------------------------------------
+
+    def _say(self, who: str, what: str) -> None:
+        print(f"{time.monotonic() - self._started_s:5.1f} s  {who:<{_WIDTH}} {what}", flush=True)
+
+    def _where_to_look(self, instance_url: str, shop_url: str, session_id: str, exception: str) -> None:
+        lines = (
+            ("Jane's session", f"{instance_url}/session/{session_id}"),
+            ("the exception", f"{instance_url}/event/{exception}"),
+            ("live events", f"{instance_url}/"),
+            ("the shop", f"{shop_url}/   click through it: your own session appears live"),
+        )
+        print(f"\n{self._strong('Look here')}")
+        for name, url in lines:
+            print(f"  {name:<16}{url}")
+        if not self._options.once:
+            print("\nThe visitors go on; Ctrl-C ends.\n", flush=True)
+
+    def _strong(self, text: str) -> str:
+        return f"\033[1m{text}\033[0m" if self._bold else text
+
+
+def _end(process: "subprocess.Popen[str] | subprocess.Popen[bytes]") -> None:
+    """End a child by its pid: asked first, then made to."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
