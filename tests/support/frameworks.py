@@ -24,10 +24,10 @@ class Framework:
     servers: tuple[str, ...]
     route: str | None
     """How the framework spells the template of /items/{item_id}; None: it has none."""
-    source: str
-    """What `$exception_source` starts with."""
     lacks: dict[str, str] = field(default_factory=dict)
-    """Features that cannot be shown, each with its reason. A feature is named after its route, or stands in tests' `needs`."""
+    """Features that cannot be shown, each with its reason: a route's name, or one that stands in a test's `needs`; of one
+    server alone, "server:feature"."""
+    environ: dict[str, str] = field(default_factory=dict)
 
     def missing(self) -> str | None:
         """Return why this row cannot run here."""
@@ -38,11 +38,12 @@ class Framework:
         return {name: version(name) for name in self.requires}
 
 
-ASGI_SERVERS = ("uvicorn", "uvicorn-uvloop", "hypercorn", "gunicorn-uvicorn")
-WSGI_SERVERS = ("gunicorn-sync", "gunicorn-gthread", "waitress")
+_ASGI_SERVERS = ("uvicorn", "uvicorn-uvloop", "hypercorn", "gunicorn-uvicorn", "gunicorn-asgi")
+_WSGI_SERVERS = ("gunicorn-sync", "gunicorn-gthread", "waitress")
 
 _NO_LOOP = {
     "task": "there is no event loop to make a task in",
+    "thread": "there is no event loop to wait for a thread in",
     "awaited": "callbacks are asked synchronously",
     "ws": "WSGI has no WebSockets",
     "stream-sync": "every stream is synchronous: /stream",
@@ -55,16 +56,40 @@ _BARE = {
     "http": "there are no HTTP exceptions",
     "noise": "there is no exception that means a client left",
     "validate": "nothing is validated",
+    "ws-refused": "there is no exception that refuses a handshake",
 }
 
 FRAMEWORKS = (
+    Framework(
+        name="asgi",
+        requires=(),
+        app="asgi",
+        protocol="asgi",
+        servers=("uvicorn", "hypercorn", "gunicorn-asgi"),
+        route=None,
+        lacks={
+            **_BARE,
+            "sync": "a bare app has no threadpool",
+            "error-sync": "a bare app has no threadpool",
+            "stream-sync": "a bare app sends its chunks itself",
+            "stream-long-sync": "a bare app sends its chunks itself",
+        },
+    ),
+    Framework(
+        name="starlette",
+        requires=("starlette",),
+        app="starlette",
+        protocol="asgi",
+        servers=("uvicorn", "uvicorn-uvloop", "hypercorn"),
+        route="/items/{item_id}",
+        lacks={"validate": "nothing is validated"},
+    ),
     Framework(
         name="fastapi",
         requires=("fastapi",),
         app="fastapi",
         protocol="asgi",
-        servers=ASGI_SERVERS,
+        servers=_ASGI_SERVERS,
         route="/items/{item_id}",
-        source="fastapi",
     ),
 )

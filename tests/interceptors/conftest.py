@@ -1,0 +1,39 @@
+"""The fixture `site`: every framework of the table on each of its servers."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.frameworks import FRAMEWORKS
+from tests.support.site import Site, Sites
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that takes `site` on every framework and server that has what it needs."""
+    if "site" not in metafunc.fixturenames:
+        return
+    needed = getattr(metafunc.function, "needs", ())
+    protocols = [name for name in needed if name in ("asgi", "wsgi")]
+    cases = []
+    for framework in FRAMEWORKS:
+        if any(name in framework.lacks for name in needed) or any(name != framework.protocol for name in protocols):
+            continue
+        missing = framework.missing()
+        marks = [pytest.mark.skip(missing)] if missing else []
+        servers = [s for s in framework.servers if not any(f"{s}:{name}" in framework.lacks for name in needed)]
+        cases += [pytest.param((framework, s), id=f"{framework.name}-{s}", marks=marks) for s in servers]
+    metafunc.parametrize("site", cases, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
+    running = Sites(tmp_path_factory.mktemp("servers"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def site(request: Any, sites: Sites) -> Site:
+    """One framework on one real server. Session-wide, so that tests of the same server run one after the other."""
+    return sites.get(*request.param)

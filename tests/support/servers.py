@@ -1,0 +1,134 @@
+"""Real servers: each a process of its own on a free loopback port, with its log, stopped by its pid."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+_START_S = 60.0
+_STOP_S = 15.0
+_ADDRESS = re.compile(r"https?://127\.0\.0\.1:([1-9][0-9]*)")
+_PACKAGE = "tests.interceptors.apps"
+_WERKZEUG = (
+    "from werkzeug.serving import run_simple; from {} import app; run_simple('127.0.0.1', 0, app, threaded=True)"
+)
+
+_UVICORN = ("-m", "uvicorn", "--host", "127.0.0.1", "--port", "0", "--no-access-log")
+_GUNICORN = (
+    "-m",
+    "gunicorn",
+    "--bind",
+    "127.0.0.1:0",
+    "--workers",
+    "1",
+    "--worker-tmp-dir",
+    "/dev/shm",
+    "--no-control-socket",
+)
+
+# What follows the interpreter's name; "{app}" is the app's module, "{target}" that module's app as servers spell it.
+_COMMANDS: dict[str, tuple[str, ...]] = {
+    "uvicorn": (*_UVICORN, "--loop", "asyncio", "--http", "h11", "{target}"),
+    "uvicorn-uvloop": (*_UVICORN, "--loop", "uvloop", "--http", "httptools", "{target}"),
+    "uvicorn-two": (*_UVICORN, "--workers", "2", "{target}"),
+    "hypercorn": ("-m", "hypercorn", "--bind", "127.0.0.1:0", "{target}"),
+    "gunicorn-sync": (*_GUNICORN, "--worker-class", "sync", "{target}"),
+    "gunicorn-gthread": (*_GUNICORN, "--worker-class", "gthread", "--threads", "4", "{target}"),
+    "gunicorn-preload": (*_GUNICORN, "--preload", "--worker-class", "sync", "{target}"),
+    "gunicorn-uvicorn": (*_GUNICORN, "--worker-class", "uvicorn_worker.UvicornWorker", "{target}"),
+    "gunicorn-asgi": (*_GUNICORN, "--worker-class", "asgi", "{target}"),
+    "waitress": ("-m", "waitress", "--listen=127.0.0.1:0", "{target}"),
+    "werkzeug": ("-c", _WERKZEUG.format("{app}")),
+    "runserver": ("-m", "{app}", "runserver", "--noreload", "127.0.0.1:0"),
+}
+
+# Lines that no server may have logged because of us, whatever the app did.
+_FORBIDDEN = (
+    "Task exception was never retrieved",
+    "Exception ignored in",
+    "was never awaited",
+    "different Context",
+    "ERROR:hogline",
+    "Fatal Python error",
+    "ASGI callable returned without",
+)
+
+
+@dataclass
+class Server:
+    """A running server."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    port: int
+    log_path: Path
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """Ask it to end, and kill it if it does not."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            self.process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(_STOP_S)
+            raise AssertionError(f"{self.name} did not end in {_STOP_S} s:\n{self.log[-3000:]}") from None
+
+    def complaints(self) -> list[str]:
+        """Return what the log holds that we are to blame for: forbidden lines, and tracebacks that end in our own code."""
+        found = [line for line in self.log.splitlines() if any(text in line for text in _FORBIDDEN)]
+        last = ""
+        for line in self.log.splitlines():
+            if 'File "' in line:
+                last = line
+            elif last and not line.startswith((" ", "\t", "|", "+")):
+                if "/src/hogline/" in last:
+                    found.append(f"{last.strip()}: {line}")
+                last = ""
+        return found
+
+
+def start_server(name: str, app: str, log_path: Path, environ: Mapping[str, str]) -> Server:
+    """Start server *name* with the app of the module *app* (below tests.interceptors.apps), and wait until it answers."""
+    module = f"{_PACKAGE}.{app}"
+    command = [part.format(app=module, target=f"{module}:app") for part in _COMMANDS[name]]
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT), **environ},
+        )
+    server = Server(name, process, 0, log_path)
+    deadline_s = time.monotonic() + _START_S
+    while not (server.port and _answers(server.port)):
+        if process.poll() is not None or time.monotonic() > deadline_s:
+            process.kill()
+            process.wait(_STOP_S)
+            raise AssertionError(f"{name} did not serve {app}:\n{server.log[-3000:]}")
+        time.sleep(0.02)
+        found = _ADDRESS.search(server.log)
+        server.port = int(found[1]) if found else 0
+    return server
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(b"GET /-/pid HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n")
+            return connection.recv(12).startswith(b"HTTP/1.1 200"[:12])
+    except OSError:
+        return False

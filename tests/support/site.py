@@ -1,0 +1,271 @@
+"""A site: one framework's app on one real server, and what its requests made arrive at the sink.
+
+Requests carry an id of their own (`rid`), so that tests share a server: `site.events(answer)` are the events of one request.
+"""
+
+import http.client
+import itertools
+import os
+import socket
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from tests.support.frameworks import Framework
+from tests.support.servers import Server, start_server
+from tests.support.sink import Sink, SunkEvent
+
+HOST = "shop.example"
+WAIT_S = 20.0
+_ALIVE = 4  # servers of one test process at a time; the longest unused one makes room
+_rids = itertools.count(1)
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def needs(*features: str) -> Callable[[_F], _F]:
+    """Ask only the frameworks whose row does not say that one of *features* is lacking."""
+
+    def note(function: _F) -> _F:
+        function.needs = features  # type: ignore[attr-defined]
+        return function
+
+    return note
+
+
+def new_rid() -> str:
+    return f"r{os.getpid()}x{next(_rids)}."
+
+
+def visitor(name: str) -> list[tuple[str, str]]:
+    """Return the headers that posthog-js puts on the requests of *name*."""
+    return [
+        ("X-POSTHOG-SESSION-ID", f"session-{name}"),
+        ("X-POSTHOG-DISTINCT-ID", name),
+        ("X-POSTHOG-WINDOW-ID", f"window-{name}"),
+    ]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One response as it came over the wire."""
+
+    rid: str
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    complete: bool = True
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """Everything but what a server says of itself and the time."""
+        return (
+            self.status,
+            [h for h in self.headers if h[0].lower() not in ("date", "server")],
+            self.body,
+            self.complete,
+        )
+
+
+class Connection:
+    """A keep-alive connection, spoken byte by byte."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
+        self._reader = self._socket.makefile("rb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def send(self, raw: bytes) -> None:
+        self._socket.sendall(raw)
+
+    def read(self, rid: str, method: str = "GET") -> Answer:
+        """Read one response, to its end or to the connection's."""
+        response = http.client.HTTPResponse(_Lent(self._reader), method=method)  # type: ignore[arg-type]
+        response.begin()
+        complete = True
+        try:
+            body = response.read()
+        except http.client.IncompleteRead as cut:
+            body, complete = cut.partial, False
+        return Answer(rid, response.status, tuple(response.getheaders()), body, complete)
+
+    def receive(self, size: int) -> bytes:
+        """Read *size* bytes as they come."""
+        return self._reader.read(size)
+
+    def close(self) -> None:
+        self._reader.close()
+        self._socket.close()
+
+
+class _Lent:
+    """A reader that outlives the response that reads from it: the next one begins where it ended."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+
+    def makefile(self, _mode: str) -> "_Lent":
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
+
+    def close(self) -> None:
+        """Leave the reader open."""
+
+
+def request_bytes(
+    path: str,
+    rid: str,
+    *,
+    method: str = "GET",
+    headers: Iterable[tuple[str, str | bytes]] = (),
+    options: str = "default",
+    body: bytes | None = None,
+    host: str | None = HOST,
+    close: bool = True,
+) -> bytes:
+    """Return a request as it goes over the wire; header values may be any bytes."""
+    lines = [f"{method} {path}{'&' if '?' in path else '?'}rid={rid} HTTP/1.1".encode()]
+    if host is not None:
+        lines.append(b"Host: " + host.encode("latin-1"))
+    lines.append(f"X-Options: {options}".encode())
+    for name, value in headers:
+        lines.append(name.encode() + b": " + (value if isinstance(value, bytes) else value.encode("latin-1")))
+    if close:
+        lines.append(b"Connection: close")
+    if body is not None:
+        lines.append(b"Content-Length: %d" % len(body))
+    return b"\r\n".join([*lines, b"", body or b""])
+
+
+class Site:
+    """An app that is being served."""
+
+    def __init__(self, framework: Framework, server: Server, sink: Sink) -> None:
+        self.framework = framework
+        self.server = server
+        self.sink = sink
+
+    def __repr__(self) -> str:
+        return f"{self.framework.name} on {self.server.name}"
+
+    def ask(self, path: str, **request: Any) -> Answer:
+        """Ask on a connection of its own, and read to the end; keywords are `request_bytes`'."""
+        rid = request.pop("rid", None) or new_rid()
+        with self.connect() as connection:
+            connection.send(request_bytes(path, rid, **request))
+            return connection.read(rid, request.get("method", "GET"))
+
+    def connect(self) -> Connection:
+        try:
+            return Connection(self.server.port)
+        except OSError as error:
+            raise AssertionError(f"{self!r} does not answer:\n{self.server.log[-3000:]}") from error
+
+    def flush(self) -> None:
+        """Have the process send what waits."""
+        with self.connect() as connection:
+            connection.send(f"GET /-/flush HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
+            assert connection.read("-").body == b"flushed"
+
+    def asked(self, call: str) -> int:
+        """Return how often callbacks were asked by requests with the header X-Call: *call*."""
+        with self.connect() as connection:
+            connection.send(f"GET /-/calls?call={call} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
+            return int(connection.read("-").body)
+
+    def arrived(self, rid: str) -> list[SunkEvent]:
+        """Return the events of one request that have arrived: said by its code, or captured with its URL."""
+        return [event for event in self.sink.events if _rid_of(event) == rid]
+
+    def events(self, answer: Answer | str, count: int) -> list[SunkEvent]:
+        """Return the events of one request: wait for *count* of them, and see that there are no more."""
+        rid = answer if isinstance(answer, str) else answer.rid
+        deadline_s = time.monotonic() + WAIT_S
+        self.flush()
+        while len(self.arrived(rid)) < count and time.monotonic() < deadline_s:
+            time.sleep(0.02)
+            self.flush()
+        self.flush()
+        events = self.arrived(rid)
+        assert len(events) == count, f"{self!r}: {len(events)} events instead of {count}: {events}"
+        return events
+
+    def event(self, answer: Answer | str) -> SunkEvent:
+        """Return the one event of a request."""
+        return self.events(answer, 1)[0]
+
+    def check(self) -> None:
+        """See that the log is clean, and that no event arrived that belongs to no request."""
+        assert not self.server.complaints(), f"{self!r}: {self.server.complaints()}"
+        strangers = [event for event in self.sink.events if _rid_of(event) is None]
+        assert not strangers, f"{self!r}: events of no request: {strangers}"
+
+
+class Sites:
+    """The servers of one test process, started when first asked for and kept for the tests to come."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._running: OrderedDict[tuple[str, str], Site] = OrderedDict()
+        self._number = itertools.count(1)
+
+    def get(self, framework: Framework, server_name: str) -> Site:
+        key = framework.name, server_name
+        if key not in self._running:
+            while len(self._running) >= _ALIVE:
+                self._stop(next(iter(self._running)))
+            sink = Sink()
+            log_path = self._folder / f"{framework.name}-{server_name}-{next(self._number)}.log"
+            try:
+                server = start_server(server_name, framework.app, log_path, {"SINK": sink.url, **framework.environ})
+            except BaseException:
+                sink.stop()
+                raise
+            self._running[key] = Site(framework, server, sink)
+        self._running.move_to_end(key)
+        return self._running[key]
+
+    def stop(self) -> None:
+        while self._running:
+            self._stop(next(iter(self._running)))
+
+    def _stop(self, key: tuple[str, str]) -> None:
+        site = self._running.pop(key)
+        try:
+            site.server.stop()
+            site.check()
+        finally:
+            site.sink.stop()
+
+
+def _rid_of(event: SunkEvent) -> str | None:
+    said = event.properties.get("rid")
+    if said is None:
+        url = event.properties.get("$current_url", "")
+        said = url.partition("rid=")[2].partition("&")[0] or None
+    return said
+
+
+def person_of(event: SunkEvent) -> str | None:
+    """Return who an event belongs to, None for nobody."""
+    return None if event.properties.get("$process_person_profile") is False else event.distinct_id
+
+
+def names(events: Sequence[SunkEvent]) -> list[str]:
+    return [event.event for event in events]
+
+
+def exception_of(event: SunkEvent) -> tuple[str, bool, int]:
+    """Return what matters of an exception event: its type, whether it was handled, and the response's status."""
+    assert event.event == "$exception"
+    first = event.properties["$exception_list"][0]
+    return first["type"], first["mechanism"]["handled"], event.properties.get("$response_status_code")
