@@ -92,4 +92,26 @@ FRAMEWORKS = (
         servers=_ASGI_SERVERS,
         route="/items/{item_id}",
     ),
+    Framework(
+        name="wsgi",
+        requires=(),
+        app="bare_wsgi",
+        protocol="wsgi",
+        servers=_WSGI_SERVERS,
+        route=None,
+        lacks={**_NO_LOOP, **_BARE},
+    ),
+    Framework(
+        name="flask",
+        requires=("flask",),
+        app="flask",
+        protocol="wsgi",
+        servers=(*_WSGI_SERVERS, "werkzeug"),
+        route="/items/<item_id>",
+        lacks={
+            **_NO_LOOP,
+            "validate": "nothing is validated",
+            "background-error": "a response's close is the server's",
+        },
+    ),
 )

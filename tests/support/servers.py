@@ -44,7 +44,8 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
     "gunicorn-preload": (*_GUNICORN, "--preload", "--worker-class", "sync", "{target}"),
     "gunicorn-uvicorn": (*_GUNICORN, "--worker-class", "uvicorn_worker.UvicornWorker", "{target}"),
     "gunicorn-asgi": (*_GUNICORN, "--worker-class", "asgi", "{target}"),
-    "waitress": ("-m", "waitress", "--listen=127.0.0.1:0", "{target}"),
+    # Unless told otherwise, waitress takes proxies' headers away before an app can see them.
+    "waitress": ("-m", "waitress", "--listen=127.0.0.1:0", "--no-clear-untrusted-proxy-headers", "{target}"),
     "werkzeug": ("-c", _WERKZEUG.format("{app}")),
     "runserver": ("-m", "{app}", "runserver", "--noreload", "127.0.0.1:0"),
 }
