@@ -7,7 +7,7 @@ from typing import cast
 
 from hogline_instance.analytics.events import COLUMNS, EVENTS_TABLE, event_of
 from hogline_instance.analytics.stored import StoredEvent, instant, microseconds
-from hogline_instance.analytics.summary import side_of
+from hogline_instance.analytics.summary import names_somebody, side_of
 from hogline_instance.analytics.timeline import Timeline, build_timeline
 from hogline_instance.store import Store
 
@@ -17,7 +17,7 @@ MAX_TIMELINE_EVENTS = 5_000
 _RECENT_WINDOWS = (timedelta(days=1), timedelta(days=14), None)
 # One pass over the sessions already chosen; a replayed event counts once because uuids are counted.
 _SESSIONS_SQL = f"""
-SELECT session_id, argMax(distinct_id, timestamp) AS who,
+SELECT session_id, argMax(distinct_id, (JSONExtractString(properties, '$lib') = 'web' OR person_mode = 'full', timestamp)) AS who,
     toUnixTimestamp64Micro(min(timestamp)) AS first_us, toUnixTimestamp64Micro(max(timestamp)) AS last_us,
     argMinIf(JSONExtractString(properties, '$current_url'), timestamp,
         JSONExtractString(properties, '$current_url') != '') AS entry_url,
@@ -146,7 +146,7 @@ def _facts(session_id: str, timeline: Timeline) -> SessionFacts:
     return SessionFacts(
         session_id=session_id,
         person=_person(events),
-        distinct_ids=tuple(dict.fromkeys(event.distinct_id for event in events)),
+        distinct_ids=tuple(dict.fromkeys(event.distinct_id for event in events if names_somebody(event))),
         first_seen=events[0].timestamp,
         last_seen=events[-1].timestamp,
         pageviews=sum(event.event == "$pageview" for event in events),
@@ -168,4 +168,5 @@ def _person(events: Sequence[StoredEvent]) -> str:
                 if isinstance(traits.get(name), str) and traits[name].strip():
                     return str(traits[name])[:200]
     identified = [event.distinct_id for event in events if event.event == "$identify"]
-    return identified[-1] if identified else events[-1].distinct_id
+    named = [event.distinct_id for event in events if names_somebody(event)]
+    return (identified or named or [events[-1].distinct_id])[-1]

@@ -76,6 +76,11 @@ def summarize(event: StoredEvent) -> Summary:
     )
 
 
+def names_somebody(event: StoredEvent) -> bool:
+    """Tell whether the event's distinct id is a person or a device: a server without one sends an id of the moment."""
+    return side_of(event) == "browser" or event.properties.get("$process_person_profile") is not False
+
+
 def side_of(event: StoredEvent) -> Side:
     """Say who sent it. A server's events carry the browser's window id too, so the server's marks are asked first."""
     lib = event.text("$lib")

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from urllib.parse import urldefrag
 
 from hogline_instance.analytics.stored import StoredEvent
-from hogline_instance.analytics.summary import QUIET_EVENTS, Side, side_of
+from hogline_instance.analytics.summary import QUIET_EVENTS, Side, names_somebody, side_of
 
 __all__ = ["Entry", "Request", "Timeline", "Window", "build_timeline"]
 
@@ -20,6 +20,7 @@ _CAUSE_WITHIN = timedelta(seconds=30)
 _PAGE_LOAD_WITHIN = timedelta(seconds=10)
 # The browser's and the server's clock are corrected apart; a click may seem to come just after its request.
 _CLOCK_TOLERANCE = timedelta(milliseconds=250)
+_JUST_BEFORE = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,16 +215,21 @@ def _cause(request: Request, browser: Sequence[StoredEvent], numbers: dict[str, 
             return min(loads, key=lambda event: abs(event.timestamp - request.at)), "loaded this page"
     if not request.window and len(numbers) > 1:
         return None, ""  # no window named and several open: any choice would be a guess
-    before = [
+    near = [
         event
         for event in same_window
         if event.event not in QUIET_EVENTS
         and event.event not in {"$identify", "$create_alias", "$exception"}
         and request.at - _CAUSE_WITHIN <= event.timestamp <= request.at + _CLOCK_TOLERANCE
     ]
-    if not before:
+    if not near:
         return None, ""
-    return before[-1], "same window, just before" if request.window else "the only window, just before"
+    reason = "same window, just before" if request.window else "the only window, just before"
+    before = [event for event in near if event.timestamp <= request.at]
+    # A browser's clock may run a little ahead: what it stamped after the request led to it only if nothing did just before.
+    if before and (len(before) == len(near) or request.at - before[-1].timestamp <= _JUST_BEFORE):
+        return before[-1], reason
+    return near[len(before)], reason
 
 
 def _spaced(entries: Sequence[Entry]) -> Iterable[Entry]:
@@ -233,7 +239,8 @@ def _spaced(entries: Sequence[Entry]) -> Iterable[Entry]:
         since = None if previous is None else max(entry.at - previous, timedelta(0))
         idle = since if since is not None and since >= IDLE_AFTER else None
         source = entry.event if entry.event is not None else entry.requests[0].events[0]
-        identity = source.distinct_id if speaker and source.distinct_id != speaker else ""
-        speaker = source.distinct_id
+        named = names_somebody(source)
+        identity = source.distinct_id if named and speaker and source.distinct_id != speaker else ""
+        speaker = source.distinct_id if named else speaker
         yield Entry(entry.at, entry.side, entry.window, entry.event, entry.requests, since, idle, identity)
         previous = max([entry.at, *(event.timestamp for request in entry.requests for event in request.events)])

@@ -24,7 +24,7 @@ PRODUCTS = {
         Product("espresso-beans", "Espresso beans", 14.2, "Roasted on Tuesday, gone by Friday."),
     )
 }
-_GIFT_CARDS = {"SPRING": {"percent": 10}, "BIRTHDAY": {"amount": 15.0}}
+_GIFT_CARDS: dict[str, dict[str, float]] = {"SPRING": {"percent": 10}, "BIRTHDAY": {"amount": 15.0}}
 
 
 class CardDeclinedError(Exception):

@@ -80,7 +80,7 @@ def create_shop(posthog: PostHog, *, instance_url: str, has_posthog_js: bool) ->
         return response
 
     @shop.exception_handler(CardDeclinedError)
-    async def declined(request: Request, error: CardDeclinedError) -> JSONResponse:
+    async def declined(_request: Request, error: CardDeclinedError) -> JSONResponse:
         return JSONResponse({"error": str(error)}, 402)
 
     @shop.get("/")

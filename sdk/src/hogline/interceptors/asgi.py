@@ -89,7 +89,7 @@ class PostHogInterceptor:
     exchange_class: type[AsgiExchange] = AsgiExchange
     source = "asgi"
 
-    def __init__(self, app: App, **options: Any) -> None:
+    def __init__(self, app: App, /, **options: Any) -> None:
         self.app = app
         self._policy = make_policy(self.source, options)
         settings = self._policy.settings
