@@ -13,7 +13,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that takes `site` on every framework and server that has what it needs."""
     if "site" not in metafunc.fixturenames:
         return
-    needed = getattr(metafunc.function, "needs", ())
+    needed = (*getattr(metafunc.cls, "needs", ()), *getattr(metafunc.function, "needs", ()))
     protocols = [name for name in needed if name in ("asgi", "wsgi")]
     cases = []
     for framework in FRAMEWORKS:

@@ -1,6 +1,8 @@
-"""What every event of a request carries: the guide's rows, from hostile headers too."""
+"""What every event of a request carries: the guide's rows, who wins, and what hostile headers do to them."""
 
-from tests.support.site import HOST, person_of, visitor
+import pytest
+
+from tests.support.site import HOST, names, needs, person_of, visitor
 
 
 def test_every_row_of_the_guide_is_on_a_plain_capture(site):
@@ -25,3 +27,178 @@ def test_every_row_of_the_guide_is_on_a_plain_capture(site):
     assert {name: event.properties.get(name) for name in expected} == expected
     assert person_of(event) == "alice"
     assert event.properties["$request_id"]
+
+
+def test_a_request_without_headers_is_nobodys(site):
+    """Behaviour 1: no person, session or window is made up; the address is the peer's."""
+    event = site.event(site.ask("/capture"))
+    assert person_of(event) is None
+    assert {"$session_id", "$window_id", "$user_agent", "$raw_user_agent"} & set(event.properties) == set()
+    assert event.properties["$ip"] == "127.0.0.1"
+
+
+def test_events_of_one_request_share_its_id_and_other_requests_do_not(site):
+    """`$request_id` groups a request's events."""
+    first, second = site.events(site.ask("/scope"), 2), site.event(site.ask("/capture"))
+    assert names(first) == ["inside", "outside"]
+    assert first[1].properties["$request_id"] != second.properties["$request_id"]
+
+
+class TestPrecedence:
+    def test_what_the_caller_passes_wins_over_the_request(self, site):
+        """Caller > context > client defaults, for the person and for properties."""
+        event = site.event(site.ask("/override", headers=visitor("alice")))
+        assert event.distinct_id == "caller"
+        assert event.properties["$request_method"] == "CALLER"
+        assert event.properties["$session_id"] == "session-alice"
+
+    def test_the_request_wins_over_the_clients_defaults(self, site):
+        """The client says `$request_method`: CLIENT; what the request does not know, the client says."""
+        event = site.event(site.ask("/capture", headers=visitor("alice")))
+        assert (event.properties["$request_method"], event.properties["region"]) == ("GET", "client")
+
+    def test_what_code_says_of_the_context_wins_over_headers(self, site):
+        """identify_context and set_context_session."""
+        event = site.event(site.ask("/context", headers=visitor("alice")))
+        assert (event.distinct_id, event.properties["$session_id"]) == ("context", "context-session")
+        assert event.properties["$window_id"] == "window-alice"
+
+    def test_a_fresh_scope_knows_nothing_of_the_request_and_gives_it_back(self, site):
+        """Inside a fresh scope nobody acts; after it, the visitor again."""
+        inside, outside = site.events(site.ask("/scope", headers=visitor("alice")), 2)
+        assert (inside.event, person_of(inside), "$current_url" in inside.properties) == ("inside", None, False)
+        assert (outside.event, person_of(outside)) == ("outside", "alice")
+
+    def test_the_apps_word_on_who_acts_wins_over_the_header(self, site):
+        """distinct_id callback > header; its None leaves the header's."""
+        told = site.ask("/capture", options="callbacks", headers=[*visitor("alice"), ("X-User", "user-7")])
+        untold = site.ask("/capture", options="callbacks", headers=visitor("alice"))
+        assert (site.event(told).distinct_id, site.event(untold).distinct_id) == ("user-7", "alice")
+
+    def test_more_properties_win_over_the_clients_and_lose_to_nobody_else(self, site):
+        """The `properties` callback."""
+        event = site.event(site.ask("/capture", options="callbacks", headers=[("X-Plan", "gold")]))
+        assert event.properties["plan"] == "gold"
+        assert site.event(site.ask("/capture", options="callbacks")).properties["plan"] == "client"
+
+    def test_strangers_choose_no_person_where_identity_headers_are_off(self, site):
+        """identity_headers=False: session and window are still read."""
+        event = site.event(site.ask("/capture", options="no-identity", headers=visitor("alice")))
+        assert person_of(event) is None
+        assert (event.properties["$session_id"], event.properties["$window_id"]) == ("session-alice", "window-alice")
+
+
+class TestSanitising:
+    @pytest.mark.parametrize(
+        ("sent", "kept"),
+        [
+            (b"  alice  ", "alice"),
+            (b"al\x01\x1fi\x7fce", "alice"),
+            (b"x" * 2000, "x" * 1000),
+            (b"al\xffice", "al\u00ffice"),
+            (b"   ", None),
+            (b"\x85\x9f", None),
+        ],
+        ids=["spaces", "control", "long", "ff", "blank", "c1"],
+    )
+    @pytest.mark.parametrize("header", ["Session", "Distinct", "Window"])
+    def test_ids_are_cleaned(self, site, header, sent, kept):
+        """Behaviour 68: control characters, 1000 characters, bytes above 0x7F, 2 kB; the request is served as ever."""
+        strict = any(byte < 0x20 or byte == 0x7F for byte in sent)
+        answer = site.ask("/capture", headers=[(f"X-POSTHOG-{header}-ID", sent)])
+        if strict and answer.status == 400:
+            return  # servers may refuse control characters in a header; then no app, and no interceptor, sees them
+        event = site.event(answer)
+        assert answer.status == 200
+        found = {
+            "Session": event.properties.get("$session_id"),
+            "Distinct": person_of(event),
+            "Window": event.properties.get("$window_id"),
+        }
+        assert found == {"Session": None, "Distinct": None, "Window": None} | {header: kept}
+
+    def test_the_first_usable_of_duplicates_counts(self, site):
+        """Behaviour 68: as the server hands them on, apart or joined."""
+        headers = [("X-POSTHOG-SESSION-ID", value) for value in ("", "first", "second")]
+        assert site.event(site.ask("/capture", headers=headers)).properties["$session_id"] == "first"
+
+    def test_hostile_bytes_elsewhere_do_no_harm(self, site):
+        """Behaviour 68: a user agent and a forwarded address of rubbish; an address that is none is not used."""
+        answer = site.ask("/capture", headers=[("User-Agent", b"\xff\xfe"), ("X-Forwarded-For", b"\xff, ';--, 1.2.3")])
+        event = site.event(answer)
+        assert event.properties["$user_agent"] == "\u00ff\u00fe"
+        # None: uvicorn itself believes the header of a peer on loopback, and says that rubbish has connected.
+        assert event.properties.get("$ip") in ("127.0.0.1", None)
+
+
+class TestUrl:
+    QUERY = "/capture?token=s3cret&colour=red&sig=abc"
+
+    @pytest.mark.parametrize(
+        ("options", "query"),
+        [
+            ("default", "token=redacted&colour=red&sig=redacted"),
+            ("query-keep", "token=s3cret&colour=red&sig=abc"),
+            ("query-drop", None),
+        ],
+    )
+    def test_the_query_is_redacted_kept_or_dropped(self, site, options, query):
+        """Behaviour 71: secrets are masked unless the app says otherwise."""
+        answer = site.ask(self.QUERY, options=options)
+        url = site.event(answer).properties["$current_url"]
+        expected = f"http://{HOST}/capture" + (f"?{query}&rid={answer.rid}" if query else "")
+        assert url == expected
+
+    @pytest.mark.parametrize("host", ["a b", "h:99999", "h:abc", "evil.com/x?y#z", "", "user:pass@shop.example"])
+    def test_a_bad_host_changes_nothing_but_the_url(self, site, host):
+        """Behaviour 65, 71: the same answer as without us; the URL is built from the server's address, or absent."""
+        without = site.ask("/nothing", options="absent", host=host)
+        asked = site.ask("/nothing", host=host)
+        assert asked.shape == without.shape
+        answer = site.ask("/capture", host=host)
+        if answer.status != 200:
+            assert answer.status == without.status
+            return
+        url = site.event(answer).properties.get("$current_url")
+        servers = ("127.0.0.1", "localhost", "waitress.invalid")  # what servers call themselves
+        assert url is None or url in [f"http://{name}:{site.server.port}/capture?rid={answer.rid}" for name in servers]
+
+    def test_a_path_that_needs_escapes_has_them(self, site):
+        """What the browser asked for: the path decoded, the URL encoded."""
+        answer = site.ask("/items/caf%C3%A9%20%22x%22")
+        event = site.event(answer)
+        assert event.properties["$request_path"] == '/items/caf\u00e9 "x"'
+        assert event.properties["$current_url"] == f"http://{HOST}/items/caf%C3%A9%20%22x%22?rid={answer.rid}"
+
+    def test_a_path_that_is_no_route_has_no_template(self, site):
+        """Behaviour 66: never the concrete path."""
+        answer = site.ask("/items/7/nowhere", headers=visitor("alice"))
+        assert answer.status == 404 or site.framework.route is None
+
+
+class TestAddress:
+    FORWARDED = [("X-Forwarded-For", "203.0.113.9, 198.51.100.7, 10.0.0.1")]
+
+    @pytest.mark.parametrize(
+        ("options", "ip"), [("default", "203.0.113.9"), ("one-hop", "10.0.0.1"), ("networks", "198.51.100.7")]
+    )
+    def test_the_address_is_the_first_not_ours(self, site, options, ip):
+        """Behaviour 70: no setting, one hop, networks; a spoofed left-most value is ignored where hops are set."""
+        answer = site.ask("/capture", options=options, headers=self.FORWARDED)
+        assert site.event(answer).properties["$ip"] == ip
+
+    @pytest.mark.parametrize(
+        ("sent", "ip"),
+        [("[2001:db8::1]:443", "2001:db8::1"), ("fe80::1%eth0", "fe80::1"), ("192.0.2.1:80", "192.0.2.1")],
+    )
+    def test_ports_and_zones_are_left_out(self, site, sent, ip):
+        """Behaviour 70: IPv6 with port and zone."""
+        assert site.event(site.ask("/capture", headers=[("X-Forwarded-For", sent)])).properties["$ip"] == ip
+
+
+@needs("http")
+def test_routing_errors_and_other_methods_are_no_events(site):
+    """Behaviour 26, 66: 404 and 405 of the router."""
+    assert [site.ask("/nowhere").status, site.ask("/capture", method="DELETE").status] == [404, 405]
+    for answer in (site.ask("/nowhere"), site.ask("/capture", method="DELETE")):
+        site.events(answer, 0)
