@@ -27,7 +27,9 @@ def test_it_builds_without_a_warning(tmp_path):
         capture_output=True, text=True, timeout=110, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
-    options = (tmp_path / "reference" / "options.html").read_text() + (tmp_path / "instance" / "running.html").read_text()
+    options = (tmp_path / "reference" / "options.html").read_text() + (
+        tmp_path / "instance" / "running.html"
+    ).read_text()
     for settings in (ClientSettings, InterceptorSettings, Settings):
         for declared in dataclasses.fields(settings):
             assert f">{declared.name}<" in options, declared.name
@@ -48,11 +50,15 @@ def test_every_page_is_reachable_from_the_index():
     for path in DOCS.rglob("*.md"):
         for block in re.findall(r"```\{toctree\}(.*?)```", path.read_text(), re.DOTALL):
             folder = path.parent.relative_to(DOCS)
-            named |= {str(folder / line.strip()) for line in block.splitlines() if line.strip() and not line.startswith(":")}
+            named |= {
+                str(folder / line.strip()) for line in block.splitlines() if line.strip() and not line.startswith(":")
+            }
     assert pages - named == set()
 
 
-@pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))], ids=lambda path: path.name
+)
 def test_every_link_to_a_file_leads_somewhere(path):
     """Links between pages, pictures and included code."""
     text = path.read_text()

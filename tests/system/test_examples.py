@@ -14,7 +14,16 @@ ROOT = Path(__file__).parents[2]
 HEADERS = {"X-POSTHOG-SESSION-ID": "s1", "X-POSTHOG-DISTINCT-ID": "alice", "X-POSTHOG-WINDOW-ID": "w1"}
 
 COMMANDS = {
-    "fastapi_app": [sys.executable, "-m", "uvicorn", "examples.fastapi_app:app", "--log-level", "warning", "--port", "PORT"],
+    "fastapi_app": [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "examples.fastapi_app:app",
+        "--log-level",
+        "warning",
+        "--port",
+        "PORT",
+    ],
     "flask_app": [sys.executable, "-m", "flask", "--app", "examples/flask_app.py", "run", "--port", "PORT"],
     "wsgi_app": [sys.executable, "-m", "waitress", "--listen=127.0.0.1:PORT", "examples.wsgi_app:app"],
 }
@@ -32,7 +41,9 @@ def run(sink):
             "HOGLINE_PROJECT_TOKEN": "phc_example", "HOGLINE_HOST": sink.url, "HOGLINE_FLUSH_INTERVAL": "0.1", "PYTHONPATH": str(ROOT)
         }  # fmt: skip
         command = [part.replace("PORT", str(port)) for part in COMMANDS[name]]
-        processes.append(subprocess.Popen(command, cwd=ROOT, env=environ, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL))
+        processes.append(
+            subprocess.Popen(command, cwd=ROOT, env=environ, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        )
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             assert processes[-1].poll() is None, "the example ended"

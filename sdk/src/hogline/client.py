@@ -25,6 +25,7 @@ __all__ = ["Client", "PostHog", "Posthog"]
 
 _log = logging.getLogger("hogline")
 _NOTHING: Mapping[str, Any] = {}
+_LINE = ("$session_id", "$window_id", "$request_id")  # what ties an identity event to its session
 # Every client that was not shut down, oldest first; the first is the default one.
 _living: "weakref.WeakValueDictionary[int, Client]" = weakref.WeakValueDictionary()
 _P = ParamSpec("_P")
@@ -296,7 +297,7 @@ class Client:
             return None
         now = current.get()
         context = now.properties() if now is not None else _NOTHING
-        line = {key: context[key] for key in ("$session_id", "$window_id") if key in context}
+        line = {key: context[key] for key in _LINE if key in context}
         return self._send(event, who, {**self._sparse, **line, **own}, timestamp, uuid, disable_geoip)
 
     def _send(
