@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import urllib3
@@ -23,7 +24,7 @@ def demo(tmp_path):
     def start(*options):
         environ = os.environ | {
             "XDG_CACHE_HOME": str(tmp_path),
-            "PATH": os.path.dirname(sys.executable),
+            "PATH": str(Path(sys.executable).parent),
             "PYTHONUNBUFFERED": "1",
         }
         command = [sys.executable, "-m", "hogline.cli", "demo", *options]
