@@ -135,6 +135,9 @@ class Exchange:
 
     # Class-level defaults: an attribute that a request never needs costs it nothing.
     _has_routes: bool = False  # whether `find_route` can find anything
+    _has_users: bool = False  # whether `find_user` can
+    inner: "Exchange | None" = None
+    """How an interceptor inside this one, which knows a framework, reads the same request."""
     _knows_users: bool = False  # whether `find_user` can
     status: int | None = None
     """The status that left for the client, once it has."""
@@ -152,6 +155,7 @@ class Exchange:
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls._has_routes = cls.find_route is not Exchange.find_route
+        cls._has_users = cls.find_user is not Exchange.find_user
         cls._knows_users = cls.find_user is not Exchange.find_user
 
     # -- what a protocol says -------------------------------------------------------------------------------------
@@ -174,19 +178,34 @@ class Exchange:
 
     def find_route(self) -> str | None:
         """Return the route's template as far as known by now."""
-        return None
+        return self.inner.find_route() if self.inner is not None else None
 
     def find_user(self) -> Any:
         """Return the signed-in user's id where the framework knows one by itself."""
-        return None
+        return self.inner.find_user() if self.inner is not None else None
+
+    @property
+    def prefix(self) -> str:
+        """Where the server has mounted the app that this exchange stands around; what is mounted further in comes after it."""
+        return ""
+
+    def adopt(self, inner: "Exchange") -> None:
+        """Let *inner*, the exchange of an interceptor inside of us that knows a framework, find the route and the user."""
+        self.inner = inner
+        self._has_routes = self._has_users = True
 
     # -- what events carry: the Origin of a Context ---------------------------------------------------------------
 
     def distinct_id(self) -> str | None:
-        """Return who acts: the app's word, else the framework's, else the header, else the cookie. Kept once known."""
+        """Return who acts: the app's word, else the framework's, else the header, else the cookie.
+
+        Kept once known, but where a framework's user may sign in, or become known, in the middle of the request.
+        """
         known = self._distinct_id
         if known is None:
-            known = self._distinct_id = self._find_distinct_id()
+            known = self._find_distinct_id()
+            if not self._has_users or self.policy.settings.distinct_id is not None:
+                self._distinct_id = known
         return known
 
     def session_id(self) -> str | None:

@@ -46,6 +46,11 @@ class AsgiExchange(Exchange):
         self._scheme = get("scheme")
         self._peer = get("client")
 
+    @property
+    def prefix(self) -> str:
+        """Return the server's own mount."""
+        return self._root_path or ""
+
     def read(self) -> RequestFacts:
         """Return the facts as they stood when the request came in."""
         scope, path, root = self.scope, self._path or "/", (self._root_path or "").rstrip("/")

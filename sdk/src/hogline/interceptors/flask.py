@@ -121,7 +121,7 @@ class _FlaskLayer(wsgi.Layer):
 
     def know_inside(self, exchange: wsgi.WsgiExchange, environ: wsgi.Environ) -> None:
         """Let an exchange that knows no Flask find routes through us."""
-        exchange.inner = self._make_exchange(self._policy, environ)
+        exchange.adopt(self._make_exchange(self._policy, environ))
 
     def around(self, handle: Callable[..., Any]) -> Callable[..., Any]:
         """Return `handle_user_exception` with a look at the exception first."""

@@ -16,7 +16,16 @@ from hogline.facts import tracing
 from hogline.interceptors.policy import make_policy
 from hogline.judgement import is_within
 
-__all__ = ["EXCHANGE_KEY", "App", "Environ", "Layer", "PostHogInterceptor", "StartResponse", "WsgiExchange"]
+__all__ = [
+    "EXCHANGE_KEY",
+    "App",
+    "Environ",
+    "Layer",
+    "PostHogInterceptor",
+    "StartResponse",
+    "WsgiExchange",
+    "server_address",
+]
 
 Environ: TypeAlias = dict[str, Any]
 StartResponse: TypeAlias = Callable[..., Any]
@@ -30,9 +39,6 @@ _JOINED = frozenset({tracing.SESSION_ID, tracing.DISTINCT_ID, tracing.WINDOW_ID}
 
 class WsgiExchange(Exchange):
     """An exchange whose request is a WSGI environ."""
-
-    inner: "WsgiExchange | None" = None
-    """How an interceptor inside this one, which knows a framework, reads the same request."""
 
     def __init__(self, policy: Policy, environ: Environ) -> None:
         self.policy = policy
@@ -50,7 +56,7 @@ class WsgiExchange(Exchange):
             get("REQUEST_METHOD"),
             get("wsgi.url_scheme") or "http",
             get("HTTP_HOST"),
-            _server(environ),
+            server_address(environ),
             # UTF-8 bytes, each of them spelled as a latin-1 character.  Source: PEP 3333, "Unicode Issues".
             path.encode("latin-1", "replace").decode("utf-8", "replace") or "/",
             get("QUERY_STRING") or "",
@@ -68,9 +74,10 @@ class WsgiExchange(Exchange):
         """Return the environ: a bare WSGI app has no other request."""
         return self.environ
 
-    def find_route(self) -> str | None:
-        """Return what a framework's interceptor inside of us knows."""
-        return self.inner.find_route() if self.inner is not None else None
+    @property
+    def prefix(self) -> str:
+        """Return the server's own mount."""
+        return self._script_name or ""
 
     def answering(self, status: int | None, headers: Headers) -> None:
         """Do what must be done while the app still holds its request: the response begins now."""
@@ -195,7 +202,7 @@ class _Response:
         else:
             if exchange.status is None:
                 exchange.status = _code(status)
-            if exchange.inner is not None:
+            if isinstance(exchange.inner, WsgiExchange):
                 exchange.inner.answering(exchange.status, headers)
         return self.write
 
@@ -366,7 +373,7 @@ def _code(status: Any) -> int | None:
         return None
 
 
-def _server(environ: Environ) -> str | None:
+def server_address(environ: Environ) -> str | None:
     """Return `name:port`, with brackets around an IPv6 address."""
     name, port = environ.get("SERVER_NAME"), environ.get("SERVER_PORT")
     if not name:
