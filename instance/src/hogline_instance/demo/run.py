@@ -16,7 +16,8 @@ from pathlib import Path
 import urllib3
 
 from hogline_instance.demo import posthog_js
-from hogline_instance.demo.visitors import STORIES
+from hogline_instance.demo.browser import Browser
+from hogline_instance.demo.visitors import STORIES, Story
 from hogline_instance.exceptions import InstanceError
 
 __all__ = ["main"]
@@ -187,13 +188,24 @@ class _Demo:
     # -- visitors -----------------------------------------------------------------------------------------------------
 
     def _visit(self, instance_url: str, token: str, shop_url: str, pause_s: float) -> dict[str, str]:
-        """Let every visitor come once, and return their sessions by name."""
-        sessions = {}
+        """Let every visitor come once, all at the same time, and return their sessions by name."""
+        sessions, visits = {}, []
         for story in STORIES:
             browser = story.browser(instance_url=instance_url, token=token, shop_url=shop_url)
-            story.play(browser, self._say, pause_s)
             sessions[story.name] = browser.session_id
+            # Daemons: a visitor in the middle of a step keeps nobody from ending the demo.
+            visits.append(threading.Thread(target=self._play, args=(story, browser, pause_s), daemon=True))
+        for visit in visits:
+            visit.start()
+        for visit in visits:
+            visit.join()
         return sessions
+
+    def _play(self, story: Story, browser: Browser, pause_s: float) -> None:
+        try:
+            story.play(browser, self._say, pause_s)
+        except urllib3.exceptions.HTTPError:
+            self._say(story.name, "finds nobody in the shop")
 
     def _wait_for_story(self, keys: dict[str, str], session_id: str) -> str:
         """Wait until the bug of *session_id* is stored, and return the uuid of its exception."""
