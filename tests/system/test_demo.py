@@ -54,6 +54,10 @@ def url_of(told, name):
     return re.search(rf"{re.escape(name)}\s+(http\S+)", told)[1]
 
 
+def text_of(url):
+    return POOL.request("GET", url).data.decode()
+
+
 def children_of(pid):
     listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
     return [line for line in listed.splitlines() if line.split()[1] == str(pid)]
