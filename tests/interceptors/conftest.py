@@ -1,6 +1,7 @@
-"""The fixture `site`: every framework of the table on each of its servers."""
+"""The fixtures `site` and `lone_site`: every framework of the table on each of its servers."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from tests.support.site import Site, Sites
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that takes `site` on every framework and server that has what it needs."""
-    if "site" not in metafunc.fixturenames:
+    """Run a test that takes one of our fixtures on every framework and server that has what it needs."""
+    wanted = [name for name in ("site", "lone_site") if name in metafunc.fixturenames]
+    if not wanted:
         return
     needed = (*getattr(metafunc.cls, "needs", ()), *getattr(metafunc.function, "needs", ()))
     protocols = [name for name in needed if name in ("asgi", "wsgi")]
@@ -23,7 +25,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         marks = [pytest.mark.skip(missing)] if missing else []
         servers = [s for s in framework.servers if not any(f"{s}:{name}" in framework.lacks for name in needed)]
         cases += [pytest.param((framework, s), id=f"{framework.name}-{s}", marks=marks) for s in servers]
-    metafunc.parametrize("site", cases, indirect=True, scope="session")
+    metafunc.parametrize(wanted[0], cases, indirect=True, scope="session" if wanted[0] == "site" else "function")
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +39,11 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
 def site(request: Any, sites: Sites) -> Site:
     """One framework on one real server. Session-wide, so that tests of the same server run one after the other."""
     return sites.get(*request.param)
+
+
+@pytest.fixture
+def lone_site(request: Any, tmp_path: Path) -> Iterator[Site]:
+    """One framework on a real server of its own, which the test may kill; its log may hold what the server makes of it."""
+    alone = Site.start(*request.param, tmp_path / "server.log")
+    yield alone
+    alone.stop()

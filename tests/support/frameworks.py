@@ -22,6 +22,8 @@ class Framework:
     """The module below tests.interceptors.apps."""
     protocol: Protocol
     servers: tuple[str, ...]
+    source: str
+    """What `$exception_source` begins with."""
     route: str | None
     """How the framework spells the template of /items/{item_id}; None: it has none."""
     lacks: dict[str, str] = field(default_factory=dict)
@@ -62,6 +64,7 @@ _BARE = {
 FRAMEWORKS = (
     Framework(
         name="asgi",
+        source="asgi.",
         requires=(),
         app="asgi",
         protocol="asgi",
@@ -77,6 +80,7 @@ FRAMEWORKS = (
     ),
     Framework(
         name="starlette",
+        source="starlette.",
         requires=("starlette",),
         app="starlette",
         protocol="asgi",
@@ -86,6 +90,7 @@ FRAMEWORKS = (
     ),
     Framework(
         name="fastapi",
+        source="fastapi.",
         requires=("fastapi",),
         app="fastapi",
         protocol="asgi",
@@ -94,6 +99,7 @@ FRAMEWORKS = (
     ),
     Framework(
         name="wsgi",
+        source="wsgi.",
         requires=(),
         app="bare_wsgi",
         protocol="wsgi",
@@ -103,6 +109,7 @@ FRAMEWORKS = (
     ),
     Framework(
         name="flask",
+        source="flask.",
         requires=("flask",),
         app="flask",
         protocol="wsgi",

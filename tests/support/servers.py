@@ -75,6 +75,14 @@ class Server:
     def log(self) -> str:
         return self.log_path.read_text(errors="replace")
 
+    def ends(self) -> bool:
+        """Tell whether it ends by itself, within a moment."""
+        try:
+            self.process.wait(0.5)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def stop(self, number: int = signal.SIGTERM) -> None:
         """Ask it to end, and kill it if it does not."""
         if self.process.poll() is None:

@@ -20,6 +20,7 @@ from tests.support.sink import Sink, SunkEvent
 
 HOST = "shop.example"
 WAIT_S = 20.0
+_SILENT_S = 3.0  # waitress never closes the connection of a thread that exited
 _ALIVE = 4  # servers of one test process at a time; the longest unused one makes room
 _rids = itertools.count(1)
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -100,6 +101,14 @@ class Connection:
         """Read *size* bytes as they come."""
         return self._reader.read(size)
 
+    def begin(self) -> bytes:
+        """Read where an answer says its status; nothing if none comes."""
+        self._socket.settimeout(_SILENT_S)
+        try:
+            return self._reader.read(12)
+        except (ConnectionError, TimeoutError):
+            return b""
+
     def close(self) -> None:
         self._reader.close()
         self._socket.close()
@@ -154,6 +163,24 @@ class Site:
         self.server = server
         self.sink = sink
 
+    @classmethod
+    def start(cls, framework: Framework, server_name: str, log_path: Path) -> "Site":
+        """Start a server and a sink for it."""
+        sink = Sink()
+        try:
+            environ = {"SINK": sink.url, **framework.environ}
+            return cls(framework, start_server(server_name, framework.app, log_path, environ), sink)
+        except BaseException:
+            sink.stop()
+            raise
+
+    def stop(self) -> None:
+        """End the server; what waited there arrives first."""
+        try:
+            self.server.stop()
+        finally:
+            self.sink.stop()
+
     def __repr__(self) -> str:
         return f"{self.framework.name} on {self.server.name}"
 
@@ -169,6 +196,19 @@ class Site:
             return Connection(self.server.port)
         except OSError as error:
             raise AssertionError(f"{self!r} does not answer:\n{self.server.log[-3000:]}") from error
+
+    def end_of(self, path: str, **request: Any) -> bytes:
+        """Ask, and return how the answer begins; nothing for a connection that is closed, or forgotten, without one."""
+        with self.connect() as connection:
+            connection.send(request_bytes(path, request.pop("rid", None) or new_rid(), **request))
+            return connection.begin()
+
+    def answers(self) -> bool:
+        """Tell whether the server serves; some end a worker and start another."""
+        try:
+            return self.ask("/who").status == 200
+        except (OSError, AssertionError, http.client.HTTPException):
+            return False
 
     def flush(self) -> None:
         """Have the process send what waits."""
@@ -223,14 +263,8 @@ class Sites:
         if key not in self._running:
             while len(self._running) >= _ALIVE:
                 self._stop(next(iter(self._running)))
-            sink = Sink()
             log_path = self._folder / f"{framework.name}-{server_name}-{next(self._number)}.log"
-            try:
-                server = start_server(server_name, framework.app, log_path, {"SINK": sink.url, **framework.environ})
-            except BaseException:
-                sink.stop()
-                raise
-            self._running[key] = Site(framework, server, sink)
+            self._running[key] = Site.start(framework, server_name, log_path)
         self._running.move_to_end(key)
         return self._running[key]
 
@@ -240,11 +274,8 @@ class Sites:
 
     def _stop(self, key: tuple[str, str]) -> None:
         site = self._running.pop(key)
-        try:
-            site.server.stop()
-            site.check()
-        finally:
-            site.sink.stop()
+        site.stop()
+        site.check()
 
 
 def _rid_of(event: SunkEvent) -> str | None:

@@ -1,0 +1,220 @@
+"""Which exceptions of a request become events: seen before the framework answers, once, judged, with the status that left."""
+
+import pytest
+
+from tests.support.site import WAIT_S, Site, exception_of, needs, new_rid, person_of, request_bytes, visitor
+
+THRESHOLDS = {"default": 500, "from-400": 400, "from-503": 503}
+
+
+def frames_of(event):
+    return event.properties["$exception_list"][0]["stacktrace"]["frames"]
+
+
+class TestSeen:
+    def test_a_plain_error_is_one_unhandled_event(self, site):
+        """Behaviour 30, 60: with visitor, URL, template, source and the user's own raise line as its last frame."""
+        answer = site.ask("/error", headers=visitor("alice"))
+        event = site.event(answer)
+        assert answer.status == 500
+        assert exception_of(event) == ("ValueError", False, 500)
+        entry = event.properties["$exception_list"][0]
+        assert entry["value"] == f"boom {answer.rid}"
+        assert entry["mechanism"]["type"] == "middleware"
+        assert (person_of(event), event.properties["$session_id"]) == ("alice", "session-alice")
+        assert event.properties["$request_route"] == "/error" if site.framework.route else True
+        assert event.properties["$exception_source"].startswith(site.framework.source)
+        last = frames_of(event)[-1]
+        assert last["function"].endswith("error")
+        assert "raise ValueError(boom(" in last["context_line"]
+
+    @needs("error-sync")
+    def test_an_error_of_a_thread_is_seen_too(self, site):
+        """Behaviour 30: a handler that the framework runs in a threadpool."""
+        assert exception_of(site.event(site.ask("/error-sync"))) == ("ValueError", False, 500)
+
+    def test_an_error_in_a_stream_has_the_status_that_was_sent(self, site):
+        """Behaviour 47: the original exception, not a wrapper; 200 has left already."""
+        answer = site.ask("/stream-error", headers=visitor("alice"))
+        event = site.event(answer)
+        assert answer.body == b"a"
+        assert not answer.complete or ("transfer-encoding", "chunked") not in answer.headers
+        assert (exception_of(event), person_of(event)) == (("ValueError", False, 200), "alice")
+
+    @needs("background-error")
+    def test_an_error_after_the_response_has_its_status(self, site):
+        """Behaviour 48: background tasks."""
+        answer = site.ask("/background-error", headers=visitor("alice"))
+        assert (answer.status, answer.body) == (200, b"ok")
+        event = site.event(answer)
+        assert (exception_of(event), person_of(event)) == (("ValueError", False, 200), "alice")
+
+    @needs("ws")
+    def test_an_error_of_a_socket_is_seen(self, site):
+        """Behaviour 4: after the handshake, so with its status."""
+        rid = new_rid()
+        with site.connect() as connection:
+            _upgrade(connection, "/ws-error", rid)
+            assert connection.receive(12) == b"HTTP/1.1 101"
+            event = site.event(rid)
+        assert (exception_of(event), person_of(event)) == (("ValueError", False, 101), "alice")
+
+    @needs("ws", "ws-refused")
+    def test_a_refused_handshake_is_no_mistake(self, site):
+        """Behaviour 49: WebSocketException(1008)."""
+        rid = new_rid()
+        with site.connect() as connection:
+            _upgrade(connection, "/ws-refused", rid)
+            assert connection.receive(12) == b"HTTP/1.1 403"
+        site.events(rid, 0)
+
+
+def _upgrade(connection, path, rid):
+    headers = [
+        *visitor("alice"),
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ]
+    connection.send(request_bytes(path, rid, headers=headers, close=False))
+
+
+class TestJudged:
+    @needs("http")
+    @pytest.mark.parametrize("status", [404, 499, 500, 503])
+    @pytest.mark.parametrize("options", THRESHOLDS)
+    def test_http_exceptions_are_events_from_the_threshold_on(self, site, options, status):
+        """Behaviour 25, 26, 31, 36: handled, with the status on the wire."""
+        answer = site.ask(f"/http/{status}", options=options, headers=visitor("alice"))
+        assert answer.status == status
+        events = site.events(answer, 1 if status >= THRESHOLDS[options] else 0)
+        assert [(exception_of(event)[1:], person_of(event)) for event in events] == [((True, status), "alice")] * len(
+            events
+        )
+
+    @needs("handled")
+    @pytest.mark.parametrize("status", [418, 500])
+    @pytest.mark.parametrize(
+        ("options", "captured"),
+        [("default", (418, 500)), ("by-status", (500,)), ("unhandled-only", ()), ("off", ())],
+    )
+    def test_what_a_registered_handler_answered_is_judged_by_the_rule(self, site, options, captured, status):
+        """Behaviour 28: capture, by_status, ignore; `handled` is true, the status is the one on the wire."""
+        answer = site.ask(f"/handled/{status}", options=options)
+        assert (answer.status, answer.body) == (status, b"handled")
+        events = site.events(answer, 1 if status in captured else 0)
+        assert [exception_of(event) for event in events] == [("DomainError", True, status)] * len(events)
+
+    def test_what_nothing_handled_is_captured_under_every_rule(self, site):
+        """`handled="ignore"` captures only this."""
+        for options in ("by-status", "unhandled-only", "from-503"):
+            assert exception_of(site.event(site.ask("/error", options=options)))[:2] == ("ValueError", False)
+
+    @needs("validate")
+    def test_a_bad_request_is_no_event(self, site):
+        """Behaviour 29: the framework's own validation."""
+        answer = site.ask("/validate?number=x")
+        assert answer.status == 422
+        site.events(answer, 0)
+        assert exception_of(site.event(site.ask("/validate?number=x", options="from-400")))[1:] == (True, 422)
+
+    def test_an_upstreams_status_is_not_ours(self, site):
+        """Behaviour 46: the exception says 404; it is this server's 500."""
+        answer = site.ask("/lookalike")
+        assert exception_of(site.event(answer)) == ("UpstreamError", False, 500)
+
+    def test_ignored_classes_are_none(self, site):
+        """`ignore=`: also as a member of nothing else; other sets capture it."""
+        site.events(site.ask("/ignored", options="ignoring"), 0)
+        assert exception_of(site.event(site.ask("/ignored")))[0] == "IgnoredError"
+
+    def test_nothing_is_captured_unless_asked_for(self, site):
+        """Off by default: the context is there, exceptions are not events."""
+        site.events(site.ask("/error", options="off"), 0)
+        assert person_of(site.event(site.ask("/capture", options="off", headers=visitor("alice")))) == "alice"
+
+    @needs("noise")
+    def test_groups_are_judged_by_their_leaves(self, site):
+        """Behaviour 53: only noise is none; a mistake among noise is the group; an HTTP leaf was a 500 all the same."""
+        site.events(site.ask("/group-noise"), 0)
+        for path, status in (("/group", 500), ("/group-http", 500)):
+            answer = site.ask(path)
+            assert answer.status == status
+            assert exception_of(site.event(answer)) == ("ExceptionGroup", False, status)
+
+
+class TestOnce:
+    def test_captured_by_hand_and_raised_again_is_one_event(self, site):
+        """Behaviour 54: the user's capture is the one, and it is `handled`."""
+        answer = site.ask("/caught", headers=visitor("alice"))
+        event = site.event(answer)
+        assert answer.status == 500
+        assert (event.properties["by"], person_of(event)) == ("hand", "alice")
+        assert exception_of(event)[1] is True
+
+    @pytest.mark.parametrize("path", ["/error", "/stream-error", "/caught", "/frozen", "/capture", "/stream"])
+    def test_installed_twice_it_is_one_event(self, site, path):
+        """Behaviour 14, 54: and the answer is the same."""
+        once, twice = site.ask(path), site.ask(path, options="twice")
+        assert once.shape == twice.shape
+        count = 3 if path == "/stream" else 1
+        for first, second in zip(site.events(once, count), site.events(twice, count), strict=True):
+            assert first.event == second.event
+            if first.event == "$exception":
+                assert exception_of(first) == exception_of(second)
+
+    @needs("handled")
+    def test_installed_twice_handled_stays_true_to_life(self, site):
+        """Behaviour 54: the outer layer's word counts for what the inner one saw."""
+        answer = site.ask("/handled/418", options="twice")
+        assert exception_of(site.event(answer)) == ("DomainError", True, 418)
+
+    def test_one_instance_raised_in_two_requests_is_two_events(self, site):
+        """Behaviour 55: a mark of another request does not count."""
+        answers = [site.ask("/reused") for _ in range(3)]
+        assert [exception_of(site.event(answer)) for answer in answers] == [("ValueError", False, 500)] * 3
+
+
+class TestStrange:
+    @pytest.mark.parametrize(("path", "name"), [("/frozen", "FrozenError"), ("/refusing", "RefusingError")])
+    def test_exceptions_that_refuse_attributes_are_one_event_and_change_nothing(self, site, path, name):
+        """Behaviour 56: the same object reaches the server; the answer is the same as without us."""
+        without = site.ask(path, options="absent")
+        for options in ("default", "twice"):
+            answer = site.ask(path, options=options)
+            assert answer.shape == without.shape
+            assert exception_of(site.event(answer))[0] == name
+
+    def test_exceptions_whose_dunders_raise_are_one_event_and_change_nothing(self, lone_site):
+        """Behaviour 57: `__eq__`, `__hash__`, `__bool__`, `__str__`, `__repr__`; servers that log them may fail at it."""
+        without = lone_site.end_of("/hostile", options="absent")
+        for options in ("default", "twice"):
+            rid = new_rid()
+            assert lone_site.end_of("/hostile", options=options, rid=rid) == without
+            assert exception_of(lone_site.event(rid))[0] == "HostileError"
+
+    def test_an_exit_is_no_event_and_goes_its_way(self, lone_site, tmp_path):
+        """Behaviour 23, 52: SystemExit reaches the server, whatever it makes of it; if it lives, its next request is clean."""
+        rid = new_rid()
+        assert lone_site.end_of("/exit", rid=rid) == _exit_without_us(lone_site, tmp_path)
+        if lone_site.server.ends():
+            lone_site.server.stop()
+        else:
+            lone_site.sink.wait_until(lone_site.answers, WAIT_S)
+            assert lone_site.ask("/who").body == b"-"
+            lone_site.flush()
+        assert lone_site.arrived(rid) == []
+
+
+def _exit_without_us(site, tmp_path):
+    if not site.server.ends():
+        site.sink.wait_until(site.answers, WAIT_S)
+        return site.end_of("/exit", options="absent")
+    other = Site.start(site.framework, site.server.name, tmp_path / "other.log")
+    try:
+        end = other.end_of("/exit", options="absent")
+        assert other.server.ends()
+        return end
+    finally:
+        other.stop()
