@@ -1,0 +1,243 @@
+"""Django: middleware, the same class under WSGI and ASGI, whatever stands above and below it.
+
+    MIDDLEWARE = ["hogline.interceptors.django.PostHogInterceptor", ...]      # first, so outermost
+    HOGLINE = {"capture_exceptions": True}
+
+No exception passes a middleware in Django, so the ones to see are told by `django_errors`. A streamed body is made after
+the middleware returned: `django_stream` takes the context up again for each of its steps. Nothing here asks Django for the
+request's URL: `get_host()` and its like raise, and turn a good answer into a 400.  Source: spec/frameworks.md 5.6.
+"""
+
+from collections.abc import Awaitable, Callable
+from inspect import iscoroutinefunction as is_plain_coroutine_function
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
+from django.http import FileResponse
+
+from hogline.context import Context, current, leave
+from hogline.exchange import Exchange, Policy, RequestFacts
+from hogline.interceptors import wsgi
+from hogline.interceptors.django_errors import ATTRIBUTE, install
+from hogline.interceptors.django_settings import configured_policy
+from hogline.interceptors.django_stream import Follower
+from hogline.interceptors.django_user import SignedInUser
+
+__all__ = ["DjangoExchange", "PostHogInterceptor"]
+
+_CALLBACKS = ("request_filter", "distinct_id", "properties")
+
+
+class DjangoExchange(wsgi.WsgiExchange):
+    """An exchange whose request is an `HttpRequest`; its `META` is an environ, under ASGI too.
+
+    Inside another interceptor's exchange, `outer`, it is the one that knows the route and the user, and no more.
+    """
+
+    outer: Exchange | None = None
+    _user: SignedInUser | None = None
+    _mine: Context | None = None
+    _previous: Context | None = None
+
+    def __init__(self, policy: Policy, request: Any) -> None:
+        self.policy = policy
+        self.environ = request.META
+        self._request = request
+        self._path = request.path
+
+    def read(self) -> RequestFacts:
+        """Return the facts; scheme and host as the project's own proxy settings have Django see them."""
+        get, path = self.environ.get, self._path or "/"
+        prefix = (get("SCRIPT_NAME") or "").rstrip("/")
+        # ASGI has the prefix in the path; FORCE_SCRIPT_NAME and some servers leave it out.
+        if prefix and not (path == prefix or path.startswith(f"{prefix}/")):
+            path = prefix + path
+        host = get("HTTP_X_FORWARDED_HOST") if settings.USE_X_FORWARDED_HOST else None
+        return RequestFacts(
+            self._request.method,
+            self._request.scheme or "http",
+            host or get("HTTP_HOST"),
+            None if get("SERVER_NAME") == "unknown" else wsgi.server_address(self.environ),  # Django's word under ASGI
+            path,
+            get("QUERY_STRING") or "",
+            get("REMOTE_ADDR") or None,
+        )
+
+    def request(self) -> Any:
+        """Return Django's own request."""
+        return self._request
+
+    def find_route(self) -> str | None:
+        """Return the matched pattern, with the mount of an interceptor around us; None for a 404.
+
+        Django's patterns lack the leading slash. Those of `re_path` are regular expressions and stay as they are.
+        """
+        route = getattr(self._request.resolver_match, "route", None)
+        if not isinstance(route, str):
+            return None
+        template = route if route.startswith("^") else f"/{route}"
+        return self._mount() + template
+
+    def _mount(self) -> str:
+        if self.outer is None:
+            return ""
+        return (self.environ.get("SCRIPT_NAME") or "").removeprefix(self.outer.prefix).rstrip("/")
+
+    def find_user(self) -> Any:
+        """Return the primary key of the signed-in user, as far as it is known without asking in the event loop."""
+        if self._user is None:
+            self._user = SignedInUser(self._request)
+        return self._user.find()
+
+    def know_user(self) -> None:
+        """Find the user now, in a thread that may ask the database: under ASGI, events of exceptions leave from the loop."""
+        if "scope" in self._request.__dict__ and self.policy.settings.distinct_id is None:
+            try:
+                self.find_user()
+            except Exception as error:
+                self.policy.complain("user", error)
+
+    def note(self, error: BaseException, *, handled: bool) -> None:
+        """Observe *error*, here or in the exchange around us."""
+        (self.outer or self).observe(error, handled=handled, policy=self.policy)
+
+    def begin(self) -> None:
+        """Make the request ours, or join the exchange around us."""
+        self._request.__dict__[ATTRIBUTE] = self
+        if self.outer is None:
+            self._mine, self._previous = self.enter()
+        else:
+            self.outer.adopt(self)
+
+    def escaped(self, error: BaseException) -> None:
+        """End with an exception on its way to the server: exits, cancellation, DEBUG_PROPAGATE_EXCEPTIONS."""
+        # Inside another interceptor, whether somebody handles it is the outermost layer's to say.
+        self.note(error, handled=self.outer is not None)
+        self._end()
+
+    def answered(self, response: Any) -> Any:
+        """End with *response*; what makes its body while it is read goes on in the request's context."""
+        self.status = getattr(response, "status_code", None)
+        if getattr(response, "streaming", False) and not _is_file(response):
+            self._follow(response)
+        self._end()
+        return response
+
+    def _follow(self, response: Any) -> None:
+        at_end = current.get()
+        is_asgi = "scope" in self._request.__dict__
+        if self._mine is not None:
+            Follower(self, self._mine, at_end or self._mine, is_asgi=is_asgi).follow(response)
+        elif self.policy.exceptions is not None:
+            Follower(self, None, at_end, is_asgi=is_asgi).follow(response)
+
+    def _end(self) -> None:
+        self._request.__dict__.pop(ATTRIBUTE, None)  # or the two would hold each other until a garbage collection
+        if self._mine is not None:
+            self.close()
+            leave(self._mine, self._previous)
+            self._previous = None
+
+
+class PostHogInterceptor:
+    """Middleware for Django. Its options are in `settings.HOGLINE`: `InterceptorSettings`'.
+
+    Raises ImproperlyConfigured: an option that does not exist, or a value that cannot work.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[Any], Any]) -> None:
+        self.get_response = get_response
+        self._policy = configured_policy()
+        self._filter = self._policy.settings.request_filter
+        self._awaited: list[str] = []
+        self._asynchronous = iscoroutinefunction(get_response)
+        if self._asynchronous:
+            markcoroutinefunction(self)
+            callbacks = {name: getattr(self._policy.settings, name) for name in _CALLBACKS}
+            self._awaited = [name for name, callback in callbacks.items() if is_plain_coroutine_function(callback)]
+        if self._policy.exceptions is not None:
+            install()
+
+    def __call__(self, request: Any) -> Any:
+        """Answer *request* with its context around everything that does; a coroutine where Django runs us as one."""
+        if self._asynchronous:
+            return self._answer(request)
+        exchange = self._exchange(request)
+        if exchange is None:
+            return self.get_response(request)
+        if self._filter is not None and exchange.outer is None and exchange.answer("request_filter") is False:
+            return self._alone(request)
+        exchange.begin()
+        try:
+            response = self.get_response(request)
+        except BaseException as error:
+            exchange.escaped(error)
+            raise
+        return exchange.answered(response)
+
+    async def _answer(self, request: Any) -> Any:
+        exchange = self._exchange(request)
+        if exchange is None:
+            return await self.get_response(request)
+        if (self._filter is not None or self._awaited) and exchange.outer is None:
+            await self._ask(exchange)
+            if exchange.answer("request_filter") is False:
+                return await self._alone_async(request)
+        exchange.begin()
+        try:
+            response = await self.get_response(request)
+        except BaseException as error:
+            exchange.escaped(error)
+            raise
+        return exchange.answered(response)
+
+    def _exchange(self, request: Any) -> DjangoExchange | None:
+        """Return the exchange to begin; None inside of a second one of us, which has nothing to add."""
+        known = request.__dict__
+        if ATTRIBUTE in known:
+            return None
+        exchange = DjangoExchange(self._policy, request)
+        outer = (known.get("scope") or request.META).get(wsgi.EXCHANGE_KEY)
+        if outer is not None:
+            exchange.outer = outer
+        return exchange
+
+    async def _ask(self, exchange: DjangoExchange) -> None:
+        """Ask the callbacks that have to be awaited; one that fails counts as not asked."""
+        answers: dict[str, Any] = {}
+        for name in self._awaited:
+            try:
+                answers[name] = await getattr(self._policy.settings, name)(exchange.request())
+            except Exception as error:
+                self._policy.complain(name, error)
+                answers[name] = None
+        exchange.keep_answers(answers)
+
+    def _alone(self, request: Any) -> Any:
+        """Answer a request that the filter left out: without a context, also without an earlier request's."""
+        previous = current.get()
+        current.set(None)
+        try:
+            return self.get_response(request)
+        finally:
+            if current.get() is None:
+                current.set(previous)
+
+    async def _alone_async(self, request: Any) -> Any:
+        previous = current.get()
+        current.set(None)
+        try:
+            answer: Awaitable[Any] = self.get_response(request)
+            return await answer
+        finally:
+            if current.get() is None:
+                current.set(previous)
+
+
+def _is_file(response: Any) -> bool:
+    # The server sends it by itself, and none of the app's code runs meanwhile (R6).
+    return isinstance(response, FileResponse) and getattr(response, "file_to_stream", None) is not None

@@ -1,0 +1,125 @@
+"""Where Django, Django REST framework and Ninja turn exceptions into responses: looked at first, once for each process.
+
+The hooks know no interceptor: each finds the exchange on the request that the exception belongs to.
+Source: spec/frameworks.md 5.6 and 5.7.
+"""
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.core.handlers.base import BaseHandler
+from django.core.signals import got_request_exception
+
+from hogline.judgement import http_status
+
+__all__ = ["ATTRIBUTE", "install"]
+
+ATTRIBUTE = "_hogline_exchange"
+"""Where a request has its exchange, a `DjangoExchange`."""
+
+
+def install() -> None:
+    """Install the hooks, those of frameworks as soon as they are imported. Does nothing the second time."""
+    got_request_exception.connect(_unhandled, dispatch_uid="hogline")
+    _hook_handler()
+
+
+def _note(request: Any, error: BaseException, *, handled: bool) -> None:
+    """Tell the request's exchange, where there is one."""
+    # REST framework wraps the request.
+    exchange = getattr(getattr(request, "_request", request), ATTRIBUTE, None)
+    if exchange is not None:
+        exchange.note(error, handled=handled)
+
+
+def _unhandled(request: Any = None, **_: Any) -> None:
+    """Note what nothing but Django's last resort answers; the receiver of `got_request_exception`."""
+    error = sys.exc_info()[1]
+    if error is not None:
+        # On its way to the server, an interceptor around us has the last word.
+        _note(request, error, handled=bool(settings.DEBUG_PROPAGATE_EXCEPTIONS))
+
+
+def _answer(request: Any, error: BaseException, answer: Callable[[], Any]) -> Any:
+    """Return what *answer* makes of *error*, which was seen before."""
+    _note(request, error, handled=True)
+    try:
+        return answer()
+    except BaseException as raised:
+        if raised is not error and http_status(error) is None:
+            _note(request, error, handled=False)  # its handler failed: nothing became of it
+        raise
+
+
+# A patch: of the middleware's `process_exception`, the last listed is asked first, and whoever answers hides the exception
+# from the others, us included. What asks them all is one method.
+# And another: frameworks are imported with the URLconf, at the first request, after every documented hook that costs nothing.
+@functools.cache
+def _hook_handler() -> None:
+    ask, resolve = BaseHandler.process_exception_by_middleware, BaseHandler.resolve_request
+
+    @functools.wraps(ask)
+    def process_exception_by_middleware(handler: BaseHandler, exception: Exception, request: Any) -> Any:
+        exchange = getattr(request, ATTRIBUTE, None)
+        if exchange is not None and http_status(exception) is None:
+            exchange.know_user()
+        return _answer(request, exception, lambda: ask(handler, exception, request))
+
+    @functools.wraps(resolve)
+    def resolve_request(handler: BaseHandler, request: Any) -> Any:
+        match = resolve(handler, request)
+        if _awaited:
+            _hook_imported()
+        return match
+
+    BaseHandler.process_exception_by_middleware = process_exception_by_middleware
+    BaseHandler.resolve_request = resolve_request
+
+
+def _hook_imported() -> None:
+    for name in list(_awaited):
+        if name in sys.modules:
+            hook = _awaited.pop(name, None)  # one thread gets it
+            if hook is not None:
+                hook(sys.modules[name])
+
+
+# A patch: the setting EXCEPTION_HANDLER is one slot, which views may override.
+def _hook_rest_framework(views: Any) -> None:
+    original = views.APIView.handle_exception
+
+    @functools.wraps(original)
+    def handle_exception(view: Any, exc: Exception) -> Any:
+        return _answer(getattr(view, "request", None), exc, lambda: original(view, exc))
+
+    views.APIView.handle_exception = handle_exception
+
+
+# A patch: handlers are looked up by class, and a project's own replace ours.
+def _hook_ninja(main: Any) -> None:
+    original = main.NinjaAPI.on_exception
+
+    @functools.wraps(original)
+    def on_exception(api: Any, request: Any, exc: Exception) -> Any:
+        response = _answer(request, exc, lambda: original(api, request, exc))
+        if settings.DEBUG and _is_last_resort(api, exc):
+            _note(request, exc, handled=False)
+        return response
+
+    main.NinjaAPI.on_exception = on_exception
+
+
+def _is_last_resort(api: Any, error: Exception) -> bool:
+    """Tell whether Ninja itself showed the traceback of *error*, as it does in debug mode instead of raising it."""
+    find = getattr(api, "_lookup_exception_handler", None)
+    handler = getattr(find(error) if find is not None else None, "func", None)
+    return getattr(handler, "__name__", None) == "_default_exception"
+
+
+_awaited: dict[str, Callable[[Any], None]] = {
+    "rest_framework.views": _hook_rest_framework,
+    "ninja.main": _hook_ninja,
+}

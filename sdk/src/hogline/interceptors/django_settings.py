@@ -1,0 +1,60 @@
+"""`settings.HOGLINE`: the interceptor's options as Django projects write them, dotted paths included."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+from hogline.exceptions import SettingsError
+from hogline.exchange import Policy
+from hogline.interceptors.policy import make_policy
+from hogline.settings import ClientSettings, ExceptionCapture
+
+__all__ = ["configured_policy"]
+
+_IMPORTED = ("client", "capture_exceptions", "distinct_id", "properties", "request_filter")
+
+
+def configured_policy() -> Policy:
+    """Return the policy that `settings.HOGLINE` asks for.
+
+    Raises ImproperlyConfigured: an option that does not exist, a path that cannot be imported, a value that cannot work.
+    """
+    given = getattr(settings, "HOGLINE", None) or {}
+    if not isinstance(given, Mapping):
+        raise ImproperlyConfigured(f"settings.HOGLINE must be a dict of the interceptor's options, got {given!r}")
+    options = {name: _imported(name, value) if name in _IMPORTED else value for name, value in given.items()}
+    capture = options.get("capture_exceptions")
+    try:
+        if isinstance(capture, Mapping):
+            options["capture_exceptions"] = _exception_capture(capture)
+        return make_policy("django", options)
+    except (TypeError, SettingsError) as error:
+        raise ImproperlyConfigured(f"settings.HOGLINE: {error}{_hint(given)}") from error
+
+
+def _imported(name: str, value: Any) -> Any:
+    """Return what a dotted path names: settings are read before models, views and their like can be imported."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return import_string(value)
+    except ImportError as error:
+        raise ImproperlyConfigured(f"settings.HOGLINE[{name!r}] names {value!r}: {error}") from error
+
+
+def _exception_capture(given: Mapping[str, Any]) -> ExceptionCapture:
+    """Return the policy of a dict; the exceptions to ignore may be paths, which settings could not import."""
+    options = dict(given)
+    ignore = options.get("ignore", ())
+    ignore = [ignore] if isinstance(ignore, str | type) else ignore
+    options["ignore"] = tuple(_imported("capture_exceptions", kind) for kind in ignore)
+    return ExceptionCapture(**options)
+
+
+def _hint(given: Mapping[str, Any]) -> str:
+    if any(name in ClientSettings.__slots__ for name in given):
+        return "; a client's options belong to the client: HOGLINE = {'client': PostHog('<project token>', host='...')}"
+    return ""

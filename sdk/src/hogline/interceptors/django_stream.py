@@ -1,0 +1,123 @@
+"""Bodies that Django makes while they are read, after the middleware returned: by the WSGI server, or in ASGI's own task.
+
+Each step, and the response's `close`, run in the request's context, whoever asks for them, and when.
+Source: spec/frameworks.md 3.3, 3.4, 5.6.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from types import TracebackType
+from typing import Any, Protocol
+
+from hogline.context import Context, current, leave
+
+__all__ = ["Followed", "Follower"]
+
+
+class Followed(Protocol):
+    """What a follower needs of an exchange."""
+
+    status: int | None
+    outer: Any
+
+    def note(self, error: BaseException, *, handled: bool) -> None:
+        """Observe an exception."""
+
+    def close(self) -> None:
+        """Send what was seen."""
+
+
+class Follower:
+    """Goes with one response until its end. Without a *root*, another interceptor takes care of the context."""
+
+    def __init__(self, exchange: Followed, root: Context | None, context: Context | None, *, is_asgi: bool) -> None:
+        self._exchange = exchange
+        self._turn = _Turn(root, context)
+        self._is_asgi = is_asgi
+        self._close: Any = None
+
+    def follow(self, response: Any) -> None:
+        """Put ourselves around the parts of *response* that have not been made yet."""
+        content = response.streaming_content
+        if getattr(response, "is_async", False):
+            response.streaming_content = self._read_async(content)
+        else:
+            response.streaming_content = self._read(content)
+        # Not a closer: those run one by one, and the app's own, a generator's `finally` perhaps, is among them already.
+        self._close = response.close
+        response.close = self.close
+
+    def close(self) -> None:
+        """Close the response in the request's context, `request_finished` included."""
+        close, self._close = self._close, None
+        if close is None:
+            return
+        try:
+            with self._turn:
+                close()
+        finally:
+            self._exchange.close()
+
+    def _read(self, content: Iterator[bytes]) -> Iterator[bytes]:
+        begun = self._is_asgi
+        while True:
+            with self._turn:
+                try:
+                    chunk = next(content, None)
+                except BaseException as error:
+                    self._failed(error, begun=begun)
+                    raise
+            if chunk is None:
+                return
+            begun = begun or bool(chunk)
+            yield chunk
+
+    async def _read_async(self, content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        try:
+            while True:
+                with self._turn:
+                    try:
+                        chunk = await anext(content, None)
+                    except BaseException as error:
+                        # Under WSGI, Django reads all of it before the server gets anything.
+                        self._failed(error, begun=self._is_asgi)
+                        raise
+                if chunk is None:
+                    return
+                yield chunk
+        finally:
+            with self._turn:
+                await content.aclose()  # type: ignore[attr-defined]  # an async generator, Django's own
+
+    def _failed(self, error: BaseException, *, begun: bool) -> None:
+        exchange = self._exchange
+        if not begun:
+            exchange.status = None  # a server that has sent nothing yet answers 500
+        exchange.note(error, handled=exchange.outer is not None)
+        exchange.close()
+
+
+class _Turn:
+    """The request's context, taken up for one step and put aside after it; what the step said in it stays for the next."""
+
+    __slots__ = ("_context", "_outer", "_root")
+
+    def __init__(self, root: Context | None, context: Context | None) -> None:
+        self._root = root
+        self._context = context
+        self._outer: Context | None = None
+
+    def __enter__(self) -> None:
+        if self._root is not None:
+            self._outer = current.get()
+            current.set(self._context)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._root is None:
+            return
+        now = current.get()
+        leave(self._root, self._outer)
+        if now is not None and current.get() is not now:
+            self._context = now
+        self._outer = None
