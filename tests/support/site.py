@@ -243,11 +243,11 @@ class Site:
         """Return the one event of a request."""
         return self.events(answer, 1)[0]
 
-    def check(self) -> None:
-        """See that the log is clean, and that no event arrived that belongs to no request."""
-        assert not self.server.complaints(), f"{self!r}: {self.server.complaints()}"
+    def complaints(self) -> list[str]:
+        """Return what is wrong with the log, and which events arrived that belong to no request."""
         strangers = [event for event in self.sink.events if _rid_of(event) is None]
-        assert not strangers, f"{self!r}: events of no request: {strangers}"
+        found = [*self.server.complaints(), *(f"event of no request: {event.raw}"[:2000] for event in strangers)]
+        return [f"{self!r}: {text}" for text in found]
 
 
 class Sites:
@@ -257,6 +257,7 @@ class Sites:
         self._folder = folder
         self._running: OrderedDict[tuple[str, str], Site] = OrderedDict()
         self._number = itertools.count(1)
+        self._complaints: list[str] = []
 
     def get(self, framework: Framework, server_name: str) -> Site:
         key = framework.name, server_name
@@ -269,13 +270,15 @@ class Sites:
         return self._running[key]
 
     def stop(self) -> None:
+        """End all servers. Fails if anything was wrong with one of them, whichever test it was."""
         while self._running:
             self._stop(next(iter(self._running)))
+        assert not self._complaints, "\n".join(self._complaints[:20])
 
     def _stop(self, key: tuple[str, str]) -> None:
         site = self._running.pop(key)
         site.stop()
-        site.check()
+        self._complaints += site.complaints()
 
 
 def _rid_of(event: SunkEvent) -> str | None:

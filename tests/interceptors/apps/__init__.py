@@ -33,7 +33,7 @@ rid)`. A route that a framework cannot have is left out, and its row in `tests/s
 | GET /error | raises ValueError(boom(rid)) |
 | GET /handled/{status} | raises DomainError(status), whose registered handler answers `status` "handled" |
 | GET /http/{status} | raises the framework's HTTP exception |
-| GET /caught | capture_exception by hand, then raises the same ValueError again |
+| GET /caught | capture_exception by hand (properties `by`: "hand", `rid`), then raises the same ValueError again |
 | GET /lookalike | raises UpstreamError, whose status_code, status and code say 404 |
 | GET /ignored | raises IgnoredError |
 | GET /group | raises `group(noise)`: a mistake among noise |

@@ -231,7 +231,7 @@ async def _caught(request: _Request) -> None:
     try:
         raise ValueError(boom(request.rid))
     except ValueError as error:
-        request.client.capture_exception(error, properties={"by": "hand"})
+        request.client.capture_exception(error, properties={"by": "hand", "rid": request.rid})
         raise
 
 

@@ -195,7 +195,7 @@ def _caught(request: _Request) -> Iterable[bytes]:
     try:
         raise ValueError(boom(request.rid))
     except ValueError as error:
-        request.client.capture_exception(error, properties={"by": "hand"})
+        request.client.capture_exception(error, properties={"by": "hand", "rid": request.rid})
         raise
 
 

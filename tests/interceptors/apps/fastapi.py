@@ -218,7 +218,7 @@ def _add_errors(shop: FastAPI, client: PostHog) -> None:
         try:
             raise ValueError(boom(rid))
         except ValueError as error:
-            client.capture_exception(error, properties={"by": "hand"})
+            client.capture_exception(error, properties={"by": "hand", "rid": rid})
             raise
 
 

@@ -177,7 +177,7 @@ def _add_errors(shop: Flask, client: PostHog) -> None:
         try:
             raise ValueError(boom(_rid()))
         except ValueError as error:
-            client.capture_exception(error, properties={"by": "hand"})
+            client.capture_exception(error, properties={"by": "hand", "rid": _rid()})
             raise
 
 

@@ -235,7 +235,7 @@ class _Views:
         try:
             raise ValueError(boom(_rid(request)))
         except ValueError as error:
-            self._client.capture_exception(error, properties={"by": "hand"})
+            self._client.capture_exception(error, properties={"by": "hand", "rid": _rid(request)})
             raise
 
     async def ws(self, socket: WebSocket) -> None:

@@ -1,0 +1,60 @@
+"""Never in the way: what the client gets is the same with and without us, byte for byte."""
+
+import pytest
+
+from tests.interceptors.apps.contract import HEADERS
+from tests.support.site import needs, visitor
+
+ROUTES = (
+    "/nothing", "/capture", "/items/7", "/tag", "/override", "/context", "/scope", "/slow?delay_ms=1", "/headers", "/stream",
+    "/stream-error", "/background", "/error", "/caught", "/lookalike", "/ignored", "/reused", "/frozen", "/refusing", "/nowhere",
+    "/stream-sync", "/sync", "/error-sync", "/background-error", "/handled/418", "/handled/500", "/http/404", "/http/499",
+    "/http/503", "/group", "/group-noise", "/group-http", "/validate?number=x", "/validate?number=3",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_answers_are_the_same_with_and_without_us(site, path):
+    """Behaviour 19, 58: status, headers, their order, Content-Length and bytes, whatever is raised or captured."""
+    without = site.ask(path, options="absent", rid="same", headers=visitor("alice"))
+    for options in ("off", "default", "twice"):
+        assert site.ask(path, options=options, rid="same", headers=visitor("alice")).shape == without.shape
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "DELETE"])
+def test_other_methods_are_answered_the_same(site, method):
+    """Behaviour 58: and nothing is captured of a 405."""
+    without = site.ask("/nothing", options="absent", method=method, rid="same")
+    assert site.ask("/nothing", method=method, rid="same").shape == without.shape
+
+
+@needs("header-order")
+def test_headers_keep_their_order_and_their_duplicates(site):
+    """Behaviour 58: as the app said them."""
+    said = [(name.lower(), value) for name, value in HEADERS]
+    answer = site.ask("/headers")
+    assert [(name.lower(), value) for name, value in answer.headers if (name.lower(), value) in said] == said
+
+
+@pytest.mark.parametrize("size", [0, 1, 300_000])
+def test_bodies_are_the_apps_alone(site, size):
+    """The request body is never read, and arrives whole."""
+    body = b"x" * size
+    answer = site.ask("/checkout", method="POST", body=body, headers=visitor("alice"))
+    assert (answer.status, answer.body) == (200, body)
+    assert site.event(answer).event == "checkout"
+
+
+@needs("ws")
+def test_a_handshake_is_answered_the_same(site):
+    """Behaviour 58: accepted, refused by the app, no such path."""
+    headers = [
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ]
+    for path in ("/ws", "/ws-error", "/ws-refused", "/ws-nowhere"):
+        with_us, without = (site.end_of(path, headers=headers, close=False, options=o) for o in ("default", "absent"))
+        assert with_us == without
+        assert with_us.startswith(b"HTTP/1.1 ")
