@@ -1,5 +1,6 @@
 """Delivery over real sockets: what reaches the sink, in which requests, and what the ledger says of it."""
 
+import re
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -153,15 +154,33 @@ def test_a_final_answer_is_loud_and_ends_it(make, sink, caplog):
     assert "401 unknown token" in line
 
 
-def test_losses_are_logged_once_a_minute_and_summed_at_the_end(make, sink, caplog):
+@pytest.fixture
+def stalled(make, sink):
+    """Make a client whose sender is busy with one event, so that what comes next stays in the queue."""
+
+    def build(**options):
+        sink.answer(200, delay_s=1.0)
+        client = make(timeout=20.0, **options)
+        client.capture("first", distinct_id="u")
+        client.flush(0)
+        sink.wait_until(lambda: sink.requests)
+        return client
+
+    return build
+
+
+def test_losses_are_logged_once_a_minute_and_summed_at_the_end(stalled, caplog):
     """Logs count, they do not repeat."""
-    client = make(max_queue_size=1)
+    client = stalled(max_queue_size=1)
     fill(client, 6)
-    lines = [record.message for record in caplog.records if "dropped" in record.message]
-    assert lines == ["hogline: dropped 1 event: queue_full"]
+    assert _losses(caplog) == ["hogline: dropped 1 event: queue_full"]
     client.shutdown()
-    lines = [record.message for record in caplog.records if "dropped" in record.message]
-    assert lines[1:] == ["hogline: dropped 4 more events: queue_full"]
+    [line] = _losses(caplog)[1:]
+    assert re.fullmatch(r"hogline: dropped 4 events in \d s: queue_full", line)
+
+
+def _losses(caplog):
+    return [record.message for record in caplog.records if "dropped" in record.message]
 
 
 def test_a_batch_that_is_too_large_is_halved_until_it_fits(make, sink):
@@ -237,21 +256,36 @@ def _relay(port, sink):
             )
 
 
-def test_a_full_queue_refuses_the_new_event_and_says_so(make, sink):
+def test_a_full_queue_refuses_the_new_event_and_says_so(stalled, sink):
     """`capture()` returns None; nothing that was accepted is lost for it."""
-    client = make(max_queue_size=3)
+    client = stalled(max_queue_size=3)
     ids = fill(client, 5)
     assert [identity is None for identity in ids] == [False, False, False, True, True]
     assert balanced(client).dropped == {"queue_full": 2}
     assert client.flush()
-    assert [event.event for event in sink.events] == ["e0", "e1", "e2"]
+    assert [event.event for event in sink.events] == ["first", "e0", "e1", "e2"]
 
 
-def test_the_queue_is_bounded_in_bytes_too(make):
+def test_the_queue_is_bounded_in_bytes_too(stalled):
     """`max_queue_bytes`."""
-    client = make(max_queue_bytes=2000)
+    client = stalled(max_queue_bytes=2000)
     ids = [client.capture("e", distinct_id="u", properties={"x": "y" * 1000}) for _ in range(3)]
     assert [identity is None for identity in ids] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"max_batch_bytes": 20_000}, {"max_queue_bytes": 20_000}, {"max_queue_size": 8}],
+    ids=lambda options: next(iter(options)),
+)
+def test_what_is_full_leaves_at_once(make, sink, options):
+    """By bytes, or because no more fits: a sender that waits for company meanwhile would only make room by dropping."""
+    client = make(flush_at=1000, **options)
+    for n in range(8):
+        client.capture(f"e{n}", distinct_id="u", properties={"x": "y" * 3000})
+        time.sleep(0.05)  # the sender looks at each, and goes back to its wait
+    # The refused event, where one was refused, is counted; everything else leaves without a flush.
+    sink.wait_for(balanced(client).accepted - sum(client.stats().dropped.values()) - 3)
 
 
 @pytest.mark.parametrize("trouble", ["hang", "refused"])
@@ -290,19 +324,40 @@ def test_hooks_may_flush_and_capture_without_a_deadlock(make, sink):
     assert [event.event for event in sink.events] == ["from the hook"]
 
 
-def test_a_hook_that_raises_ends_nothing(make, sink):
-    """The sender goes on."""
+@pytest.mark.parametrize("error", [RuntimeError("hook"), SystemExit(1)], ids=["error", "exit"])
+@pytest.mark.parametrize("hook", ["on_error", "on_drop"])
+def test_a_hook_that_raises_ends_nothing(make, sink, caplog, hook, error):
+    """The sender goes on, who flushes is not kept waiting, and the counts stay right."""
 
     def broken(*args):
-        raise RuntimeError("hook")
+        raise error
+
+    sink.answer(400, times=3)
+    client = make(**{hook: broken})
+    for _ in range(3):
+        fill(client, 2)
+        assert client.flush(20)
+    fill(client, 1, "next")
+    assert client.flush(20)
+    assert [event.event for event in sink.events] == ["next0"]
+    stats = balanced(client)
+    assert (stats.sent, stats.waiting, dict(stats.dropped)) == (1, 0, {"rejected": 6})
+    assert len([record for record in caplog.records if "failed" in record.message]) == 1
+
+
+def test_a_hook_that_raises_is_told_of_the_next_event_all_the_same(make, sink):
+    """Each event of a batch that was given up."""
+    told = []
+
+    def picky(reason, event):
+        told.append(event["event"])
+        raise KeyError(reason)
 
     sink.answer(400)
-    client = make(on_error=broken, on_drop=broken)
-    fill(client, 1)
+    client = make(on_drop=picky)
+    fill(client, 3)
     assert client.flush()
-    fill(client, 1, "next")
-    assert client.flush()
-    assert [event.event for event in sink.events] == ["next0"]
+    assert told == ["e0", "e1", "e2"]
 
 
 def test_the_ledger_balances_while_eight_threads_capture(make, sink):
@@ -315,13 +370,16 @@ def test_the_ledger_balances_while_eight_threads_capture(make, sink):
             client.capture(f"e{n}", distinct_id="u")
 
     threads = [threading.Thread(target=work) for _ in range(8)]
-    watcher = threading.Thread(target=lambda: [balanced(client) for _ in iter(stop.is_set, True)])
+    waits = []
+    watcher = threading.Thread(target=lambda: waits.extend(balanced(client).waiting for _ in iter(stop.is_set, True)))
     for thread in [*threads, watcher]:
         thread.start()
     for thread in threads:
         thread.join()
     stop.set()
     watcher.join()
+    # The queue and one batch on its way: the counts are those of real events, not only of each other.
+    assert 0 <= min(waits) <= max(waits) <= 300
     assert client.flush(30)
     stats = balanced(client)
     assert stats.accepted == 2400

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -63,7 +64,10 @@ class Stats:
 
 
 class Ledger:
-    """Counts under one lock, which the outbox shares so that no snapshot falls between two counts."""
+    """Counts under one lock, which the outbox shares so that no snapshot falls between two counts.
+
+    The lock lets its holder in again: a signal handler, or a finalizer, may capture while its own thread is counting.
+    """
 
     def __init__(self, *, on_drop: Callable[[str, Any], None] | None = None, host: str = "") -> None:
         self._on_drop = on_drop
@@ -72,15 +76,15 @@ class Ledger:
 
     def reset(self) -> None:
         """Start from zero, with a new lock: a forked child owns none of its parent's events."""
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.accepted = 0
         self.sent = 0
         self.retried = 0
         self.batches = 0
         self.last_error: str | None = None
-        self._dropped: dict[str, int] = {}
-        self._unlogged: dict[str, int] = {}
-        self._logged_at: dict[str, float] = {}
+        self._dropped: defaultdict[str, int] = defaultdict(int)
+        self._unlogged: defaultdict[str, int] = defaultdict(int)
+        self._logged_at_s: dict[str, float] = {}
         self._telling = threading.local()
 
     def snapshot(self) -> Stats:
@@ -102,12 +106,12 @@ class Ledger:
         """Count an event that never got into the outbox."""
         with self.lock:
             self.accepted += 1
-            self._dropped[reason] = self._dropped.get(reason, 0) + 1
+            self._dropped[reason] += 1
         self.tell(reason, [event])
 
     def lose(self, reason: str, count: int) -> None:
         """Count *count* events of the outbox as dropped; the caller holds the lock, and calls `tell` after letting go."""
-        self._dropped[reason] = self._dropped.get(reason, 0) + count
+        self._dropped[reason] += count
 
     def tell(self, reason: str, events: Sequence[Any]) -> None:
         """Log a loss, at most once a minute for each reason, and report each event to `on_drop`. Call without the lock.
@@ -115,37 +119,51 @@ class Ledger:
         An event is the assembled dict, its wire bytes, or None where it is not at hand.
         """
         if reason not in _ASKED_FOR:
-            self._log(reason, len(events))
+            with self.lock:
+                self._unlogged[reason] += len(events)
+            self.log_losses()
         # A hook that captures, and is refused, must not be told of that inside itself.
         if self._on_drop is None or getattr(self._telling, "now", False):
             return
         self._telling.now = True
         try:
             for event in events:
-                self._on_drop(reason, orjson.loads(event) if isinstance(event, bytes) else event)
-        except Exception as error:  # the user's hook
-            _log.warning("hogline: on_drop failed: %r", error)
+                try:
+                    self._on_drop(reason, orjson.loads(event) if isinstance(event, bytes) else event)
+                except Exception as error:  # the user's hook; the next event is told all the same
+                    self.hook_failed("on_drop", error)
         finally:
             self._telling.now = False
 
-    def _log(self, reason: str, count: int) -> None:
-        now = time.monotonic()
+    def log_losses(self, every_s: float = _LOG_EVERY_S) -> None:
+        """Log what was lost since the last line, if that is *every_s* seconds ago; each reason has lines of its own."""
+        if not self._unlogged:
+            return
+        lines: list[str] = []
         with self.lock:
-            unlogged = self._unlogged.get(reason, 0) + count
-            last = self._logged_at.get(reason)
-            due = last is None or now - last >= _LOG_EVERY_S
-            self._unlogged[reason] = 0 if due else unlogged
-            if due:
-                self._logged_at[reason] = now
-            since = f" in {now - last:.0f} s" if last is not None else ""
+            for reason in [reason for reason in self._unlogged if self._due(reason, every_s)]:
+                count, ago_s = self._unlogged.pop(reason), self._mark(reason)
+                since = f" in {ago_s:.0f} s" if ago_s is not None else ""
+                lines.append(f"dropped {count} event{'s'[: count != 1]}{since}: {reason}")
             answer = f"; last answer from {self._host}: {self.last_error}" if self.last_error else ""
-        if due:
-            _log.error("hogline: dropped %d event%s%s: %s%s", unlogged, "s"[: unlogged != 1], since, reason, answer)
+        for line in lines:
+            _log.error("hogline: %s%s", line, answer)
 
-    def log_the_rest(self) -> None:
-        """Log what the once-a-minute rule held back; called when the process ends."""
+    def hook_failed(self, name: str, error: BaseException) -> None:
+        """Log that the user's hook *name* raised, at most once a minute."""
         with self.lock:
-            rest = {reason: count for reason, count in self._unlogged.items() if count}
-            self._unlogged.clear()
-        for reason, count in rest.items():
-            _log.error("hogline: dropped %d more events: %s", count, reason)
+            due = self._due(name, _LOG_EVERY_S)
+            if due:
+                self._mark(name)
+        if due:
+            _log.warning("hogline: %s failed: %r", name, error)
+
+    def _due(self, subject: str, every_s: float) -> bool:
+        last_s = self._logged_at_s.get(subject)
+        return last_s is None or time.monotonic() - last_s >= every_s
+
+    def _mark(self, subject: str) -> float | None:
+        """Note that *subject* is logged now, and return how many seconds ago that was last the case."""
+        now_s, last_s = time.monotonic(), self._logged_at_s.get(subject)
+        self._logged_at_s[subject] = now_s
+        return None if last_s is None else now_s - last_s

@@ -1,4 +1,7 @@
-"""The outbox: serialised events that wait, oldest first, bounded by count and bytes. Not thread-safe: its owner locks."""
+"""The outbox: serialised events that wait, oldest first, bounded by count and bytes. Not thread-safe: its owner locks.
+
+A signal handler may capture in the middle of any method: no call stands between reading a count and writing it back.
+"""
 
 from collections import deque
 
@@ -21,11 +24,11 @@ class Outbox:
 
     def add(self, event: bytes) -> bool:
         """Append *event*; False: there is no room for it."""
-        size = self.size_bytes + len(event)
-        if len(self._events) >= self._max_events or size > self._max_bytes:
+        size = len(event)
+        if len(self._events) >= self._max_events or self.size_bytes + size > self._max_bytes:
             return False
+        self.size_bytes += size
         self._events.append(event)
-        self.size_bytes = size
         return True
 
     def take(self, max_events: int, max_bytes: int) -> list[bytes]:
@@ -38,5 +41,6 @@ class Outbox:
             if batch and size > max_bytes:
                 break
             batch.append(events.popleft())
-        self.size_bytes -= sum(map(len, batch))
+        freed = sum(map(len, batch))
+        self.size_bytes -= freed
         return batch

@@ -4,7 +4,8 @@ Imported when the first batch leaves: urllib3, ssl and http cost more start-up t
 """
 
 import os
-from urllib.parse import urljoin, urlsplit
+from typing import Any
+from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
@@ -58,32 +59,43 @@ class Transport:
                 redirect=False,
                 preload_content=False,
             )
-            try:
-                text = response.read(_MAX_ANSWER_BYTES)
-                if response.status not in _REDIRECTS:
-                    return _answer(response, text)
-                target = urljoin(url, response.headers.get("Location") or "")
-            finally:
-                response.release_conn()
+            text = _read(response)
+            if response.status not in _REDIRECTS:
+                return Answer(response.status, response.headers.get("Retry-After"), text)
+            target = urljoin(url, response.headers.get("Location") or "")
             downgrade = urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https"
             if target == url or downgrade or urlsplit(target).scheme not in ("http", "https"):
                 # Events never leave encryption because an answer said so.
-                return Answer(400, text=f"{response.status} to {target!r}, which is not followed")
+                return Answer(response.status, text=f"redirects to {target!r}, which is not followed")
             url = target
-        return Answer(400, text=f"more than {_MAX_REDIRECTS} redirects, the last to {url!r}")
+        return Answer(response.status, text=f"redirects more than {_MAX_REDIRECTS} times, the last time to {url!r}")
 
 
-def _answer(response: urllib3.BaseHTTPResponse, text: bytes) -> Answer:
-    shown = " ".join(text.decode("utf-8", "replace").split())[:_MAX_TEXT_CHARACTERS]
-    return Answer(response.status, response.headers.get("Retry-After"), shown)
+def _read(response: urllib3.BaseHTTPResponse) -> str:
+    """Return the beginning of the body, for the log. The status has decided already: a body that breaks off changes nothing."""
+    try:
+        body = response.read(_MAX_ANSWER_BYTES)
+    except (urllib3.exceptions.HTTPError, OSError):
+        body = b""
+        response.close()
+    if len(body) >= _MAX_ANSWER_BYTES:
+        response.close()  # what is left of it would be read as the next answer
+    response.release_conn()
+    return " ".join(body.decode("utf-8", "replace").split())[:_MAX_TEXT_CHARACTERS]
 
 
 def _pool(host: str) -> urllib3.PoolManager:
-    """Return connections to *host*, through the proxy that the environment names for it."""
-    parts = urlsplit(host)
+    """Return connections to *host*, through the proxy and with the authorities that the environment names for it."""
+    options: dict[str, Any] = {"num_pools": 4, "maxsize": 1}
     authorities = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
-    options: dict[str, object] = {"num_pools": 4, "maxsize": 1, "ca_certs": authorities}
-    proxy = getproxies().get(parts.scheme)
-    if proxy and not proxy_bypass(parts.hostname or ""):
-        return urllib3.ProxyManager(proxy, **options)  # type: ignore[arg-type]
-    return urllib3.PoolManager(**options)  # type: ignore[arg-type]
+    if authorities:
+        options["ca_cert_dir" if os.path.isdir(authorities) else "ca_certs"] = authorities  # noqa: PTH112 - no pathlib here
+    parts, proxies = urlsplit(host), getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return urllib3.PoolManager(**options)
+    address = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    if address.username is not None:
+        who = f"{unquote(address.username)}:{unquote(address.password or '')}"
+        options["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=who)
+    return urllib3.ProxyManager(f"{address.scheme}://{address.netloc.rpartition('@')[2]}", **options)

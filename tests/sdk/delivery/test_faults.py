@@ -1,0 +1,206 @@
+"""Faults of a real network: what the server's trouble may cost, and what it may not."""
+
+import shutil
+import ssl
+import subprocess
+import time
+
+import pytest
+
+from hogline import PostHog
+from tests.support import faults
+from tests.support.faults import Faults
+
+NAMES = [f"e{n}" for n in range(5)]
+PASSING = [
+    faults.reset_at_once,
+    faults.reset_in_body,
+    faults.close_before_answer,
+    faults.hang,
+    faults.garbage,
+    faults.cut_status,
+]
+
+
+@pytest.fixture
+def network(sink, monkeypatch):
+    """Make clients that reach the sink through a faulty server; everything is stopped at the end."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    open_things = []
+
+    def connect(*script, tls=None, **options):
+        server = Faults(sink.url, *script, tls=tls)
+        client = PostHog("phc_test", **{"host": server.url, "flush_interval": 30.0, "timeout": 1.0} | options)
+        open_things.extend([server, client])
+        return client, server
+
+    yield connect
+    for thing in reversed(open_things):
+        thing.shutdown(0) if isinstance(thing, PostHog) else thing.stop()
+
+
+def fill(client):
+    for name in NAMES:
+        client.capture(name, distinct_id="u")
+
+
+def arrived(sink):
+    return [event.event for event in sink.events]
+
+
+@pytest.mark.parametrize("fault", PASSING, ids=lambda fault: fault.__name__)
+def test_trouble_that_passes_within_the_retries_loses_nothing(network, sink, fault):
+    """Twice in a row, then the server is well: every event arrives, once, in order."""
+    client, server = network(fault, fault)
+    fill(client)
+    assert client.flush(60)
+    assert arrived(sink) == NAMES
+    stats = client.stats()
+    assert (stats.sent, stats.retried, dict(stats.dropped)) == (5, 2, {})
+    assert server.connections == 3
+
+
+@pytest.mark.parametrize("fault", [*PASSING, faults.endless_drip], ids=lambda fault: fault.__name__)
+def test_flush_and_shutdown_keep_their_deadlines_in_any_trouble(network, sink, fault):
+    """Trouble without end costs the events, counted, and never the caller's time."""
+    client, _ = network(*[fault] * 50, max_retries=50, timeout=30.0)
+    fill(client)
+    begun_s = time.monotonic()
+    assert client.flush(0.3) is False
+    assert client.stats().waiting == 5
+    assert client.shutdown(0.3) is False
+    assert time.monotonic() - begun_s < 5
+    stats = client.stats()
+    assert (stats.waiting, dict(stats.dropped)) == (0, {"shutdown": 5})
+    assert arrived(sink) == []
+
+
+@pytest.mark.parametrize("fault", [faults.cut_body, faults.flood, faults.drip], ids=lambda fault: fault.__name__)
+def test_a_status_counts_however_its_body_ends(network, sink, fault):
+    """The server said that it has the batch: it is not sent again, and the next batch is not confused by the rest."""
+    client, _ = network(fault)
+    fill(client)
+    assert client.flush(30)
+    assert (client.stats().sent, client.stats().retried) == (5, 0)
+    client.capture("next", distinct_id="u")
+    assert client.flush(30)
+    assert arrived(sink) == [*NAMES, "next"]
+    assert client.stats().retried == 0
+
+
+def test_a_204_is_success(network, sink):
+    """posthog-python sends it again until its retries are used up."""
+    sink.answer(204)
+    client, _ = network()
+    fill(client)
+    assert client.flush()
+    assert (len(sink.requests), client.stats().sent) == (1, 5)
+
+
+def test_two_500s_and_a_200_deliver_once(network, sink):
+    """Over one connection: an error that was answered is no reason to leave it."""
+    sink.answer(500, times=2)
+    client, server = network()
+    fill(client)
+    assert client.flush(30)
+    assert arrived(sink) == NAMES
+    assert server.connections == 1
+
+
+def test_a_stalled_batch_never_makes_memory_grow(network, sink):
+    """What comes meanwhile is bounded by the queue, refused beyond it, and counted."""
+    client, server = network(faults.hang, max_queue_size=20, timeout=30.0)
+    client.capture("stalled", distinct_id="u")
+    client.flush(0)
+    sink.wait_until(lambda: server.connections == 1)
+    for n in range(50):
+        client.capture(f"later {n}", distinct_id="u")
+    stats = client.stats()
+    assert (stats.accepted, stats.waiting, dict(stats.dropped)) == (51, 21, {"queue_full": 30})
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A certificate for localhost that no authority has signed."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl on PATH to make a certificate with")
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        [
+            *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *("-keyout", "key.pem", "-out", "certificate.pem", "-days", "2", "-subj", "/CN=localhost"),
+            *("-addext", "subjectAltName=DNS:localhost"),
+        ],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    return folder / "certificate.pem"
+
+
+@pytest.fixture
+def tls(certificate):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+    return context
+
+
+def test_a_server_that_cannot_prove_who_it_is_gets_nothing(network, sink, tls):
+    """The batch is given up and counted, and the reason is in the ledger."""
+    client, _ = network(tls=tls, max_retries=1)
+    fill(client)
+    assert client.flush(30)
+    assert sink.requests == []
+    stats = client.stats()
+    assert dict(stats.dropped) == {"retries_exhausted": 5}
+    assert "certificate" in stats.last_error.lower()
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_an_authority_from_the_environment_is_trusted(network, sink, tls, certificate, monkeypatch, variable):
+    """As companies with authorities of their own set it for every Python program."""
+    monkeypatch.setenv(variable, str(certificate))
+    client, _ = network(tls=tls)
+    fill(client)
+    assert client.flush(30)
+    assert arrived(sink) == NAMES
+
+
+def test_a_redirect_out_of_encryption_is_not_followed(network, sink, tls, certificate, monkeypatch):
+    """Events never leave TLS because an answer said so; they are counted as rejected with the redirect's own status."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    errors = []
+    sink.answer(302, headers={"Location": f"{sink.url}/batch/"})
+    client, _ = network(tls=tls, on_error=lambda error, events: errors.append(error))
+    fill(client)
+    assert client.flush(30)
+    assert len(sink.requests) == 1
+    assert dict(client.stats().dropped) == {"rejected": 5}
+    assert [error.status for error in errors] == [302]
+    assert "not followed" in client.stats().last_error
+
+
+@pytest.mark.parametrize("form", ["http://me:p%40ss@{}", "{}"], ids=["with a password", "without a scheme"])
+def test_a_proxy_from_the_environment_is_used(network, sink, monkeypatch, form):
+    """The proxy sees the whole address, and its own password."""
+    monkeypatch.setenv("HTTP_PROXY", form.format(sink.url.removeprefix("http://")))
+    client, _ = network(host="http://hogline.invalid")
+    fill(client)
+    assert client.flush(30)
+    [request] = sink.requests
+    assert request.path == "http://hogline.invalid/batch/"
+    assert request.headers.get("proxy-authorization") == ("Basic bWU6cEBzcw==" if "me:" in form else None)
+
+
+def test_no_proxy_names_hosts_to_reach_directly(network, sink, monkeypatch):
+    """With or without a port."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    client, server = network(max_retries=0)
+    monkeypatch.setenv("NO_PROXY", server.url.removeprefix("http://"))
+    fill(client)
+    assert client.flush(30)
+    assert arrived(sink) == NAMES
