@@ -52,6 +52,7 @@ _NO_LOOP = {
     "stream-long-sync": "every stream is synchronous: /stream-long",
     "sync": "every handler is synchronous: /capture",
     "error-sync": "every handler is synchronous: /error",
+    "werkzeug:sigterm": "a server for development: it leaves SIGTERM to its default, which no Python code survives",
     "waitress:header-order": "waitress sorts headers by their names",
 }
 _BARE = {

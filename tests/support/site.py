@@ -164,11 +164,11 @@ class Site:
         self.sink = sink
 
     @classmethod
-    def start(cls, framework: Framework, server_name: str, log_path: Path) -> "Site":
-        """Start a server and a sink for it."""
+    def start(cls, framework: Framework, server_name: str, log_path: Path, **environ: str) -> "Site":
+        """Start a server and a sink for it; *environ* is added to the server's environment."""
         sink = Sink()
         try:
-            environ = {"SINK": sink.url, **framework.environ}
+            environ = {"SINK": sink.url, **framework.environ, **environ}
             return cls(framework, start_server(server_name, framework.app, log_path, environ), sink)
         except BaseException:
             sink.stop()

@@ -84,7 +84,8 @@ def noise_group(noise: Exception) -> ExceptionGroup[Exception]:
 
 def make_client() -> PostHog:
     """Return the client of a served app; `CLIENT_DEFAULTS` show that the context wins over them."""
-    return PostHog("phc_test", host=os.environ["SINK"], flush_interval=0.2, super_properties=CLIENT_DEFAULTS)
+    patience_s = float(os.environ.get("FLUSH_INTERVAL_S", "0.2"))
+    return PostHog("phc_test", host=os.environ["SINK"], flush_interval=patience_s, super_properties=CLIENT_DEFAULTS)
 
 
 def say(client: PostHog, event: str, rid: str, **properties: Any) -> None:

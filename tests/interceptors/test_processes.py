@@ -1,0 +1,85 @@
+"""Servers end and fork as they like: what was captured arrives, once."""
+
+import signal
+
+import pytest
+
+from tests.support.frameworks import FRAMEWORKS
+from tests.support.servers import Server
+from tests.support.site import Site, exception_of, names, new_rid, visitor
+
+BY_NAME = {framework.name: framework for framework in FRAMEWORKS}
+PATIENT = "3600"  # seconds: nothing leaves by itself within a test
+
+ENDINGS = [
+    pytest.param(
+        framework.name,
+        server,
+        # waitress leaves SIGTERM to its default, which no Python code survives; Ctrl-C is its ending.
+        signal.SIGINT if server == "waitress" else signal.SIGTERM,
+        id=f"{framework.name}-{server}",
+    )
+    for framework in FRAMEWORKS
+    for server in framework.servers
+    if "sigterm" not in framework.lacks and f"{server}:sigterm" not in framework.lacks
+]
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Return a function that starts a server whose events wait until something makes them leave."""
+    running = []
+
+    def start(framework, server):
+        name = f"{framework}-{server}-{len(running)}.log"
+        running.append(Site.start(BY_NAME[framework], server, tmp_path / name, FLUSH_INTERVAL_S=PATIENT))
+        return running[-1]
+
+    yield start
+    for site in running:
+        site.stop()
+
+
+def _end(server: Server, number: int = signal.SIGTERM) -> None:
+    server.stop(number)
+    assert not server.complaints()
+
+
+@pytest.mark.parametrize(("framework", "server", "number"), ENDINGS)
+def test_what_was_captured_right_before_the_end_arrives(start, framework, server, number):
+    """Behaviour 74, 75: uvicorn dies of the signal without atexit handlers; the others run them. Exceptions too."""
+    site = start(framework, server)
+    captured = site.ask("/capture", headers=visitor("alice"))
+    failed = site.ask("/error", headers=visitor("alice"))
+    assert site.arrived(captured.rid) == []
+    _end(site.server, number)
+    assert names(site.arrived(captured.rid)) == ["captured"]
+    assert [exception_of(event) for event in site.arrived(failed.rid)] == [("ValueError", False, 500)]
+
+
+@pytest.mark.parametrize("framework", ["fastapi", "asgi"])
+def test_two_workers_lose_nothing_at_sigterm(start, framework):
+    """Behaviour 74: each worker flushes what is its own."""
+    site = start(framework, "uvicorn-two")
+    rids = [site.ask("/capture").rid for _ in range(20)]
+    _end(site.server)
+    assert [names(site.arrived(rid)) for rid in rids] == [["captured"]] * len(rids)
+
+
+def test_a_preloaded_app_sends_from_its_worker_once(start):
+    """Behaviour 73: gunicorn --preload makes the client, and here an event, before it forks; nothing is lost or doubled."""
+    site = start("wsgi", "gunicorn-preload")
+    answer = site.ask("/capture", headers=visitor("alice"))
+    assert site.event(answer).distinct_id == "alice"
+    later = site.ask("/capture")
+    _end(site.server)
+    assert names(site.arrived(later.rid)) == ["captured"]
+    assert len(site.sink.events) == 2
+
+
+def test_ctrl_c_is_an_ending_too(start):
+    """Behaviour 74: SIGINT."""
+    site = start("fastapi", "uvicorn")
+    rid = site.ask("/capture", rid=new_rid()).rid
+    _end(site.server, signal.SIGINT)
+    assert names(site.arrived(rid)) == ["captured"]
