@@ -148,12 +148,12 @@ def _described(
 
 def _around(lines: list[str], line_number: int, count: int) -> tuple[list[str], str | None, list[str]]:
     at = line_number - 1
-    if not 0 <= at < len(lines):
-        return [], None, []
+    first = max(0, at - count)
     try:
-        first = max(0, at - count)
+        if not 0 <= at < len(lines):
+            return [], None, []
         window = [cut(line) for line in lines[first : at + 1 + count]]
-    except Exception:  # generators of code put lines of their own into linecache
+    except Exception:  # generators of code put what they like into linecache
         return [], None, []
     return window[: at - first], window[at - first], window[at - first + 1 :]
 
