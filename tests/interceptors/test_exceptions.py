@@ -115,9 +115,10 @@ class TestJudged:
     def test_a_bad_request_is_no_event(self, site):
         """Behaviour 29: the framework's own validation."""
         answer = site.ask("/validate?number=x")
-        assert answer.status == 422
+        assert answer.status in (400, 422)
         site.events(answer, 0)
-        assert exception_of(site.event(site.ask("/validate?number=x", options="from-400")))[1:] == (True, 422)
+        event = site.event(site.ask("/validate?number=x", options="from-400"))
+        assert exception_of(event)[1:] == (True, answer.status)
 
     def test_an_upstreams_status_is_not_ours(self, site):
         """Behaviour 46: the exception says 404; it is this server's 500."""
@@ -186,6 +187,7 @@ class TestStrange:
             assert answer.shape == without.shape
             assert exception_of(site.event(answer))[0] == name
 
+    @needs("hostile")
     def test_exceptions_whose_dunders_raise_are_one_event_and_change_nothing(self, lone_site):
         """Behaviour 57: `__eq__`, `__hash__`, `__bool__`, `__str__`, `__repr__`; servers that log them may fail at it."""
         without = lone_site.end_of("/hostile", options="absent")

@@ -196,7 +196,7 @@ class TestAddress:
         assert site.event(site.ask("/capture", headers=[("X-Forwarded-For", sent)])).properties["$ip"] == ip
 
 
-@needs("http")
+@needs("methods")
 def test_routing_errors_and_other_methods_are_no_events(site):
     """Behaviour 26, 66: 404 and 405 of the router."""
     assert [site.ask("/nowhere").status, site.ask("/capture", method="DELETE").status] == [404, 405]

@@ -58,9 +58,24 @@ _NO_LOOP = {
 _BARE = {
     "handled": "there are no registered handlers",
     "http": "there are no HTTP exceptions",
+    "methods": "nothing is routed",
     "noise": "there is no exception that means a client left",
     "validate": "nothing is validated",
     "ws-refused": "there is no exception that refuses a handshake",
+}
+_DJANGO = {
+    "methods": "a view answers every method",
+    "background": "nothing runs after a response",
+    "background-error": "nothing runs after a response",
+    "header-order": "Django keeps one header of a name, and puts cookies last",
+}
+_DJANGO_ASGI = {
+    "ws": "Django serves no WebSockets",
+    "ws-refused": "Django serves no WebSockets",
+    "stream-long-sync": "Django reads synchronous streams whole before it sends them",
+    "hostile": "asgiref asks an exception whether it is true, and goes on with what that raises",
+    "uvicorn:sigterm": "Django has no lifespan in which to flush, and uvicorn dies of the signal",
+    "gunicorn-uvicorn:sigterm": "Django has no lifespan in which to flush, and the worker dies of the signal",
 }
 
 FRAMEWORKS = (
@@ -122,5 +137,56 @@ FRAMEWORKS = (
             "validate": "nothing is validated",
             "background-error": "a response's close is the server's",
         },
+    ),
+    Framework(
+        name="django",
+        source="django.",
+        requires=("django",),
+        app="django_wsgi",
+        protocol="wsgi",
+        servers=(*_WSGI_SERVERS, "runserver"),
+        route="/items/<item_id>",
+        lacks={
+            **_NO_LOOP,
+            **_DJANGO,
+            "http": "no exception takes a status: Http404, PermissionDenied and their like each have one",
+            "validate": "nothing is validated",
+            "runserver:sigterm": "a server for development: it leaves SIGTERM to its default, which no Python code survives",
+        },
+    ),
+    Framework(
+        name="django-asgi",
+        source="django.",
+        requires=("django",),
+        app="django_asgi",
+        protocol="asgi",
+        servers=("uvicorn", "hypercorn", "gunicorn-uvicorn"),
+        route="/items/<item_id>",
+        lacks={
+            **_DJANGO,
+            **_DJANGO_ASGI,
+            "http": "no exception takes a status: Http404, PermissionDenied and their like each have one",
+            "validate": "nothing is validated",
+        },
+    ),
+    Framework(
+        name="django-rest",
+        source="django.",
+        requires=("django", "rest_framework"),
+        app="django_rest",
+        protocol="wsgi",
+        servers=("gunicorn-gthread",),
+        route="/items/<item_id>",
+        lacks={**_NO_LOOP, **_DJANGO},
+    ),
+    Framework(
+        name="django-ninja",
+        source="django.",
+        requires=("django", "ninja"),
+        app="django_ninja",
+        protocol="asgi",
+        servers=("uvicorn",),
+        route="/items/<item_id>",
+        lacks={**_DJANGO, **_DJANGO_ASGI},
     ),
 )

@@ -147,7 +147,7 @@ class Views:
         try:
             raise ValueError(boom(rid_of(request)))
         except ValueError as error:
-            self.client.capture_exception(error, properties={"by": "hand"})
+            self.client.capture_exception(error, properties={"by": "hand", "rid": rid_of(request)})
             raise
 
 
