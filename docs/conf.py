@@ -25,5 +25,6 @@ autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 nitpicky = True
 nitpick_ignore_regex = [
-    (r"py:.*", r".*"),  # types of the standard library and of optional frameworks: no inventory is fetched while building
+    # Types of the standard library and of optional frameworks: no inventory is fetched while building.
+    (r"py:.*", r".*"),
 ]

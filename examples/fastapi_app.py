@@ -5,7 +5,7 @@ from fastapi import FastAPI
 from hogline import PostHog
 from hogline.interceptors.fastapi import PostHogInterceptor
 
-posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="https://us.i.posthog.com")
+posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="...")
 app = FastAPI()
 app.add_middleware(PostHogInterceptor, client=posthog, capture_exceptions=True)
 

@@ -87,7 +87,9 @@ def test_one_event_has_its_exact_properties(reader):
         assert datetime.fromisoformat(read["timestamp"]).tzinfo is not None
 
 
-@pytest.mark.parametrize("path", ["events", "events/", "live", "sessions/x", "events/01a20dcc-41a6-7b36-920a-af34a60d1a4f/"])
+@pytest.mark.parametrize(
+    "path", ["events", "events/", "live", "sessions/x", "events/01a20dcc-41a6-7b36-920a-af34a60d1a4f/"]
+)
 def test_reading_takes_a_personal_key(reader, path):
     """No key and a wrong key are 401, a project token is told what it is, another project is 403; in PostHog's form."""
     url = f"/api/projects/@current/{path}"

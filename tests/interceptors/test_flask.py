@@ -50,7 +50,7 @@ def serve(app, posthog, sink):
 
 class TestContext:
     def test_views_hooks_and_ends_belong_to_the_visitor(self, app, serve, posthog):
-        """16: hooks, sync and async views, teardown, and what runs when the response is closed; then the thread is empty."""
+        """Behaviour 16: hooks, sync and async views, teardown, and what runs when the response is closed; then the thread is empty."""
 
         @app.before_request
         def before():
@@ -90,7 +90,7 @@ class TestContext:
 
     @pytest.mark.parametrize("with_context", [False, True])
     def test_a_stream_belongs_to_its_visitor(self, app, serve, posthog, with_context):
-        """16, 21: inside the generator the visitor, the route and the signed-in user are known; teardown may run twice."""
+        """Behaviour 16, 21: inside the generator the visitor, the route and the signed-in user are known; teardown may run twice."""
         torn = []
         app.teardown_request(torn.append)
 
@@ -117,7 +117,7 @@ class TestContext:
         assert set(torn) == {None}
 
     def test_a_request_inside_a_view_gives_the_outer_one_back(self, app, serve, posthog):
-        """22: a test client inside a view is another request."""
+        """Behaviour 22: a test client inside a view is another request."""
 
         @app.get("/inner/<name>")
         def inner(name):
@@ -139,7 +139,7 @@ class TestContext:
         ]
 
     def test_test_clients_keep_their_request_as_without_us(self, app, posthog):
-        """3.3: `with client` together with stream_with_context: the contexts pop in order, and ours is gone."""
+        """`with client` together with stream_with_context: the contexts pop in order, and ours is gone."""
 
         @app.get("/")
         def view():
@@ -152,7 +152,7 @@ class TestContext:
         assert current.get() is None
 
     def test_a_mounted_app_has_its_mount_in_the_route(self, app, serve, posthog):
-        """66: the mount's prefix and the rule of the app that answered."""
+        """Behaviour 66: the mount's prefix and the rule of the app that answered."""
         mounted = Flask("mounted")
 
         @mounted.get("/thing/<name>")
@@ -188,7 +188,7 @@ class TestContext:
         assert event.properties["$ip"] == "9.9.9.9"
 
     def test_inside_another_interceptor_it_still_knows_the_route(self, app, sink, posthog):
-        """14: a plain WSGI interceptor around a Flask app that has its own: one context, one event, Flask's route."""
+        """Behaviour 14: a plain WSGI interceptor around a Flask app that has its own: one context, one event, Flask's route."""
 
         @app.get("/thing/<name>")
         def thing(name):
@@ -215,7 +215,7 @@ class TestContext:
 
 class TestExceptions:
     @pytest.fixture
-    def site(self, app, serve):
+    def failing(self, app, serve):
         @app.get("/<name>")
         def view(name):
             match name:
@@ -248,8 +248,8 @@ class TestExceptions:
         def handle_409(error):
             raise RuntimeError
 
-        with serve(capture_exceptions=True) as site:
-            yield site
+        with serve(capture_exceptions=True) as failing:
+            yield failing
 
     @pytest.mark.parametrize(
         ("name", "status", "expected"),
@@ -266,24 +266,24 @@ class TestExceptions:
             ("redirect", 302, None),
         ],
     )
-    def test_each_is_seen_once_and_judged(self, site, name, status, expected):
-        """28, 31, 32, 53: also where Flask answers by itself, or a handler does, or a handler fails."""
-        assert site.get(f"/{name}", VISITOR).status == status
-        assert [exception_of(event) for event in site.exceptions] == ([expected] if expected else [])
-        for event in site.exceptions:
+    def test_each_is_seen_once_and_judged(self, failing, name, status, expected):
+        """Behaviour 28, 31, 32, 53: also where Flask answers by itself, or a handler does, or a handler fails."""
+        assert failing.get(f"/{name}", VISITOR).status == status
+        assert [exception_of(event) for event in failing.exceptions] == ([expected] if expected else [])
+        for event in failing.exceptions:
             assert (event.distinct_id, event.properties["$request_route"]) == ("alice", "/<name>")
             assert event.properties["$exception_source"] == "flask.interceptor"
 
-    def test_routing_errors_and_exits_are_none(self, site):
-        """23, 26, 52: 404, 405 and SystemExit."""
-        assert site.get("/a/b").status == 404
-        site.get("/exit", VISITOR)
-        assert site.get("/404").status == 404
-        assert site.events == []
+    def test_routing_errors_and_exits_are_none(self, failing):
+        """Behaviour 23, 26, 52: 404, 405 and SystemExit."""
+        assert failing.get("/a/b").status == 404
+        failing.get("/exit", VISITOR)
+        assert failing.get("/404").status == 404
+        assert failing.events == []
 
     @pytest.mark.parametrize("where", ["before", "after", "teardown"])
     def test_hooks_are_seen(self, app, serve, posthog, where):
-        """32: a before_request that was registered earlier than anything of ours, after_request, teardown_request."""
+        """Behaviour 32: a before_request that was registered earlier than anything of ours, after_request, teardown_request."""
 
         def fail(*args):
             raise ValueError(where)
@@ -297,7 +297,7 @@ class TestExceptions:
         assert event.distinct_id == "alice"
 
     def test_a_stream_that_fails_has_the_status_that_was_sent(self, app, serve):
-        """47: the original exception, 200."""
+        """Behaviour 47: the original exception, 200."""
 
         @app.get("/stream")
         def stream():
@@ -315,7 +315,7 @@ class TestExceptions:
 
     @pytest.mark.parametrize("setting", ["PROPAGATE_EXCEPTIONS", "TESTING", "DEBUG", "TRAP_HTTP_EXCEPTIONS"])
     def test_propagated_exceptions_are_one_event(self, app, serve, setting):
-        """54: signal first, then the same object escapes; the signed-in user is known although Flask has ended by then."""
+        """Behaviour 54: signal first, then the same object escapes; the signed-in user is known although Flask has ended by then."""
         app.config[setting] = True
         if setting == "TRAP_HTTP_EXCEPTIONS":
             app.config["TESTING"] = True
@@ -352,7 +352,7 @@ class TestExceptions:
         assert exception_of(event) == ("ValueError", True, 503)
 
     def test_a_handler_that_fails_leaves_two_mistakes(self, app, serve):
-        """2.6: the first one first; neither was handled."""
+        """The first one first; neither was handled."""
 
         @app.get("/")
         def view():
@@ -383,7 +383,7 @@ class TestExceptions:
         assert exception_of(error) == ("ValueError", False, 500)
 
     def test_captured_by_hand_is_not_captured_again(self, app, serve, posthog):
-        """54: a manual capture counts."""
+        """Behaviour 54: a manual capture counts."""
 
         @app.get("/")
         def view():
@@ -400,7 +400,7 @@ class TestExceptions:
 
     @pytest.mark.parametrize("style", ["(e)", "(ctx, e)"])
     def test_an_app_that_overrides_the_hook_works_as_before(self, posthog, sink, style):
-        """5.5: its override runs, with the arguments it is made for, whatever Flask hands over."""
+        """Its override runs, with the arguments it is made for, whatever Flask hands over."""
         seen = []
 
         class Today(Flask):
@@ -462,7 +462,7 @@ class TestExceptions:
         assert "view" in {frame["function"] for frame in (frames[0], frames[-1])}
 
     def test_objects_that_refuse_attributes_and_lie_are_one_event(self, app, serve, posthog, sink):
-        """56, 57: the same response as without us."""
+        """Behaviour 56, 57: the same response as without us."""
 
         @dataclass(frozen=True)
         class AwkwardError(Exception):
@@ -547,7 +547,7 @@ class TestCallbacks:
         assert len([record for record in caplog.records if "request_filter" in record.message]) == 1
 
     def test_callbacks_that_fail_cost_nothing(self, app, serve, posthog, caplog):
-        """61: logged once each, also asynchronous ones, which Flask cannot await; the request is served."""
+        """Behaviour 61: logged once each, also asynchronous ones, which Flask cannot await; the request is served."""
 
         @app.get("/")
         def view():
@@ -610,7 +610,7 @@ class TestInstalling:
         assert freed() is None
 
     def test_responses_are_the_same_with_and_without_us(self, app, serve, posthog, sink, tmp_path):
-        """58: status, headers, their order and bytes; of files, streams, errors and redirects too."""
+        """Behaviour 58: status, headers, their order and bytes; of files, streams, errors and redirects too."""
         (tmp_path / "file.txt").write_bytes(b"x" * 100_000)
 
         @app.get("/<name>")
@@ -634,7 +634,7 @@ class TestInstalling:
 
     @pytest.mark.parametrize("host", ["a b", "h:99999", "h:abc", "evil.com/x?y#z", ""])
     def test_a_bad_host_costs_nothing_but_itself(self, app, serve, posthog, sink, host):
-        """65: the same status as without us."""
+        """Behaviour 65: the same status as without us."""
 
         @app.get("/p")
         def view():

@@ -57,7 +57,7 @@ class Body:
 
 class TestContext:
     def test_the_next_request_of_a_thread_begins_empty(self, serve, posthog):
-        """15: nothing of the first visitor is left on the thread that serves the second."""
+        """Behaviour 15: nothing of the first visitor is left on the thread that serves the second."""
 
         def app(environ, start_response):
             tag("seen", "first") if environ["PATH_INFO"] == "/first" else None
@@ -78,7 +78,7 @@ class TestContext:
         assert not {"$session_id", "$window_id", "seen"} & second.properties.keys()
 
     def test_a_stream_belongs_to_its_visitor(self, serve, posthog):
-        """16: a generator app runs nothing before it is read; all of it, and its end, is the visitor's."""
+        """Behaviour 16: a generator app runs nothing before it is read; all of it, and its end, is the visitor's."""
 
         def app(environ, start_response):
             try:
@@ -125,7 +125,7 @@ class TestContext:
         assert said == [{"a": 1}, {"a": 1, "b": 2}, {"a": 1, "c": 3}]
 
     def test_a_visitor_who_leaves_closes_the_body_once(self, serve, posthog):
-        """17: `close` runs once, as the visitor; the thread's next request begins empty."""
+        """Behaviour 17: `close` runs once, as the visitor; the thread's next request begins empty."""
         bodies = []
 
         def app(environ, start_response):
@@ -145,7 +145,7 @@ class TestContext:
         assert (event.event, person_of(event)) == ("next", None)
 
     def test_a_body_that_is_never_closed_leaves_nothing(self, posthog):
-        """18: asgiref's WsgiToAsgi reads bodies and forgets them; also one that was read half."""
+        """Behaviour 18: asgiref's WsgiToAsgi reads bodies and forgets them; also one that was read half."""
         seen = []
 
         def app(environ, start_response):
@@ -167,7 +167,7 @@ class TestContext:
         assert seen == ["alice", None, "alice", None, None]
 
     def test_reading_that_is_given_up_changes_nothing_where_it_ends(self, posthog):
-        """9, 10: an iterator that is dropped between two steps, here while the body closes, takes no context away."""
+        """Behaviour 9, 10: an iterator that is dropped between two steps, here while the body closes, takes no context away."""
         seen, reading = [], []
 
         def give_up():
@@ -194,7 +194,7 @@ class TestContext:
         assert current.get() is None
 
     def test_exits_leave_the_thread_clean(self, posthog):
-        """23, 52: SystemExit passes through, is no event, and the caller's context is back."""
+        """Behaviour 23, 52: SystemExit passes through, is no event, and the caller's context is back."""
 
         def app(environ, start_response):
             raise SystemExit(3)
@@ -249,7 +249,7 @@ class TestContext:
 
 class TestResponses:
     def test_whole_results_are_handed_on_as_they_are(self, posthog):
-        """20: lists, tuples, sized results and the server's own file wrapper stay the identical object."""
+        """Behaviour 20: lists, tuples, sized results and the server's own file wrapper stay the identical object."""
         wrapper = FileWrapper(BytesIO(b"x"))
         for result in ([b"x"], (b"x",), {b"x": 1}, wrapper):
             intercepted = PostHogInterceptor(
@@ -258,14 +258,14 @@ class TestResponses:
             assert intercepted({"wsgi.file_wrapper": FileWrapper}, start) is result
 
     def test_a_file_goes_to_servers_whose_wrapper_is_a_function(self, posthog, tmp_path):
-        """20: uWSGI sends the file it was given when it gets just this file back."""
+        """Behaviour 20: uWSGI sends the file it was given when it gets just this file back."""
         (tmp_path / "file").write_bytes(b"x")
         with (tmp_path / "file").open("rb") as file:
             intercepted = PostHogInterceptor(lambda environ, start: environ["wsgi.file_wrapper"](file), client=posthog)
             assert intercepted({"wsgi.file_wrapper": lambda file, size=0: file}, start) is file
 
     def test_responses_are_the_same_with_and_without_us(self, posthog, sink, serve):
-        """19, 58: status, headers, their order, Content-Length, and bytes."""
+        """Behaviour 19, 58: status, headers, their order, Content-Length, and bytes."""
 
         def lists(environ, start_response):
             return answer(start_response)
@@ -299,7 +299,7 @@ class TestResponses:
             assert site.get("/").header("Content-Length") == "2"
 
     def test_an_exception_that_refuses_attributes_stays_the_same_object(self, posthog):
-        """56: frozen dataclasses pass through two layers untouched, and are one event."""
+        """Behaviour 56: frozen dataclasses pass through two layers untouched, and are one event."""
 
         @dataclass(frozen=True)
         class FrozenError(Exception):
@@ -348,7 +348,7 @@ class TestExceptions:
         assert events[0].properties["$exception_source"] == "wsgi.interceptor"
 
     def test_a_stream_that_fails_has_the_status_that_was_sent(self, serve):
-        """47: 200 after the first byte, the server's 500 before it; empty chunks are no bytes."""
+        """Behaviour 47: 200 after the first byte, the server's 500 before it; empty chunks are no bytes."""
 
         def app(environ, start_response):
             start_response("200 OK", PLAIN)
@@ -393,7 +393,7 @@ class TestExceptions:
         assert exception_of(event) == ("ValueError", False, 200)
 
     def test_a_client_that_left_is_no_mistake(self, posthog):
-        """49: what the server raises out of `write` is its own, also when the app wraps it; what the app raises is not."""
+        """Behaviour 49: what the server raises out of `write` is its own, also when the app wraps it; what the app raises is not."""
 
         def gone(data):
             raise ConnectionResetError
@@ -414,7 +414,7 @@ class TestExceptions:
 
     @pytest.mark.parametrize("error", [GeneratorExit(), KeyboardInterrupt()])
     def test_exits_from_a_body_are_no_events(self, posthog, error):
-        """52: and they propagate."""
+        """Behaviour 52: and they propagate."""
 
         def app(environ, start_response):
             start_response("200 OK", PLAIN)
@@ -445,7 +445,7 @@ class TestExceptions:
 class TestNested:
     @pytest.mark.parametrize("lazy", [False, True])
     def test_many_layers_are_one_event(self, serve, posthog, lazy):
-        """14, 54: two interceptors and a capture by hand, of an exception that passes all of them."""
+        """Behaviour 14, 54: two interceptors and a capture by hand, of an exception that passes all of them."""
 
         def app(environ, start_response):
             try:
@@ -511,7 +511,7 @@ class TestNested:
             assert [exception_of(event) for event in site.exceptions] == [("LookupError", True, 500)]
 
     def test_a_request_inside_a_request_gives_the_outer_one_back(self, posthog):
-        """11, 22: another environ is another request, whoever asks, and whether its body is read or not."""
+        """Behaviour 11, 22: another environ is another request, whoever asks, and whether its body is read or not."""
         seen = []
 
         def inner_app(environ, start_response):
@@ -551,7 +551,7 @@ class TestFacts:
 
     @pytest.mark.parametrize("host", ["a b", "h:99999", "h:abc", "evil.com/x?y#z", ""])
     def test_a_bad_host_costs_nothing_but_itself(self, serve, posthog, host):
-        """65: the URL is built from the server's own address."""
+        """Behaviour 65: the URL is built from the server's own address."""
 
         def app(environ, start_response):
             posthog.capture("x")
@@ -565,7 +565,7 @@ class TestFacts:
         ("value", "expected"), [("a,b", "a"), ("a, b", "a"), (",b", "b"), ("Doe, Jane (x)", "Doe, Jane (x)")]
     )
     def test_ids_that_a_server_joined_are_told_apart(self, posthog, value, expected):
-        """4.2: the first of two headers counts; one id that holds a comma stays whole."""
+        """The first of two headers counts; one id that holds a comma stays whole."""
         seen = []
 
         def app(environ, start_response):
@@ -576,7 +576,7 @@ class TestFacts:
         assert seen == [expected]
 
     def test_an_environ_with_nothing_in_it_is_served(self, posthog):
-        """69: servers leave things out; what is missing is absent from the event, and nothing raises."""
+        """Behaviour 69: servers leave things out; what is missing is absent from the event, and nothing raises."""
 
         def app(environ, start_response):
             posthog.capture("x")

@@ -138,7 +138,6 @@ class Exchange:
     _has_users: bool = False  # whether `find_user` can
     inner: "Exchange | None" = None
     """How an interceptor inside this one, which knows a framework, reads the same request."""
-    _knows_users: bool = False  # whether `find_user` can
     status: int | None = None
     """The status that left for the client, once it has."""
     _route: str | None = None
@@ -156,7 +155,6 @@ class Exchange:
         super().__init_subclass__()
         cls._has_routes = cls.find_route is not Exchange.find_route
         cls._has_users = cls.find_user is not Exchange.find_user
-        cls._knows_users = cls.find_user is not Exchange.find_user
 
     # -- what a protocol says -------------------------------------------------------------------------------------
 
@@ -244,7 +242,7 @@ class Exchange:
         settings = self.policy.settings
         answer = self.answer("distinct_id") if settings.distinct_id is not None else None
         said = distinct_id_text(answer)
-        if said is None and settings.distinct_id is None and self._knows_users:
+        if said is None and settings.distinct_id is None and self._has_users:
             try:
                 said = distinct_id_text(self.find_user())
             except Exception as error:

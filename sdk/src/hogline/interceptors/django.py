@@ -119,6 +119,8 @@ class DjangoExchange(wsgi.WsgiExchange):
     def answered(self, response: Any) -> Any:
         """End with *response*; what makes its body while it is read goes on in the request's context."""
         self.status = getattr(response, "status_code", None)
+        if self.outer is not None and self.outer.policy.exceptions is None:
+            self.outer.status = self.status  # nobody out there looks at it
         if getattr(response, "streaming", False) and not _is_file(response):
             self._follow(response)
         self._end()
@@ -133,10 +135,12 @@ class DjangoExchange(wsgi.WsgiExchange):
             Follower(self, None, at_end, is_asgi=is_asgi).follow(response)
 
     def _end(self) -> None:
-        self._request.__dict__.pop(ATTRIBUTE, None)  # or the two would hold each other until a garbage collection
-        if self._mine is not None:
+        # What holds each other would wait for a garbage collection: request and exchange, exchange and context.
+        self._request.__dict__.pop(ATTRIBUTE, None)
+        mine, self._mine = self._mine, None
+        if mine is not None:
             self.close()
-            leave(self._mine, self._previous)
+            leave(mine, self._previous)
             self._previous = None
 
 

@@ -68,7 +68,7 @@ class Follower:
                     raise
             if chunk is None:
                 return
-            begun = begun or bool(chunk)
+            begun = True  # servers send the head before the first chunk, an empty one too
             yield chunk
 
     async def _read_async(self, content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -91,7 +91,7 @@ class Follower:
     def _failed(self, error: BaseException, *, begun: bool) -> None:
         exchange = self._exchange
         if not begun:
-            exchange.status = None  # a server that has sent nothing yet answers 500
+            (exchange.outer or exchange).status = None  # a server that has sent nothing yet answers 500
         exchange.note(error, handled=exchange.outer is not None)
         exchange.close()
 
