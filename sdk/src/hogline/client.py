@@ -15,8 +15,10 @@ from hogline.delivery import Delivery, Ledger, Stats
 from hogline.delivery.ledger import BEFORE_SEND, DISABLED, NO_NAME, SEND_IS_FALSE, TOO_LARGE
 from hogline.event import checked_event_id, distinct_id_text, new_stamp, timestamp_text
 from hogline.exceptions import EventTooLarge
-from hogline.exchange import Sighting, captured_before, current_exchange, mark_captured
+from hogline.exchange import current_exchange
 from hogline.facts.process import library_properties, runtime_properties
+from hogline.marks import captured_before, mark_captured
+from hogline.policy import Sighting
 from hogline.settings import ClientSettings
 from hogline.tracebacks import Mechanism, Rules, exception_list
 from hogline.wire.values import serialise

@@ -6,36 +6,28 @@ decided here, once. Nothing is read from the request until something is captured
 """
 
 import itertools
-import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from hogline.context import Context, current
 from hogline.event import distinct_id_text
 from hogline.facts import address, tracing, url
 from hogline.judgement import http_status, is_noise, leaves, unwrapped
-from hogline.settings import ExceptionCapture, InterceptorSettings
-from hogline.strangers import own_attribute
+from hogline.marks import captured_before, mark_captured
+from hogline.policy import Policy, Sighting
 from hogline.tracebacks import Mechanism
 
 __all__ = [
     "HEADERS",
     "Exchange",
-    "Policy",
-    "Recorder",
     "RequestFacts",
-    "Sighting",
     "annotate",
-    "captured_before",
     "current_exchange",
-    "mark_captured",
     "observe",
 ]
 
-_log = logging.getLogger("hogline")
 _MAX_SIGHTINGS = 10  # exceptions of one request that wait for its status; more are the same mistake over and over
 _MAX_METHOD_CHARACTERS = 32
 _MAX_PATH_CHARACTERS = 2048
@@ -43,65 +35,7 @@ HEADERS = (
     tracing.SESSION_ID, tracing.DISTINCT_ID, tracing.WINDOW_ID, "cookie", "host", "user-agent", "x-forwarded-for",
 )  # fmt: skip
 """The only headers an exchange ever asks a protocol for."""
-_MARK = "__hogline_captured__"
 _numbers = itertools.count(1)
-
-
-class Recorder(Protocol):
-    """What an exchange needs of a client."""
-
-    project_token: str
-
-    async def aflush(self, timeout_seconds: float | None = 10.0) -> bool:
-        """Send what waits."""
-
-    def snapshot_exception(self, error: BaseException, mechanism: Mechanism) -> list[dict[str, Any]]:
-        """Return `$exception_list` for *error* as it stands now."""
-
-    def record_exception(self, sighting: "Sighting", properties: Mapping[str, Any]) -> None:
-        """Send the `$exception` event of a sighting."""
-
-
-class Policy:
-    """One interceptor's settings, with the client they belong to and the complaints it has made already."""
-
-    __slots__ = ("_client", "_complained", "exceptions", "settings", "source", "trusted_proxies")
-
-    def __init__(self, settings: InterceptorSettings, client: Callable[[], Recorder], source: str) -> None:
-        self.settings = settings
-        self.exceptions: ExceptionCapture | None = settings.exceptions
-        self.trusted_proxies = settings.proxies
-        self.source = source  # `$exception_source`, "<framework>.interceptor"
-        self._client = client
-        self._complained: set[str] = set()
-
-    @property
-    def client(self) -> Recorder:
-        """The client of these settings, or the default one."""
-        return self._client()
-
-    def call(self, name: str, request: Any) -> Any:
-        """Return what the user's callback *name* says of *request*; an error is logged once and counts as None."""
-        callback = getattr(self.settings, name)
-        if callback is None:
-            return None
-        try:
-            answer = callback(request)
-        except Exception as error:
-            self.complain(name, error)
-            return None
-        if hasattr(answer, "__await__"):
-            if hasattr(answer, "close"):
-                answer.close()
-            self.complain(name, TypeError("it is asynchronous, and this framework's interceptor asks it synchronously"))
-            return None
-        return answer
-
-    def complain(self, name: str, error: BaseException) -> None:
-        """Log a failure of *name*, once for each interceptor."""
-        if name not in self._complained:
-            self._complained.add(name)
-            _log.warning("hogline: the interceptor's %s failed and is skipped: %r (logged once)", name, error)
 
 
 class RequestFacts(NamedTuple):
@@ -114,20 +48,6 @@ class RequestFacts(NamedTuple):
     path: str  # as the browser asked, decoded
     query: str
     peer: str | None  # the address that connected
-
-
-@dataclass(slots=True)
-class Sighting:
-    """An exception that was seen, kept until the status of its response is known."""
-
-    error: BaseException
-    entries: list[dict[str, Any]]
-    source: str
-    policy: Policy
-    context: Context | None
-    status: int | None
-    handled: bool
-    stamp_ns: int
 
 
 class Exchange:
@@ -421,35 +341,3 @@ def observe(error: BaseException, *, handled: bool, status: int | None = None) -
     exchange = current_exchange()
     if exchange is not None:
         exchange.observe(error, handled=handled, status=status)
-
-
-def captured_before(error: BaseException, exchange: Exchange | None) -> bool:
-    """Tell whether *error* has become an event already, as far as this exchange is concerned.
-
-    A mark that another request left does not count: raising one instance again and again is normal code (R11).
-    """
-    if exchange is not None and exchange.has_captured(error):
-        return True
-    mark = _mark_of(error)
-    if mark is None:
-        return False
-    if exchange is None or mark == exchange.number:
-        return True
-    if mark == 0:  # captured where no exchange was known: in a thread of this request, as far as one can tell; once
-        mark_captured(error, exchange)
-        return True
-    return False
-
-
-def mark_captured(error: BaseException, exchange: Exchange | None) -> None:
-    """Leave a mark on *error*; a hint only, since exceptions may refuse it."""
-    try:
-        # Not setattr: a frozen dataclass refuses it, and __setattr__ may do anything.
-        own_attribute(error, "__dict__")[_MARK] = exchange.number if exchange is not None else 0
-    except Exception:
-        return
-
-
-def _mark_of(error: BaseException) -> int | None:
-    mark = (own_attribute(error, "__dict__") or {}).get(_MARK)
-    return mark if isinstance(mark, int) else None

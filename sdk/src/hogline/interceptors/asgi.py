@@ -12,9 +12,10 @@ from inspect import iscoroutinefunction
 from typing import Any, TypeAlias
 
 from hogline.context import current, leave
-from hogline.exchange import HEADERS, Exchange, Policy, RequestFacts
-from hogline.interceptors.policy import make_policy
+from hogline.exchange import HEADERS, Exchange, RequestFacts
+from hogline.interceptors.options import make_policy
 from hogline.judgement import http_status, is_within
+from hogline.policy import Policy
 
 __all__ = ["EXCHANGE_KEY", "AsgiExchange", "PostHogInterceptor", "Receive", "Scope", "Send"]
 

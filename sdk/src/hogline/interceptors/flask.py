@@ -15,10 +15,10 @@ from typing import Any
 import flask
 from flask.signals import got_request_exception
 
-from hogline.exchange import Policy
 from hogline.interceptors import wsgi
-from hogline.interceptors.policy import make_policy
+from hogline.interceptors.options import make_policy
 from hogline.judgement import http_status
+from hogline.policy import Policy
 
 __all__ = ["FlaskExchange", "PostHogInterceptor"]
 

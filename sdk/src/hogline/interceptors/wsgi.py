@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from hogline.context import Context, current, leave
-from hogline.exchange import Exchange, Policy, RequestFacts
+from hogline.exchange import Exchange, RequestFacts
 from hogline.facts import tracing
-from hogline.interceptors.policy import make_policy
+from hogline.interceptors.options import make_policy
 from hogline.judgement import is_within
+from hogline.policy import Policy
 
 __all__ = [
     "EXCHANGE_KEY",

@@ -5,7 +5,7 @@ from typing import Any
 from hogline.client import Client
 from hogline.default import default_client
 from hogline.exceptions import SettingsError
-from hogline.exchange import Policy
+from hogline.policy import Policy
 from hogline.settings import InterceptorSettings
 
 __all__ = ["make_policy"]

@@ -1,32 +1,22 @@
-"""Django: middleware, the same class under WSGI and ASGI, whatever stands above and below it.
+"""One request as Django sees it, and what it knows that the protocol does not: the pattern that matched, and the user.
 
-    MIDDLEWARE = ["hogline.interceptors.django.PostHogInterceptor", ...]      # first, so outermost
-    HOGLINE = {"capture_exceptions": True}
-
-No exception passes a middleware in Django, so the ones to see are told by `django_errors`. A streamed body is made after
-the middleware returned: `django_stream` takes the context up again for each of its steps. Nothing here asks Django for the
-request's URL: `get_host()` and its like raise, and turn a good answer into a 400.  Source: spec/frameworks.md 5.6.
+Nothing here asks Django for the request's URL: `get_host()` and its like raise, and turn a good answer into a 400.
 """
 
-from collections.abc import Awaitable, Callable
-from inspect import iscoroutinefunction as is_plain_coroutine_function
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.http import FileResponse
 
 from hogline.context import Context, current, leave
-from hogline.exchange import Exchange, Policy, RequestFacts
+from hogline.exchange import Exchange, RequestFacts
 from hogline.interceptors import wsgi
-from hogline.interceptors.django_errors import ATTRIBUTE, install
-from hogline.interceptors.django_settings import configured_policy
-from hogline.interceptors.django_stream import Follower
-from hogline.interceptors.django_user import SignedInUser
+from hogline.interceptors.django.errors import ATTRIBUTE
+from hogline.interceptors.django.stream import Follower
+from hogline.interceptors.django.user import SignedInUser
+from hogline.policy import Policy
 
-__all__ = ["DjangoExchange", "PostHogInterceptor"]
-
-_CALLBACKS = ("request_filter", "distinct_id", "properties")
+__all__ = ["DjangoExchange"]
 
 
 class DjangoExchange(wsgi.WsgiExchange):
@@ -142,104 +132,6 @@ class DjangoExchange(wsgi.WsgiExchange):
             self.close()
             leave(mine, self._previous)
             self._previous = None
-
-
-class PostHogInterceptor:
-    """Middleware for Django. Its options are in `settings.HOGLINE`: `InterceptorSettings`'.
-
-    Raises ImproperlyConfigured: an option that does not exist, or a value that cannot work.
-    """
-
-    sync_capable = True
-    async_capable = True
-
-    def __init__(self, get_response: Callable[[Any], Any]) -> None:
-        self.get_response = get_response
-        self._policy = configured_policy()
-        self._filter = self._policy.settings.request_filter
-        self._awaited: list[str] = []
-        self._asynchronous = iscoroutinefunction(get_response)
-        if self._asynchronous:
-            markcoroutinefunction(self)
-            callbacks = {name: getattr(self._policy.settings, name) for name in _CALLBACKS}
-            self._awaited = [name for name, callback in callbacks.items() if is_plain_coroutine_function(callback)]
-        if self._policy.exceptions is not None:
-            install()
-
-    def __call__(self, request: Any) -> Any:
-        """Answer *request* with its context around everything that does; a coroutine where Django runs us as one."""
-        if self._asynchronous:
-            return self._answer(request)
-        exchange = self._exchange(request)
-        if exchange is None:
-            return self.get_response(request)
-        if self._filter is not None and exchange.outer is None and exchange.answer("request_filter") is False:
-            return self._alone(request)
-        exchange.begin()
-        try:
-            response = self.get_response(request)
-        except BaseException as error:
-            exchange.escaped(error)
-            raise
-        return exchange.answered(response)
-
-    async def _answer(self, request: Any) -> Any:
-        exchange = self._exchange(request)
-        if exchange is None:
-            return await self.get_response(request)
-        if (self._filter is not None or self._awaited) and exchange.outer is None:
-            await self._ask(exchange)
-            if exchange.answer("request_filter") is False:
-                return await self._alone_async(request)
-        exchange.begin()
-        try:
-            response = await self.get_response(request)
-        except BaseException as error:
-            exchange.escaped(error)
-            raise
-        return exchange.answered(response)
-
-    def _exchange(self, request: Any) -> DjangoExchange | None:
-        """Return the exchange to begin; None inside of a second one of us, which has nothing to add."""
-        known = request.__dict__
-        if ATTRIBUTE in known:
-            return None
-        exchange = DjangoExchange(self._policy, request)
-        outer = (known.get("scope") or request.META).get(wsgi.EXCHANGE_KEY)
-        if outer is not None:
-            exchange.outer = outer
-        return exchange
-
-    async def _ask(self, exchange: DjangoExchange) -> None:
-        """Ask the callbacks that have to be awaited; one that fails counts as not asked."""
-        answers: dict[str, Any] = {}
-        for name in self._awaited:
-            try:
-                answers[name] = await getattr(self._policy.settings, name)(exchange.request())
-            except Exception as error:
-                self._policy.complain(name, error)
-                answers[name] = None
-        exchange.keep_answers(answers)
-
-    def _alone(self, request: Any) -> Any:
-        """Answer a request that the filter left out: without a context, also without an earlier request's."""
-        previous = current.get()
-        current.set(None)
-        try:
-            return self.get_response(request)
-        finally:
-            if current.get() is None:
-                current.set(previous)
-
-    async def _alone_async(self, request: Any) -> Any:
-        previous = current.get()
-        current.set(None)
-        try:
-            answer: Awaitable[Any] = self.get_response(request)
-            return await answer
-        finally:
-            if current.get() is None:
-                current.set(previous)
 
 
 def _is_file(response: Any) -> bool:

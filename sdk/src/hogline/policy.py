@@ -1,0 +1,85 @@
+"""What one interceptor was told, the client it speaks for, and an exception as it was seen under these rules."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from hogline.context import Context
+from hogline.settings import ExceptionCapture, InterceptorSettings
+from hogline.tracebacks import Mechanism
+
+__all__ = ["Policy", "Recorder", "Sighting"]
+
+_log = logging.getLogger("hogline")
+
+
+class Recorder(Protocol):
+    """What an exchange needs of a client."""
+
+    project_token: str
+
+    async def aflush(self, timeout_seconds: float | None = 10.0) -> bool:
+        """Send what waits."""
+
+    def snapshot_exception(self, error: BaseException, mechanism: Mechanism) -> list[dict[str, Any]]:
+        """Return `$exception_list` for *error* as it stands now."""
+
+    def record_exception(self, sighting: "Sighting", properties: Mapping[str, Any]) -> None:
+        """Send the `$exception` event of a sighting."""
+
+
+class Policy:
+    """One interceptor's settings, with the client they belong to and the complaints it has made already."""
+
+    __slots__ = ("_client", "_complained", "exceptions", "settings", "source", "trusted_proxies")
+
+    def __init__(self, settings: InterceptorSettings, client: Callable[[], Recorder], source: str) -> None:
+        self.settings = settings
+        self.exceptions: ExceptionCapture | None = settings.exceptions
+        self.trusted_proxies = settings.proxies
+        self.source = source  # `$exception_source`, "<framework>.interceptor"
+        self._client = client
+        self._complained: set[str] = set()
+
+    @property
+    def client(self) -> Recorder:
+        """The client of these settings, or the default one."""
+        return self._client()
+
+    def call(self, name: str, request: Any) -> Any:
+        """Return what the user's callback *name* says of *request*; an error is logged once and counts as None."""
+        callback = getattr(self.settings, name)
+        if callback is None:
+            return None
+        try:
+            answer = callback(request)
+        except Exception as error:
+            self.complain(name, error)
+            return None
+        if hasattr(answer, "__await__"):
+            if hasattr(answer, "close"):
+                answer.close()
+            self.complain(name, TypeError("it is asynchronous, and this framework's interceptor asks it synchronously"))
+            return None
+        return answer
+
+    def complain(self, name: str, error: BaseException) -> None:
+        """Log a failure of *name*, once for each interceptor."""
+        if name not in self._complained:
+            self._complained.add(name)
+            _log.warning("hogline: the interceptor's %s failed and is skipped: %r (logged once)", name, error)
+
+
+@dataclass(slots=True)
+class Sighting:
+    """An exception that was seen, kept until the status of its response is known."""
+
+    error: BaseException
+    entries: list[dict[str, Any]]
+    source: str
+    policy: Policy
+    context: Context | None
+    status: int | None
+    handled: bool
+    stamp_ns: int
