@@ -1,6 +1,7 @@
 """Servers end and fork as they like: what was captured arrives, once."""
 
 import signal
+from dataclasses import replace
 
 import pytest
 
@@ -30,9 +31,11 @@ def start(tmp_path):
     """Return a function that starts a server whose events wait until something makes them leave."""
     running = []
 
-    def start(framework, server):
+    def start(framework, server, app=None):
         name = f"{framework}-{server}-{len(running)}.log"
-        running.append(Site.start(BY_NAME[framework], server, tmp_path / name, FLUSH_INTERVAL_S=PATIENT))
+        row = BY_NAME[framework]
+        served = replace(row, app=app or row.app)
+        running.append(Site.start(served, server, tmp_path / name, FLUSH_INTERVAL_S=PATIENT))
         return running[-1]
 
     yield start
@@ -53,6 +56,16 @@ def test_what_was_captured_right_before_the_end_arrives(start, framework, server
     failed = site.ask("/error", headers=visitor("alice"))
     assert site.arrived(captured.rid) == []
     _end(site.server, number)
+    assert names(site.arrived(captured.rid)) == ["captured"]
+    assert [exception_of(event) for event in site.arrived(failed.rid)] == [("ValueError", False, 500)]
+
+
+def test_a_project_without_a_lifespan_gets_one(start):
+    """Behaviour 74: Django on uvicorn, wrapped as its page says; both interceptors' exceptions are one event."""
+    site = start("django-asgi", "uvicorn", app="django_wrapped")
+    captured = site.ask("/capture", headers=visitor("alice"))
+    failed = site.ask("/error", headers=visitor("alice"))
+    _end(site.server)
     assert names(site.arrived(captured.rid)) == ["captured"]
     assert [exception_of(event) for event in site.arrived(failed.rid)] == [("ValueError", False, 500)]
 

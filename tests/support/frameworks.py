@@ -74,8 +74,8 @@ _DJANGO_ASGI = {
     "ws-refused": "Django serves no WebSockets",
     "stream-long-sync": "Django reads synchronous streams whole before it sends them",
     "hostile": "asgiref asks an exception whether it is true, and goes on with what that raises",
-    "uvicorn:sigterm": "Django has no lifespan in which to flush, and uvicorn dies of the signal",
-    "gunicorn-uvicorn:sigterm": "Django has no lifespan in which to flush, and the worker dies of the signal",
+    "uvicorn:sigterm": "alone, Django has no lifespan in which to flush, and uvicorn dies of the signal",
+    "gunicorn-uvicorn:sigterm": "alone, Django has no lifespan in which to flush, and the worker dies of the signal",
 }
 
 FRAMEWORKS = (

@@ -7,27 +7,21 @@ find it in the scope and only observe. `receive` and the body are never touched 
 """
 
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Sequence
 from inspect import iscoroutinefunction
-from typing import Any, TypeAlias
+from typing import Any
 
 from hogline.context import current, leave
 from hogline.exchange import HEADERS, Exchange, RequestFacts
+from hogline.interceptors.lifespan import App, Message, Receive, Scope, Send, run_lifespan
 from hogline.interceptors.options import make_policy
 from hogline.judgement import http_status, is_within
 from hogline.policy import Policy
 
 __all__ = ["EXCHANGE_KEY", "AsgiExchange", "PostHogInterceptor", "Receive", "Scope", "Send"]
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
-
 EXCHANGE_KEY = "hogline.exchange"
 _ENCODED = {name: name.encode() for name in HEADERS}
-_FLUSH_AT_LIFESPAN_END_S = 5.0  # servers give a lifespan's end a few seconds before they kill
 
 
 class AsgiExchange(Exchange):
@@ -106,8 +100,11 @@ class PostHogInterceptor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the app with the request's context around it."""
         kind = scope["type"]
+        if kind == "lifespan":
+            await run_lifespan(self.app, scope, receive, send, self._policy)
+            return
         if kind not in ("http", "websocket"):
-            await self._other(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         outer = scope.get(EXCHANGE_KEY)
         if outer is not None:
@@ -162,22 +159,6 @@ class PostHogInterceptor:
                 answers[name] = None
         exchange.keep_answers(answers)
         return exchange.answer("request_filter") is not False
-
-    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass lifespan and unknown scopes through; flush before the server hears that the shutdown is complete (R10)."""
-        if scope["type"] != "lifespan":
-            await self.app(scope, receive, send)
-            return
-
-        async def sending(message: Message) -> None:
-            if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
-                try:
-                    await self._policy.client.aflush(_FLUSH_AT_LIFESPAN_END_S)
-                except Exception as error:
-                    self._policy.complain("flush", error)
-            await send(message)
-
-        await self.app(scope, receive, sending)
 
 
 class Observer:
