@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from websockets.sync.client import connect
 
-from tests.support.site import HOST, names, needs, new_rid, person_of, request_bytes, visitor
+from tests.support.sink import names, person_of
+from tests.support.site import HOST, needs, new_rid, request_bytes, visitor
 
 BIG = b"x" * 300_000
 

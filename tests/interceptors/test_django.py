@@ -27,9 +27,9 @@ from hogline.interceptors import asgi, wsgi
 from hogline.interceptors.django import PostHogInterceptor
 from tests.interceptors.apps import django_project
 from tests.interceptors.apps.contract import DomainError, IgnoredError
-from tests.interceptors.apps.django_neighbours import serving_asgi
 from tests.interceptors.apps.django_project import INTERCEPTOR
-from tests.interceptors.apps.wsgi import VISITOR, exception_of, now, person_of, serving
+from tests.support.serving import VISITOR, now, serving, serving_asgi
+from tests.support.sink import exception_of, person_of
 
 # When a stream fails, Django itself leaves the file with the request's body open.
 pytestmark = pytest.mark.filterwarnings("ignore:Unclosed file <tempfile.SpooledTemporaryFile:ResourceWarning")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.support.site import WAIT_S, Site, exception_of, needs, new_rid, person_of, request_bytes, visitor
+from tests.support.sink import exception_of, person_of
+from tests.support.site import WAIT_S, Site, needs, new_rid, request_bytes, visitor
 
 THRESHOLDS = {"default": 500, "from-400": 400, "from-503": 503}
 

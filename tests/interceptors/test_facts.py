@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.support.site import HOST, names, needs, person_of, visitor
+from tests.support.sink import names, person_of
+from tests.support.site import HOST, needs, visitor
 
 
 def test_every_row_of_the_guide_is_on_a_plain_capture(site):

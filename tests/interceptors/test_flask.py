@@ -15,7 +15,8 @@ from hogline import ExceptionCapture, PostHog
 from hogline.context import current
 from hogline.interceptors import wsgi
 from hogline.interceptors.flask import PostHogInterceptor
-from tests.interceptors.apps.wsgi import VISITOR, exception_of, now, person_of, serving
+from tests.support.serving import VISITOR, now, serving
+from tests.support.sink import exception_of, person_of
 
 
 class DomainError(Exception):

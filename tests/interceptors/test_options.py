@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from tests.support.site import exception_of, needs, person_of, visitor
+from tests.support.sink import exception_of, person_of
+from tests.support.site import needs, visitor
 
 _calls = itertools.count(1)
 

@@ -7,7 +7,8 @@ import pytest
 
 from tests.support.frameworks import FRAMEWORKS
 from tests.support.servers import Server
-from tests.support.site import Site, exception_of, names, new_rid, visitor
+from tests.support.sink import exception_of, names
+from tests.support.site import Site, new_rid, visitor
 
 BY_NAME = {framework.name: framework for framework in FRAMEWORKS}
 PATIENT = "3600"  # seconds: nothing leaves by itself within a test

@@ -9,7 +9,8 @@ import pytest
 from hogline import ExceptionCapture, PostHog, new_context, tag
 from hogline.context import current
 from hogline.interceptors.wsgi import EXCHANGE_KEY, PostHogInterceptor
-from tests.interceptors.apps.wsgi import VISITOR, exception_of, now, person_of, serving
+from tests.support.serving import VISITOR, now, serving
+from tests.support.sink import exception_of, person_of
 
 PLAIN = [("Content-Type", "text/plain")]
 

@@ -4,6 +4,7 @@ import threading
 import time
 import zlib
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -170,3 +171,19 @@ class Sink:
         """Close the socket; later connections are refused."""
         self._server.shutdown()
         self._server.server_close()
+
+
+def person_of(event: SunkEvent) -> str | None:
+    """Return who an event belongs to, None for nobody."""
+    return None if event.properties.get("$process_person_profile") is False else event.distinct_id
+
+
+def names(events: Sequence[SunkEvent]) -> list[str]:
+    return [event.event for event in events]
+
+
+def exception_of(event: SunkEvent) -> tuple[str, bool, int]:
+    """Return what matters of an exception event: its type, whether it was handled, and the response's status."""
+    assert event.event == "$exception"
+    first = event.properties["$exception_list"][0]
+    return first["type"], first["mechanism"]["handled"], event.properties.get("$response_status_code")

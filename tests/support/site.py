@@ -9,7 +9,7 @@ import os
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -287,19 +287,3 @@ def _rid_of(event: SunkEvent) -> str | None:
         url = event.properties.get("$current_url", "")
         said = url.partition("rid=")[2].partition("&")[0] or None
     return said
-
-
-def person_of(event: SunkEvent) -> str | None:
-    """Return who an event belongs to, None for nobody."""
-    return None if event.properties.get("$process_person_profile") is False else event.distinct_id
-
-
-def names(events: Sequence[SunkEvent]) -> list[str]:
-    return [event.event for event in events]
-
-
-def exception_of(event: SunkEvent) -> tuple[str, bool, int]:
-    """Return what matters of an exception event: its type, whether it was handled, and the response's status."""
-    assert event.event == "$exception"
-    first = event.properties["$exception_list"][0]
-    return first["type"], first["mechanism"]["handled"], event.properties.get("$response_status_code")

@@ -1,18 +1,22 @@
-"""A WSGI app on one thread of a real server: what one request leaves behind, the next one finds."""
+"""An app of the test's own, served in this process: WSGI's on one thread, where a request finds what another left; ASGI's by uvicorn."""
 
+import asyncio
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from socketserver import TCPServer
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+import uvicorn
 
 import hogline
 from hogline import PostHog
 from tests.support.sink import Sink, SunkEvent
 
+_WAIT_S = 30.0
 VISITOR = {
     "X-POSTHOG-SESSION-ID": "session-a",
     "X-POSTHOG-DISTINCT-ID": "alice",
@@ -106,15 +110,33 @@ def serving(app: Any, posthog: PostHog, sink: Sink) -> Iterator[Site]:
         thread.join(20)
 
 
-def exception_of(event: SunkEvent) -> tuple[str, bool, int]:
-    """Return what matters of an exception event: its type, whether it was handled, and the response's status."""
-    first = event.properties["$exception_list"][0]
-    return first["type"], first["mechanism"]["handled"], event.properties["$response_status_code"]
+class AsgiSite(Site):
+    """A site whose server sends bodies in chunks."""
+
+    def get(self, path: str, headers: dict[str, str] | None = None, *, host: str = "shop.example") -> Answer:
+        answer = super().get(path, headers, host=host)
+        if answer.header("Transfer-Encoding") != "chunked":
+            return answer
+        body, rest = b"", answer.body
+        while rest:
+            size, _, rest = rest.partition(b"\r\n")
+            body, rest = body + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
+        return replace(answer, body=body)
 
 
-def person_of(event: SunkEvent) -> str | None:
-    """Return who an event belongs to, None for nobody."""
-    return None if event.properties.get("$process_person_profile") is False else event.distinct_id
+@contextmanager
+def serving_asgi(app: Any, posthog: PostHog, sink: Sink) -> Iterator[Site]:
+    """Serve *app* with uvicorn, on an event loop in a thread."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="off", loop="asyncio")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
+    thread.start()
+    try:
+        sink.wait_until(lambda: server.started, _WAIT_S)
+        yield AsgiSite(server.servers[0].sockets[0].getsockname()[1], posthog, sink)
+    finally:
+        server.should_exit = True
+        thread.join(_WAIT_S)
 
 
 def now() -> str | None:

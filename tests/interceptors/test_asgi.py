@@ -1,0 +1,227 @@
+"""What is special to ASGI: lifespans and unknown scopes, nested calls in process, the scope that outer layers see."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from hogline import PostHog, tag
+from hogline.context import current
+from hogline.interceptors.asgi import EXCHANGE_KEY, PostHogInterceptor
+from tests.support.serving import VISITOR, now, serving_asgi
+from tests.support.sink import exception_of, person_of
+
+OK = [
+    {"type": "http.response.start", "status": 200, "headers": []},
+    {"type": "http.response.body", "body": b"ok"},
+]
+
+
+@pytest.fixture
+def posthog(sink):
+    client = PostHog("phc_test", host=sink.url, flush_interval=0.02)
+    yield client
+    client.shutdown(10)
+
+
+@pytest.fixture
+def serve(posthog, sink):
+    """Return a context manager that serves an app behind an interceptor with the options given."""
+
+    def serve(app, **options):
+        return serving_asgi(PostHogInterceptor(app, client=posthog, **options), posthog, sink)
+
+    return serve
+
+
+async def ok(send):
+    for message in OK:
+        await send(message)
+
+
+def call(app, scope, incoming=()):
+    """Call *app* as a server does; returns what it sent."""
+    sent, waiting = [], list(incoming)
+
+    async def receive():
+        return waiting.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))
+    return sent
+
+
+class TestPassedThrough:
+    def test_a_lifespan_is_the_apps_own(self, posthog):
+        """Behaviour 12: the same scope, the same messages in the same order."""
+        scope, seen = {"type": "lifespan", "state": {}}, []
+
+        async def app(scope, receive, send):
+            seen.append(scope)
+            for kind in ("startup", "shutdown"):
+                seen.append(await receive())
+                await send({"type": f"lifespan.{kind}.complete", "own": kind})
+
+        incoming = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+        sent = call(PostHogInterceptor(app, client=posthog), scope, incoming)
+        assert seen[0] is scope
+        assert seen[1:] == incoming
+        assert sent == [{"type": f"lifespan.{kind}.complete", "own": kind} for kind in ("startup", "shutdown")]
+
+    def test_what_waits_leaves_before_the_shutdown_is_complete(self, posthog, sink):
+        """Behaviour 12, 74: the server may die right after it."""
+        arrived = []
+
+        async def app(scope, receive, send):
+            posthog.capture("at the end", distinct_id="shop")
+            await send({"type": "lifespan.shutdown.complete"})
+
+        async def send(message):
+            arrived.extend(event.event for event in sink.events)
+
+        posthog.flush(10)
+        asyncio.run(PostHogInterceptor(app, client=posthog)({"type": "lifespan"}, None, send))
+        assert arrived == ["at the end"]
+
+    @pytest.mark.parametrize("kind", ["lifespan", "mqtt"])
+    def test_errors_and_unknown_scopes_go_their_way(self, posthog, sink, kind):
+        """Behaviour 12: the same object, no context, no event."""
+        error = ValueError("no such scope")
+
+        async def app(scope, receive, send):
+            assert current.get() is None
+            raise error
+
+        with pytest.raises(ValueError, match="no such scope") as raised:
+            call(PostHogInterceptor(app, client=posthog, capture_exceptions=True), {"type": kind})
+        assert raised.value is error
+        posthog.flush(10)
+        assert sink.events == []
+
+
+def test_the_scope_is_the_servers_own_object(posthog, sink):
+    """Behaviour 13: what the app puts in it, such as route and endpoint, is there for the layers around us."""
+    scopes = []
+
+    async def app(scope, receive, send):
+        scopes.append(scope)
+        scope["endpoint"] = "checkout"
+        await ok(send)
+
+    inner = PostHogInterceptor(app, client=posthog, capture_exceptions=True)
+
+    async def around(scope, receive, send):
+        await inner(scope, receive, send)
+        scopes.append(scope)
+
+    with serving_asgi(around, posthog, sink) as site:
+        assert site.get("/", VISITOR).body == b"ok"
+    inside, outside = scopes
+    assert outside is inside
+    assert outside["endpoint"] == "checkout"
+    assert EXCHANGE_KEY not in outside
+
+
+def test_a_call_in_process_is_a_request_of_its_own(serve, posthog):
+    """Behaviour 11: afterwards the outer request's context is back, with what it was told before."""
+
+    async def inner(scope, receive, send):
+        posthog.capture("inner")
+        await ok(send)
+
+    wrapped = PostHogInterceptor(inner, client=posthog)
+
+    async def outer(scope, receive, send):
+        tag("colour", "red")
+        transport = httpx.ASGITransport(wrapped)
+        async with httpx.AsyncClient(transport=transport, base_url="http://inside.example") as client:
+            await client.get("/inner", headers={"X-POSTHOG-DISTINCT-ID": "bob"})
+            await client.get("/inner")
+        posthog.capture("outer")
+        await ok(send)
+
+    with serve(outer) as site:
+        site.get("/", VISITOR)
+        events = site.events
+    assert [(event.event, person_of(event)) for event in events] == [("inner", "bob"), ("inner", None), ("outer", "alice")]
+    assert [event.properties.get("colour") for event in events] == [None, None, "red"]
+    assert len({event.properties["$request_id"] for event in events}) == 3
+
+
+def test_a_call_in_process_that_fails_gives_the_context_back(serve, posthog):
+    """Behaviour 11: also when the exception goes through."""
+    seen = []
+
+    async def inner(scope, receive, send):
+        raise ValueError("inner")
+
+    wrapped = PostHogInterceptor(inner, client=posthog, capture_exceptions=True)
+
+    async def outer(scope, receive, send):
+        transport = httpx.ASGITransport(wrapped)
+        async with httpx.AsyncClient(transport=transport, base_url="http://inside.example") as client:
+            with pytest.raises(ValueError, match="inner"):
+                await client.get("/inner", headers={"X-POSTHOG-DISTINCT-ID": "bob"})
+        seen.append(now())
+        await ok(send)
+
+    with serve(outer) as site:
+        site.get("/", VISITOR)
+        [event] = site.exceptions
+    assert seen == ["alice"]
+    assert (person_of(event), exception_of(event)) == ("bob", ("ValueError", False, 500))
+
+
+def test_the_databases_connection_is_not_the_clients(serve):
+    """Behaviour 51: a ConnectionResetError of the app's own is a mistake; one that the server's `send` raised is none."""
+
+    async def app(scope, receive, send):
+        raise ConnectionResetError("the database is gone")
+
+    with serve(app, capture_exceptions=True) as site:
+        site.get("/", VISITOR)
+        assert [exception_of(event) for event in site.exceptions] == [("ConnectionResetError", False, 500)]
+
+
+def test_a_client_that_left_is_no_mistake_whatever_the_server_raises(posthog, sink):
+    """Behaviour 49, 51: servers may raise any OSError out of `send`; frameworks wrap it."""
+
+    async def app(scope, receive, send):
+        try:
+            await ok(send)
+        except OSError as error:
+            raise RuntimeError("the response broke") from error
+
+    async def send(message):
+        raise ConnectionResetError("the client is gone")
+
+    interceptor = PostHogInterceptor(app, client=posthog, capture_exceptions=True)
+    with pytest.raises(RuntimeError, match="broke"):
+        asyncio.run(interceptor({"type": "http", "method": "GET", "path": "/", "headers": []}, None, send))
+    posthog.flush(10)
+    assert sink.events == []
+
+
+def test_a_capture_that_fails_harms_nobody(posthog, sink):
+    """Behaviour 62: a client that is shut down, a hook that raises: the request is served, and nothing recurses."""
+
+    async def app(scope, receive, send):
+        posthog.capture("x")
+        if scope["path"] == "/boom":
+            raise ValueError("boom")
+        await ok(send)
+
+    def fail(event):
+        raise RuntimeError("hook")
+
+    broken = PostHog("phc_test", host=posthog.settings.host, before_send=fail)
+    interceptor = PostHogInterceptor(app, client=broken, capture_exceptions=True)
+    with serving_asgi(interceptor, posthog, sink) as site:
+        posthog.shutdown(10)
+        assert site.get("/", VISITOR).status == 200
+        assert site.get("/boom", VISITOR).status == 500
+        assert broken.stats().dropped == {"before_send": 1}
+        broken.shutdown(10)
+        assert site.get("/boom", VISITOR).status == 500
