@@ -145,7 +145,11 @@ def test_a_call_in_process_is_a_request_of_its_own(serve, posthog):
     with serve(outer) as site:
         site.get("/", VISITOR)
         events = site.events
-    assert [(event.event, person_of(event)) for event in events] == [("inner", "bob"), ("inner", None), ("outer", "alice")]
+    assert [(event.event, person_of(event)) for event in events] == [
+        ("inner", "bob"),
+        ("inner", None),
+        ("outer", "alice"),
+    ]
     assert [event.properties.get("colour") for event in events] == [None, None, "red"]
     assert len({event.properties["$request_id"] for event in events}) == 3
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from socketserver import TCPServer
-from typing import Any
+from typing import Any, Literal
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import uvicorn
@@ -125,9 +125,9 @@ class AsgiSite(Site):
 
 
 @contextmanager
-def serving_asgi(app: Any, posthog: PostHog, sink: Sink) -> Iterator[Site]:
+def serving_asgi(app: Any, posthog: PostHog, sink: Sink, lifespan: Literal["on", "off"] = "off") -> Iterator[Site]:
     """Serve *app* with uvicorn, on an event loop in a thread."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="off", loop="asyncio")
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan=lifespan, loop="asyncio")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
     thread.start()

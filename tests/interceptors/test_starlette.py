@@ -1,0 +1,472 @@
+"""What is special to Starlette and FastAPI: where middleware stands, 500 handlers, dependencies, routers, mounts, neighbours."""
+
+import contextlib
+import threading
+
+import httpx
+import pytest
+import sentry_sdk
+from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, HTTPException, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from pydantic import BaseModel
+from sentry_sdk.integrations.asgi import SentryAsgiMiddleware
+from sentry_sdk.transport import Transport
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.routing import Mount, Route
+
+from hogline import PostHog
+from hogline.interceptors import asgi
+from hogline.interceptors.fastapi import PostHogInterceptor
+from hogline.interceptors.starlette import PostHogInterceptor as StarletteInterceptor
+from tests.support.serving import VISITOR, now, serving_asgi
+from tests.support.sink import exception_of, names, person_of
+
+
+@pytest.fixture
+def posthog(sink):
+    client = PostHog("phc_test", host=sink.url, flush_interval=0.02)
+    yield client
+    client.shutdown(10)
+
+
+@pytest.fixture
+def serve(posthog, sink):
+    """Return a context manager that serves an app as it is."""
+    return lambda app: serving_asgi(app, posthog, sink)
+
+
+class PassesOn(BaseHTTPMiddleware):
+    """Runs the app in a task of its own."""
+
+    async def dispatch(self, request, call_next):
+        return await call_next(request)
+
+
+class DomainError(Exception):
+    """What a registered handler answers with 418."""
+
+
+async def answer_418(request, error):
+    return PlainTextResponse("handled", 418)
+
+
+class TestFiveHundreds:
+    @pytest.fixture(params=["fastapi", "starlette"])
+    def app(self, request, posthog):
+        """An app whose handler for everything captures, added before the interceptor or after it."""
+
+        async def sorry(request, error):
+            posthog.capture("sorry")
+            return PlainTextResponse("sorry", 500)
+
+        async def broken(request: Request):
+            raise ValueError("x")
+
+        if request.param == "starlette":
+            return Starlette(
+                routes=[Route("/broken", broken)],
+                exception_handlers={Exception: sorry},
+                middleware=[Middleware(StarletteInterceptor, client=posthog, capture_exceptions=True)],
+            )
+        app = FastAPI(exception_handlers={500: sorry})
+        app.add_middleware(PostHogInterceptor, client=posthog, capture_exceptions=True)
+        app.add_api_route("/broken", broken)
+        return app
+
+    def test_a_500_handler_belongs_to_the_visitor_from_the_first_request_on(self, app, serve):
+        """Behaviour 3: same person, URL and template; Starlette runs it outside of all middleware."""
+        with serve(app) as site:
+            for name in ("alice", "bob"):
+                assert site.get("/broken", {"X-POSTHOG-DISTINCT-ID": name}).body == b"sorry"
+            events = site.events
+        assert [(event.event, person_of(event)) for event in sorted(events, key=lambda e: e.timestamp)] == [
+            ("$exception", "alice"), ("sorry", "alice"), ("$exception", "bob"), ("sorry", "bob"),
+        ]  # fmt: skip
+        assert {event.properties["$request_route"] for event in events} == {"/broken"}
+        assert {exception_of(event) for event in events if event.event == "$exception"} == {("ValueError", False, 500)}
+
+    def test_the_request_after_it_begins_empty(self, app, serve):
+        """Behaviour 1, 3: what the first 500 left behind is nobody's."""
+        with serve(app) as site:
+            site.get("/broken", VISITOR)
+            site.get("/broken")
+            assert [person_of(event) for event in site.events][-2:] == [None, None]
+
+
+class TestMiddleware:
+    ORDERS = ("inside", "outside", "both")
+
+    @staticmethod
+    def build(posthog, where, **options):
+        """An app with BaseHTTPMiddleware inside of us, outside of us, or both."""
+        app = FastAPI(exception_handlers={DomainError: answer_418})
+        if where in ("inside", "both"):
+            app.add_middleware(PassesOn)
+        app.add_middleware(PostHogInterceptor, client=posthog, **options)
+        if where in ("outside", "both"):
+            app.add_middleware(PassesOn)
+        return app
+
+    @pytest.mark.parametrize("where", ORDERS)
+    def test_everything_a_request_causes_is_the_visitors(self, posthog, serve, where):
+        """Behaviour 4, 5: handlers, dependencies, background tasks and streams, synchronous and asynchronous ones."""
+        app = self.build(posthog, where)
+
+        def say(name):
+            posthog.capture(name)
+
+        async def asay(name):
+            posthog.capture(name)
+
+        def dependency():
+            say("sync dependency")
+
+        async def adependency():
+            say("async dependency")
+
+        def opened():
+            say("sync yield in")
+            yield
+            say("sync yield out")
+
+        async def aopened():
+            say("async yield in")
+            yield
+            say("async yield out")
+
+        every = [Depends(each) for each in (dependency, adependency, opened, aopened)]
+
+        @app.get("/sync", dependencies=every)
+        def synchronous(tasks: BackgroundTasks):
+            say("sync")
+            tasks.add_task(say, "sync later")
+            tasks.add_task(asay, "async later")
+
+        @app.get("/async", dependencies=every)
+        async def asynchronous():
+            def lines():
+                say("sync stream")
+                yield "x"
+
+            say("async")
+            return StreamingResponse(lines())
+
+        @app.get("/stream")
+        async def stream():
+            async def lines():
+                say("async stream")
+                yield "x"
+
+            return StreamingResponse(lines())
+
+        with serve(app) as site:
+            for path in ("/sync", "/async", "/stream"):
+                assert site.get(path, VISITOR).status == 200
+            events = site.events
+            assert {person_of(event) for event in events} == {"alice"}
+            assert {event.properties["$session_id"] for event in events} == {"session-a"}
+            shared = {
+                "sync dependency",
+                "async dependency",
+                "sync yield in",
+                "sync yield out",
+                "async yield in",
+                "async yield out",
+            }
+            once = {"sync", "async", "sync later", "async later", "sync stream", "async stream"}
+            assert sorted(names(events)) == sorted([*shared, *shared, *once])
+
+    @pytest.mark.parametrize("where", ORDERS)
+    def test_what_is_answered_further_in_is_seen(self, posthog, serve, where):
+        """Behaviour 25, 28, 30: BaseHTTPMiddleware runs the app in another task."""
+        app = self.build(posthog, where, capture_exceptions=True)
+
+        @app.get("/{kind}")
+        async def fail(kind: str):
+            raise {
+                "domain": DomainError("x"),
+                "http": HTTPException(503),
+                "plain": ValueError("x"),
+                "none": HTTPException(404),
+            }[kind]
+
+        with serve(app) as site:
+            assert [site.get(f"/{kind}").status for kind in ("domain", "http", "plain", "none")] == [418, 503, 500, 404]
+            assert [exception_of(event) for event in site.exceptions] == [
+                ("DomainError", True, 418), ("HTTPException", True, 503), ("ValueError", False, 500),
+            ]  # fmt: skip
+
+    def test_a_cancelled_app_is_no_mistake(self, posthog, serve):
+        """Behaviour 50: BaseHTTPMiddleware makes a RuntimeError of it, "No response returned."."""
+        app = self.build(posthog, "inside", capture_exceptions=True)
+
+        class Silent:
+            def __init__(self, app):
+                self.app = app
+
+            async def __call__(self, scope, receive, send):
+                if scope["type"] != "http":
+                    await self.app(scope, receive, send)
+
+        app.user_middleware.append(Middleware(Silent))
+        with serve(app) as site:
+            assert site.get("/").status == 500
+            assert site.events == []
+
+
+class TestRouting:
+    def test_nested_routers_and_mounts_make_the_whole_template(self, posthog, serve):
+        """Behaviour 66: prefixes of included routers, mounts of apps and of routes; never what the browser asked for."""
+        app = FastAPI()
+        app.add_middleware(PostHogInterceptor, client=posthog)
+        shop, things, mounted = APIRouter(prefix="/shop"), APIRouter(prefix="/things"), FastAPI()
+
+        async def say(request: Request):
+            posthog.capture("x")
+
+        things.add_api_route("/{number}", say)
+        shop.include_router(things, prefix="/v1")
+        app.include_router(shop)
+        mounted.add_api_route("/deep/{number}", say)
+        app.mount("/sub", mounted)
+
+        async def plain(request):
+            posthog.capture("x")
+            return PlainTextResponse("")
+
+        app.router.routes.append(Mount("/group", routes=[Route("/{name}", plain)]))
+        with serve(app) as site:
+            for path in ("/shop/v1/things/7", "/sub/deep/7", "/group/red"):
+                assert site.get(path).status == 200
+            assert [event.properties["$request_route"] for event in site.events] == [
+                "/shop/v1/things/{number}", "/sub/deep/{number}", "/group/{name}",
+            ]  # fmt: skip
+
+    def test_a_mounted_app_with_an_interceptor_of_its_own_is_one_request(self, posthog, serve):
+        """Behaviour 14, 54: one event of an exception that both see, with the inner template."""
+        app, mounted = FastAPI(), FastAPI(exception_handlers={DomainError: answer_418})
+        for each in (app, mounted):
+            each.add_middleware(PostHogInterceptor, client=posthog, capture_exceptions=True)
+        app.mount("/sub", mounted)
+
+        @mounted.get("/things/{number}")
+        async def thing(number: int):
+            posthog.capture("seen")
+            raise DomainError("x") if number else ValueError("x")
+
+        with serve(app) as site:
+            assert [site.get(f"/sub/things/{number}", VISITOR).status for number in (1, 0)] == [418, 500]
+            events = site.events
+            assert sorted(names(events)) == ["$exception", "$exception", "seen", "seen"]
+            assert {event.properties["$request_route"] for event in events} == {"/sub/things/{number}"}
+            assert [exception_of(event) for event in site.exceptions] == [
+                ("DomainError", True, 418), ("ValueError", False, 500),
+            ]  # fmt: skip
+
+
+class TestHandlers:
+    @pytest.fixture
+    def app(self, posthog):
+        app = FastAPI()
+        app.add_middleware(PostHogInterceptor, client=posthog, capture_exceptions=True)
+        return app
+
+    def test_a_handler_for_a_status_changes_nothing(self, app, serve):
+        """Behaviour 27: HTTPException(502) with a handler for 502 is one event."""
+
+        @app.exception_handler(502)
+        async def answer(request, error):
+            return JSONResponse({"sorry": True}, 502)
+
+        @app.get("/")
+        async def fail():
+            raise HTTPException(502)
+
+        with serve(app) as site:
+            assert site.get("/").status == 502
+            assert [exception_of(event) for event in site.exceptions] == [("HTTPException", True, 502)]
+
+    def test_a_synchronous_handler_runs_in_its_thread_as_the_visitor(self, app, serve, posthog):
+        """Behaviour 59: Starlette sends it to the threadpool, with and without us."""
+        threads = []
+
+        @app.exception_handler(DomainError)
+        def answer(request, error):
+            threads.append(threading.current_thread().name)
+            posthog.capture("answered")
+            return PlainTextResponse("handled", 418)
+
+        @app.get("/")
+        async def fail():
+            raise DomainError("x")
+
+        with serve(app) as site:
+            assert site.get("/", VISITOR).status == 418
+            answered, failure = sorted(site.events, key=lambda event: event.event, reverse=True)
+        assert "AnyIO worker thread" in threads[0]
+        assert (answered.event, person_of(answered)) == ("answered", "alice")
+        assert exception_of(failure) == ("DomainError", True, 418)
+
+    def test_a_handler_that_fails_leaves_two_events(self, app, serve):
+        """The first mistake, and its own; neither was answered."""
+
+        @app.exception_handler(DomainError)
+        async def answer(request, error):
+            raise KeyError("no answer")
+
+        @app.get("/")
+        async def fail():
+            raise DomainError("x")
+
+        with serve(app) as site:
+            assert site.get("/").status == 500
+            kinds = {exception_of(event) for event in site.exceptions}
+        assert ("KeyError", False, 500) in kinds
+
+    def test_validation_of_requests_is_the_clients_and_of_responses_ours(self, app, serve):
+        """Behaviour 29: 422 is none; a response that breaks its own model is one, 500."""
+
+        class Thing(BaseModel):
+            number: int
+
+        @app.post("/things")
+        async def make(thing: Thing):
+            return thing
+
+        @app.get("/things", response_model=Thing)
+        async def get():
+            return {"number": "x"}
+
+        with serve(app) as site:
+            assert site.get("/things").status == 500
+            assert [exception_of(event) for event in site.exceptions] == [("ResponseValidationError", False, 500)]
+
+    def test_what_a_dependency_raises_after_its_yield_is_seen(self, app, serve):
+        """Behaviour 48: the response has left by then, or has not; the event says which."""
+
+        async def closing():
+            yield
+            raise ValueError("closing")
+
+        @app.get("/", dependencies=[Depends(closing)])
+        async def home():
+            return {}
+
+        with serve(app) as site:
+            status = site.get("/").status
+            assert [exception_of(event) for event in site.exceptions] == [("ValueError", False, status)]
+
+    def test_a_route_of_the_app_called_in_process_is_another_request(self, app, serve, posthog):
+        """Behaviour 11: httpx's ASGI transport inside a handler."""
+
+        @app.get("/inner")
+        async def inner():
+            posthog.capture("inner")
+
+        @app.get("/outer")
+        async def outer():
+            async with httpx.AsyncClient(
+                transport=httpx.ASGITransport(app), base_url="http://inside.example"
+            ) as client:
+                await client.get("/inner")
+            posthog.capture("outer")
+
+        with serve(app) as site:
+            site.get("/outer", VISITOR)
+            assert [(event.event, person_of(event)) for event in site.events] == [("inner", None), ("outer", "alice")]
+
+
+class Kept(Transport):
+    """Sentry's own transport, which keeps what would leave."""
+
+    def __init__(self):
+        super().__init__()
+        self.errors = []
+
+    def capture_envelope(self, envelope):
+        self.errors += [item.payload.json for item in envelope.items if item.type == "event"]
+
+
+class TestNeighbours:
+    @pytest.fixture
+    def sentry(self):
+        """Sentry, initialised as its users do, without its automatic patches of Starlette."""
+        kept = Kept()
+        sentry_sdk.init(
+            "https://key@sentry.example/1", transport=kept, auto_enabling_integrations=False, default_integrations=False
+        )
+        yield kept
+        sentry_sdk.init(None)
+
+    @pytest.mark.parametrize("order", ["first", "last"])
+    def test_sentry_and_opentelemetry_work_beside_us(self, posthog, serve, sentry, order):
+        """Behaviour 64: whoever is added first, each sees the exception once, and the visitor is known."""
+        spans = InMemorySpanExporter()
+        provider = TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(spans))
+        app = FastAPI()
+        add_ours = [lambda: app.add_middleware(PostHogInterceptor, client=posthog, capture_exceptions=True)]
+        add_theirs = [
+            lambda: app.add_middleware(SentryAsgiMiddleware),
+            lambda: app.add_middleware(OpenTelemetryMiddleware, tracer_provider=provider),
+        ]
+        for add in (add_ours + add_theirs) if order == "first" else (add_theirs + add_ours):
+            add()
+
+        @app.get("/")
+        async def fail():
+            posthog.capture("seen")
+            raise ValueError("x")
+
+        with serve(app) as site:
+            assert site.get("/", VISITOR).status == 500
+            events = sorted(site.events, key=lambda event: event.event)
+        assert [(event.event, person_of(event)) for event in events] == [("$exception", "alice"), ("seen", "alice")]
+        assert len(sentry.errors) == 1
+        assert [event.name for span in spans.get_finished_spans() for event in span.events] == ["exception"]
+
+    def test_a_plain_interceptor_around_the_app_is_the_same_request(self, posthog, serve):
+        """Behaviour 14: ASGI's own around FastAPI's: one context, one event, FastAPI's template."""
+        app = FastAPI()
+        app.add_middleware(PostHogInterceptor, client=posthog, capture_exceptions=True)
+
+        @app.get("/things/{number}")
+        async def thing(number: int):
+            posthog.capture("seen")
+            raise ValueError("x")
+
+        with serve(asgi.PostHogInterceptor(app, client=posthog, capture_exceptions=True)) as site:
+            site.get("/things/7", VISITOR)
+            events = site.events
+        assert sorted(names(events)) == ["$exception", "seen"]
+        assert {event.properties["$request_id"] for event in events} == {events[0].properties["$request_id"]}
+
+
+def test_a_lifespan_and_its_state_are_the_apps(posthog, serve, sink):
+    """Behaviour 12: what is captured at startup and shutdown is nobody's, and arrives."""
+    seen = []
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app):
+        seen.append(now())
+        posthog.capture("up", distinct_id="shop")
+        yield {"colour": "red"}
+        posthog.capture("down", distinct_id="shop")
+
+    app = FastAPI(lifespan=lifespan)
+    app.add_middleware(PostHogInterceptor, client=posthog)
+
+    @app.get("/")
+    async def home(request: Request):
+        return request.state.colour
+
+    with serving_asgi(app, posthog, sink, lifespan="on") as site:
+        assert site.get("/", VISITOR).body == b'"red"'
+    assert seen == [None]
+    assert names(sink.events) == ["up", "down"]
