@@ -98,6 +98,27 @@ class TestFiveHundreds:
             site.get("/broken")
             assert [person_of(event) for event in site.events][-2:] == [None, None]
 
+    def test_its_status_and_its_visitor_are_known_behind_any_middleware(self, posthog, sink):
+        """Behaviour 3, 5: only the outermost layer sees what a 500 handler answers, here 503; BaseHTTPMiddleware is a task between."""
+
+        async def sorry(request, error):
+            posthog.capture("sorry")
+            return PlainTextResponse("sorry", 503)
+
+        app = FastAPI(exception_handlers={Exception: sorry})
+        app.add_middleware(PostHogInterceptor, client=posthog, capture_exceptions=True)
+        app.add_middleware(PassesOn)
+
+        @app.get("/")
+        async def fail():
+            raise ValueError("x")
+
+        with serving_asgi(app, posthog, sink, lifespan="on") as site:
+            assert site.get("/", VISITOR).status == 503
+            events = sorted(site.events, key=lambda event: event.event)
+        assert [(event.event, person_of(event)) for event in events] == [("$exception", "alice"), ("sorry", "alice")]
+        assert exception_of(events[0]) == ("ValueError", False, 503)
+
 
 class TestMiddleware:
     ORDERS = ("inside", "outside", "both")
