@@ -57,9 +57,14 @@ def _shut_down_all() -> None:
 
 
 def import_transport() -> "type[Transport]":
-    """Return the class that sends. A fork waits for it: a child that inherits a half done import can never finish it."""
+    """Return the class that sends, with everything that the sender's thread imports later or makes others import.
+
+    All at once, and a fork waits for it: a child that inherits a half done import can never finish it.
+    """
     with _importing:
+        import email.utils  # noqa: F401 - dates in Retry-After
         import encodings.idna  # noqa: F401 - resolving a host name imports it, at a moment of its own choice
+        import random  # noqa: F401 - jitter
 
         from hogline.delivery.transport import Transport
 

@@ -256,12 +256,12 @@ class Delivery:
 
     def _deliver(self, batch: list[bytes], deadline_s: float | None = None) -> None:
         """Send *batch* until it is accepted or given up."""
-        from random import random  # only the sender's thread needs it, and it is slow to import
-
         attempt = 0
         while not self._abandoned and (deadline_s is None or time.monotonic() < deadline_s):
             attempt += 1
             answer = self._send(batch)
+            from random import random  # slow, so not before `_send` has imported what sending takes
+
             step = next_step(
                 attempt,
                 answer,
