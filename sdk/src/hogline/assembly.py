@@ -1,0 +1,172 @@
+"""The way of one event: assembled, filtered, serialised once, handed to delivery. What all of a client's methods stand on."""
+
+import functools
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, ParamSpec, TypeVar
+
+from hogline.context import current
+from hogline.delivery import Delivery, Ledger
+from hogline.delivery.ledger import BEFORE_SEND, DISABLED, NO_NAME, SEND_IS_FALSE, TOO_LARGE
+from hogline.event import checked_event_id, new_stamp, timestamp_text
+from hogline.exceptions import EventTooLarge
+from hogline.facts.process import library_properties, runtime_properties
+from hogline.settings import ClientSettings
+from hogline.tracebacks import Rules
+from hogline.wire.values import serialise
+
+__all__ = ["Assembly", "context_person", "guarded"]
+
+_log = logging.getLogger("hogline")
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def guarded(method: Callable[_P, _T]) -> Callable[_P, _T | None]:
+    """The door that keeps the host safe: bad data never raises here. Wrong use (a TypeError of the call itself) does."""
+
+    @functools.wraps(method)
+    def guard(*args: _P.args, **kwargs: _P.kwargs) -> _T | None:
+        try:
+            return method(*args, **kwargs)
+        except Exception as error:
+            client: Any = args[0]
+            trace = error.__traceback__
+            never_began = isinstance(error, TypeError) and trace is not None and trace.tb_next is None
+            if never_began or client.settings.debug:
+                raise
+            client.failed(method.__name__, error)
+            return None
+
+    return guard
+
+
+class Assembly:
+    """What a client is made of, whatever its methods: settings, ledger, delivery, and the way of one event."""
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self.settings = settings
+        self.disabled = settings.disabled
+        self.project_token = settings.project_token
+        if not self.project_token and not self.disabled:
+            _log.error(
+                "hogline: no project token, so nothing is sent; pass PostHog('phc_...') or set HOGLINE_PROJECT_TOKEN"
+            )
+            self.disabled = True
+        self._ledger = Ledger(on_drop=settings.on_drop, host=settings.host)
+        self._delivery = Delivery(settings, ledger=self._ledger)
+        self._plain = self._defaults(runtime_properties())  # what capture() sends
+        self._sparse = self._defaults({})  # what the identity events send
+        self._complained: set[str] = set()
+        self.exception_rules = Rules(
+            project_root=settings.project_root or os.getcwd(),  # noqa: PTH109 - pathlib costs start-up time
+            in_app_include=tuple(settings.in_app_include),
+            in_app_exclude=tuple(settings.in_app_exclude),
+        )
+
+    def _defaults(self, runtime: Mapping[str, Any]) -> dict[str, Any]:
+        settings = self.settings
+        defaults = {**runtime, **library_properties()}
+        if settings.is_server:
+            defaults["$is_server"] = True
+        if settings.disable_geoip:
+            defaults["$geoip_disable"] = True
+        return {**defaults, **(settings.super_properties or {})}
+
+    def _send(
+        self,
+        event: str,
+        who: str | None,
+        properties: dict[str, Any],
+        timestamp: Any,
+        uuid: Any,
+        disable_geoip: bool | None,
+    ) -> str | None:
+        """Assemble, filter, serialise once, enqueue."""
+        if self.disabled:
+            self._ledger.refuse(DISABLED)
+            return None
+        identity, stamp = new_stamp()
+        if uuid is not None:
+            identity = self._own_id(uuid, identity)
+        if timestamp is not None:
+            stamp = self._own_time(timestamp, stamp)
+        if disable_geoip is not None:
+            properties["$geoip_disable"] = disable_geoip
+        if who is None:
+            who = identity
+            properties.setdefault("$process_person_profile", False)
+        message: dict[str, Any] = {
+            "event": event if isinstance(event, str) else str(event),
+            "properties": properties,
+            "timestamp": stamp,
+            "distinct_id": who,
+            "uuid": identity,
+        }
+        if not event:
+            _log.warning("hogline: capture() needs the event's name; nothing was sent")
+            self._ledger.refuse(NO_NAME, message)
+            return None
+        settings = self.settings
+        if settings.before_send is not None:
+            changed = self._before_send(settings.before_send, message)
+            if changed is None:
+                return None
+            message, identity = changed, changed["uuid"]
+        body = serialise(message)
+        if len(body) > settings.max_event_bytes:
+            self._ledger.refuse(TOO_LARGE, message)
+            if settings.debug:
+                raise EventTooLarge(event, len(body), settings.max_event_bytes)
+            return None
+        if not settings.send:
+            self._ledger.refuse(SEND_IS_FALSE)
+            return identity
+        return identity if self._delivery.put(body) else None
+
+    def _before_send(
+        self, hook: Callable[[dict[str, Any]], dict[str, Any] | None], message: dict[str, Any]
+    ) -> dict[str, Any] | None:
+        """Return what the user's *hook* made of the event, or None: it drops it, or it failed (fail closed)."""
+        identity = message["uuid"]
+        try:
+            changed = hook(message)
+        except Exception as error:
+            self.failed("before_send", error)
+            changed = None
+        if changed is not None and not isinstance(changed, dict):
+            self.failed("before_send", TypeError(f"it returned {type(changed).__name__}, not a dict or None"))
+            changed = None
+        if changed is None:
+            self._ledger.refuse(BEFORE_SEND, message)
+            return None
+        changed["uuid"] = checked_event_id(changed.get("uuid")) or identity
+        return changed
+
+    def _own_id(self, given: Any, made: str) -> str:
+        checked = checked_event_id(given)
+        if checked is None:
+            _log.error("hogline: uuid=%r is not a UUID; the event has %s instead", given, made)
+        return checked or made
+
+    def _own_time(self, given: Any, made: str) -> str:
+        text = timestamp_text(given, datetime.now(UTC))
+        if text is None:
+            _log.warning("hogline: timestamp=%r is no datetime and no ISO 8601 time; the event has now instead", given)
+        return text or made
+
+    def failed(self, what: str, error: BaseException) -> None:
+        """Log a failure of ours or of a hook, once a minute for each place."""
+        minute = f"{what} {int(time.monotonic() // 60)}"
+        if minute not in self._complained:
+            self._complained = {minute}
+            _log.error("hogline: %s failed: %r (the app goes on)", what, error)
+
+
+def context_person() -> str | None:
+    """Return who acts in the current context, as far as known."""
+    now = current.get()
+    return now.who() if now is not None else None
