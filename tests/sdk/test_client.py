@@ -190,6 +190,59 @@ def test_disabled_and_send_false(caplog):
         client.shutdown()
 
 
+def test_opting_out_and_in_takes_effect_at_once():
+    """By method or by attribute; what was refused is counted."""
+    client = RecordingPostHog()
+    client.disable()
+    assert client.capture("out", distinct_id="u") is None
+    assert client.capture_exception(ValueError()) is None
+    client.disabled = False
+    assert client.capture("in", distinct_id="u")
+    client.disabled = True
+    assert client.identify("u") is None
+    client.enable()
+    assert client.capture("in", distinct_id="u")
+    assert [event.event for event in client.events] == ["in", "in"]
+    assert client.stats().dropped == {"disabled": 2}
+
+
+def test_a_client_without_a_token_cannot_be_enabled(caplog):
+    """It says why instead of sending what every server refuses."""
+    client = PostHog("", disabled=True)
+    assert caplog.records == []
+    client.enable()
+    assert client.disabled
+    assert "no project token" in caplog.text
+    client.shutdown()
+
+
+def test_registered_properties_are_on_every_event_and_win_over_nobody():
+    """Neither over the context nor over the caller; in posthog-python super properties win over both."""
+    client = RecordingPostHog(super_properties={"built": 1})
+    mine = {"plan": "pro", "a": "registered", "b": "registered"}
+    client.register(mine)
+    mine["plan"] = "changed later"
+    with new_context():
+        tag("a", "context")
+        client.capture("x", distinct_id="u", properties={"b": "caller"})
+    client.identify("u")
+    client.unregister("plan", "built", "never there")
+    client.capture("y", distinct_id="u")
+    first, identified, last = (event.properties for event in client.events)
+    assert (first["plan"], first["a"], first["b"], first["built"]) == ("pro", "context", "caller", 1)
+    assert identified["plan"] == "pro"
+    assert not {"plan", "built"} & last.keys()
+    assert last["a"] == "registered"
+
+
+def test_properties_that_are_no_mapping_change_nothing(caplog):
+    """Bad data never raises."""
+    client = RecordingPostHog()
+    client.register(["x"])
+    assert "register failed" in caplog.text
+    assert client.capture("x", distinct_id="u")
+
+
 class Explosive(dict):
     def keys(self):
         raise RuntimeError("keys")

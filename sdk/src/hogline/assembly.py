@@ -49,17 +49,13 @@ class Assembly:
 
     def __init__(self, settings: ClientSettings) -> None:
         self.settings = settings
-        self.disabled = settings.disabled
         self.project_token = settings.project_token
-        if not self.project_token and not self.disabled:
-            _log.error(
-                "hogline: no project token, so nothing is sent; pass PostHog('phc_...') or set HOGLINE_PROJECT_TOKEN"
-            )
-            self.disabled = True
+        self._disabled = True
+        self.disabled = settings.disabled
         self._ledger = Ledger(on_drop=settings.on_drop, host=settings.host)
         self._delivery = Delivery(settings, ledger=self._ledger)
-        self._plain = self._defaults(runtime_properties())  # what capture() sends
-        self._sparse = self._defaults({})  # what the identity events send
+        self._super: dict[str, Any] = dict(settings.super_properties or {})
+        self._set_defaults()
         self._complained: set[str] = set()
         self.exception_rules = Rules(
             project_root=settings.project_root or os.getcwd(),  # noqa: PTH109 - pathlib costs start-up time
@@ -74,7 +70,49 @@ class Assembly:
             defaults["$is_server"] = True
         if settings.disable_geoip:
             defaults["$geoip_disable"] = True
-        return {**defaults, **(settings.super_properties or {})}
+        return {**defaults, **self._super}
+
+    def _set_defaults(self) -> None:
+        self._plain = self._defaults(runtime_properties())  # what capture() sends
+        self._sparse = self._defaults({})  # what the identity events send
+
+    # -- what may change while the client lives -----------------------------------------------------------------------
+
+    @property
+    def disabled(self) -> bool:
+        """Whether events are refused, and counted as `disabled`. May be set at any time; what waits already is still sent."""
+        return self._disabled
+
+    @disabled.setter
+    def disabled(self, value: bool) -> None:
+        if not value and not self.project_token:
+            _log.error(
+                "hogline: no project token, so nothing is sent; pass PostHog('phc_...') or set HOGLINE_PROJECT_TOKEN"
+            )
+            value = True
+        self._disabled = bool(value)
+
+    def disable(self) -> None:
+        """Opt out: from now on nothing is taken. What waits already is still sent."""
+        self.disabled = True
+
+    def enable(self) -> None:
+        """Opt in again. Without a project token the client stays disabled, and says so."""
+        self.disabled = False
+
+    @guarded
+    def register(self, properties: Mapping[str, Any]) -> None:
+        """Add super properties: every later event has them, unless the context or the caller says otherwise."""
+        self._super = {**self._super, **properties}
+        self._set_defaults()
+
+    @guarded
+    def unregister(self, *names: str) -> None:
+        """Take super properties away again, those of the constructor too; unknown *names* are passed over."""
+        self._super = {name: value for name, value in self._super.items() if name not in names}
+        self._set_defaults()
+
+    # -- the way of one event -----------------------------------------------------------------------------------------
 
     def _send(
         self,
@@ -86,7 +124,7 @@ class Assembly:
         disable_geoip: bool | None,
     ) -> str | None:
         """Assemble, filter, serialise once, enqueue."""
-        if self.disabled:
+        if self._disabled:
             self._ledger.refuse(DISABLED)
             return None
         identity, stamp = new_stamp()
