@@ -16,10 +16,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if not wanted:
         return
     needed = (*getattr(metafunc.cls, "needs", ()), *getattr(metafunc.function, "needs", ()))
-    protocols = [name for name in needed if name in ("asgi", "wsgi")]
     cases = []
     for framework in FRAMEWORKS:
-        if any(name in framework.lacks for name in needed) or any(name != framework.protocol for name in protocols):
+        if any(name in framework.lacks for name in needed):
             continue
         missing = framework.missing()
         marks = [pytest.mark.skip(missing)] if missing else []

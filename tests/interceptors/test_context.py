@@ -37,7 +37,7 @@ class TestFresh:
         event = site.event(second)
         assert (person_of(event), session_of(event)) == (None, None)
 
-    @needs("asgi")
+    @needs("pipelined")
     def test_pipelined_requests_have_their_own_ids(self, site):
         """Behaviour 2: three requests in one write."""
         asked = [(new_rid(), name) for name in ("alice", None, "carol")]

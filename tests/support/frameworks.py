@@ -8,7 +8,8 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Literal
 
-Protocol = Literal["asgi", "wsgi"]
+Protocol = Literal["asgi", "wsgi", "own"]
+"""What a framework speaks to its server; "own": it brings a server, and speaks to nobody else's."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ _WSGI_SERVERS = ("gunicorn-sync", "gunicorn-gthread", "waitress")
 _NO_LOOP = {
     "task": "there is no event loop to make a task in",
     "thread": "there is no event loop to wait for a thread in",
+    "pipelined": "not every server keeps a connection open",
     "awaited": "callbacks are asked synchronously",
     "ws": "WSGI has no WebSockets",
     "stream-sync": "every stream is synchronous: /stream",
@@ -76,6 +78,17 @@ _DJANGO_ASGI = {
     "hostile": "asgiref asks an exception whether it is true, and goes on with what that raises",
     "uvicorn:sigterm": "alone, Django has no lifespan in which to flush, and uvicorn dies of the signal",
     "gunicorn-uvicorn:sigterm": "alone, Django has no lifespan in which to flush, and the worker dies of the signal",
+}
+_AIOHTTP = {
+    "sync": "every handler is asynchronous: /capture",
+    "error-sync": "every handler is asynchronous: /error",
+    "stream-sync": "a handler writes its chunks itself: /stream",
+    "stream-long-sync": "a handler writes its chunks itself: /stream-long",
+    "background": "nothing runs after a response but tasks: /task",
+    "background-error": "nothing runs after a response but tasks",
+    "noise": "that a client left is said by the connection, not by a class of exception",
+    "validate": "nothing is validated",
+    "ws-refused": "there is no exception that refuses a handshake",
 }
 
 FRAMEWORKS = (
@@ -188,5 +201,15 @@ FRAMEWORKS = (
         servers=("uvicorn",),
         route="/items/<item_id>",
         lacks={**_DJANGO, **_DJANGO_ASGI},
+    ),
+    Framework(
+        name="aiohttp",
+        source="aiohttp.",
+        requires=("aiohttp",),
+        app="aiohttp",
+        protocol="own",
+        servers=("aiohttp",),
+        route="/items/{item_id}",
+        lacks=_AIOHTTP,
     ),
 )

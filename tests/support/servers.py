@@ -47,6 +47,8 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
     # Unless told otherwise, waitress takes proxies' headers away before an app can see them.
     "waitress": ("-m", "waitress", "--listen=127.0.0.1:0", "--no-clear-untrusted-proxy-headers", "{target}"),
     "werkzeug": ("-c", _WERKZEUG.format("{app}")),
+    # Frameworks that bring their own server: the app's module starts it, and says where.
+    "aiohttp": ("-m", "{app}"),
     "runserver": ("-m", "{app}", "runserver", "--noreload", "127.0.0.1:0"),
 }
 

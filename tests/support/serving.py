@@ -3,8 +3,8 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, replace
 from socketserver import TCPServer
 from typing import Any, Literal
@@ -137,6 +137,40 @@ def serving_asgi(app: Any, posthog: PostHog, sink: Sink, lifespan: Literal["on",
     finally:
         server.should_exit = True
         thread.join(_WAIT_S)
+
+
+@contextmanager
+def serving_own(start: Callable[[], AbstractAsyncContextManager[int]], posthog: PostHog, sink: Sink) -> Iterator[Site]:
+    """Serve with a framework's own server, on an event loop in a thread; *start* opens it, gives its port, and closes it."""
+    ports: list[int] = []
+    failures: list[BaseException] = []
+    end: list[Callable[[], object]] = []
+
+    async def serve() -> None:
+        over = asyncio.Event()
+        async with start() as port:
+            loop = asyncio.get_running_loop()
+            end.append(lambda: loop.call_soon_threadsafe(over.set))
+            ports.append(port)
+            await over.wait()
+
+    def run() -> None:
+        try:
+            asyncio.run(serve())
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        sink.wait_until(lambda: ports or failures, _WAIT_S)
+        assert not failures, failures
+        yield AsgiSite(ports[0], posthog, sink)
+    finally:
+        for call in end:
+            call()
+        thread.join(_WAIT_S)
+    assert not failures, failures
 
 
 def now() -> str | None:

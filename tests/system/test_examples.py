@@ -26,6 +26,7 @@ COMMANDS = {
     ],
     "flask_app": [sys.executable, "-m", "flask", "--app", "examples/flask_app.py", "run", "--port", "PORT"],
     "django_app": [sys.executable, "examples/django_app/manage.py", "runserver", "--noreload", "127.0.0.1:PORT"],
+    "aiohttp_app": [sys.executable, "examples/aiohttp_app.py", "PORT"],
     "wsgi_app": [sys.executable, "-m", "waitress", "--listen=127.0.0.1:PORT", "examples.wsgi_app:app"],
 }
 

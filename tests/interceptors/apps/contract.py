@@ -102,6 +102,12 @@ def chunks(client: PostHog, rid: str) -> Iterator[bytes]:
 
 # -- option sets ------------------------------------------------------------------------------------------------------
 
+OPTION_SETS = (
+    "absent", "off", "default", "twice", "from-400", "from-503", "by-status", "unhandled-only", "ignoring", "no-identity",
+    "one-hop", "networks", "query-keep", "query-drop", "callbacks", "awaited", "raising", "awaited-raising",
+)  # fmt: skip
+"""Their names, for frameworks whose apps must all be there before the server begins."""
+
 Header = Callable[[Any, str], str | None]
 """How an app's framework reads a header of the request that callbacks are given."""
 
@@ -198,7 +204,7 @@ def installs(options: Mapping[str, Any] | None) -> list[dict[str, Any]]:
 Build = Callable[[PostHog, dict[str, Any] | None], Any]
 
 
-class _Apps:
+class Apps:
     """The apps of one process: one for each option set, built when first asked for, over one client."""
 
     def __init__(self, build: Build, header: Header) -> None:
@@ -226,7 +232,7 @@ class _Apps:
 
 def serve_asgi(build: Build, header: Header) -> Any:
     """Return an ASGI app that hands each request on to the app of its option set."""
-    apps = _Apps(build, header)
+    apps = Apps(build, header)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -247,7 +253,7 @@ def serve_asgi(build: Build, header: Header) -> Any:
 
 def serve_wsgi(build: Build, header: Header) -> Any:
     """Return a WSGI app that hands each request on to the app of its option set."""
-    apps = _Apps(build, header)
+    apps = Apps(build, header)
 
     def app(environ: Any, start_response: Any) -> Any:
         path = environ["PATH_INFO"]

@@ -8,7 +8,16 @@ from urllib.parse import unquote
 
 import orjson
 
-__all__ = ["DISTINCT_ID", "SESSION_ID", "WINDOW_ID", "CookieIdentity", "cookie_identity", "split_joined", "usable"]
+__all__ = [
+    "DISTINCT_ID",
+    "SESSION_ID",
+    "WINDOW_ID",
+    "CookieIdentity",
+    "as_latin1",
+    "cookie_identity",
+    "split_joined",
+    "usable",
+]
 
 SESSION_ID = "x-posthog-session-id"
 DISTINCT_ID = "x-posthog-distinct-id"
@@ -31,6 +40,11 @@ def usable(values: Iterable[str]) -> str | None:
         if text:
             return text
     return None
+
+
+def as_latin1(value: str) -> str:
+    """Return a header's *value* as latin-1 where a framework decoded it as UTF-8 and kept other bytes as surrogates."""
+    return value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 def split_joined(value: str) -> list[str]:

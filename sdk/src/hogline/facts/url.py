@@ -5,11 +5,12 @@ Source: spec/frameworks.md 4.3 (what each framework does with a bad Host).
 
 import functools
 import re
+from typing import Any
 from urllib.parse import quote, unquote_plus
 
 from hogline.settings import UrlQuery
 
-__all__ = ["MASK", "absolute_url", "redacted_query", "usable_host"]
+__all__ = ["MASK", "absolute_url", "joined_address", "redacted_query", "usable_host", "visited_scheme"]
 
 MASK = "redacted"
 _MAX_PATH_CHARACTERS = 2048
@@ -50,6 +51,26 @@ def usable_host(host: str | None, scheme: str) -> str | None:
             return None
         return name if port == _DEFAULT_PORTS.get(scheme) else host
     return host
+
+
+def joined_address(address: Any) -> str | None:
+    """Return `name:port` out of a socket's address or an ASGI scope's server: its port may be text, None or absent.
+
+    None for what is no such address: a socket file, a connection that is closed.
+    """
+    if not address or isinstance(address, str | bytes) or not address[0]:
+        return None
+    name = str(address[0])
+    host = f"[{name}]" if ":" in name else name
+    port = address[1] if len(address) > 1 else None
+    return f"{host}:{port}" if port else host
+
+
+def visited_scheme(scheme: str, upgrade: str | None) -> str:
+    """Return the scheme that the browser used: a WebSocket begins as an HTTP request with *upgrade* in its header."""
+    if upgrade is not None and upgrade.lower() == "websocket":
+        return {"http": "ws", "https": "wss"}.get(scheme, scheme)
+    return scheme
 
 
 def absolute_url(scheme: str, host: str | None, path: str, query: str, mode: UrlQuery) -> str | None:

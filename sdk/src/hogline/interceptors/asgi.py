@@ -8,11 +8,12 @@ find it in the scope and only observe. `receive` and the body are never touched 
 
 import sys
 from collections.abc import Sequence
-from inspect import iscoroutinefunction
 from typing import Any
 
 from hogline.context import current, leave
 from hogline.exchange import HEADERS, Exchange, RequestFacts
+from hogline.facts.url import joined_address
+from hogline.interceptors.callbacks import Callbacks
 from hogline.interceptors.lifespan import App, Message, Receive, Scope, Send, run_lifespan
 from hogline.interceptors.options import make_policy
 from hogline.judgement import http_status, is_within
@@ -57,7 +58,7 @@ class AsgiExchange(Exchange):
             scope.get("method"),
             self._scheme or "http",
             host[0] if host else None,
-            _join(scope.get("server")),
+            joined_address(scope.get("server")),
             path,
             query.decode("latin-1") if query else "",
             str(peer[0]) if peer else None,
@@ -92,10 +93,7 @@ class PostHogInterceptor:
     def __init__(self, app: App, /, **options: Any) -> None:
         self.app = app
         self._policy = make_policy(self.source, options)
-        settings = self._policy.settings
-        self._filter = settings.request_filter
-        callbacks = ("request_filter", "distinct_id", "properties")
-        self._awaited = [name for name in callbacks if _is_asynchronous(getattr(settings, name))]
+        self._callbacks = Callbacks(self._policy)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the app with the request's context around it."""
@@ -111,7 +109,7 @@ class PostHogInterceptor:
             await Observer(self.app, self._policy)(scope, receive, send)
             return
         exchange = self.exchange_class(self._policy, scope)
-        if (self._filter is not None or self._awaited) and not await self._admits(exchange):
+        if self._callbacks.any and not await self._callbacks.admit(exchange):
             await self._alone(scope, receive, send)
             return
         scope[EXCHANGE_KEY] = exchange
@@ -147,18 +145,6 @@ class PostHogInterceptor:
         finally:
             if current.get() is None:
                 current.set(previous)
-
-    async def _admits(self, exchange: AsgiExchange) -> bool:
-        """Ask the filter, and the callbacks that have to be awaited; one that fails counts as not asked."""
-        answers: dict[str, Any] = {}
-        for name in self._awaited:
-            try:
-                answers[name] = await getattr(self._policy.settings, name)(exchange.request())
-            except Exception as error:
-                self._policy.complain(name, error)
-                answers[name] = None
-        exchange.keep_answers(answers)
-        return exchange.answer("request_filter") is not False
 
 
 class Observer:
@@ -227,17 +213,3 @@ class _Watch:
         if error is self._before or (self._broken is not None and is_within(self._broken, error)):
             return
         self._exchange.observe(error, handled=handled, policy=self._policy)
-
-
-def _is_asynchronous(callback: Any) -> bool:
-    return iscoroutinefunction(callback) or iscoroutinefunction(getattr(callback, "__call__", None))  # noqa: B004
-
-
-def _join(server: Any) -> str | None:
-    """Return `name:port` out of the scope's server, whose port may be a string, None (a socket file) or absent."""
-    if not server or not server[0]:
-        return None
-    name = str(server[0])
-    host = f"[{name}]" if ":" in name else name
-    port = server[1] if len(server) > 1 else None
-    return f"{host}:{port}" if port else host

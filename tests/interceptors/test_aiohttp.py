@@ -1,0 +1,281 @@
+"""What is special to aiohttp: middlewares around and inside, bodies made while they are sent, control flow by exception."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from hogline import PostHog
+from hogline.interceptors.aiohttp import PostHogInterceptor
+from tests.support.serving import VISITOR, now, serving_own
+from tests.support.sink import exception_of, person_of
+
+
+class DomainError(Exception):
+    """What a middleware answers with 418."""
+
+
+@pytest.fixture
+def posthog(sink):
+    client = PostHog("phc_test", host=sink.url, flush_interval=0.02)
+    yield client
+    client.shutdown(10)
+
+
+@pytest.fixture
+def interceptor(posthog):
+    return PostHogInterceptor(client=posthog, capture_exceptions=True)
+
+
+@pytest.fixture
+def serve(posthog, sink):
+    """Return a context manager that serves an application as it is."""
+
+    def serve(app):
+        @asynccontextmanager
+        async def start():
+            runner = web.AppRunner(app, access_log=None)
+            await runner.setup()
+            try:
+                await web.TCPSite(runner, "127.0.0.1", 0).start()
+                yield runner.addresses[0][1]
+            finally:
+                await runner.cleanup()
+
+        return serving_own(start, posthog, sink)
+
+    return serve
+
+
+@web.middleware
+async def answering(request, handler):
+    try:
+        return await handler(request)
+    except DomainError:
+        return web.Response(status=418, text="handled")
+
+
+def app_of(handler, *middlewares):
+    app = web.Application(middlewares=middlewares)
+    app.router.add_get("/{name}", handler)
+    return app
+
+
+class TestMiddlewares:
+    @pytest.mark.parametrize("place", ["first", "between", "last", "twice"])
+    def test_what_a_middleware_answers_is_seen_wherever_we_stand(self, interceptor, serve, place):
+        """Section 9, aiohttp: an exception is seen before the middleware that makes a response of it."""
+
+        async def fail(request):
+            raise DomainError
+
+        others = {
+            "first": [interceptor, answering],
+            "between": [answering, interceptor, answering],
+            "last": [answering, interceptor],
+            "twice": [interceptor, answering, interceptor],
+        }
+        with serve(app_of(fail, *others[place])) as site:
+            for _ in range(2):  # composed anew, and as kept
+                assert site.get("/x").status == 418
+            events = site.events
+        assert [exception_of(event) for event in events] == [("DomainError", True, 418)] * 2
+
+    def test_middlewares_get_the_handler_as_they_know_it(self, interceptor, serve):
+        """Never in the way: names and attributes of handlers that middlewares look at are still there."""
+        seen = []
+
+        @web.middleware
+        async def looking(request, handler):
+            seen.append((handler.__name__, getattr(handler, "role", None)))
+            return await handler(request)
+
+        async def shown(request):
+            return web.Response()
+
+        shown.role = "admin"
+        with serve(app_of(shown, interceptor, looking, looking)) as site:
+            assert site.get("/x").status == 200
+        assert seen == [("shown", "admin")] * 2
+
+    def test_class_based_views_are_seen_too(self, interceptor, serve):
+        """Behaviour 30: `web.View`, its template included."""
+
+        class Thing(web.View):
+            async def get(self):
+                raise ValueError("x")
+
+        with serve(app_of(Thing, interceptor, answering)) as site:
+            assert site.get("/x").status == 500
+            [event] = site.events
+        assert exception_of(event) == ("ValueError", False, 500)
+        assert event.properties["$request_route"] == "/{name}"
+
+    def test_a_sub_application_with_its_own_interceptor_is_one_event(self, posthog, interceptor, serve):
+        """Behaviour 14, 54: nested interceptors; the template has the sub-application's prefix."""
+
+        async def fail(request):
+            posthog.capture("inside")
+            raise ValueError("x")
+
+        inner = app_of(fail, PostHogInterceptor(client=posthog, capture_exceptions=True), answering)
+        app = web.Application(middlewares=[interceptor])
+        app.add_subapp("/shop", inner)
+        with serve(app) as site:
+            assert site.get("/shop/x", VISITOR).status == 500
+            events = site.events
+        assert [event.event for event in events] == ["inside", "$exception"]
+        assert {(person_of(event), event.properties["$request_route"]) for event in events} == {
+            ("alice", "/shop/{name}")
+        }
+
+    def test_only_the_sub_application_may_have_one(self, posthog, serve):
+        """The context begins where the interceptor stands; requests beside it are left alone."""
+
+        async def who(request):
+            return web.Response(text=str(now()))
+
+        app = app_of(who)
+        app.add_subapp("/shop/", app_of(who, PostHogInterceptor(client=posthog)))
+        with serve(app) as site:
+            assert [site.get(path, VISITOR).body for path in ("/x", "/shop/x")] == [b"None", b"alice"]
+
+
+class TestControlFlow:
+    @pytest.mark.parametrize(
+        ("error", "status"), [(web.HTTPFound("/elsewhere"), 302), (web.HTTPOk(), 200), (web.HTTPNotFound(), 404)]
+    )
+    def test_answers_that_are_raised_are_no_events(self, interceptor, serve, error, status):
+        """Behaviour 37: HTTPFound, HTTPOk, HTTPNotFound."""
+
+        async def answer(request):
+            raise type(error)(error.location) if status == 302 else type(error)()
+
+        with serve(app_of(answer, interceptor)) as site:
+            assert site.get("/x").status == status
+            assert site.events == []
+
+    def test_unavailable_is_an_event_and_a_timeout_has_its_own_status(self, interceptor, serve):
+        """Behaviour 37: HTTPServiceUnavailable is handled; aiohttp answers TimeoutError with 504."""
+
+        async def answer(request):
+            if request.match_info["name"] == "late":
+                raise TimeoutError
+            raise web.HTTPServiceUnavailable
+
+        with serve(app_of(answer, interceptor)) as site:
+            assert [site.get(path).status for path in ("/busy", "/late")] == [503, 504]
+            events = site.events
+        assert [exception_of(event) for event in events] == [
+            ("HTTPServiceUnavailable", True, 503), ("TimeoutError", False, 504),
+        ]  # fmt: skip
+
+    @pytest.mark.filterwarnings("ignore:returning HTTPException:DeprecationWarning")
+    def test_returned_answers_and_no_answer_are_no_exceptions(self, interceptor, serve):
+        """Section 5.9: a returned HTTPException is a response; a handler that returns None gets aiohttp's own 500."""
+
+        async def answer(request):
+            return None if request.match_info["name"] == "nothing" else web.HTTPServiceUnavailable()
+
+        with serve(app_of(answer, interceptor)) as site:
+            assert [site.get(path).status for path in ("/nothing", "/returned")] == [500, 503]
+            assert site.events == []
+
+
+class TestBodies:
+    def test_a_body_made_while_it_is_sent_belongs_to_the_visitor(self, posthog, interceptor, serve):
+        """Behaviour 4: `web.Response(body=...)` is written after all middlewares have returned."""
+
+        async def lazy(request):
+            async def body():
+                for letter in (b"a", b"b"):
+                    posthog.capture("streamed")
+                    yield letter
+
+            return web.Response(body=body())
+
+        with serve(app_of(lazy, interceptor)) as site:
+            assert site.get("/x", VISITOR).body == b"ab"
+            events = site.events
+        assert [(person_of(event), event.properties["$request_route"]) for event in events] == [
+            ("alice", "/{name}")
+        ] * 2
+
+    def test_an_error_in_it_is_seen_although_aiohttp_only_logs_it(self, interceptor, serve):
+        """Behaviour 47: with the status that was sent."""
+
+        async def lazy(request):
+            async def body():
+                yield b"a"
+                raise ValueError("in the body")
+
+            return web.Response(body=body())
+
+        with serve(app_of(lazy, interceptor)) as site:
+            site.get("/x", VISITOR)
+            [event] = site.events
+        assert (exception_of(event), person_of(event)) == (("ValueError", False, 200), "alice")
+
+    def test_an_error_in_a_signal_is_seen_although_no_middleware_runs(self, interceptor, serve):
+        """Behaviour 34's like: `on_response_prepare` runs after every middleware; aiohttp closes the connection."""
+
+        async def fine(request):
+            return web.Response()
+
+        async def fail(request, response):
+            raise ValueError("in the signal")
+
+        app = app_of(fine, interceptor)
+        app.on_response_prepare.append(fail)
+        with serve(app) as site:
+            with site.connect("/x", VISITOR) as connection:
+                assert connection.recv(1000) == b""
+            [event] = site.events
+        assert (exception_of(event), person_of(event)) == (("ValueError", False, 500), "alice")
+
+
+class TestClients:
+    def test_writing_to_a_client_that_left_is_no_mistake(self, interceptor, serve, sink):
+        """Behaviour 49: ClientConnectionResetError of our own response."""
+        raised = []
+
+        async def stream(request):
+            response = web.StreamResponse()
+            await response.prepare(request)
+            try:
+                for _ in range(400):
+                    await response.write(b"x" * 65_536)
+                    await asyncio.sleep(0.005)
+            except ConnectionResetError as error:
+                raised.append(error)
+                raise
+            return response
+
+        with serve(app_of(stream, interceptor)) as site:
+            with site.connect("/x") as connection:
+                connection.recv(1000)
+            sink.wait_until(lambda: raised)
+            assert site.events == []
+
+    @pytest.mark.parametrize("kind", [aiohttp.ClientConnectionResetError, ConnectionResetError])
+    def test_a_lost_upstream_or_database_is_one(self, interceptor, serve, kind):
+        """Behaviour 51, 2.4: the same class, our own client still there."""
+
+        async def fail(request):
+            raise kind("lost")
+
+        with serve(app_of(fail, interceptor)) as site:
+            assert site.get("/x").status == 500
+            assert exception_of(site.events[0]) == (kind.__name__, False, 500)
+
+    def test_an_upstreams_answer_is_this_servers_mistake(self, interceptor, serve):
+        """Behaviour 46: aiohttp.ClientResponseError says 404; it is our 500."""
+
+        async def fail(request):
+            raise aiohttp.ClientResponseError(None, (), status=404)
+
+        with serve(app_of(fail, interceptor)) as site:
+            assert site.get("/x").status == 500
+            assert exception_of(site.events[0]) == ("ClientResponseError", False, 500)
