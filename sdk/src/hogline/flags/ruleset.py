@@ -1,0 +1,263 @@
+"""Ruleset: one set of definitions, as the server sends them, and the verdicts that follow from it.
+
+Flags are compiled when they are first asked for, into conditions of checks; afterwards a verdict costs one or two hashes.
+A ruleset never changes: new definitions make a new one, and who holds the old one finishes with it.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from hogline.flags.bucketing import Variants, fraction, held_out, share
+from hogline.flags.filters import Filters, Finding, matches_all
+from hogline.flags.operators import Check
+from hogline.flags.subject import Subject
+from hogline.flags.verdict import (
+    DEPENDENCY,
+    MISSING,
+    SERVER_DEPENDENCY,
+    Answer,
+    FlagValue,
+    UnresolvedFlagReason,
+    Verdict,
+    graver,
+)
+
+__all__ = ["Flag", "Ruleset"]
+
+_R = UnresolvedFlagReason
+_INHERITED: Final = object()  # a condition that is about what its flag is about
+_DISABLED: Final = Verdict(False, "flag_disabled")
+_NO_GROUP: Final = Verdict(False, "no_group_type")
+_NO_MATCH: Final = Verdict(False, "no_condition_match")
+_UNRESOLVED: Final = {reason: Verdict(None, reason.value, None, reason) for reason in _R}
+_ENDED: Final = {reason: Verdict(None, reason.value, None, reason, ends=True) for reason in _R}
+
+
+class _Condition:
+    """One condition set: checks that must all hold, then a share of those who pass them."""
+
+    __slots__ = ("about", "checks", "index", "limit", "matched", "out_of_bound", "variant")
+
+    def __init__(
+        self, index: int, checks: list[Check], limit: float | None, about: object, variant: str | None
+    ) -> None:
+        self.index = index
+        self.checks = checks
+        self.limit = limit
+        self.about = about
+        self.variant = variant
+        self.matched = Verdict(variant if variant is not None else True, "condition_match", index)
+        self.out_of_bound = Verdict(False, "out_of_rollout_bound", index)
+
+
+class Flag:
+    """One definition, compiled."""
+
+    __slots__ = (
+        "_conditions", "_early_exit", "_enrollment", "_group", "_holdout", "_mapping", "_needs_device", "_prefix",
+        "_unsupported", "_variants", "active", "continuity", "definition", "key",
+    )  # fmt: skip
+
+    def __init__(self, definition: Mapping[str, Any], filters: Filters, mapping: Mapping[str, str]) -> None:
+        self.definition = definition
+        self.key: str = definition["key"]
+        self.active = bool(definition.get("active"))
+        self.continuity = bool(definition.get("ensure_experience_continuity"))
+        self._prefix = f"{self.key}."
+        self._mapping = mapping
+        inner = definition.get("filters") or {}
+        bucketing = definition.get("bucketing_identifier") or inner.get("bucketing_identifier")
+        self._needs_device = bucketing == "device_id"
+        self._group = inner.get("aggregation_group_type_index")
+        self._enrollment = inner.get("feature_enrollment") is True
+        self._holdout = inner.get("holdout")
+        self._early_exit = bool(inner.get("early_exit"))
+        self._variants = Variants((inner.get("multivariate") or {}).get("variants") or [])
+        self._unsupported = False
+        self._conditions = [
+            self._condition(index, condition, filters) for index, condition in enumerate(inner.get("groups") or [])
+        ]
+
+    def _condition(self, index: int, condition: Mapping[str, Any], filters: Filters) -> _Condition:
+        made = [filters.check(filter_) for filter_ in condition.get("properties") or []]
+        self._unsupported = self._unsupported or any(broken for _, broken in made)
+        percentage = condition.get("rollout_percentage")
+        about = condition.get("aggregation_group_type_index", self._group)
+        variant = condition.get("variant")
+        return _Condition(
+            index,
+            [check for check, _ in made],
+            None if percentage is None else share(percentage),
+            _INHERITED if about == self._group else about,
+            variant if variant in self._variants.keys else None,
+        )
+
+    def verdict(self, subject: Subject) -> Verdict:
+        """Return what this flag is for *subject*.  Source: spec/sdk-wire.md 5.5."""
+        if not self.active:
+            return _DISABLED
+        if self.continuity:
+            return _UNRESOLVED[_R.EXPERIENCE_CONTINUITY]
+        if self._group is not None:
+            name = self._mapping.get(str(self._group))
+            if not name:
+                return _UNRESOLVED[_R.UNSUPPORTED_DEFINITION]
+            if name not in subject.groups:
+                return _NO_GROUP
+            properties = subject.properties_of(name)
+            if properties is None:
+                return _UNRESOLVED[_R.MISSING_CONTEXT]
+            identifier = subject.groups[name]
+        else:
+            properties = subject.person_properties
+            identifier = subject.distinct_id
+            if self._needs_device:
+                if not subject.device_id:
+                    if subject.complete:
+                        return _NO_MATCH
+                    return _UNRESOLVED[_R.UNSUPPORTED_DEFINITION if self._unsupported else _R.MISSING_CONTEXT]
+                identifier = subject.device_id
+        if self._enrollment:
+            return self._enrolled(properties, subject)
+        if self._holdout and (held := held_out(self._holdout, identifier)) is not None:
+            return Verdict(held, "holdout_condition_value")
+        return self._first_match(properties, identifier, subject)
+
+    def _enrolled(self, properties: Mapping[str, Any], subject: Subject) -> Verdict:
+        """Early access: the person's own word decides, and nothing else."""
+        if self._group is not None:
+            return _UNRESOLVED[_R.UNSUPPORTED_DEFINITION]
+        name = f"$feature_enrollment/{self.key}"
+        if name not in properties and not subject.complete:
+            return _UNRESOLVED[_R.MISSING_CONTEXT]
+        word = properties.get(name)
+        return Verdict(word is True or word == "true", "super_condition_value")
+
+    def _first_match(self, flag_properties: Mapping[str, Any], flag_identifier: str, subject: Subject) -> Verdict:
+        unmatched = _NO_MATCH
+        reason: UnresolvedFlagReason | None = None
+        for condition in self._conditions:
+            properties, identifier = flag_properties, flag_identifier
+            answer: Answer = True
+            if condition.about is not _INHERITED:
+                answer, properties, identifier = self._about(condition.about, subject)
+            if answer is True and (checks := condition.checks):
+                only = len(checks) == 1
+                answer = checks[0](properties, subject) if only else matches_all(checks, properties, subject)
+            if answer is True:
+                if condition.limit is None or fraction(self._prefix + identifier) <= condition.limit:
+                    return self._matched(condition, identifier)
+                if unmatched is _NO_MATCH:
+                    unmatched = condition.out_of_bound
+                if self._early_exit:
+                    break
+            elif answer is not False:
+                reason = graver(reason, answer.reason)
+                if answer.ends:
+                    # Nobody reads further, so what the definition itself is to be blamed for counts as well.
+                    return _ENDED[_R.UNSUPPORTED_DEFINITION if self._unsupported else answer.reason]
+        return unmatched if reason is None else _UNRESOLVED[reason]
+
+    def _about(self, group: object, subject: Subject) -> tuple[Answer, Mapping[str, Any], str]:
+        """Return whom a condition is about that says so itself: a group of another type, or the person."""
+        if group is None:
+            return True, subject.person_properties, subject.distinct_id
+        name = self._mapping.get(str(group))
+        if not name or name not in subject.groups:
+            return False, {}, ""
+        properties = subject.properties_of(name)
+        if properties is None:
+            return MISSING, {}, ""
+        return True, properties, subject.groups[name]
+
+    def _matched(self, condition: _Condition, identifier: str) -> Verdict:
+        if condition.variant is None and self._variants.keys:
+            variant = self._variants.pick(self.key, identifier)
+            if variant is not None:
+                return Verdict(variant, "condition_match", condition.index)
+        return condition.matched
+
+    def payload_text(self, value: FlagValue) -> Any:
+        """Return the payload of *value* as the definition has it: JSON text; None where there is none."""
+        payloads = (self.definition.get("filters") or {}).get("payloads") or {}
+        return payloads.get(value if isinstance(value, str) else str(value).lower())
+
+    def payload(self, value: FlagValue) -> Any:
+        """Return the payload of *value*, decoded; None where there is none, or no JSON."""
+        text = self.payload_text(value)
+        if not isinstance(text, str):
+            return text
+        try:
+            return orjson.loads(text)
+        except ValueError:
+            return None
+
+
+class Ruleset:
+    """What `/flags/definitions` says, ready to be asked. Thread-safe: it never changes but for what it has compiled.
+
+    Fields may be null, and nulls read as missing.  Source: spec/sdk-wire.md 5.3.
+    """
+
+    def __init__(self, definitions: Mapping[str, Any]) -> None:
+        self.definitions: dict[str, Mapping[str, Any]] = {
+            flag["key"]: flag
+            for flag in definitions.get("flags") or []
+            if isinstance(flag, Mapping) and isinstance(flag.get("key"), str)
+        }
+        self.minimal_flag_called_events = definitions.get("minimal_flag_called_events") is True
+        version = definitions.get("property_matching_version")
+        self._mapping: Mapping[str, str] = definitions.get("group_type_mapping") or {}
+        cohorts = definitions.get("cohorts") or {}
+        self._filters = Filters(
+            cohorts, version if isinstance(version, int) else 1, self._find, self.definitions.__contains__
+        )
+        self._compiled: dict[str, Flag | None] = {}
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.definitions
+
+    def flag(self, key: str) -> Flag | None:
+        """Return flag *key*, compiled; None: there is none, or its definition makes no sense."""
+        try:
+            return self._compiled[key]
+        except KeyError:
+            pass
+        definition = self.definitions.get(key)
+        if definition is None:
+            return None
+        try:
+            flag: Flag | None = Flag(definition, self._filters, self._mapping)
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+            flag = None
+        self._compiled[key] = flag
+        return flag
+
+    def verdict(self, key: str, subject: Subject) -> Verdict | None:
+        """Return what flag *key* is for *subject*; None: no such flag is defined. Never raises for what a definition says."""
+        flag = self.flag(key)
+        if flag is None:
+            return _UNRESOLVED[_R.UNSUPPORTED_DEFINITION] if key in self.definitions else None
+        try:
+            return flag.verdict(subject)
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+            return _UNRESOLVED[_R.UNSUPPORTED_DEFINITION]
+
+    def _find(self, key: str, subject: Subject) -> Finding:
+        """Return what a flag that another depends on comes to, asked once for each subject."""
+        found = subject.found
+        if found is None:
+            found = subject.found = {}
+        if key not in found:
+            found[key] = SERVER_DEPENDENCY  # until it is known: a flag that depends on itself meets this
+            found[key] = self._finding(key, subject)
+        finding: Finding = found[key]
+        return finding
+
+    def _finding(self, key: str, subject: Subject) -> Finding:
+        verdict = self.verdict(key, subject)
+        if verdict is None or verdict.value is None:
+            return SERVER_DEPENDENCY if verdict is not None and verdict.ends else DEPENDENCY
+        return verdict.value

@@ -1,0 +1,53 @@
+"""Subject: whom a flag is asked about, and all that is known of them."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+__all__ = ["Subject"]
+
+_NOTHING: Mapping[str, Any] = {}
+
+
+class Subject:
+    """One person, their device and their groups. Made for one call: it also keeps what flags came to on the way.
+
+    *groups* maps a group's type to its key, *group_properties* the type to that group's properties. With *complete* a
+    property that is not there is known to be unset, as it is for the server; otherwise it is unknown.
+    """
+
+    __slots__ = (
+        "_now", "complete", "device_id", "distinct_id", "found", "group_properties", "groups", "person_properties",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        distinct_id: str,
+        *,
+        person_properties: Mapping[str, Any] = _NOTHING,
+        groups: Mapping[str, str] = _NOTHING,
+        group_properties: Mapping[str, Mapping[str, Any]] = _NOTHING,
+        device_id: str | None = None,
+        complete: bool = False,
+        now: datetime | None = None,
+    ) -> None:
+        self.distinct_id = distinct_id
+        self.person_properties = person_properties
+        self.groups = groups
+        self.group_properties = group_properties
+        self.device_id = device_id
+        self.complete = complete
+        self._now = now
+        self.found: dict[str, Any] | None = None  # flags that others depend on, by key; made when the first one asks
+
+    @property
+    def now(self) -> datetime:
+        """The time that relative dates count from; the same for the whole call."""
+        if self._now is None:
+            self._now = datetime.now(UTC)
+        return self._now
+
+    def properties_of(self, group_type: str) -> Mapping[str, Any] | None:
+        """Return what is known of the group of *group_type*; None: nothing is."""
+        known = self.group_properties.get(group_type)
+        return _NOTHING if known is None and self.complete else known

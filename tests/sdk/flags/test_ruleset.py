@@ -1,0 +1,164 @@
+"""Whole definitions: generated ones against posthog-python's local evaluation, and by hand what it gets wrong."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hogline.flags import Ruleset, Subject, UnresolvedFlagReason
+from tests.sdk.flags.definitions import Judge, definitions, ours, subjects
+
+
+@pytest.fixture(scope="module")
+def judge():
+    made = Judge()
+    yield made
+    made.client.shutdown()
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@given(given_=definitions(), subject=subjects)
+def test_generated_definitions_are_judged_alike(judge, given_, subject):
+    """Values, payloads, and where there is none the reason."""
+    assert ours(given_, subject) == judge.answers(given_, subject)
+
+
+def flag(key="f", *conditions, **more):
+    filters = {"groups": list(conditions), **more.pop("filters", {})}
+    return {"id": 1, "key": key, "active": True, "filters": filters, **more}
+
+
+def on(key, value=True, chain=None):
+    return {
+        "type": "flag",
+        "key": key,
+        "operator": "flag_evaluates_to",
+        "value": value,
+        "dependency_chain": chain or [key],
+    }
+
+
+def everybody(*properties):
+    return {"properties": list(properties), "rollout_percentage": 100}
+
+
+def ask(flags, key="f", subject=None, **definitions):
+    return Ruleset({"flags": flags, **definitions}).verdict(key, subject or Subject("u"))
+
+
+GROUPS = {"group_type_mapping": {"0": "company"}}
+COMPANY = {"aggregation_group_type_index": 0}
+
+
+@pytest.mark.parametrize(
+    ("definition", "code", "index"),
+    [
+        (flag("f", everybody()), "condition_match", 0),
+        (flag("f", {"rollout_percentage": 0}, everybody()), "condition_match", 1),
+        (flag("f", {"rollout_percentage": 0}), "out_of_rollout_bound", 0),
+        (flag("f"), "no_condition_match", None),
+        (flag("f", everybody(), active=False), "flag_disabled", None),
+        (
+            flag("f", everybody(), filters={"holdout": {"id": 1, "exclusion_percentage": 100}}),
+            "holdout_condition_value",
+            None,
+        ),
+        (flag("f", everybody(), filters=COMPANY), "no_group_type", None),
+    ],
+)
+def test_a_verdict_says_why(definition, code, index):
+    """In the server's own words: the instance answers with these."""
+    verdict = ask([definition], **GROUPS)
+    assert (verdict.code, verdict.condition_index) == (code, index)
+    assert verdict.description
+
+
+def test_a_flag_that_a_persons_flag_depends_on_is_asked_about_its_group():
+    """posthog-python asks it about the person: with the person's properties and the person's place in the rollout."""
+    team = flag("team", everybody({"key": "size", "operator": "gt", "value": 5}), filters=COMPANY)
+    asked = Subject(
+        "u", person_properties={"size": 1}, groups={"company": "acme"}, group_properties={"company": {"size": 9}}
+    )
+    assert ask([team, flag("f", everybody(on("team")))], subject=asked, **GROUPS).value is True
+
+
+def test_a_persons_condition_in_a_groups_flag_is_about_the_person():
+    """`aggregation_group_type_index: null` on the condition; posthog-python reads the group's properties."""
+    condition = everybody({"key": "plan", "operator": "exact", "value": "pro"}) | {"aggregation_group_type_index": None}
+    asked = Subject(
+        "u",
+        person_properties={"plan": "pro"},
+        groups={"company": "acme"},
+        group_properties={"company": {"plan": "free"}},
+    )
+    assert ask([flag("f", condition, filters=COMPANY)], subject=asked, **GROUPS).value is True
+
+
+def test_flags_and_cohorts_that_meet_themselves_are_unresolved():
+    """No recursion without end; the server says what they are."""
+    ring = [flag("f", everybody(on("g"))), flag("g", everybody(on("h"))), flag("h", everybody(on("f")))]
+    assert ask(ring).value is None
+    assert ask(ring).unresolved is not None
+    itself = {"cohorts": {"1": {"type": "AND", "values": [{"type": "cohort", "key": "id", "value": 1}]}}}
+    verdict = ask([flag("f", everybody({"type": "cohort", "key": "id", "value": 1}))], **itself)
+    assert verdict.unresolved is UnresolvedFlagReason.UNSUPPORTED_DEFINITION
+
+
+def test_a_long_chain_of_flags_is_unresolved_rather_than_an_error():
+    """Thousands of flags, each on the one before."""
+    chain = [flag("f0", everybody())] + [flag(f"f{n}", everybody(on(f"f{n - 1}"))) for n in range(1, 3000)]
+    assert ask(chain, "f20").value is True
+    assert ask(chain, "f2999").unresolved is not None
+
+
+def test_every_flag_is_asked_once_for_one_subject():
+    """A flag that ten others depend on costs one evaluation."""
+    asked = Subject("u")
+    ruleset = Ruleset({"flags": [flag("f", everybody()), *(flag(f"g{n}", everybody(on("f"))) for n in range(10))]})
+    assert all(ruleset.verdict(f"g{n}", asked).value for n in range(10))
+    assert asked.found == {"f": True}
+
+
+def test_the_server_knows_who_has_no_device_and_which_properties_are_unset():
+    """A complete subject leaves nothing unresolved that the SDK must ask for."""
+    unset = flag("f", everybody({"key": "plan", "operator": "is_not_set"}))
+    device = flag("f", everybody(), bucketing_identifier="device_id")
+    assert ask([unset], subject=Subject("u", complete=True)).value is True
+    assert ask([device], subject=Subject("u", complete=True)).value is False
+    assert ask([unset]).unresolved is UnresolvedFlagReason.MISSING_CONTEXT
+    assert ask([device]).unresolved is UnresolvedFlagReason.MISSING_CONTEXT
+
+
+anything = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(
+                [
+                    "key",
+                    "groups",
+                    "properties",
+                    "filters",
+                    "type",
+                    "value",
+                    "values",
+                    "operator",
+                    "variants",
+                    "multivariate",
+                ]
+            ),
+            inner,
+            max_size=4,
+        ),
+    ),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.dictionaries(st.sampled_from(["filters", "active", "bucketing_identifier"]), anything), anything)
+def test_no_definition_makes_an_error(definition, group):
+    """Whatever the server, or a cache file, says: a verdict, or unresolved."""
+    made = {"key": "f", "active": True, **definition}
+    verdict = ask([made, "no flag", {"key": 3}], cohorts={"1": group})
+    assert verdict is not None
