@@ -15,7 +15,7 @@ def judge():
     made.client.shutdown()
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(given_=definitions(), subject=subjects)
 def test_generated_definitions_are_judged_alike(judge, given_, subject):
     """Values, payloads, and where there is none the reason."""
@@ -155,7 +155,7 @@ anything = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(st.dictionaries(st.sampled_from(["filters", "active", "bucketing_identifier"]), anything), anything)
 def test_no_definition_makes_an_error(definition, group):
     """Whatever the server, or a cache file, says: a verdict, or unresolved."""

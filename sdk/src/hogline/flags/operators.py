@@ -32,18 +32,16 @@ def property_check(filter_: Mapping[str, Any], matching_version: int) -> tuple[C
     operator = str(filter_.get("operator") or "exact")
     key = filter_.get("key")
     make = OPERATORS.get(operator)
-    test = make(operator, filter_.get("value"), matching_version) if make is not None else None
-    if test is None or not isinstance(key, str):
-        test, broken = _unsupported, True
-    else:
-        broken = False
+    made = make(operator, filter_.get("value"), matching_version) if make is not None else None
+    broken = made is None or not isinstance(key, str)
+    test = _unsupported if made is None or broken else made
     missing = UNSUPPORTED if broken else MISSING
     # Null is a text to the operators of text, a value that is set to `is_set`, and nothing to all others.
     null_is_false = operator.startswith(("is_date", "semver"))
     unset = operator in _TRUE_WHEN_UNSET
 
     def check(properties: Mapping[str, Any], subject: Subject) -> Answer:
-        found = properties.get(key, _ABSENT)
+        found = properties.get(key, _ABSENT)  # type: ignore[arg-type]  # a key that is no text finds nothing
         if found is _ABSENT:
             return unset if subject.complete else missing
         if found is None and null_is_false:
