@@ -14,6 +14,7 @@ from hogline.delivery.ledger import BEFORE_SEND, DISABLED, NO_NAME, SEND_IS_FALS
 from hogline.event import checked_event_id, new_stamp, timestamp_text
 from hogline.exceptions import EventTooLarge
 from hogline.facts.process import library_properties, runtime_properties
+from hogline.facts.span import active_span
 from hogline.settings import ClientSettings
 from hogline.tracebacks import Rules
 from hogline.wire.values import serialise
@@ -70,6 +71,8 @@ class Assembly:
             defaults["$is_server"] = True
         if settings.disable_geoip:
             defaults["$geoip_disable"] = True
+        if settings.release_id is not None:
+            defaults["$release_id"] = settings.release_id
         return {**defaults, **self._super}
 
     def _set_defaults(self) -> None:
@@ -132,6 +135,8 @@ class Assembly:
             identity = self._own_id(uuid, identity)
         if timestamp is not None:
             stamp = self._own_time(timestamp, stamp)
+        if self.settings.capture_trace_context:
+            properties = {**active_span(), **properties}
         if disable_geoip is not None:
             properties["$geoip_disable"] = disable_geoip
         if who is None:

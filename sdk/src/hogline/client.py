@@ -1,32 +1,25 @@
 """Client: what a user holds. It joins the rooms: context, event, wire, delivery; and guards the host's code from all of them."""
 
-import logging
-import sys
 import weakref
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from hogline.assembly import context_person, guarded
-from hogline.context import Context, current
+from hogline.context import current
 from hogline.delivery import Stats
 from hogline.event import distinct_id_text
-from hogline.exchange import current_exchange
 from hogline.identity import IdentityMethods
-from hogline.marks import captured_before, mark_captured
-from hogline.policy import Sighting
+from hogline.reporting import ExceptionMethods
 from hogline.settings import ClientSettings
-from hogline.tracebacks import Mechanism, exception_list
 
 __all__ = ["Client", "PostHog", "Posthog"]
 
-_log = logging.getLogger("hogline")
 _NOTHING: Mapping[str, Any] = {}
 # Every client that was not shut down, oldest first; the first is the default one.
 _living: "weakref.WeakValueDictionary[int, Client]" = weakref.WeakValueDictionary()
 
 
-class Client(IdentityMethods):
+class Client(IdentityMethods, ExceptionMethods):
     """A PostHog client for one project.
 
     `capture()` and its kin only enqueue, so they are the same in `async def`. What waits has an awaitable twin.
@@ -45,6 +38,10 @@ class Client(IdentityMethods):
             options["host"] = host
         super().__init__(ClientSettings.load(options))
         _living[id(self)] = self
+        if self.settings.capture_exceptions:
+            from hogline import hooks  # only who asks for them pays for them
+
+            hooks.install(self)
 
     @staticmethod
     def first() -> "Client | None":
@@ -90,58 +87,6 @@ class Client(IdentityMethods):
             self.failed("capture", error)
             return None
 
-    @guarded
-    def capture_exception(
-        self,
-        exception: BaseException | None = None,
-        *,
-        distinct_id: Any = None,
-        properties: Mapping[str, Any] | None = None,
-        groups: Mapping[str, Any] | None = None,
-        timestamp: datetime | str | None = None,
-        uuid: Any = None,
-        disable_geoip: bool | None = None,
-    ) -> str | None:
-        """Send *exception* (or the one being handled) as `$exception`, once for each object. Never raises, never keeps it."""
-        error = exception if exception is not None else sys.exc_info()[1]
-        if not isinstance(error, BaseException):
-            _log.warning("hogline: capture_exception() outside an except block needs an exception, got %r", exception)
-            return None
-        exchange = current_exchange()
-        if self.disabled or captured_before(error, exchange):
-            return None
-        entries = self.snapshot_exception(error, Mechanism())
-        if exchange is not None:
-            exchange.remember_captured(error)
-        mark_captured(error, exchange)
-        own = {"$exception_level": "error", **(properties or {}), "$exception_list": entries}
-        now = current.get()
-        merged = {**self._plain, **(now.properties() if now is not None else {}), **own}
-        if groups:
-            merged["$groups"] = dict(groups)
-        who = distinct_id_text(distinct_id) or context_person()
-        return self._send("$exception", who, merged, timestamp, uuid, disable_geoip)
-
-    # -- what the interceptors' exchange needs ------------------------------------------------------------------------
-
-    def snapshot_exception(self, error: BaseException, mechanism: Mechanism) -> list[dict[str, Any]]:
-        """Return `$exception_list` for *error* as it stands now."""
-        return exception_list(error, mechanism, self.exception_rules)
-
-    @guarded
-    def record_exception(self, sighting: Sighting, properties: Mapping[str, Any]) -> None:
-        """Send what an interceptor saw, with the context it was seen in."""
-        seen_in: Context | None = sighting.context
-        own = {
-            "$exception_list": sighting.entries,
-            "$exception_level": "error",
-            "$exception_source": sighting.source,
-            **properties,
-        }
-        merged = {**self._plain, **(seen_in.properties() if seen_in is not None else {}), **own}
-        seen_at = datetime.fromtimestamp(sighting.stamp_ns / 1e9, UTC)
-        self._send("$exception", seen_in.who() if seen_in is not None else None, merged, seen_at, None, None)
-
     # -- delivery -----------------------------------------------------------------------------------------------------
 
     def flush(self, timeout_seconds: float | None = 10.0) -> bool:
@@ -151,6 +96,10 @@ class Client(IdentityMethods):
     def shutdown(self, timeout_seconds: float | None = None) -> bool:
         """Send what waits and stop; afterwards nothing is accepted. At most *timeout_seconds*, by default `shutdown_timeout`."""
         _living.pop(id(self), None)
+        if self.settings.capture_exceptions:
+            from hogline import hooks
+
+            hooks.uninstall(self)
         limit = self.settings.shutdown_timeout if timeout_seconds is None else timeout_seconds
         return self._delivery.shutdown(limit)
 

@@ -97,13 +97,18 @@ def new_context(fresh: bool = False, capture_exceptions: bool | None = None, cli
     """Return a `with` block whose events share what is tagged and identified inside it.
 
     A *fresh* one inherits nothing. With *capture_exceptions*, an `Exception` that leaves the block is captured by *client*
-    (the default client when None) and goes on its way.
+    (the default client when None) and goes on its way; None: as the client's own `capture_exceptions` says.
     """
 
     def send(error: BaseException) -> None:
-        (client or default_client()).capture_exception(error)
+        if capture_exceptions:
+            (client or default_client()).capture_exception(error)
+            return
+        asked = client or _chosen or Client.first()  # none is made only to be asked
+        if asked is not None and asked.settings.capture_exceptions:
+            asked.capture_exception(error)
 
-    return Scope(fresh=fresh, on_error=send if capture_exceptions else None)
+    return Scope(fresh=fresh, on_error=None if capture_exceptions is False else send)
 
 
 def scoped(

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from hogline.context import Context, current
 from hogline.event import distinct_id_text
 from hogline.facts import address, tracing, url
+from hogline.facts.span import active_span
 from hogline.judgement import http_status, is_noise, leaves, unwrapped
 from hogline.marks import captured_before, mark_captured
 from hogline.policy import Policy, Sighting
@@ -265,7 +266,9 @@ class Exchange:
             mechanism = Mechanism(type="middleware", handled=handled)
             entries = policy.client.snapshot_exception(error, mechanism)
             sightings.append(
-                Sighting(error, entries, policy.source, policy, current.get(), status, handled, time.time_ns())
+                Sighting(
+                    error, entries, policy.source, policy, current.get(), status, handled, time.time_ns(), active_span()
+                )
             )
         except Exception as failure:
             policy.complain("exception capture", failure)

@@ -10,7 +10,7 @@ from typing import Any
 
 from hogline.strangers import own_attribute
 
-__all__ = ["http_status", "is_noise", "is_within", "leaves", "unwrapped"]
+__all__ = ["http_status", "is_exit", "is_noise", "is_within", "leaves", "unwrapped"]
 
 _MAX_LEAVES = 1000  # sdk-wire.md 4.3 inspects as many group members
 _MAX_CHAIN = 50
@@ -81,6 +81,9 @@ _NOISE: frozenset[tuple[str, str]] = frozenset(
     }
 )
 
+# As they are defined: asyncio's, trio's, gevent's.
+_EXITS = {("asyncio.exceptions", "CancelledError"), ("greenlet", "GreenletExit"), ("trio", "Cancelled")}
+
 # What frameworks raise *from* the real error once a response has begun.  Source: spec/frameworks.md 2.5.
 _WRAPPER_TEXTS = (
     "Caught handled exception, but response already started",  # Starlette
@@ -104,6 +107,15 @@ def http_status(error: BaseException) -> int | None:
 def is_noise(error: BaseException) -> bool:
     """Tell whether *error* is cancellation, exit, a client that went away, or control flow; groups go by their leaves."""
     return all(_is_noise(leaf) for leaf in leaves(error))
+
+
+def is_exit(error: BaseException) -> bool:
+    """Tell whether *error* is somebody's way to end: the process, a task, a generator, a greenlet; groups go by their leaves."""
+    return all(
+        issubclass(type(leaf), SystemExit | KeyboardInterrupt | GeneratorExit)
+        or any((kind.__module__, kind.__qualname__) in _EXITS for kind in type(leaf).__mro__)
+        for leaf in leaves(error)
+    )
 
 
 def unwrapped(error: BaseException) -> BaseException:

@@ -83,3 +83,5 @@ class Sighting:
     status: int | None
     handled: bool
     stamp_ns: int
+    span: Mapping[str, str]
+    """The OpenTelemetry span that was active."""

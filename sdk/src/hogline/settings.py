@@ -32,6 +32,9 @@ _INGESTION_HOSTS = {
     "https://eu.posthog.com": "https://eu.i.posthog.com",
 }
 
+# What posthog-python calls the same thing.
+_POSTHOG_NAMES = {"enable_exception_autocapture": "capture_exceptions", "in_app_modules": "in_app_include"}
+
 Handled: TypeAlias = Literal["capture", "by_status", "ignore"]
 UrlQuery: TypeAlias = Literal["redact", "keep", "drop"]
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -97,12 +100,24 @@ class ClientSettings:
     )
     in_app_include: Sequence[str] = _option((), "Modules, by dotted prefix, that always are the app's own code.")
     in_app_exclude: Sequence[str] = _option((), "Modules, by dotted prefix, that never are the app's own code.")
+    capture_exceptions: bool = _option(
+        False, "Capture what nothing caught: in the main thread, threads, finalizers and asyncio's callbacks and tasks."
+    )
+    capture_trace_context: bool = _option(
+        False, "Put the active OpenTelemetry span's ids on every event; exceptions have them anyway."
+    )
+    release_id: str | None = _option(
+        None,
+        "The release that runs (`$release_id`), as `posthog-cli release resolve` prints it.",
+        env=("POSTHOG_RELEASE_ID",),
+    )
 
     def __post_init__(self) -> None:
         _check_types(self)
         put = object.__setattr__
         put(self, "project_token", self.project_token.strip())
         put(self, "host", _host(self.host))
+        put(self, "release_id", (self.release_id or "").strip() or None)
 
     @classmethod
     def load(cls, options: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> "ClientSettings":
@@ -111,6 +126,7 @@ class ClientSettings:
         Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot work.
         """
         environ = os.environ if environ is None else environ
+        options = {_POSTHOG_NAMES.get(name, name): value for name, value in options.items()}
         fields = {f.name: f for f in dataclasses.fields(cls)}
         unknown = [name for name in options if name not in fields]
         if unknown:
@@ -235,6 +251,8 @@ def _check_types(settings: ClientSettings) -> None:
             wanted = f"a {'whole ' if whole else ''}number of at least {minimum:g}"
         elif isinstance(default, str):
             right, wanted = isinstance(value, str), "a string"
+        elif declared.name == "release_id":
+            right, wanted = value is None or isinstance(value, str), "a string"
         elif declared.name in ("before_send", "on_drop", "on_error"):
             right, wanted = value is None or callable(value), "a function"
         elif declared.name == "super_properties":

@@ -1,0 +1,17 @@
+"""The OpenTelemetry span that is active here, if this process has OpenTelemetry loaded. Never loads it."""
+
+import sys
+
+__all__ = ["active_span"]
+
+
+def active_span() -> dict[str, str]:
+    """Return `$trace_id` and `$span_id` in hex; empty where no valid span is active.  Source: spec/sdk-wire.md 1.5."""
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace is None:
+        return {}
+    try:
+        span = trace.get_current_span().get_span_context()
+        return {"$trace_id": f"{span.trace_id:032x}", "$span_id": f"{span.span_id:016x}"} if span.is_valid else {}
+    except Exception:  # half imported, or another's module of that name
+        return {}

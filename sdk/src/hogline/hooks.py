@@ -1,0 +1,208 @@
+"""Hooks: the exceptions of a whole process that nothing caught, in its main thread, threads, finalizers and event loops.
+
+One installation serves all clients that ask for it. Each hook goes on to what was there before; taken away are only those
+that are still ours, and one that somebody has wrapped meanwhile stays, and stays silent.  Source: spec/sdk-wire.md 4.5.
+"""
+
+import contextvars
+import os
+import sys
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from hogline.context import Context, current
+from hogline.exchange import Exchange
+from hogline.judgement import is_exit, is_noise
+from hogline.marks import captured_before
+from hogline.tracebacks import Mechanism
+
+if TYPE_CHECKING:
+    from hogline.reporting import ExceptionMethods
+
+__all__ = ["install", "uninstall"]
+
+_UNCAUGHT = Mechanism(type="onuncaughtexception", handled=False)
+_UNRETRIEVED = Mechanism(type="onunhandledrejection", handled=False)
+
+_clients: "list[ExceptionMethods]" = []  # held: who asked to watch a process is wanted for as long as it runs
+_installed: "_Hooks | None" = None
+_lock = threading.RLock()
+_reporting: set[int] = set()  # threads in the middle of a report: what fails inside one is not reported
+
+
+def install(client: "ExceptionMethods") -> None:
+    """Report to *client*, from now on, what nothing caught. Safe to call twice."""
+    global _installed  # noqa: PLW0603 - the hooks are the process's, and so is this
+    with _lock:
+        if not any(known is client for known in _clients):
+            _clients.append(client)
+        if _installed is None:
+            _installed = _Hooks()
+
+
+def uninstall(client: "ExceptionMethods") -> None:
+    """Report nothing to *client* any more; with the last one the hooks go. Safe to call twice."""
+    global _installed  # noqa: PLW0603
+    with _lock:
+        _clients[:] = [known for known in _clients if known is not client]
+        if not _clients and _installed is not None:
+            _installed.remove()
+            _installed = None
+
+
+def _after_fork_in_child() -> None:
+    global _lock  # noqa: PLW0603
+    _lock = threading.RLock()  # another thread of the parent may have held it
+    _reporting.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+class _Hooks:
+    """One installation, with what it found in each place."""
+
+    def __init__(self) -> None:
+        self._is_active = True
+        self._main, self._previous_main = self._on_main, sys.excepthook
+        self._thread, self._previous_thread = self._on_thread, threading.excepthook
+        self._unraisable, self._previous_unraisable = self._on_unraisable, sys.unraisablehook
+        sys.excepthook = self._main
+        threading.excepthook = self._thread
+        sys.unraisablehook = self._unraisable
+        self._loops = _LoopHooks(self._on_loop)
+
+    def remove(self) -> None:
+        """Put back what was there, where it is still ours."""
+        self._is_active = False
+        if sys.excepthook is self._main:
+            sys.excepthook = self._previous_main
+        if threading.excepthook is self._thread:
+            threading.excepthook = self._previous_thread
+        if sys.unraisablehook is self._unraisable:
+            sys.unraisablehook = self._previous_unraisable
+        self._loops.remove()
+
+    # A bound method is a new object each time: those of __init__ are what `remove` recognises.
+
+    def _on_main(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        # At a prompt an exception is an answer, and nothing dies of it.
+        if self._is_active and not hasattr(sys, "ps1"):
+            _report(error, trace, _UNCAUGHT, level="fatal", source="python.sys_excepthook")
+        self._previous_main(kind, error, trace)
+
+    def _on_thread(self, args: Any) -> None:
+        if self._is_active:
+            _report(args.exc_value, args.exc_traceback, _UNCAUGHT, source="python.threading_excepthook")
+        self._previous_thread(args)
+
+    def _on_unraisable(self, args: Any) -> None:
+        if self._is_active and not sys.is_finalizing():
+            _report(args.exc_value, args.exc_traceback, _UNCAUGHT, source="python.sys_unraisablehook")
+        self._previous_unraisable(args)
+
+    def _on_loop(self, told: dict[str, Any]) -> None:
+        if self._is_active:
+            source = "python.asyncio_exception_handler"
+            _report(told.get("exception"), None, _UNRETRIEVED, source=source, acting=lambda: _acting(told))
+
+
+class _LoopHooks:
+    """The hook of every event loop, whoever makes it and whichever handler it is given.
+
+    A patch: `set_exception_handler` belongs to the app, and to one loop that already exists. Loops of other makers
+    (uvloop) are classes of their own; those that are imported later announce themselves.
+    """
+
+    def __init__(self, notice: Callable[[dict[str, Any]], None]) -> None:
+        from asyncio.base_events import BaseEventLoop
+        from asyncio.events import AbstractEventLoop
+
+        self._notice = notice
+        self._abstract = AbstractEventLoop
+        self._patched: list[tuple[type, Any, Any]] = []
+        self._patch(BaseEventLoop)
+        for kind in AbstractEventLoop.__subclasses__():
+            if not issubclass(kind, BaseEventLoop):
+                self._patch(kind)
+
+        def announced(kind: type[Any], /) -> None:  # what stood there before is object's, which does nothing
+            if not issubclass(kind, BaseEventLoop):
+                self._patch(kind)
+
+        self._announced: Any = classmethod(announced)
+        if "__init_subclass__" not in vars(AbstractEventLoop):
+            setattr(AbstractEventLoop, "__init_subclass__", self._announced)  # noqa: B010 - typed as a method
+
+    def _patch(self, kind: type) -> None:
+        original = kind.call_exception_handler  # type: ignore[attr-defined]
+        notice = self._notice
+
+        def call_exception_handler(loop: Any, context: dict[str, Any]) -> None:
+            notice(context)
+            original(loop, context)
+
+        try:
+            before = vars(kind).get("call_exception_handler")
+            kind.call_exception_handler = call_exception_handler  # type: ignore[attr-defined]
+        except (AttributeError, TypeError):  # a class that cannot be changed
+            return
+        self._patched.append((kind, call_exception_handler, before))
+
+    def remove(self) -> None:
+        """Take the patches away, where they are still ours."""
+        if vars(self._abstract).get("__init_subclass__") is self._announced:
+            del self._abstract.__init_subclass__
+        for kind, ours, before in self._patched:
+            if vars(kind).get("call_exception_handler") is ours:
+                if before is not None:
+                    kind.call_exception_handler = before  # type: ignore[attr-defined]
+                else:
+                    del kind.call_exception_handler  # type: ignore[attr-defined]
+
+
+def _acting(told: dict[str, Any]) -> Context | None:
+    """Return the context of the task or callback that failed, where the interpreter tells it (tasks: from 3.12 on)."""
+    for name in ("task", "future", "handle"):
+        thing = told.get(name)
+        ask = getattr(thing, "get_context", None)
+        variables = ask() if ask is not None else getattr(thing, "_context", None)
+        if isinstance(variables, contextvars.Context) and current in variables:
+            return variables[current]
+    return current.get()
+
+
+def _report(
+    error: BaseException | None,
+    trace: TracebackType | None,
+    mechanism: Mechanism,
+    *,
+    source: str,
+    level: str = "error",
+    acting: Callable[[], Context | None] = current.get,
+) -> None:
+    """The door of this module: nothing of it raises, and nothing inside it reports itself."""
+    me = threading.get_ident()
+    if error is None or me in _reporting:
+        return
+    _reporting.add(me)
+    try:
+        if is_exit(error) or (isinstance(error, Exception) and is_noise(error)):
+            return
+        now = acting()
+        origin = now.origin if now is not None else None
+        if captured_before(error, origin if isinstance(origin, Exchange) else None):
+            return
+        told = set()
+        for client in tuple(_clients):
+            project = client.settings.host, client.project_token
+            if project not in told and not client.disabled:
+                told.add(project)
+                client.report_uncaught(error, mechanism, level=level, source=source, context=now, traceback=trace)
+    except Exception:  # a stranger's exception in its last moment
+        return
+    finally:
+        _reporting.discard(me)

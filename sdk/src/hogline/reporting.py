@@ -1,0 +1,188 @@
+"""Reporting: what a client says about exceptions, whoever noticed them: the app, an interceptor, a hook, a logger."""
+
+import _thread
+import logging
+import sys
+from collections.abc import Mapping
+from contextvars import copy_context
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any
+
+from hogline.assembly import Assembly, guarded
+from hogline.context import Context, current
+from hogline.event import distinct_id_text
+from hogline.exchange import Exchange
+from hogline.facts.report import with_own_words
+from hogline.facts.span import active_span
+from hogline.marks import captured_before, mark_captured
+from hogline.policy import Sighting
+from hogline.tracebacks import Mechanism, exception_list
+
+__all__ = ["ExceptionMethods"]
+
+_log = logging.getLogger("hogline")
+_FRESH_STACK_TIMEOUT_S = 2.0
+
+
+class ExceptionMethods(Assembly):
+    """The methods that turn an exception into `$exception`."""
+
+    def capture_exception(
+        self,
+        exception: Any = None,
+        *,
+        distinct_id: Any = None,
+        properties: Mapping[str, Any] | None = None,
+        groups: Mapping[str, Any] | None = None,
+        timestamp: datetime | str | None = None,
+        uuid: Any = None,
+        disable_geoip: bool | None = None,
+    ) -> str | None:
+        """Send *exception* (or the one being handled) as `$exception`, once for each object. Never raises, never keeps it.
+
+        *exception* may be the triple of `sys.exc_info()` too. Of *properties*, `$exception_level` (fatal, error, warning, log,
+        info, debug) and `$exception_fingerprint` (a text: what groups with what) are taken; what the SDK or the server
+        says itself is ignored.
+        """
+        # The door of `guarded`, spelled out: who handles a RecursionError has few calls left on its stack, so all that
+        # happens on it is this frame's.
+        try:
+            error = exception if exception is not None else sys.exc_info()[1]
+            said = {
+                "distinct_id": distinct_id, "properties": properties, "groups": groups, "timestamp": timestamp, "uuid": uuid,
+                "disable_geoip": disable_geoip,
+            }  # fmt: skip
+            if not issubclass(type(error), RecursionError):
+                return self._capture(error, said)
+            answers: list[str | Exception | None] = []
+            done = _thread.allocate_lock()
+            done.acquire()
+            # Not threading.Thread: starting one takes several calls, this takes one.
+            run: Any = copy_context().run
+            _thread.start_new_thread(run, (self._capture_elsewhere, error, said, answers, done))
+            done.acquire(timeout=_FRESH_STACK_TIMEOUT_S)
+            answer = answers[0] if answers else None
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+        except RecursionError:  # not even these few; logging would take more
+            return None
+        except Exception as failure:
+            if self.settings.debug:
+                raise
+            self.failed("capture_exception", failure)
+            return None
+
+    def _capture(self, error: Any, said: dict[str, Any]) -> str | None:
+        traceback = None
+        if type(error) is tuple and len(error) == 3:
+            _, error, traceback = error
+        # By type: `isinstance` asks the object for its class when the type is none of them, and it may raise.
+        if not issubclass(type(error), BaseException):
+            _log.warning("hogline: capture_exception() outside an except block needs an exception, got %r", error)
+            return None
+        return self.report_exception(error, Mechanism(), traceback=traceback, **said)
+
+    def _capture_elsewhere(
+        self, error: BaseException, said: dict[str, Any], answers: list[Any], done: _thread.LockType
+    ) -> None:
+        """Capture on this thread's fresh stack, and tell the one that waits."""
+        try:
+            answers.append(self._capture(error, said))
+        except Exception as failure:
+            answers.append(failure)
+        finally:
+            done.release()
+
+    def report_exception(
+        self,
+        error: BaseException,
+        mechanism: Mechanism,
+        *,
+        level: str = "error",
+        source: str | None = None,
+        context: Context | None = None,
+        traceback: TracebackType | None = None,
+        anew: bool = False,
+        distinct_id: Any = None,
+        properties: Mapping[str, Any] | None = None,
+        groups: Mapping[str, Any] | None = None,
+        **when: Any,
+    ) -> str | None:
+        """Send *error* unless it has become an event before (*anew*: the caller has looked). None: nothing was sent.
+
+        *context*, the current one by default, says who acts. Not guarded: for callers with a door of their own.
+        """
+        now = context if context is not None else current.get()
+        origin = now.origin if now is not None else None
+        exchange = origin if isinstance(origin, Exchange) else None
+        if self.disabled or (not anew and captured_before(error, exchange)):
+            return None
+        entries = self._snapshot(error, mechanism, now, traceback)
+        if exchange is not None:
+            exchange.remember_captured(error)
+        mark_captured(error, exchange)
+        said = dict(properties or {})
+        if groups:
+            said["$groups"] = dict(groups)
+        who = distinct_id_text(distinct_id) or (now.who() if now is not None else None)
+        return self._report(entries, now, {**active_span(), **said}, who, level=level, source=source, **when)
+
+    @guarded
+    def report_uncaught(
+        self,
+        error: BaseException,
+        mechanism: Mechanism,
+        *,
+        level: str,
+        source: str,
+        context: Context | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Send what a hook of the process noticed, and has not been captured before: each client that asked hears of it."""
+        self.report_exception(
+            error, mechanism, level=level, source=source, context=context, traceback=traceback, anew=True
+        )
+
+    # -- what the interceptors' exchange needs ------------------------------------------------------------------------
+
+    def snapshot_exception(self, error: BaseException, mechanism: Mechanism) -> list[dict[str, Any]]:
+        """Return `$exception_list` for *error* as it stands now."""
+        return self._snapshot(error, mechanism, current.get(), None)
+
+    @guarded
+    def record_exception(self, sighting: Sighting, properties: Mapping[str, Any]) -> None:
+        """Send what an interceptor saw, with the context it was seen in."""
+        seen_in: Context | None = sighting.context
+        who = seen_in.who() if seen_in is not None else None
+        seen_at = datetime.fromtimestamp(sighting.stamp_ns / 1e9, UTC)
+        said = {**sighting.span, **properties}
+        self._report(sighting.entries, seen_in, said, who, level="error", source=sighting.source, timestamp=seen_at)
+
+    # -- the way of one exception -------------------------------------------------------------------------------------
+
+    def _snapshot(
+        self, error: BaseException, mechanism: Mechanism, _context: Context | None, traceback: TracebackType | None
+    ) -> list[dict[str, Any]]:
+        return exception_list(error, mechanism, self.exception_rules, traceback=traceback)
+
+    def _report(
+        self,
+        entries: list[dict[str, Any]],
+        context: Context | None,
+        said: Mapping[str, Any],
+        who: str | None,
+        *,
+        level: str,
+        source: str | None,
+        timestamp: Any = None,
+        uuid: Any = None,
+        disable_geoip: bool | None = None,
+    ) -> str | None:
+        facts = context.properties() if context is not None else {}
+        merged = with_own_words({**self._plain, **facts, **said}, level=level)
+        merged["$exception_list"] = entries
+        if source is not None:
+            merged["$exception_source"] = source
+        return self._send("$exception", who, merged, timestamp, uuid, disable_geoip)
