@@ -19,6 +19,8 @@ def client_address(forwarded_for: str | None, peer: str | None, trusted: int | S
     *trusted* None: the first address of `X-Forwarded-For`, else the peer's (PostHog's guide). A number: so many proxies
     are ours, the visitor is the address in front of them. Networks: the rightmost address outside them.
     """
+    if trusted is None and forwarded_for and _PLAIN_IPV4.fullmatch(forwarded_for):
+        return forwarded_for  # one plain address, as most requests have it
     named = [_address(part) for part in forwarded_for.split(",")[-_MAX_HOPS:]] if forwarded_for else []
     if trusted is None and named and named[0]:
         return named[0]

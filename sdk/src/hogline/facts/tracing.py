@@ -14,6 +14,7 @@ __all__ = [
     "WINDOW_ID",
     "CookieIdentity",
     "as_latin1",
+    "clean",
     "cookie_identity",
     "split_joined",
     "usable",
@@ -32,14 +33,15 @@ _MAX_COOKIE_CHARACTERS = 16_384
 
 
 def usable(values: Iterable[str]) -> str | None:
-    """Return the first of *values* that holds anything after cleaning: no control characters, trimmed, 1000 characters."""
-    for value in values:
-        if value.isprintable() and 0 < len(value) <= _MAX_CHARACTERS and value[0] != " " != value[-1]:
-            return value
-        text = _CONTROL.sub("", value).strip()[:_MAX_CHARACTERS].rstrip()
-        if text:
-            return text
-    return None
+    """Return the first of *values* that holds anything after cleaning."""
+    return next(filter(None, map(clean, values)), None)
+
+
+def clean(value: str) -> str | None:
+    """Return *value* without control characters, trimmed, at most 1000 characters; None when nothing is left."""
+    if value.isprintable() and 0 < len(value) <= _MAX_CHARACTERS and value[0] != " " != value[-1]:
+        return value
+    return _CONTROL.sub("", value).strip()[:_MAX_CHARACTERS].rstrip() or None
 
 
 def as_latin1(value: str) -> str:

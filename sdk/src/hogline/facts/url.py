@@ -20,6 +20,7 @@ _DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 _PATH_SAFE = "/:@!$&'()*+,;=~-._"
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/:@!$&'()*+,;=~._-]*")
 _MAX_PORT = 65_535
+_LONGEST_HOST = 255 + len(":65535")
 
 # Names, compared without case and punctuation, whose values are secrets wherever they stand in the name.
 _SECRET_WITHIN = (
@@ -43,7 +44,14 @@ _LONGEST_REMEMBERED_NAME = 64
 
 def usable_host(host: str | None, scheme: str) -> str | None:
     """Return *host* without a default port, or None unless it is host characters, brackets and an optional port."""
-    if not host or not _HOST.fullmatch(host):
+    if not host or len(host) > _LONGEST_HOST:
+        return None
+    return _judged_host(host, scheme)
+
+
+@functools.lru_cache(maxsize=256)  # an app has few names, and every request has one of them
+def _judged_host(host: str, scheme: str) -> str | None:
+    if not _HOST.fullmatch(host):
         return None
     name, colon, port = host.rpartition(":")
     if colon and port.isdigit() and not host.endswith("]"):

@@ -12,6 +12,7 @@ from typing import Any
 
 from hogline.context import current, leave
 from hogline.exchange import HEADERS, Exchange, RequestFacts
+from hogline.facts.tracing import clean
 from hogline.facts.url import joined_address
 from hogline.interceptors.callbacks import Callbacks
 from hogline.interceptors.lifespan import App, Message, Receive, Scope, Send, run_lifespan
@@ -78,6 +79,14 @@ class AsgiExchange(Exchange):
         if self._has_duplicates:
             return [value.decode("latin-1") for key, value in self.scope["headers"] if key == wanted]
         return (value.decode("latin-1"),)
+
+    def usable(self, name: str) -> str | None:
+        """Return the first usable value of header *name*; at once where no header came twice, which is nearly always."""
+        known = self._headers
+        if known is None or self._has_duplicates:
+            return super().usable(name)
+        value = known.get(_ENCODED[name])
+        return clean(value.decode("latin-1")) if value is not None else None
 
     def request(self) -> Any:
         """Return the scope: a bare ASGI app has no other request."""
