@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.frameworks import FRAMEWORKS
+from tests.support.frameworks import selected
 from tests.support.site import Site, Sites
 
 
@@ -17,12 +17,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     needed = (*getattr(metafunc.cls, "needs", ()), *getattr(metafunc.function, "needs", ()))
     cases = []
-    for framework in FRAMEWORKS:
-        if any(name in framework.lacks for name in needed):
-            continue
+    for framework in selected():
         missing = framework.missing()
         marks = [pytest.mark.skip(missing)] if missing else []
-        servers = [s for s in framework.servers if not any(f"{s}:{name}" in framework.lacks for name in needed)]
+        servers = framework.servers_for(needed)
         cases += [pytest.param((framework, s), id=f"{framework.name}-{s}", marks=marks) for s in servers]
     metafunc.parametrize(wanted[0], cases, indirect=True, scope="session" if wanted[0] == "site" else "function")
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.frameworks import FRAMEWORKS
+from tests.support.frameworks import FRAMEWORKS, selected
 from tests.support.servers import Server
 from tests.support.sink import exception_of, names
 from tests.support.site import Site, new_rid, visitor
@@ -21,9 +21,8 @@ ENDINGS = [
         signal.SIGINT if server == "waitress" else signal.SIGTERM,
         id=f"{framework.name}-{server}",
     )
-    for framework in FRAMEWORKS
-    for server in framework.servers
-    if "sigterm" not in framework.lacks and f"{server}:sigterm" not in framework.lacks
+    for framework in selected()
+    for server in framework.servers_for(["sigterm"])
 ]
 
 

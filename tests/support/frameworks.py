@@ -1,8 +1,14 @@
 """The table of frameworks: which app file shows each, on which real servers, and what it cannot show.
 
-Tests, and the documentation's table, read it. To add a framework: its interceptor file, its app file, a row here, a page.
+Tests, `noxfile.py` and the documentation's table read it. To add a framework: its interceptor file, its app file, a row here,
+a page.
+
+`HOGLINE_FRAMEWORKS` holds the names of the rows that a run is about, separated by spaces; then what they require must be there.
+Without it, a run is about all rows but those that need an environment of their own.
 """
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -31,6 +37,11 @@ class Framework:
     """Features that cannot be shown, each with its reason: a route's name, or one that stands in a test's `needs`; of one
     server alone, "server:feature"."""
     environ: dict[str, str] = field(default_factory=dict)
+    oldest: tuple[str, ...] = ()
+    """The oldest versions that work, as pip wants them ("flask==2.2.5"), with what they need of others; the first is the
+    framework's. `nox -s frameworks -- <name>` asks them. The newest are those that `requirements/` pins."""
+    environment: str | None = None
+    """The environment of its own, `requirements/<environment>.txt`, of a framework that pins old versions of others."""
 
     def missing(self) -> str | None:
         """Return why this row cannot run here."""
@@ -39,6 +50,13 @@ class Framework:
 
     def versions(self) -> dict[str, str]:
         return {name: version(name) for name in self.requires}
+
+    def servers_for(self, needed: Iterable[str]) -> tuple[str, ...]:
+        """Return the servers on which a test that needs these features asks the framework."""
+        features = tuple(needed)
+        if any(name in self.lacks for name in features):
+            return ()
+        return tuple(s for s in self.servers if not any(f"{s}:{name}" in self.lacks for name in features))
 
 
 _ASGI_SERVERS = ("uvicorn", "uvicorn-uvloop", "hypercorn", "gunicorn-uvicorn", "gunicorn-asgi")
@@ -212,4 +230,45 @@ FRAMEWORKS = (
         route="/items/{item_id}",
         lacks=_AIOHTTP,
     ),
+    Framework(
+        name="ellar",
+        source="ellar.",
+        requires=("ellar",),
+        app="ellar",
+        protocol="asgi",
+        servers=("uvicorn", "hypercorn"),
+        route="/items/{item_id}",
+        lacks={
+            "stream-long-sync": "objects of the request's scope hold an abandoned generator until a garbage collection, "
+            "which may run inside another request",
+        },
+        environment="ellar",
+    ),
+    Framework(
+        name="pynest",
+        source="pynest.",
+        requires=("nest",),
+        app="pynest",
+        protocol="asgi",
+        servers=("uvicorn",),
+        route="/items/{item_id}",
+        environment="pynest",
+    ),
 )
+
+
+def selected() -> tuple[Framework, ...]:
+    """Return the rows that this run is about.
+
+    Raises LookupError: `HOGLINE_FRAMEWORKS` names a row that does not exist, or one that cannot run here.
+    """
+    names = os.environ.get("HOGLINE_FRAMEWORKS", "").split()
+    if not names:
+        return tuple(row for row in FRAMEWORKS if row.environment is None)
+    rows = {row.name: row for row in FRAMEWORKS}
+    for name in names:
+        if name not in rows:
+            raise LookupError(f"HOGLINE_FRAMEWORKS names {name!r}; the table has {', '.join(rows)}")
+        if missing := rows[name].missing():
+            raise LookupError(f"HOGLINE_FRAMEWORKS names {name!r}, but {missing}")
+    return tuple(rows[name] for name in names)

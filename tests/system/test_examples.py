@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 import urllib3
 
+from tests.support.frameworks import selected
+
 ROOT = Path(__file__).parents[2]
 HEADERS = {"X-POSTHOG-SESSION-ID": "s1", "X-POSTHOG-DISTINCT-ID": "alice", "X-POSTHOG-WINDOW-ID": "w1"}
 
+_UVICORN = (sys.executable, "-m", "uvicorn", "--log-level", "warning", "--port", "PORT")
 COMMANDS = {
     "fastapi_app": [
         sys.executable,
@@ -27,8 +30,14 @@ COMMANDS = {
     "flask_app": [sys.executable, "-m", "flask", "--app", "examples/flask_app.py", "run", "--port", "PORT"],
     "django_app": [sys.executable, "examples/django_app/manage.py", "runserver", "--noreload", "127.0.0.1:PORT"],
     "aiohttp_app": [sys.executable, "examples/aiohttp_app.py", "PORT"],
+    "ellar_app": [*_UVICORN, "examples.ellar_app:app"],
+    "pynest_app": [*_UVICORN, "examples.pynest_app:http_server"],
     "wsgi_app": [sys.executable, "-m", "waitress", "--listen=127.0.0.1:PORT", "examples.wsgi_app:app"],
 }
+
+# Examples that need an environment of their own, by its name.
+OWN = {"ellar_app": "ellar", "pynest_app": "pynest"}
+HERE = {row.environment for row in selected()}
 
 
 @pytest.fixture
@@ -63,7 +72,7 @@ def run(sink):
         process.wait(30)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [name for name in COMMANDS if OWN.get(name) in HERE])
 def test_an_example_sends_what_its_page_promises(run, sink, name):
     """One event with the browser's session, one exception with status 500."""
     url = run(name)

@@ -25,6 +25,11 @@ def _werkzeug(error: Any) -> Any:
     return error.code if error.code is not None else error.get_response().status_code
 
 
+def _nestipy(error: Any) -> int:
+    # Also carries codes of remote procedures; the adapter answers those with 500.
+    return int(error.status_code) if 100 <= int(error.status_code) <= 599 else 500
+
+
 def _websocket(error: Any) -> int:
     # A close code, not a status: 1011 and the private range from 4500 say "server error".
     return 500 if error.code == 1011 or error.code >= 4500 else 400
@@ -45,12 +50,16 @@ _STATUS: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("django.http.multipartparser", "MultiPartParserError"): _fixed(400),
     ("django.http.response", "Http404"): _fixed(404),
     ("ellar.common.exceptions.api.base", "APIException"): _attribute("status_code"),
+    ("ellar.common.exceptions.validation", "RequestValidationError"): _fixed(422),
+    ("ellar.common.exceptions.validation", "WebSocketRequestValidationError"): _fixed(422),
     ("falcon.http_error", "HTTPError"): _attribute("status_code"),
     ("falcon.http_status", "HTTPStatus"): _attribute("status_code"),
     ("fastapi.exceptions", "RequestValidationError"): _fixed(422),
     ("fastapi.exceptions", "WebSocketRequestValidationError"): _fixed(422),
     ("litestar.exceptions.http_exceptions", "HTTPException"): _attribute("status_code"),
     ("litestar.exceptions.websocket_exceptions", "WebSocketException"): _websocket,
+    ("nest.common.exceptions", "HttpException"): _attribute("status_code"),
+    ("nestipy.common.exception.http", "HttpException"): _nestipy,
     ("ninja.errors", "HttpError"): _attribute("status_code"),
     ("ninja.errors", "ValidationError"): _fixed(422),
     ("ninja.errors", "AuthenticationError"): _fixed(401),
@@ -120,6 +129,9 @@ def is_exit(error: BaseException) -> bool:
 
 def unwrapped(error: BaseException) -> BaseException:
     """Return the error that a framework's own wrapper was raised from, or *error* itself."""
+    context = own_attribute(error, "__context__")
+    if isinstance(context, BaseException) and _is_refusal(error):
+        return context
     cause = own_attribute(error, "__cause__")
     if isinstance(cause, BaseException) and isinstance(error, Exception):
         try:
@@ -129,6 +141,16 @@ def unwrapped(error: BaseException) -> BaseException:
         if any(wrapper in text for wrapper in _WRAPPER_TEXTS):
             return cause
     return error
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Tell whether *error* is only what an exception said to `contextlib`, which assigned its `__traceback__` (R3)."""
+    trace, before = own_attribute(error, "__traceback__"), None
+    while trace is not None and trace.tb_next is not None:
+        before, trace = trace, trace.tb_next
+    if trace is None or before is None or trace.tb_frame.f_code.co_name != "__setattr__":
+        return False
+    return bool(before.tb_frame.f_globals.get("__name__") == "contextlib")
 
 
 def is_within(wanted: BaseException, error: BaseException | None) -> bool:

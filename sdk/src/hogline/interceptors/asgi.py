@@ -6,9 +6,10 @@ The outermost interceptor of a request owns its exchange; interceptors inside it
 find it in the scope and only observe. `receive` and the body are never touched (R6).
 """
 
+import copy
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 from hogline.context import current, leave
 from hogline.exchange import HEADERS, Exchange, RequestFacts
@@ -103,6 +104,17 @@ class PostHogInterceptor:
         self.app = app
         self._policy = make_policy(self.source, options)
         self._callbacks = Callbacks(self._policy)
+
+    @property
+    def policy(self) -> Policy:
+        """What we were told."""
+        return self._policy
+
+    def around(self, app: App) -> Self:
+        """Return the same interceptor around another app: for frameworks that are told of us before there is one."""
+        other = copy.copy(self)
+        other.app = app
+        return other
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the app with the request's context around it."""

@@ -9,7 +9,6 @@ the first request, and puts an observer in front of Starlette's own ExceptionMid
 Source: spec/frameworks.md 5.1 (T1, T4, T5) and 5.2.
 """
 
-import copy
 from typing import Any
 
 from starlette.applications import Starlette
@@ -85,8 +84,7 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
             return
         if isinstance(application.middleware_stack, PostHogInterceptor):
             return
-        outer = copy.copy(self)
-        outer.app = application.middleware_stack
+        outer = self.around(application.middleware_stack)
         outer._outermost = True  # noqa: SLF001 - a copy of ourselves
         application.middleware_stack = outer
 

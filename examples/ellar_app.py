@@ -1,0 +1,25 @@
+"""Ellar: `uvicorn examples.ellar_app:app`."""
+
+from ellar.app import AppFactory
+from ellar.common import Controller, ControllerBase, get, post
+
+from hogline import PostHog
+from hogline.interceptors.ellar import PostHogInterceptor
+
+posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="...")
+
+
+@Controller("/")
+class Shop(ControllerBase):
+    @post("/checkout")
+    async def checkout(self):
+        posthog.capture("checkout", properties={"total": 42})  # session, person, window, URL, IP: already on it
+        return {"ok": True}
+
+    @get("/broken")
+    async def broken(self):
+        raise ValueError("this arrives in Error Tracking, once, with status 500")
+
+
+app = AppFactory.create_app(controllers=[Shop])
+app.use_global_interceptors(PostHogInterceptor(client=posthog, capture_exceptions=True))

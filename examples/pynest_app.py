@@ -1,0 +1,30 @@
+"""PyNest: `uvicorn examples.pynest_app:http_server`."""
+
+from nest.core import Controller, Get, Module, Post, PyNestFactory
+
+from hogline import PostHog
+from hogline.interceptors.pynest import PostHogInterceptor
+
+posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="...")
+
+
+@Controller("/")
+class Shop:
+    @Post("/checkout")
+    async def checkout(self):
+        posthog.capture("checkout", properties={"total": 42})  # session, person, window, URL, IP: already on it
+        return {"ok": True}
+
+    @Get("/broken")
+    async def broken(self):
+        raise ValueError("this arrives in Error Tracking, once, with status 500")
+
+
+@Module(controllers=[Shop])
+class AppModule:
+    pass
+
+
+app = PyNestFactory.create(AppModule)
+app.use(PostHogInterceptor, client=posthog, capture_exceptions=True)
+http_server = app.get_server()

@@ -1,0 +1,67 @@
+"""Environments of their own, read from the table of frameworks: `nox -s frameworks [-- NAME ...] [pytest options]`.
+
+Without a name: the frameworks that pin old versions of others, at the versions of `requirements/<environment>.txt`.
+With names: these, others than those at the oldest versions that the table says they work with.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import nox
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from tests.support.frameworks import FRAMEWORKS
+
+nox.options.default_venv_backend = "uv"
+nox.options.sessions = ["frameworks"]
+
+ROOT = Path(__file__).parent
+ROWS = {row.name: row for row in FRAMEWORKS}
+SUITE = [f"tests/interceptors/test_{name}.py" for name in ("context", "exceptions", "facts", "options", "responses")]
+ENDINGS = "tests/interceptors/test_processes.py::test_what_was_captured_right_before_the_end_arrives"
+# The contract suite's own needs where no requirements file has them; the framework's word on versions goes first.
+TOOLS = nox.project.dependency_groups(nox.project.load_toml(ROOT / "pyproject.toml"), "contract")
+
+
+@nox.session(venv_backend="none")
+def frameworks(session: nox.Session) -> None:
+    """Choose the environments, each of which is a session."""
+    names = [word for word in session.posargs if word in ROWS]
+    options = [word for word in session.posargs if word not in ROWS]
+    if unknown := [word for word in options if not word.startswith("-")]:
+        session.error(f"no framework {unknown[0]!r}; the table has {', '.join(ROWS)}")
+    environments = {row.environment for row in FRAMEWORKS if row.environment}
+    for name in names or sorted(environments):
+        session.notify(f"framework({name})", options)
+
+
+@nox.session(default=False)
+@nox.parametrize("name", [nox.param(name, id=name) for name in ROWS])
+def framework(session: nox.Session, name: str) -> None:
+    """Run the contract suite for one row, and what is special to it, in an environment that holds nothing else."""
+    row = ROWS[name]
+    rows = [name]
+    if row.environment:
+        rows = [other.name for other in FRAMEWORKS if other.environment == row.environment]
+        session.install("--require-hashes", "-r", f"requirements/{row.environment}.txt")
+    elif row.oldest:
+        session.install(*row.oldest, *TOOLS)
+    else:
+        session.error(f"{name} names no oldest version, and ./dev test asks its newest")
+    session.install("--no-deps", "--no-build-isolation", "--editable", "sdk")
+    more = (f"tests/interceptors/test_{name}.py", "tests/system/test_examples.py")
+    special = [path for path in more if row.environment and (ROOT / path).exists()]
+    session.run(
+        "python", "-m", "pytest", *SUITE, ENDINGS, *special, *_reporting(name), *session.posargs,
+        env={"HOGLINE_FRAMEWORKS": " ".join(rows)},
+    )  # fmt: skip
+
+
+def _reporting(name: str) -> list[str]:
+    """Return pytest's options: workers as in `./dev test`, and results for the documentation's table."""
+    workers = os.environ.get("TEST_WORKERS", "4")
+    # That old versions of frameworks use what newer versions of others deprecate is not ours to see to.
+    ignored = ["-W", "ignore::DeprecationWarning", "-W", "ignore::PendingDeprecationWarning"]
+    return ["-q", "-n", workers, "--dist", "worksteal", *ignored, f"--junitxml=.cache/results/{name}.xml"]

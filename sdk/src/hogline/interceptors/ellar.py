@@ -1,0 +1,97 @@
+"""Ellar: a global interceptor, as its users write them, that stands around the whole app too.
+
+    app.use_global_interceptors(PostHogInterceptor(client=posthog, capture_exceptions=True))
+
+Interceptors run inside of guards and middleware, and a route's own `@UseInterceptors` replaces the global ones. So the
+interceptor only looks at exceptions, of handlers and of interceptors inside of it; the request's context, and what is
+answered elsewhere, are those of a layer around the app's middleware.  Source: spec/frameworks.md 5.16.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from ellar.app import App
+from ellar.common import EllarInterceptor, IExecutionContext
+from ellar.common.constants import CONTROLLER_OPERATION_HANDLER_KEY
+from ellar.core import Request
+from ellar.core.connection import HTTPConnection
+from ellar.di import injectable
+from ellar.reflect import reflect
+
+from hogline.interceptors import asgi, starlette
+
+__all__ = ["EllarExchange", "PostHogInterceptor"]
+
+
+class EllarExchange(starlette.StarletteExchange):
+    """An ASGI exchange that knows Ellar's request, routes and identities."""
+
+    def request(self) -> Any:
+        """Return Ellar's `Request`, or an `HTTPConnection` for a WebSocket; its body cannot be read."""
+        return Request(self.scope) if self.scope["type"] == "http" else HTTPConnection(self.scope)
+
+    def find_route(self) -> str | None:
+        """Return the template of the matched operation, with its controller's and its mounts' prefix; None for a 404."""
+        scope = self.inner_scope
+        operation = reflect.get_metadata(CONTROLLER_OPERATION_HANDLER_KEY, scope.get("endpoint"))
+        return self._prefix(scope, getattr(operation, "path_format", None))
+
+    def find_user(self) -> Any:
+        """Return the id of the identity that a guard or an authentication scheme found."""
+        identity = self.inner_scope.get("user")
+        return getattr(identity, "id", None) if getattr(identity, "is_authenticated", False) else None
+
+
+class _Layer(asgi.PostHogInterceptor):
+    """The part of the interceptor that stands around the app."""
+
+    exchange_class = EllarExchange
+    source = "ellar"
+
+
+@injectable
+class PostHogInterceptor(EllarInterceptor):  # type: ignore[misc]
+    """A global interceptor for Ellar apps, or `GLOBAL_INTERCEPTORS`. Keyword options are `InterceptorSettings`'."""
+
+    def __init__(self, **options: Any) -> None:
+        self.layer = _Layer(_nowhere, **options)
+
+    async def intercept(self, context: IExecutionContext, next_interceptor: Callable[..., Any]) -> Any:
+        """Run what is inside, and look at what it raises; whether somebody answers that, the layer around the app knows."""
+        policy = self.layer.policy
+        if policy.exceptions is None:
+            return await next_interceptor()
+        try:
+            return await next_interceptor()
+        except BaseException as error:
+            exchange = context.get_args()[0].get(asgi.EXCHANGE_KEY)
+            if exchange is not None:
+                exchange.observe(error, handled=True, policy=policy)
+            raise
+
+
+async def _nowhere(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+    """Be the app of an interceptor that has none yet."""
+
+
+# A patch: the list of middleware is a setting, which an interceptor that is registered on the app comes too late for; this
+# method is called once, with the app's first request or its lifespan, when every interceptor is known.
+@functools.cache
+def _hook_app() -> None:
+    build = App.build_middleware_stack
+
+    @functools.wraps(build)
+    def build_middleware_stack(app: App) -> Any:
+        stack = build(app)
+        for interceptor in reversed(app.get_interceptors()):
+            if isinstance(interceptor, type) and issubclass(interceptor, PostHogInterceptor):
+                interceptor = app.injector.get(interceptor)  # noqa: PLW2901 - Ellar's own way with classes
+            if isinstance(interceptor, PostHogInterceptor):
+                stack = interceptor.layer.around(stack)
+        return stack
+
+    App.build_middleware_stack = build_middleware_stack
+
+
+_hook_app()

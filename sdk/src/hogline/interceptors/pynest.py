@@ -1,0 +1,18 @@
+"""PyNest: Starlette's interceptor, for the FastAPI server that PyNest builds.
+
+app = PyNestFactory.create(AppModule)
+app.use(PostHogInterceptor, client=posthog, capture_exceptions=True)
+
+PyNest has no interceptors of its own; `app.use` adds middleware. A route's `@UseFilters` answers inside of the route, where
+no middleware sees it; global filters are seen.  Source: spec/frameworks.md 5.2.
+"""
+
+from hogline.interceptors import starlette
+
+__all__ = ["PostHogInterceptor"]
+
+
+class PostHogInterceptor(starlette.PostHogInterceptor):
+    """Middleware for PyNest apps. Keyword options are `InterceptorSettings`'."""
+
+    source = "pynest"
