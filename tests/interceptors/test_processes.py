@@ -1,6 +1,7 @@
 """Servers end and fork as they like: what was captured arrives, once."""
 
 import signal
+import time
 from dataclasses import replace
 
 import pytest
@@ -85,6 +86,17 @@ def test_a_preloaded_app_sends_from_its_worker_once(start):
     answer = site.ask("/capture", headers=visitor("alice"))
     assert site.event(answer).distinct_id == "alice"
     later = site.ask("/capture")
+    _end(site.server)
+    assert names(site.arrived(later.rid)) == ["captured"]
+    assert len(site.sink.events) == 2
+
+
+def test_a_forked_uwsgi_worker_sends_what_its_client_captures(start):
+    """Behaviour 72, 75: client and app are made before the fork, without lazy-apps, and uWSGI runs no fork hooks."""
+    site = start("falcon", "uwsgi")
+    assert site.event(site.ask("/capture", headers=visitor("alice"))).distinct_id == "alice"
+    later = site.ask("/capture")
+    time.sleep(0.5)  # or the worker may not be done with the request, and runs no exit handlers
     _end(site.server)
     assert names(site.arrived(later.rid)) == ["captured"]
     assert len(site.sink.events) == 2

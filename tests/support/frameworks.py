@@ -73,8 +73,10 @@ _NO_LOOP = {
     "sync": "every handler is synchronous: /capture",
     "error-sync": "every handler is synchronous: /error",
     "werkzeug:sigterm": "a server for development: it leaves SIGTERM to its default, which no Python code survives",
+    "cheroot:duplicates": "cheroot hands on the last of several headers of a name",
     "waitress:header-order": "waitress sorts headers by their names",
 }
+_UWSGI_SIGTERM = "uWSGI runs no exit handlers in a worker that it finds in the middle of a request"
 _BARE = {
     "handled": "there are no registered handlers",
     "http": "there are no HTTP exceptions",
@@ -167,6 +169,38 @@ FRAMEWORKS = (
             **_NO_LOOP,
             "validate": "nothing is validated",
             "background-error": "a response's close is the server's",
+        },
+    ),
+    Framework(
+        name="falcon",
+        source="falcon.",
+        requires=("falcon",),
+        app="falcon",
+        protocol="wsgi",
+        servers=("uwsgi", "cheroot"),
+        route="/items/{item_id}",
+        lacks={
+            **_NO_LOOP,
+            "header-order": "Falcon keeps one header of a name, and puts cookies last",
+            "uwsgi:sigterm": _UWSGI_SIGTERM,
+            "hostile": "Falcon prints an exception before it answers, and goes on with what that raises",
+        },
+    ),
+    Framework(
+        name="falcon-asgi",
+        source="falcon.",
+        requires=("falcon",),
+        app="falcon_asgi",
+        protocol="asgi",
+        servers=("uvicorn", "hypercorn"),
+        route="/items/{item_id}",
+        lacks={
+            "header-order": "Falcon keeps one header of a name, and puts cookies last",
+            "sync": "every responder is asynchronous",
+            "error-sync": "every responder is asynchronous",
+            "stream-sync": "every stream is asynchronous",
+            "stream-long-sync": "every stream is asynchronous",
+            "background-error": "what is scheduled runs in a task of its own, whose errors asyncio logs",
         },
     ),
     Framework(

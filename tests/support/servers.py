@@ -14,11 +14,36 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 _START_S = 60.0
 _STOP_S = 15.0
-_ADDRESS = re.compile(r"https?://127\.0\.0\.1:([1-9][0-9]*)")
+_ADDRESS = re.compile(r"(?:https?://|TCP address )127\.0\.0\.1:([1-9][0-9]*)")
 _PACKAGE = "tests.interceptors.apps"
 _WERKZEUG = (
     "from werkzeug.serving import run_simple; from {} import app; run_simple('127.0.0.1', 0, app, threaded=True)"
 )
+# These two say nothing of their port.
+_CHEROOT = """
+import signal, sys
+from cheroot.wsgi import Server
+from {} import app
+server = Server(("127.0.0.1", 0), app, numthreads=4)
+server.prepare()
+print("http://127.0.0.1:%d" % server.bind_addr[1], flush=True)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+try:
+    server.serve()
+finally:
+    server.stop()
+"""
+_GEVENT = """
+from gevent import monkey; monkey.patch_all()
+import signal, gevent
+from gevent.pywsgi import WSGIServer
+from {} import app
+server = WSGIServer(("127.0.0.1", 0), app, log=None)
+server.start()
+print("http://127.0.0.1:%d" % server.server_port, flush=True)
+gevent.signal_handler(signal.SIGTERM, server.stop)
+server.serve_forever()
+"""
 
 _UVICORN = ("-m", "uvicorn", "--host", "127.0.0.1", "--port", "0", "--no-access-log")
 _GUNICORN = (
@@ -31,6 +56,24 @@ _GUNICORN = (
     "--worker-tmp-dir",
     "/dev/shm",
     "--no-control-socket",
+)
+
+# Forks after the import, with no lazy-apps; its own word for "end when you are told to".
+_UWSGI = (
+    "-c",
+    "import pyuwsgi; pyuwsgi.run()",
+    "--http-socket",
+    "127.0.0.1:0",
+    "--master",
+    "--processes",
+    "1",
+    "--enable-threads",  # else no thread of the app's own runs, so no sender
+    "--die-on-term",
+    "--add-header",
+    "Connection: close",  # it closes each connection, and says so only when told to
+    "--disable-logging",
+    "--need-app",
+    "--module",
 )
 
 # What follows the interpreter's name; "{app}" is the app's module, "{target}" that module's app as servers spell it.
@@ -46,6 +89,10 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
     "gunicorn-asgi": (*_GUNICORN, "--worker-class", "asgi", "{target}"),
     # Unless told otherwise, waitress takes proxies' headers away before an app can see them.
     "waitress": ("-m", "waitress", "--listen=127.0.0.1:0", "--no-clear-untrusted-proxy-headers", "{target}"),
+    "gunicorn-gevent": (*_GUNICORN, "--worker-class", "gevent", "{target}"),
+    "gevent": ("-c", _GEVENT.format("{app}")),
+    "cheroot": ("-c", _CHEROOT.format("{app}")),
+    "uwsgi": (*_UWSGI, "{target}"),
     "werkzeug": ("-c", _WERKZEUG.format("{app}")),
     # Frameworks that bring their own server: the app's module starts it, and says where.
     "aiohttp": ("-m", "{app}"),

@@ -15,6 +15,7 @@ from tests.support.frameworks import selected
 ROOT = Path(__file__).parents[2]
 HEADERS = {"X-POSTHOG-SESSION-ID": "s1", "X-POSTHOG-DISTINCT-ID": "alice", "X-POSTHOG-WINDOW-ID": "w1"}
 
+_WAITRESS = (sys.executable, "-m", "waitress", "--listen=127.0.0.1:PORT")
 _UVICORN = (sys.executable, "-m", "uvicorn", "--log-level", "warning", "--port", "PORT")
 COMMANDS = {
     "fastapi_app": [
@@ -32,7 +33,8 @@ COMMANDS = {
     "aiohttp_app": [sys.executable, "examples/aiohttp_app.py", "PORT"],
     "ellar_app": [*_UVICORN, "examples.ellar_app:app"],
     "pynest_app": [*_UVICORN, "examples.pynest_app:http_server"],
-    "wsgi_app": [sys.executable, "-m", "waitress", "--listen=127.0.0.1:PORT", "examples.wsgi_app:app"],
+    "falcon_app": [*_WAITRESS, "examples.falcon_app:app"],
+    "wsgi_app": [*_WAITRESS, "examples.wsgi_app:app"],
 }
 
 # Examples that need an environment of their own, by its name.

@@ -1,0 +1,25 @@
+"""A Falcon shop. Run it: waitress-serve examples.falcon_app:app"""
+
+import falcon
+
+from hogline import PostHog
+from hogline.interceptors.falcon import PostHogInterceptor
+
+posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="...")
+
+
+class Checkout:
+    def on_post(self, req, resp):
+        posthog.capture("checkout", properties={"total": 42})  # session, person, window, URL, IP: already on it
+        resp.media = {"ok": True}
+
+
+class Broken:
+    def on_get(self, req, resp):
+        raise RuntimeError("the shop is on fire")
+
+
+app = falcon.App()
+PostHogInterceptor(app, client=posthog, capture_exceptions=True)
+app.add_route("/checkout", Checkout())
+app.add_route("/broken", Broken())

@@ -1,0 +1,262 @@
+"""Falcon, WSGI and ASGI: installed in an app, around all of it.
+
+    PostHogInterceptor(app, client=posthog, capture_exceptions=True)      # or PostHogInterceptor(...).install(app)
+
+Falcon's middleware ends before the body is rendered and streamed, and an app has slots instead of attributes, so nothing can
+be put around one. The app's class is therefore replaced by a subclass of it whose `__call__` goes through our protocol's
+layer; the app stays the same object. Exceptions are told by the documented error reporter (Falcon 4.4), before that by the
+one method that all of them pass. Source: spec/frameworks.md 5.12.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import falcon
+import falcon.asgi
+
+from hogline.interceptors import asgi, wsgi
+from hogline.interceptors.options import make_policy
+from hogline.judgement import http_status, is_within
+from hogline.policy import Policy
+
+__all__ = ["PostHogInterceptor"]
+
+_log = logging.getLogger("hogline")
+_LAYER = "_hogline_layer"
+_SOURCE = "falcon"
+_Reporter = Callable[[Any, BaseException, dict[str, Any], bool], None]
+
+
+class _Known:
+    """What both protocols' exchanges know of Falcon."""
+
+    application: Any = None
+    known: Any = None  # the app's own request, once there is one
+    outside: str = ""  # where the server, or what is around the outermost exchange, has mounted the app
+    answered: BaseException | None = None  # the last exception that was told
+
+    def find_route(self) -> str | None:
+        """Return the template of the matched route, with the prefix of its mount; None for a 404, a sink or a static file."""
+        template = getattr(self.known, "uri_template", None)
+        if not isinstance(template, str):
+            return None
+        return str((self.known.root_path or "").removeprefix(self.outside).rstrip("/")) + template
+
+
+class WsgiExchange(_Known, wsgi.WsgiExchange):
+    """A WSGI exchange that knows Falcon's request and routes."""
+
+    def request(self) -> Any:
+        """Return the app's own request, or one like it before there is one."""
+        if self.known is not None:
+            return self.known
+        make = getattr(self.application, "_request_type", falcon.Request)
+        return make(self.environ, options=getattr(self.application, "req_options", None))
+
+
+class AsgiExchange(_Known, asgi.AsgiExchange):
+    """An ASGI exchange that knows Falcon's request and routes."""
+
+    def request(self) -> Any:
+        """Return the app's own request, or one like it, without a body, before there is one."""
+        if self.known is not None:
+            return self.known
+        make = getattr(self.application, "_request_type", falcon.asgi.Request)
+        return make(dict(self.scope), _no_body, options=getattr(self.application, "req_options", None))
+
+
+class PostHogInterceptor:
+    """An interceptor for Falcon apps. Keyword options are `InterceptorSettings`'."""
+
+    def __init__(self, app: Any = None, **options: Any) -> None:
+        self._policy = make_policy(_SOURCE, options)
+        self._options = options
+        if app is not None:
+            self.install(app)
+
+    def install(self, app: Any) -> None:
+        """Install the interceptor in *app*, a `falcon.App` or `falcon.asgi.App`. An app has one; a second one is ignored."""
+        kind = type(app)
+        if getattr(kind, _LAYER, None) is not None:
+            _log.warning("hogline: the Falcon app %r has an interceptor already; the second one is ignored", app)
+            return
+        is_asgi = isinstance(app, falcon.asgi.App)
+        layer: Any = _Layer(app, self._options) if is_asgi else None
+        eye = _Eye(app, layer.policy if is_asgi else self._policy, is_asgi=is_asgi)
+        members = {
+            **(_asgi_call(layer) if is_asgi else _wsgi_call(app, eye)),
+            **(_reporting if hasattr(kind, "set_error_reporter") else _handling)(kind, eye, is_asgi=is_asgi),
+        }
+        own = {
+            "__slots__": (),
+            "__module__": kind.__module__,
+            "__qualname__": kind.__qualname__,
+            "__doc__": kind.__doc__,
+        }
+        app.__class__ = type(kind.__name__, (kind,), {**own, **members})
+        app.add_middleware(_Middleware(eye))
+        if "set_error_reporter" in members:
+            app.set_error_reporter(getattr(app, "_report_error", None))
+
+
+class _Layer(asgi.PostHogInterceptor):
+    """The ASGI layer of one Falcon app."""
+
+    source = _SOURCE
+
+    def __init__(self, app: Any, options: dict[str, Any]) -> None:
+        kind = type(app)
+
+        async def call(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+            await kind.__call__(app, scope, receive, send)
+
+        super().__init__(call, **options)
+        self.exchange_class = type("AsgiExchange", (AsgiExchange,), {"application": app})
+
+
+class _Eye:
+    """What looks at the requests of one app from inside of it."""
+
+    def __init__(self, application: Any, policy: Policy, *, is_asgi: bool) -> None:
+        self._application = application
+        self.policy = policy
+        self._is_asgi = is_asgi
+        self._kind = AsgiExchange if is_asgi else WsgiExchange
+
+    def exchange(self, request: Any) -> Any:
+        """Return the exchange of Falcon's *request*, which knows it from then on; None outside any."""
+        carrier = request.scope if self._is_asgi else request.env
+        exchange = carrier.get(asgi.EXCHANGE_KEY)
+        if exchange is None:
+            return None
+        known = exchange if isinstance(exchange, _Known) else exchange.inner
+        if not isinstance(known, _Known):
+            known = self.make(self.policy, carrier)
+            exchange.adopt(known)
+        known.known, known.outside = request, exchange.prefix
+        return exchange
+
+    def make(self, policy: Policy, carrier: Any) -> Any:
+        """Return an exchange for a request of this app."""
+        exchange = self._kind(policy, carrier)
+        exchange.application = self._application
+        return exchange
+
+    def told(self, request: Any, error: BaseException, *, rendered: bool) -> None:
+        """Note an exception that Falcon dealt with; *rendered*: into a response."""
+        try:
+            exchange = self.exchange(request)
+            if exchange is None:
+                return
+            known = exchange if isinstance(exchange, _Known) else exchange.inner
+            before, known.answered = known.answered, error
+            # A handler that raises an HTTP error answers with it: it is the end of the first mistake and no second one.
+            if (
+                before is not None
+                and before is not error
+                and http_status(error) is not None
+                and is_within(before, error)
+            ):
+                return
+            exchange.observe(error, handled=rendered and not self._is_last_resort(error), policy=self.policy)
+        except Exception as failure:
+            self.policy.complain("exception capture", failure)
+
+    def _is_last_resort(self, error: BaseException) -> bool:
+        """Tell whether only Falcon's own handler for every exception answered. Falcon says so nowhere in public."""
+        handler = self._application._find_error_handler(error)  # noqa: SLF001 - see above
+        return getattr(handler, "__name__", None) == "_python_error_handler"
+
+
+class _Middleware:
+    """Falcon middleware that lets the exchange know the request. Falcon finds the asynchronous one by its name."""
+
+    def __init__(self, eye: _Eye) -> None:
+        self._eye = eye
+
+    def process_request(self, request: Any, _response: Any) -> None:
+        """Note the request before it is routed; its template is read when it is asked for."""
+        self._eye.exchange(request)
+
+    async def process_request_async(self, request: Any, _response: Any) -> None:
+        """Note the request before it is routed."""
+        self._eye.exchange(request)
+
+    async def process_request_ws(self, request: Any, _socket: Any) -> None:
+        """Note the request of a WebSocket before it is routed."""
+        self._eye.exchange(request)
+
+
+def _wsgi_call(app: Any, eye: _Eye) -> dict[str, Any]:
+    kind = type(app)
+
+    def call(environ: wsgi.Environ, start_response: wsgi.StartResponse) -> Any:
+        return kind.__call__(app, environ, start_response)
+
+    layer = wsgi.Layer(call, eye.policy, eye.make)
+
+    # Its arguments are named as Falcon's are: the test client counts them.
+    def __call__(self: Any, env: wsgi.Environ, start_response: wsgi.StartResponse) -> Any:  # noqa: ARG001, N807
+        return layer(env, start_response)
+
+    return {"__call__": __call__, _LAYER: layer}
+
+
+def _asgi_call(layer: _Layer) -> dict[str, Any]:
+    async def __call__(self: Any, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:  # noqa: ARG001, N807
+        await layer(scope, receive, send)
+
+    return {"__call__": __call__, _LAYER: layer}
+
+
+def _reporting(kind: Any, eye: _Eye, *, is_asgi: bool) -> dict[str, Any]:  # noqa: ARG001 - as `_handling`
+    """Return a `set_error_reporter` that keeps us beside the user's reporter, whichever comes first (R12)."""
+
+    def set_error_reporter(self: Any, reporter: _Reporter | None) -> None:
+        def report(request: Any, error: BaseException, params: dict[str, Any], handled: bool) -> None:
+            eye.told(request, error, rendered=handled)
+            if reporter is not None:
+                reporter(request, error, params, handled)
+
+        kind.set_error_reporter(self, report)
+
+    return {"set_error_reporter": set_error_reporter}
+
+
+def _handling(kind: Any, eye: _Eye, *, is_asgi: bool) -> dict[str, Any]:
+    """Return, for a Falcon without error reporters, the private method that every exception passes, with a look at it.
+
+    Handlers cannot do it: one that is registered for a class hides the one for its base.
+    """
+
+    def after(request: Any, error: BaseException, raised: BaseException | None, *, rendered: bool) -> None:
+        eye.told(request, error, rendered=rendered)
+        if raised is not None and raised is not error:
+            eye.told(request, raised, rendered=False)
+
+    def handle(self: Any, req: Any, resp: Any, ex: BaseException, params: dict[str, Any]) -> Any:
+        try:
+            rendered = kind._handle_exception(self, req, resp, ex, params)  # noqa: SLF001 - see above
+        except BaseException as raised:
+            after(req, ex, raised, rendered=False)
+            raise
+        after(req, ex, None, rendered=rendered)
+        return rendered
+
+    async def handle_async(
+        self: Any, req: Any, resp: Any, ex: BaseException, params: dict[str, Any], **more: Any
+    ) -> Any:
+        try:
+            rendered = await kind._handle_exception(self, req, resp, ex, params, **more)  # noqa: SLF001 - see above
+        except BaseException as raised:
+            after(req, ex, raised, rendered=False)
+            raise
+        after(req, ex, None, rendered=rendered)
+        return rendered
+
+    return {"_handle_exception": handle_async if is_asgi else handle}
+
+
+async def _no_body() -> dict[str, Any]:
+    return {"type": "http.disconnect"}
