@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import http.client
 import types
 import weakref
 
@@ -760,3 +761,20 @@ class TestSettings:
 
 def _environ(path_info):
     return RequestFactory().get(path_info, headers=VISITOR).environ
+
+
+def test_a_preflight_that_does_not_allow_tracing_headers_is_told_about(serve, protocol, caplog):
+    """Once, with django-cors-headers' setting."""
+
+    def cart(request):
+        return HttpResponse("cart")
+
+    with serve(cart, protocol=protocol, middleware=[f"{NEIGHBOURS}.AllowsContentType"]) as site:
+        for _ in range(2):
+            connection = http.client.HTTPConnection("127.0.0.1", site.port, timeout=20)
+            connection.request("OPTIONS", "/", headers={"Access-Control-Request-Headers": "x-posthog-session-id"})
+            connection.getresponse().read()
+            connection.close()
+    [line] = [record.getMessage() for record in caplog.records if record.name == "hogline"]
+    assert "from a browser does not allow x-posthog-session-id" in line
+    assert "CORS_ALLOW_HEADERS" in line

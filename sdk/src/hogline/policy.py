@@ -1,11 +1,12 @@
 """What one interceptor was told, the client it speaks for, and an exception as it was seen under these rules."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hogline.context import Context
+from hogline.facts import cors
 from hogline.settings import ExceptionCapture, InterceptorSettings
 from hogline.tracebacks import Mechanism
 
@@ -63,6 +64,25 @@ class Policy:
             self.complain(name, TypeError("it is asynchronous, and this framework's interceptor asks it synchronously"))
             return None
         return answer
+
+    def check_preflight(self, asked: str | None, origin: str | None, answer: Iterable[tuple[str, str]]) -> None:
+        """Say once which tracing headers a CORS preflight asked for and the *answer*'s headers do not allow."""
+        if not asked or "cors" in self._complained:
+            return
+        try:
+            refused = cors.refused(asked, answer)
+        except Exception as error:  # headers that the server let pass, and we cannot read
+            self.complain("preflight", error)
+            return
+        if refused:
+            self._complained.add("cors")
+            _log.warning(
+                "hogline: the answer to a CORS preflight from %s does not allow %s, so that browser gives up its requests; "
+                "allow them: %s (logged once)",
+                origin or "a browser",
+                ", ".join(refused),
+                cors.advice(self.source.partition(".")[0]),
+            )
 
     def complain(self, name: str, error: BaseException) -> None:
         """Log a failure of *name*, once for each interceptor."""

@@ -28,6 +28,16 @@ class SyncOnly(Neighbour):
     async_capable = False
 
 
+class AllowsContentType(SyncOnly):
+    """Answers a browser's preflight as django-cors-headers does, and allows one header."""
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response: HttpResponse = self.get_response(request)
+        response["Access-Control-Allow-Origin"] = "https://shop.example"
+        response["Access-Control-Allow-Headers"] = "content-type"
+        return response
+
+
 class Answers(Neighbour):
     """Answers domain errors."""
 

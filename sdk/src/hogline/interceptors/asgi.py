@@ -13,8 +13,9 @@ from typing import Any, Self
 
 from hogline.context import current, leave
 from hogline.exchange import HEADERS, Exchange, RequestFacts
+from hogline.facts import cors
 from hogline.facts.tracing import clean
-from hogline.facts.url import joined_address
+from hogline.facts.url import joined_address, usable_host
 from hogline.interceptors.callbacks import Callbacks
 from hogline.interceptors.lifespan import App, Message, Receive, Scope, Send, run_lifespan
 from hogline.interceptors.options import make_policy
@@ -55,12 +56,14 @@ class AsgiExchange(Exchange):
         # The specification has the root path in the path; some servers leave it out.
         if root and not (path == root or path.startswith(f"{root}/")):
             path = root + path
-        peer, host, query = self._peer, self.headers("host"), scope.get("query_string")
+        peer, query, scheme = self._peer, scope.get("query_string"), self._scheme or "http"
+        given = self.headers("host")
+        host = given[0] if given else None
         return RequestFacts(
             scope.get("method"),
-            self._scheme or "http",
-            host[0] if host else None,
-            joined_address(scope.get("server")),
+            scheme,
+            host,
+            None if usable_host(host, scheme) else joined_address(scope.get("server")),
             path,
             query.decode("latin-1") if query else "",
             str(peer[0]) if peer else None,
@@ -134,6 +137,8 @@ class PostHogInterceptor:
             await self._alone(scope, receive, send)
             return
         scope[EXCHANGE_KEY] = exchange
+        if scope.get("method") == "OPTIONS":
+            send = _preflight(self._policy, scope, send)
         mine, previous = exchange.enter()
         watch = None
         try:
@@ -234,3 +239,19 @@ class _Watch:
         if error is self._before or (self._broken is not None and is_within(self._broken, error)):
             return
         self._exchange.observe(error, handled=handled, policy=self._policy)
+
+
+def _preflight(policy: Policy, scope: Scope, send: Send) -> Send:
+    """Return *send* with a look at the answer, where a browser asks whether it may send tracing headers."""
+    asked = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope.get("headers") or ()}
+    if cors.ASKED not in asked:
+        return send
+
+    async def watched(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = message.get("headers") or ()
+            answer = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)
+            policy.check_preflight(asked[cors.ASKED], asked.get("origin"), answer)
+        await send(message)
+
+    return watched

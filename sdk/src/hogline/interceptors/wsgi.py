@@ -105,6 +105,8 @@ class Layer:
         if self._filter is not None and not self._admits(exchange):
             return self._alone(environ, start_response)
         environ[EXCHANGE_KEY] = exchange
+        if environ.get("REQUEST_METHOD") == "OPTIONS":
+            start_response = _preflight(self._policy, environ, start_response)
         mine, previous = exchange.enter()
         response = None
         try:
@@ -227,6 +229,20 @@ class _Response:
     def failed(self, error: BaseException) -> None:
         """Note an exception of the body's `close`, when the response is complete or its client gone."""
         self._exchange.observe(error, handled=not self._owner, policy=self._policy)
+
+
+def _preflight(policy: Policy, environ: Environ, start_response: StartResponse) -> StartResponse:
+    """Return *start_response* with a look at the answer, where a browser asks whether it may send tracing headers."""
+    asked = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS")
+    if not asked:
+        return start_response
+
+    def watched(status: str, headers: Headers, *exc_info: Any) -> Callable[[bytes], object]:
+        policy.check_preflight(asked, environ.get("HTTP_ORIGIN"), headers)
+        write: Callable[[bytes], object] = start_response(status, headers, *exc_info)
+        return write
+
+    return watched
 
 
 class _WatchedBody:

@@ -111,6 +111,11 @@ class DjangoExchange(wsgi.WsgiExchange):
         self.status = getattr(response, "status_code", None)
         if self.outer is not None and self.outer.policy.exceptions is None:
             self.outer.status = self.status  # nobody out there looks at it
+        if self._request.method == "OPTIONS" and self.outer is None:
+            get = self.environ.get
+            self.policy.check_preflight(
+                get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS"), get("HTTP_ORIGIN"), response.items()
+            )
         if getattr(response, "streaming", False) and not _is_file(response):
             self._follow(response)
         self._end()
