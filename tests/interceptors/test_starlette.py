@@ -425,6 +425,8 @@ class TestNeighbours:
         yield kept
         sentry_sdk.init(None)
 
+    # Sentry imports whatever is installed, and that what is deprecated.
+    @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:pkg_resources is deprecated:UserWarning")
     @pytest.mark.parametrize("order", ["first", "last"])
     def test_sentry_and_opentelemetry_work_beside_us(self, posthog, serve, sentry, order):
         """Behaviour 64: whoever is added first, each sees the exception once, and the visitor is known."""
