@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hogline.context import Context
-from hogline.facts import cors
 from hogline.settings import ExceptionCapture, InterceptorSettings
 from hogline.tracebacks import Mechanism
 
@@ -69,6 +68,8 @@ class Policy:
         """Say once which tracing headers a CORS preflight asked for and the *answer*'s headers do not allow."""
         if not asked or "cors" in self._complained:
             return
+        from hogline.facts import cors  # few apps are ever asked
+
         try:
             refused = cors.refused(asked, answer)
         except Exception as error:  # headers that the server let pass, and we cannot read
