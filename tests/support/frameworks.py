@@ -288,6 +288,16 @@ FRAMEWORKS = (
         route="/items/{item_id}",
         environment="pynest",
     ),
+    Framework(
+        name="quart",
+        source="quart.",
+        requires=("quart",),
+        app="quart",
+        protocol="asgi",
+        servers=("hypercorn",),
+        route="/items/<item_id>",
+        lacks={"validate": "nothing is validated"},
+    ),
 )
 
 

@@ -73,6 +73,11 @@ class Site:
         assert self._posthog.flush(20)
         return self._sink.events
 
+    def wait_for(self, count: int) -> list[SunkEvent]:
+        """Return all events, once there are *count*: some apps go on for a moment after their answer was sent."""
+        self._sink.wait_until(lambda: len(self.events) >= count, _WAIT_S)
+        return self.events
+
     @property
     def exceptions(self) -> list[SunkEvent]:
         return [event for event in self.events if event.event == "$exception"]

@@ -8,7 +8,7 @@ find it in the scope and only observe. `receive` and the body are never touched 
 
 import copy
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 from hogline.context import current, leave
@@ -96,11 +96,15 @@ class AsgiExchange(Exchange):
         """Return the scope: a bare ASGI app has no other request."""
         return self.scope
 
+    def original(self, error: BaseException) -> BaseException:
+        """Return what user code raised, where a framework puts a wrapper of its own around what it lets go."""
+        return error
+
 
 class PostHogInterceptor:
     """Middleware for any ASGI app. Keyword options are `InterceptorSettings`'."""
 
-    exchange_class: type[AsgiExchange] = AsgiExchange
+    exchange_class: Callable[[Policy, Scope], AsgiExchange] = AsgiExchange
     source = "asgi"
 
     def __init__(self, app: App, /, **options: Any) -> None:
@@ -130,6 +134,7 @@ class PostHogInterceptor:
             return
         outer = scope.get(EXCHANGE_KEY)
         if outer is not None:
+            self.know_inside(outer, scope)
             await Observer(self.app, self._policy)(scope, receive, send)
             return
         exchange = self.exchange_class(self._policy, scope)
@@ -157,6 +162,9 @@ class PostHogInterceptor:
             exchange.close()
             leave(mine, previous)
             scope.pop(EXCHANGE_KEY, None)  # or the two would hold each other until a garbage collection
+
+    def know_inside(self, exchange: AsgiExchange, scope: Scope) -> None:
+        """Tell the *exchange* of an interceptor around us what we know of its request."""
 
     def _handled_outside(self, scope: Scope) -> bool:  # noqa: ARG002 - Starlette's interceptor needs it
         """Tell whether user code that answers an escaping exception still runs outside of us, and needs the context."""
@@ -203,7 +211,7 @@ class _Watch:
 
     __slots__ = ("_before", "_broken", "_exchange", "_policy", "_send")
 
-    def __init__(self, exchange: Exchange, policy: Policy, send: Send) -> None:
+    def __init__(self, exchange: AsgiExchange, policy: Policy, send: Send) -> None:
         self._exchange = exchange
         self._policy = policy
         self._send = send

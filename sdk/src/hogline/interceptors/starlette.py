@@ -35,7 +35,7 @@ class StarletteExchange(asgi.AsgiExchange):
         scope = self.inner_scope
         route = scope.get("route")
         if route is None or isinstance(route, Mount):
-            return None
+            return super().find_route()
         return self._prefix(scope, own_template(scope, route))
 
     def _prefix(self, scope: asgi.Scope, template: str | None) -> str | None:

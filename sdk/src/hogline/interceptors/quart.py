@@ -1,0 +1,219 @@
+"""Quart: an extension, around the whole ASGI app.
+
+    PostHogInterceptor(app, client=posthog, capture_exceptions=True)      # or PostHogInterceptor(...).init_app(app)
+
+Quart answers errors itself, after it has left their `except`: `app.handle_user_exception` sees what handlers, hooks and their
+like raise before any error handler does, and the signals what no handler answered, wherever it arose.
+Source: spec/frameworks.md 5.4.
+"""
+
+import functools
+import logging
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import quart
+from quart.signals import (
+    got_background_exception,
+    got_request_exception,
+    got_websocket_exception,
+    request_finished,
+    request_started,
+    websocket_started,
+)
+from quart.wrappers.response import DataBody
+from werkzeug.datastructures import Headers
+
+from hogline.exchange import current_exchange
+from hogline.interceptors import asgi
+from hogline.interceptors.options import make_policy
+from hogline.judgement import http_status
+from hogline.policy import Policy
+
+__all__ = ["PostHogInterceptor", "QuartExchange"]
+
+_log = logging.getLogger("hogline")
+_EXTENSION = "hogline"
+# Since then the task group that a connection runs in wraps what leaves it.
+_GROUPS = tuple(map(int, version("quart").split(".")[:2])) >= (0, 23)
+
+
+class QuartExchange(asgi.AsgiExchange):
+    """An ASGI exchange that knows Quart's request and routes.
+
+    Quart lets go of its request before the body is sent; what is still needed then is kept when the request begins.
+    """
+
+    _kept: Any = None
+    _outer_prefix: str | None = None
+
+    def __init__(self, application: Any, policy: Policy, scope: asgi.Scope) -> None:
+        super().__init__(policy, scope)
+        self._application = application
+
+    def request(self) -> Any:
+        """Return the app's own `Request` or `Websocket`, or one like it that nothing can be received from, when there is none."""
+        return self._kept if self._kept is not None else self._made()
+
+    def find_route(self) -> str | None:
+        """Return the rule of the matched route, with the prefix of its mount; None for a 404."""
+        request = self._kept
+        if request is None or request.url_rule is None:
+            return super().find_route()
+        outer = self._outer_prefix if self._outer_prefix is not None else self.prefix
+        mount: str = (self.scope.get("root_path") or "").removeprefix(outer)
+        return mount.rstrip("/") + str(request.url_rule.rule)
+
+    def original(self, error: BaseException) -> BaseException:
+        """Return the one member of the group that Quart's own task group makes of what it lets go."""
+        if _GROUPS and isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            return error.exceptions[0]
+        return error
+
+    def keep(self, request: Any) -> None:
+        """Keep the app's own request for what comes after Quart has let go of it."""
+        self._kept = request
+
+    def stand_inside(self, outer: asgi.AsgiExchange) -> None:
+        """Find routes for *outer*, the exchange of an interceptor around us."""
+        self._outer_prefix = outer.prefix
+        outer.adopt(self)
+
+    def keep_callbacks(self) -> None:
+        """Ask the callbacks now, while `quart.session` and its like work: later events come when Quart is done."""
+        settings = self.policy.settings
+        answers = dict(self._answers or {})
+        for name in ("distinct_id", "properties"):
+            if getattr(settings, name) is not None and name not in answers:
+                answers[name] = self.policy.call(name, self.request())
+        self.keep_answers(answers)
+
+    def _made(self) -> Any:
+        scope = self.scope
+        headers = Headers(
+            [(name.decode("latin-1").title(), value.decode("latin-1")) for name, value in scope.get("headers", ())]
+        )
+        path, query, scheme = scope.get("path", "/"), scope.get("query_string", b""), scope.get("scheme", "http")
+        root, http_version = scope.get("root_path", ""), scope.get("http_version", "1.1")
+        if scope["type"] == "websocket":
+            return self._application.websocket_class(
+                path, query, scheme, headers, root, http_version, [], *[_nothing] * 4, scope=scope
+            )
+        return self._application.request_class(
+            scope["method"], scheme, path, query, headers, root, http_version, send_push_promise=_nothing, scope=scope
+        )
+
+
+async def _nothing(*_: Any) -> Any:
+    raise RuntimeError("only the app's own request can send and receive")
+
+
+class PostHogInterceptor:
+    """An extension for Quart apps. Keyword options are `InterceptorSettings`'."""
+
+    def __init__(self, app: quart.Quart | None = None, **options: Any) -> None:
+        self._options = options
+        self._policy = make_policy("quart", options)
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: quart.Quart) -> None:
+        """Install the interceptor in *app*. An app has one; a second one is ignored."""
+        if _EXTENSION in app.extensions:
+            _log.warning("hogline: the Quart app %r has an interceptor already; the second one is ignored", app.name)
+            return
+        layer = _QuartLayer(app, self._options)
+        app.extensions[_EXTENSION] = layer
+        app.asgi_app = layer  # type: ignore[assignment, method-assign]
+        # Signals hold their receivers weakly, and so the layer, and so the app, no longer than anybody else.
+        request_started.connect(layer.started, app)
+        websocket_started.connect(layer.started, app)
+        settings = self._policy.settings
+        if settings.distinct_id is not None or settings.properties is not None:
+            request_finished.connect(layer.finished, app)
+        if self._policy.exceptions is not None:
+            app.handle_user_exception = layer.watching(app.handle_user_exception)  # type: ignore[method-assign]
+            got_request_exception.connect(layer.unhandled, app)
+            got_websocket_exception.connect(layer.unhandled, app)
+            got_background_exception.connect(layer.failed_later, app)
+
+
+class _QuartLayer(asgi.PostHogInterceptor):
+    """The ASGI layer of one Quart app, and its eyes inside of it. Receivers are asynchronous: Quart runs others in a thread."""
+
+    source = "quart"
+
+    def __init__(self, app: quart.Quart, options: dict[str, Any]) -> None:
+        inside: Any = app.asgi_app  # Quart's own types of scopes and messages are stricter
+        super().__init__(inside, **options)
+        self.exchange_class = functools.partial(QuartExchange, app)
+
+    def know_inside(self, exchange: asgi.AsgiExchange, scope: asgi.Scope) -> None:
+        """Let an exchange that knows no Quart find routes through us."""
+        if not isinstance(exchange, QuartExchange):
+            inner = self.exchange_class(self._policy, scope)
+            if isinstance(inner, QuartExchange):
+                inner.stand_inside(exchange)
+
+    async def started(self, _sender: quart.Quart, **_: Any) -> None:
+        """Keep the request; the receiver of `request_started` and `websocket_started`."""
+        exchange, request = _here()
+        for one in (exchange, exchange.inner if exchange is not None else None):
+            if isinstance(one, QuartExchange):
+                one.keep(request)
+
+    async def finished(self, _sender: quart.Quart, response: Any = None, **_: Any) -> None:
+        """Ask the callbacks if the body is one that is made while it is sent; the receiver of `request_finished`."""
+        exchange, _request = _here()
+        if isinstance(exchange, QuartExchange) and not isinstance(getattr(response, "response", None), DataBody):
+            exchange.keep_callbacks()
+
+    def watching(self, handle: Callable[..., Any]) -> Callable[..., Any]:
+        """Return `handle_user_exception` with a look at the exception first."""
+
+        @functools.wraps(handle)
+        async def handle_user_exception(*args: Any, **kwargs: Any) -> Any:
+            # Only the last argument is known to be the exception: Quart 0.23 puts its context in front.
+            error = args[-1] if args else kwargs.get("error")
+            self._note(error, handled=True)
+            try:
+                return await handle(*args, **kwargs)
+            except BaseException as raised:
+                if raised is not error and isinstance(error, BaseException) and http_status(error) is None:
+                    self._note(error, handled=False)  # its handler failed: nothing became of it
+                raise
+
+        return handle_user_exception
+
+    async def unhandled(self, sender: quart.Quart, exception: BaseException, **_: Any) -> None:
+        """Note what no handler answered; the receiver of `got_request_exception` and `got_websocket_exception`."""
+        propagates = sender.config["PROPAGATE_EXCEPTIONS"]
+        if propagates is None:
+            propagates = sender.testing or sender.debug
+        # On its way out, there may still be middleware that answers it.
+        self._note(exception, handled=bool(propagates))
+
+    async def failed_later(self, _sender: quart.Quart, exception: BaseException, **_: Any) -> None:
+        """Note what a background task raised, in the exchange that started it; the receiver of `got_background_exception`."""
+        exchange = current_exchange()
+        if exchange is not None:
+            exchange.observe(exception, handled=False, policy=self._policy)
+            exchange.close()
+
+    def _note(self, error: Any, *, handled: bool) -> None:
+        exchange, _request = _here()
+        if exchange is not None and isinstance(error, BaseException):
+            exchange.observe(error, handled=handled, policy=self._policy)
+
+
+def _here() -> tuple[asgi.AsgiExchange | None, Any]:
+    """Return the exchange of the request or WebSocket that Quart works on now, and that request."""
+    if quart.has_request_context():
+        request: Any = quart.request
+    elif quart.has_websocket_context():
+        request = quart.websocket
+    else:
+        return None, None
+    request = request._get_current_object()  # noqa: SLF001 - its documented name
+    return request.scope.get(asgi.EXCHANGE_KEY), request
