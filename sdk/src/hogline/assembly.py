@@ -16,7 +16,7 @@ from hogline.exceptions import EventTooLarge
 from hogline.facts.process import library_properties, runtime_properties
 from hogline.facts.span import active_span
 from hogline.settings import ClientSettings
-from hogline.tracebacks import Rules
+from hogline.tracebacks import Rules, fit
 from hogline.wire.values import serialise
 
 __all__ = ["Assembly", "context_person", "guarded"]
@@ -160,6 +160,8 @@ class Assembly:
                 return None
             message, identity = changed, changed["uuid"]
         body = serialise(message)
+        if len(body) > settings.max_event_bytes and self._lighten(message, len(body)):
+            body = serialise(message)
         if len(body) > settings.max_event_bytes:
             self._ledger.refuse(TOO_LARGE, message)
             if settings.debug:
@@ -169,6 +171,18 @@ class Assembly:
             self._ledger.refuse(SEND_IS_FALSE)
             return identity
         return identity if self._delivery.put(body) else None
+
+    def _lighten(self, message: dict[str, Any], size_bytes: int) -> bool:
+        """Make an exception's list as small as the event needs it; False: this event has none."""
+        properties = message.get("properties")
+        if message.get("event") != "$exception" or not isinstance(properties, dict):
+            return False
+        entries = properties.get("$exception_list")
+        if not isinstance(entries, list):
+            return False
+        others_bytes = size_bytes - len(serialise({"": entries}))
+        properties["$exception_list"] = fit(entries, self.settings.max_event_bytes - others_bytes)
+        return True
 
     def _before_send(
         self, hook: Callable[[dict[str, Any]], dict[str, Any] | None], message: dict[str, Any]

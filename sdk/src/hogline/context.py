@@ -8,7 +8,7 @@ collector, or not at all.  Source: spec/frameworks.md 1, R1 and R2.
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Protocol, TypeVar, cast
@@ -27,6 +27,11 @@ __all__ = [
     "identify_context",
     "leave",
     "scoped_with",
+    "set_capture_exception_code_variables_context",
+    "set_code_variables_detect_secrets_context",
+    "set_code_variables_ignore_patterns_context",
+    "set_code_variables_mask_patterns_context",
+    "set_code_variables_mask_url_credentials_context",
     "set_context_device_id",
     "set_context_session",
     "tag",
@@ -51,7 +56,7 @@ class Origin(Protocol):
 class Context:
     """Who is acting, seen from one place in the code. Never changed after it was made."""
 
-    __slots__ = ("device_id", "distinct_id", "origin", "parent", "scope", "session_id", "tags")
+    __slots__ = ("device_id", "distinct_id", "options", "origin", "parent", "scope", "session_id", "tags")
 
     def __init__(
         self,
@@ -62,6 +67,7 @@ class Context:
         session_id: str | None = None,
         device_id: str | None = None,
         tags: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         self.scope = scope  # what leaving recognises its own by
         self.origin = origin
@@ -70,6 +76,7 @@ class Context:
         self.session_id = session_id
         self.device_id = device_id
         self.tags = tags
+        self.options = options  # of the client, by name, as this context has them instead
 
     def changed(self, **changes: Any) -> "Context":
         """Return a copy with *changes*."""
@@ -283,6 +290,37 @@ def set_context_session(session_id: str | None) -> None:
 def set_context_device_id(device_id: str | None) -> None:
     """Say which device flag rollouts bucket by in this context; it never becomes an event property."""
     _change(device_id=device_id)
+
+
+def _choose(name: str, value: Any) -> None:
+    now = current.get()
+    if now is not None:
+        current.set(now.changed(options={**(now.options or {}), name: value}))
+
+
+def set_capture_exception_code_variables_context(enabled: bool) -> None:
+    """Say whether exceptions of this context tell of variables, whatever the client was told."""
+    _choose("capture_exception_code_variables", enabled)
+
+
+def set_code_variables_mask_patterns_context(mask_patterns: Sequence[str]) -> None:
+    """Say which names and texts hide their values in this context."""
+    _choose("code_variables_mask_patterns", tuple(mask_patterns))
+
+
+def set_code_variables_ignore_patterns_context(ignore_patterns: Sequence[str]) -> None:
+    """Say which variables are left out in this context."""
+    _choose("code_variables_ignore_patterns", tuple(ignore_patterns))
+
+
+def set_code_variables_mask_url_credentials_context(enabled: bool) -> None:
+    """Say whether users and passwords in URLs are hidden in this context."""
+    _choose("code_variables_mask_url_credentials", enabled)
+
+
+def set_code_variables_detect_secrets_context(enabled: bool) -> None:
+    """Say whether what looks like a key is hidden in this context."""
+    _choose("code_variables_detect_secrets", enabled)
 
 
 def get_context_distinct_id() -> str | None:

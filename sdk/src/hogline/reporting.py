@@ -2,12 +2,13 @@
 
 import _thread
 import logging
+import re
 import sys
 from collections.abc import Mapping
 from contextvars import copy_context
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hogline.assembly import Assembly, guarded
 from hogline.context import Context, current
@@ -18,6 +19,9 @@ from hogline.facts.span import active_span
 from hogline.marks import captured_before, mark_captured
 from hogline.policy import Sighting
 from hogline.tracebacks import Mechanism, exception_list
+
+if TYPE_CHECKING:
+    from hogline.tracebacks.variables import Variables
 
 __all__ = ["ExceptionMethods"]
 
@@ -163,9 +167,34 @@ class ExceptionMethods(Assembly):
     # -- the way of one exception -------------------------------------------------------------------------------------
 
     def _snapshot(
-        self, error: BaseException, mechanism: Mechanism, _context: Context | None, traceback: TracebackType | None
+        self, error: BaseException, mechanism: Mechanism, context: Context | None, traceback: TracebackType | None
     ) -> list[dict[str, Any]]:
-        return exception_list(error, mechanism, self.exception_rules, traceback=traceback)
+        variables = self._variables(context)
+        return exception_list(error, mechanism, self.exception_rules, traceback=traceback, variables=variables)
+
+    def _variables(self, context: Context | None) -> "Variables | None":
+        """Return how variables are told of, or None where they are not: the context's word, else the client's."""
+        chosen = (context.options if context is not None else None) or {}
+
+        def told(name: str) -> Any:
+            return chosen.get(name, getattr(self.settings, name))
+
+        if not told("capture_exception_code_variables"):
+            return None
+        from hogline.tracebacks.masks import masks  # only who asks for them pays for them
+        from hogline.tracebacks.variables import Variables
+
+        try:
+            hidden = masks(
+                told("code_variables_mask_patterns"),
+                told("code_variables_ignore_patterns"),
+                url_credentials=bool(told("code_variables_mask_url_credentials")),
+                detect_secrets=bool(told("code_variables_detect_secrets")),
+            )
+        except (re.error, TypeError) as error:  # a context's own patterns; what cannot be masked is not told
+            self.failed("code_variables_mask_patterns", error)
+            return None
+        return Variables(hidden, self.settings.code_variables_max_bytes, self.settings.code_variables_max_seconds)
 
     def _report(
         self,

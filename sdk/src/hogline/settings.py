@@ -7,6 +7,7 @@ too keep its names and units. The docs' tables and the environment variables are
 import dataclasses
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
@@ -34,6 +35,9 @@ _INGESTION_HOSTS = {
 
 # What posthog-python calls the same thing.
 _POSTHOG_NAMES = {"enable_exception_autocapture": "capture_exceptions", "in_app_modules": "in_app_include"}
+
+# Where posthog-python's None means the default.
+_POSTHOG_NONE = {"code_variables_mask_url_credentials", "code_variables_detect_secrets", "in_app_modules"}
 
 Handled: TypeAlias = Literal["capture", "by_status", "ignore"]
 UrlQuery: TypeAlias = Literal["redact", "keep", "drop"]
@@ -103,6 +107,26 @@ class ClientSettings:
     capture_exceptions: bool = _option(
         False, "Capture what nothing caught: in the main thread, threads, finalizers and asyncio's callbacks and tasks."
     )
+    capture_exception_code_variables: bool = _option(
+        False, "Send with an exception what the variables of the app's own frames held, masked."
+    )
+    code_variables_mask_patterns: Sequence[str] | None = _option(
+        None, "Regular expressions, in any case, for names and texts whose values are hidden; None: the built-in ones."
+    )
+    code_variables_ignore_patterns: Sequence[str] | None = _option(
+        None,
+        "Regular expressions for names of variables that are left out; None: those that begin with two underscores.",
+    )
+    code_variables_mask_url_credentials: bool = _option(
+        True, "Hide users and passwords in URLs, and authorization headers."
+    )
+    code_variables_detect_secrets: bool = _option(
+        True, "Hide what looks like a key: by its kind, or because it looks random."
+    )
+    code_variables_max_bytes: int = _option(32 * 1024, "Bytes that the variables of one event may take.", minimum=0)
+    code_variables_max_seconds: float = _option(
+        0.5, "Seconds that reading the variables of one event may take.", minimum=0.0
+    )
     capture_trace_context: bool = _option(
         False, "Put the active OpenTelemetry span's ids on every event; exceptions have them anyway."
     )
@@ -118,6 +142,8 @@ class ClientSettings:
         put(self, "project_token", self.project_token.strip())
         put(self, "host", _host(self.host))
         put(self, "release_id", (self.release_id or "").strip() or None)
+        for name in ("code_variables_mask_patterns", "code_variables_ignore_patterns"):
+            put(self, name, _patterns(name, getattr(self, name)))
 
     @classmethod
     def load(cls, options: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> "ClientSettings":
@@ -126,7 +152,11 @@ class ClientSettings:
         Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot work.
         """
         environ = os.environ if environ is None else environ
-        options = {_POSTHOG_NAMES.get(name, name): value for name, value in options.items()}
+        options = {
+            _POSTHOG_NAMES.get(name, name): value
+            for name, value in options.items()
+            if value is not None or name not in _POSTHOG_NONE
+        }
         fields = {f.name: f for f in dataclasses.fields(cls)}
         unknown = [name for name in options if name not in fields]
         if unknown:
@@ -281,6 +311,18 @@ def _parse(declared: "dataclasses.Field[Any]", text: str, variable: str) -> Any:
         kind = {bool: "true or false", int: "a whole number", float: "a number"}[type(default)]
         raise SettingsError(f"{declared.name} must be {kind}, got {text!r} (from {variable})") from None
     return text
+
+
+def _patterns(name: str, value: Any) -> tuple[str, ...] | None:
+    """Return regular expressions; from a text (the environment's), those between its commas."""
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if value is None:
+        return None
+    try:
+        return tuple(re.compile(pattern).pattern for pattern in value)
+    except (TypeError, re.error) as error:
+        raise SettingsError(f"{name} must be a list of regular expressions, got {value!r}: {error}") from error
 
 
 def _host(value: str) -> str:

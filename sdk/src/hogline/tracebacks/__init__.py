@@ -3,7 +3,8 @@
 Never raises, whatever the exception's own methods do: they belong to strangers. Source: spec/sdk-wire.md 4.
 """
 
+from hogline.tracebacks.budget import fit
 from hogline.tracebacks.chain import Mechanism, exception_list
 from hogline.tracebacks.rules import Rules
 
-__all__ = ["Mechanism", "Rules", "exception_list"]
+__all__ = ["Mechanism", "Rules", "exception_list", "fit"]

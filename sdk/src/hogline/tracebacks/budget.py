@@ -13,10 +13,19 @@ _SHORT_VALUE_CHARACTERS = 500
 def fit(entries: list[dict[str, Any]], max_bytes: int) -> list[dict[str, Any]]:
     """Return *entries* in at most *max_bytes* of JSON, as far as one exception with five frames fits.
 
-    First the source around library frames goes, then around every frame but each entry's last, then frames from the
-    middle of each stack, then long messages, then all but five frames, then the entries at the end of the chain.
+    First the source around library frames goes, then variables and source of every frame but each entry's last, then frames
+    from the middle of each stack, then long messages, then the other variables, then all but five frames, then the entries
+    at the end of the chain.
     """
-    for lighten in (_without_library_source, _without_source, _without_middle, _with_short_value, _with_five_frames):
+    for lighten in (
+        _without_library_source,
+        _without_far_variables,
+        _without_source,
+        _without_middle,
+        _with_short_value,
+        _without_variables,
+        _with_five_frames,
+    ):
         if _size_bytes(entries) <= max_bytes:
             return entries
         for entry in entries:
@@ -40,6 +49,16 @@ def _without_library_source(entry: dict[str, Any]) -> None:
     for frame in _frames(entry)[:-1]:
         if not frame["in_app"]:
             frame["pre_context"], frame["post_context"] = [], []
+
+
+def _without_far_variables(entry: dict[str, Any]) -> None:
+    for frame in _frames(entry)[:-1]:
+        frame.pop("code_variables", None)
+
+
+def _without_variables(entry: dict[str, Any]) -> None:
+    for frame in _frames(entry):
+        frame.pop("code_variables", None)
 
 
 def _without_source(entry: dict[str, Any]) -> None:

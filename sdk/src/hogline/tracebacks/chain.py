@@ -3,12 +3,15 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hogline.strangers import own_attribute
+from hogline.strangers import class_module, class_name, own_attribute
 from hogline.tracebacks.budget import fit
-from hogline.tracebacks.frames import cut, frames_of, own_stack, syntax_error_frame
+from hogline.tracebacks.frames import Kept, cut, frames_of, own_stack, syntax_error_frame
 from hogline.tracebacks.rules import Rules
+
+if TYPE_CHECKING:
+    from hogline.tracebacks.variables import Variables
 
 __all__ = ["Mechanism", "exception_list"]
 
@@ -16,15 +19,14 @@ _MAX_MEMBERS = 1000  # group members looked at, over the whole chain; sdk-wire.m
 _MAX_NOTES = 100
 _ELLIPSIS = "..."
 
-# Read past the class: an exception's class may put anything in front of the interpreter's own slots, and a metaclass
-# in front of its names.
+# Read past the class: an exception's class may put anything in front of the interpreter's own slots.
 _cause = BaseException.__dict__["__cause__"].__get__
 _context = BaseException.__dict__["__context__"].__get__
 _is_context_suppressed = BaseException.__dict__["__suppress_context__"].__get__
 _traceback = BaseException.__dict__["__traceback__"].__get__
 _members = BaseExceptionGroup.__dict__["exceptions"].__get__
-_class_name = type.__dict__["__qualname__"].__get__
-_class_module = type.__dict__["__module__"].__get__
+# With variables an event as a whole stays under 200,000 characters; this leaves room for its other properties.
+_MAX_BYTES_WITH_VARIABLES = 180_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +46,49 @@ class _Visit:
 
 
 def exception_list(
-    error: BaseException, mechanism: Mechanism, rules: Rules, *, traceback: TracebackType | None = None
+    error: BaseException,
+    mechanism: Mechanism,
+    rules: Rules,
+    *,
+    traceback: TracebackType | None = None,
+    variables: "Variables | None" = None,
 ) -> list[dict[str, Any]]:
     """Return *error* and all it was raised from: the caught one first, root causes last; frames with the crash site last.
 
     Everything is copied now: frameworks clear tracebacks once a handler ran (R4). An error that was never raised gets the
-    caller's stack, marked synthetic. *traceback* stands in for an error's own.
+    caller's stack, marked synthetic. *traceback* stands in for an error's own. With *variables*, the app's own frames say
+    what they held.
     """
     entries = []
+    stacks: list[Kept] = []
     for number, visit in enumerate(_chain(error, rules.max_entries)):
         trace = traceback if number == 0 and traceback is not None else _traceback(visit.error)
-        entries.append(_entry(visit, number, trace, mechanism, rules))
-    return fit(entries, rules.max_list_bytes)
+        kept: Kept | None = None
+        if variables is not None:
+            kept = []
+            stacks.append(kept)
+        entries.append(_entry(visit, number, trace, mechanism, rules, kept))
+    if variables is None:
+        return fit(entries, rules.max_list_bytes)
+    _fill(stacks, variables)
+    return fit(entries, min(rules.max_list_bytes, _MAX_BYTES_WITH_VARIABLES))
+
+
+def _fill(stacks: list[Kept], variables: "Variables") -> None:
+    from hogline.tracebacks.variables import fill  # only who asks for them pays for the import
+
+    try:
+        fill(stacks, variables)
+    except Exception:  # no frame's contents are worth the event
+        return
 
 
 def _entry(
-    visit: _Visit, number: int, trace: TracebackType | None, mechanism: Mechanism, rules: Rules
+    visit: _Visit, number: int, trace: TracebackType | None, mechanism: Mechanism, rules: Rules, kept: Kept | None
 ) -> dict[str, Any]:
     error = visit.error
     synthetic = trace is None and number == 0
-    frames = own_stack(rules) if synthetic else frames_of(trace, rules)
+    frames = own_stack(rules, kept) if synthetic else frames_of(trace, rules, kept)
     if issubclass(type(error), SyntaxError) and (place := syntax_error_frame(error, rules)) is not None:
         frames.append(place)
     entry: dict[str, Any] = {
@@ -121,11 +146,11 @@ def _mechanism(visit: _Visit, number: int, root: Mechanism, *, synthetic: bool) 
 
 
 def _type_name(error: BaseException) -> str:
-    return cut(_read(_class_name, type(error)) or "<unknown>")
+    return cut(class_name(type(error)))
 
 
 def _module_name(error: BaseException) -> str | None:
-    module = _read(_class_module, type(error))
+    module = class_module(type(error))
     return cut(module) if module is not None and module != "builtins" else None
 
 

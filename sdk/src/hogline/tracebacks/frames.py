@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from types import CodeType, FrameType, TracebackType
-from typing import Any
+from typing import Any, TypeAlias
 
 from hogline.tracebacks.rules import Rules, place
 
-__all__ = ["cut", "frames_of", "gap_frame", "own_stack", "syntax_error_frame"]
+__all__ = ["Kept", "cut", "frames_of", "gap_frame", "own_stack", "syntax_error_frame"]
 
 _MAX_LINE_CHARACTERS = 1024  # sdk-wire.md 4.4
 _CUT = "..."
@@ -23,19 +23,23 @@ _columns: dict[tuple[int, int], tuple[CodeType, int | None]] = {}
 _MAX_COLUMNS = 2048
 
 
-def frames_of(trace: TracebackType | None, rules: Rules) -> list[dict[str, Any]]:
-    """Return *trace* as frames, outermost first, the crash site last."""
-    return _rendered(_raised_through(trace), rules)
+Kept: TypeAlias = list[tuple[FrameType, dict[str, Any]]]
+"""Frames of one exception, as the interpreter has them and as they are told of, outermost first."""
 
 
-def own_stack(rules: Rules) -> list[dict[str, Any]]:
+def frames_of(trace: TracebackType | None, rules: Rules, kept: Kept | None = None) -> list[dict[str, Any]]:
+    """Return *trace* as frames, outermost first, the crash site last; *kept* gets the interpreter's own, too."""
+    return _rendered(_raised_through(trace), rules, kept)
+
+
+def own_stack(rules: Rules, kept: Kept | None = None) -> list[dict[str, Any]]:
     """Return the stack of who called into Hogline: an exception that was never raised has no other."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way to the caller's frame
     stack = []
     while frame is not None:
         stack.append(frame)
         frame = frame.f_back
-    return _rendered(((frame, frame.f_lineno, frame.f_lasti) for frame in reversed(stack)), rules)
+    return _rendered(((frame, frame.f_lineno, frame.f_lasti) for frame in reversed(stack)), rules, kept)
 
 
 def syntax_error_frame(error: BaseException, rules: Rules) -> dict[str, Any] | None:
@@ -80,7 +84,9 @@ def _raised_through(trace: TracebackType | None) -> Iterator[tuple[FrameType, in
         trace = trace.tb_next
 
 
-def _rendered(stack: Iterable[tuple[FrameType, int | None, int]], rules: Rules) -> list[dict[str, Any]]:
+def _rendered(
+    stack: Iterable[tuple[FrameType, int | None, int]], rules: Rules, kept: Kept | None
+) -> list[dict[str, Any]]:
     half = rules.max_frames // 2
     first: list[tuple[FrameType, int | None, int]] = []
     last: deque[tuple[FrameType, int | None, int]] = deque(maxlen=rules.max_frames - half)
@@ -91,7 +97,10 @@ def _rendered(stack: Iterable[tuple[FrameType, int | None, int]], rules: Rules) 
             (first if count <= half else last).append(item)
     left_out = count - len(first) - len(last)
     gap = [gap_frame(left_out)] if left_out else []
-    return [*(_frame(*item, rules) for item in first), *gap, *(_frame(*item, rules) for item in last)]
+    outer, inner = ([_frame(*item, rules) for item in part] for part in (first, last))
+    if kept is not None:
+        kept += zip((item[0] for item in (*first, *last)), (*outer, *inner), strict=True)
+    return [*outer, *gap, *inner]
 
 
 def _module_name(frame: FrameType) -> str | None:

@@ -1,0 +1,247 @@
+"""Values: any object as a short text or number, without calling anything of its own."""
+
+import sys
+import types
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from datetime import date, datetime, timezone
+from itertools import islice
+from typing import Any
+
+from hogline.strangers import class_module, class_name
+from hogline.tracebacks.masks import REDACTED, REDACTED_KEY, Masks
+from hogline.wire.values import serialise
+
+__all__ = ["TooLate", "ValueReader", "is_definition"]
+
+_MAX_TEXT_CHARACTERS = 1024
+_MAX_STRUCTURE_CHARACTERS = 2048
+_MAX_SCANNED_CHARACTERS = _MAX_TEXT_CHARACTERS + 256  # what is not shown is not looked at, but for keys across the cut
+_MAX_ITEMS = 50
+_MAX_DEPTH = 12
+_MAX_NODES = 100
+_MAX_INTEGER_BITS = 512
+_CIRCLE = "<circular ref>"
+_MORE = "..."
+_UNREADABLE = "<unreadable>"
+
+_mro = type.__dict__["__mro__"].__get__
+_namespace = type.__dict__["__dict__"].__get__
+_arguments = BaseException.__dict__["args"].__get__
+_module_dict = vars(types.ModuleType)["__dict__"].__get__
+_is_own = (types.GetSetDescriptorType, types.MemberDescriptorType)
+_FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
+_SEQUENCES = (list, tuple, set, frozenset, deque)
+# Their texts are the standard library's, and of no other class. (module, classes)
+_PLAIN = {
+    "builtins": ("complex",),
+    "datetime": ("timedelta",),
+    "decimal": ("Decimal",),
+    "ipaddress": ("IPv4Address", "IPv4Network", "IPv6Address", "IPv6Network"),
+    "pathlib": ("PosixPath", "PurePosixPath", "PureWindowsPath", "WindowsPath"),
+    "uuid": ("UUID",),
+}
+
+
+def _is_one_of(kind: type, kinds: Iterable[Any]) -> bool:
+    """Not `in`: a metaclass may say what equals its classes."""
+    return any(kind is one for one in kinds)
+
+
+class TooLate(Exception):  # noqa: N818 - no error: the time for reading is over
+    """The time for reading is over."""
+
+
+def is_definition(value: Any) -> bool:
+    """Tell whether *value* is a function, a class or a module: code, not data."""
+    kind = type(value)
+    return _is_one_of(kind, _FUNCTIONS) or issubclass(kind, type | types.ModuleType)
+
+
+class ValueReader:
+    """Reads values until its time is over."""
+
+    def __init__(self, masks: Masks, clock: Callable[[], float], deadline_s: float) -> None:
+        self.masks = masks
+        self._clock = clock
+        self._deadline_s = deadline_s
+        self._nodes = 0
+        self._room = 0
+        self._redacted_keys = 0
+        loaded = ((sys.modules.get(module), names) for module, names in _PLAIN.items())
+        self._plain = [vars(module).get(name) for module, names in loaded if module is not None for name in names]
+
+    def read(self, value: Any) -> str | int | float:
+        """Return *value* as a number or as a text; of structures, as JSON.
+
+        Raises TooLate.
+        """
+        self._nodes, self._room, self._redacted_keys = _MAX_NODES, _MAX_STRUCTURE_CHARACTERS, 0
+        try:
+            node = self._node(value, 0, ())
+        except (TooLate, MemoryError):
+            raise
+        except Exception:  # another thread may change it meanwhile
+            return _UNREADABLE
+        if type(node) is int or type(node) is float or type(node) is str:
+            return node
+        if node is None or type(node) is bool:
+            return str(node)
+        text = _json(node)
+        return text if len(text) <= _MAX_STRUCTURE_CHARACTERS else text[:_MAX_STRUCTURE_CHARACTERS] + _MORE
+
+    def _node(self, value: Any, depth: int, around: tuple[int, ...]) -> Any:
+        """Return *value* in JSON's types."""
+        if self._clock() > self._deadline_s:
+            raise TooLate
+        self._nodes -= 1
+        if self._nodes < 0 or self._room <= 0:
+            return _MORE
+        kind = type(value)
+        if value is None or kind is bool:
+            return value
+        if kind is int:
+            return self._integer(value)
+        if kind is float:
+            return value if value - value == 0 else repr(value)
+        if issubclass(kind, str):
+            return self._text(str.__getitem__(value, slice(_MAX_SCANNED_CHARACTERS)), str.__len__(value))
+        if id(value) in around:
+            return _CIRCLE
+        if depth >= _MAX_DEPTH:
+            return _MORE
+        return self._structure(value, kind, depth + 1, (*around, id(value)))
+
+    def _structure(self, value: Any, kind: type, depth: int, around: tuple[int, ...]) -> Any:
+        if issubclass(kind, dict):
+            return self._mapping(dict.items(value), dict.__len__(value), depth, around)
+        for base in _SEQUENCES:
+            if issubclass(kind, base):
+                return self._sequence(base.__iter__(value), base.__len__(value), depth, around)
+        for binary in (bytes, bytearray):
+            if issubclass(kind, binary):
+                text = bytes(binary.__getitem__(value, slice(_MAX_SCANNED_CHARACTERS))).decode("latin-1")
+                return self._text(text, binary.__len__(value), lambda shown: repr(shown.encode("latin-1", "replace")))
+        if _is_one_of(kind, self._plain):
+            return self._text(str(value)[:_MAX_SCANNED_CHARACTERS])
+        if issubclass(kind, date):
+            return _moment(value)
+        if is_definition(value):
+            return _definition(value, kind)
+        if issubclass(kind, BaseException):
+            arguments = self._sequence(tuple.__iter__(_arguments(value)), 0, depth, around)
+            return f"{class_name(kind)}({_json(arguments)[1:-1]})"
+        return self._object(value, kind, depth, around)
+
+    def _integer(self, value: int) -> int | str:
+        if -(2**63) <= value < 2**63:
+            return value
+        bits = value.bit_length()
+        return str(value) if bits <= _MAX_INTEGER_BITS else f"<integer of {bits} bits>"
+
+    def _text(self, text: str, length: int = 0, rendered: Callable[[str], str] | None = None) -> str:
+        """Return the masked beginning of a *text* of that *length*; masked first, so that no cut hides a key from the masks."""
+        shown = self.masks.shown(text)
+        is_cut = len(shown) > _MAX_TEXT_CHARACTERS or length > len(text)
+        if shown != REDACTED:
+            shown = shown[:_MAX_TEXT_CHARACTERS]
+            shown = rendered(shown) if rendered is not None else shown
+            shown = shown + _MORE if is_cut else shown
+        self._room -= len(shown)
+        return shown
+
+    def _mapping(self, items: Iterable[tuple[Any, Any]], length: int, depth: int, around: tuple[int, ...]) -> Any:
+        told: dict[str, Any] = {}
+        for key, item in tuple(islice(items, _MAX_ITEMS)):
+            if self._nodes <= 0 or self._room <= 0:
+                break
+            name = self._key(key, depth, around)
+            self._room -= len(name)
+            is_hidden = issubclass(type(key), str) and self.masks.hides(str.__str__(key))
+            told[name] = REDACTED if is_hidden else self._node(item, depth, around)
+        if length > len(told):
+            told[_MORE] = f"{length - len(told)} more"
+        return told
+
+    def _key(self, key: Any, depth: int, around: tuple[int, ...]) -> str:
+        kind = type(key)
+        if issubclass(kind, str):
+            text = str.__getitem__(key, slice(_MAX_TEXT_CHARACTERS))
+            # A name that only sounds like a secret is shown, and hides its value; one that holds a secret is not.
+            if len(text) <= 64 and text.replace("-", "_").replace(".", "_").isidentifier() and self.masks.hides(text):
+                return text
+            shown = self.masks.shown(text)
+            if shown == text:
+                return text
+            self._redacted_keys += 1
+            return REDACTED_KEY.format(self._redacted_keys)
+        self._nodes += 1  # a key is its item's
+        node = self._node(key, depth, around)
+        return node if type(node) is str else _json(node)
+
+    def _sequence(self, items: Iterator[Any], length: int, depth: int, around: tuple[int, ...]) -> list[Any]:
+        told: list[Any] = []
+        for item in tuple(islice(items, _MAX_ITEMS)):
+            if self._nodes <= 0 or self._room <= 0:
+                break
+            told.append(self._node(item, depth, around))
+        if length > len(told):
+            told.append(f"{_MORE} {length - len(told)} more")
+        return told
+
+    def _object(self, value: Any, kind: type, depth: int, around: tuple[int, ...]) -> Any:
+        held = [item for item in _attributes(value, kind) if not self.masks.ignores(item[0])]
+        if not held:
+            return f"<{class_module(kind)}.{class_name(kind)}>"
+        return {**self._mapping(held, len(held), depth, around), "__class__": class_name(kind)}
+
+
+def _attributes(value: Any, kind: type) -> Iterator[tuple[str, Any]]:
+    """Yield what the interpreter keeps for *value*: its dict and its slots; a property of its class is not asked."""
+    has_dict = False
+    for base in _mro(kind):
+        names = _namespace(base)
+        found = names.get("__dict__")
+        if found is not None and not has_dict:
+            has_dict = True
+            held = found.__get__(value) if type(found) in _is_own else None
+            if type(held) is dict:
+                yield from ((name, item) for name, item in tuple(islice(held.items(), _MAX_ITEMS)) if type(name) is str)
+        if base is object or "__slots__" not in names:
+            continue
+        for name, slot in tuple(names.items()):
+            if type(slot) is types.MemberDescriptorType and name not in ("__dict__", "__weakref__"):
+                try:
+                    yield name, slot.__get__(value)
+                except AttributeError:  # never set
+                    continue
+
+
+def _json(node: Any) -> str:
+    return serialise({"": node}).decode()[4:-1]
+
+
+def _moment(value: Any) -> str:
+    """Return a date or datetime in ISO 8601, without asking a stranger's time zone."""
+    text = f"{date.year.__get__(value):04}-{date.month.__get__(value):02}-{date.day.__get__(value):02}"
+    if not issubclass(type(value), datetime):
+        return text
+    hour, minute, second, micro, zone = (
+        datetime.__dict__[name].__get__(value) for name in ("hour", "minute", "second", "microsecond", "tzinfo")
+    )
+    text = f"{text}T{hour:02}:{minute:02}:{second:02}.{micro:06}"
+    if zone is None:
+        return text
+    return text + (str(zone) if type(zone) is timezone else f" {class_name(type(zone))}")
+
+
+def _definition(value: Any, kind: type) -> str:
+    if issubclass(kind, type):
+        return f"<class '{class_module(value)}.{class_name(value)}'>"
+    if issubclass(kind, types.ModuleType):
+        name = _module_dict(value).get("__name__")
+        return f"<module {name if type(name) is str else '?'}>"
+    function = value.__func__ if kind is types.MethodType else value
+    if _is_one_of(type(function), _FUNCTIONS[:2]):
+        return f"<function {function.__qualname__}>"
+    return "<function>"

@@ -1,0 +1,116 @@
+"""Variables: what the app's own frames held when an exception passed through them, masked, bounded in bytes and in time.
+
+Nothing of a stranger's is ever called, no `__repr__`, no property, no `__len__`: values are read past their classes, with the
+interpreter's own methods. Source of the shapes: spec/sdk-wire.md 4.6.
+"""
+
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from types import FrameType
+from typing import Any
+
+from hogline.tracebacks.frames import Kept
+from hogline.tracebacks.masks import REDACTED, Masks
+from hogline.tracebacks.values import TooLate, ValueReader, is_definition
+from hogline.wire.values import serialise
+
+__all__ = ["Variables", "fill"]
+
+_MAX_NAMES = 200  # variables of one frame that are looked at
+_MIN_FRAME_BYTES = 1024
+_NAME = re.compile(r"[^\W\d]\w*")
+
+
+def _kind_of_locals() -> type:
+    return type(sys._getframe().f_locals)  # noqa: SLF001 - a dict until Python 3.13, a view from then on
+
+
+_LOCALS: Any = _kind_of_locals()
+
+
+@dataclass(frozen=True, slots=True)
+class Variables:
+    """What may be told of variables."""
+
+    masks: Masks
+    max_bytes: int
+    """JSON of all variables of one exception list."""
+    max_seconds: float
+    """What is not read by then stays untold."""
+
+
+def fill(stacks: Iterable[Kept], rules: Variables, clock: Callable[[], float] = time.monotonic) -> None:
+    """Put `code_variables` on the app's own frames of *stacks*, crash sites first, then away from them.
+
+    Half of what is left is one frame's at most, so that one cannot starve the others.
+    """
+    frames = sorted(
+        (
+            (distance, number, frame, told)
+            for number, kept in enumerate(stacks)
+            for distance, (frame, told) in enumerate(item for item in reversed(kept) if item[1]["in_app"])
+        ),
+        key=lambda item: item[:2],
+    )
+    reader = ValueReader(rules.masks, clock, clock() + rules.max_seconds)
+    left_bytes = rules.max_bytes
+    known: dict[int, tuple[dict[str, Any], int]] = {}  # a frame that two exceptions passed through is read once
+    for _, _, frame, told in frames:
+        if id(frame) not in known:
+            known[id(frame)] = _read(frame, told, reader, min(left_bytes, max(left_bytes // 2, _MIN_FRAME_BYTES)))
+        variables, size_bytes = known[id(frame)]
+        if variables and size_bytes <= left_bytes:
+            told["code_variables"] = variables
+            left_bytes -= size_bytes
+
+
+def _read(
+    frame: FrameType, told: Mapping[str, Any], reader: ValueReader, room_bytes: int
+) -> tuple[dict[str, Any], int]:
+    """Return what *frame* holds, and how many bytes of JSON that is; what does not fit, or comes too late, is left out."""
+    is_module = frame.f_code.co_name == "<module>" or frame.f_locals is frame.f_globals
+    names = _named(frame.f_globals, told) if is_module else _locals(frame)
+    variables: dict[str, Any] = {}
+    used_bytes = 0
+    for name, value in _ordered(islice(names, _MAX_NAMES), reader.masks, with_definitions=not is_module):
+        try:
+            shown = REDACTED if reader.masks.hides(name) else reader.read(value)
+        except TooLate:
+            break
+        size_bytes = len(serialise({name: shown}))
+        if used_bytes + size_bytes <= room_bytes:
+            variables[name] = shown
+            used_bytes += size_bytes
+    return variables, used_bytes
+
+
+def _ordered(names: Iterable[tuple[Any, Any]], masks: Masks, *, with_definitions: bool) -> list[tuple[str, Any]]:
+    """Return what is told of, in the frame's order; functions, classes and modules tell least, and come last if at all."""
+    wanted = [
+        (name, value)
+        for name, value in names
+        if type(name) is str and not name.startswith(".") and not masks.ignores(name)
+    ]
+    data = [item for item in wanted if not is_definition(item[1])]
+    return data + [item for item in wanted if with_definitions and is_definition(item[1])]
+
+
+def _locals(frame: FrameType) -> Iterator[tuple[Any, Any]]:
+    held: Any = frame.f_locals
+    kind: Any = type(held)
+    if kind is _LOCALS:
+        held = dict(held)
+    # exec() and a metaclass's __prepare__ may put any mapping here; only what is a dict is read.
+    return iter(tuple(islice(dict.items(held), _MAX_NAMES))) if isinstance(held, dict) else iter(())
+
+
+def _named(held: Any, told: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the globals that the lines up to the crash speak of: a module's whole namespace says nothing and hides much."""
+    lines = "\n".join([*told["pre_context"], told["context_line"] or ""])
+    for name in dict.fromkeys(_NAME.findall(lines)):
+        if dict.__contains__(held, name):
+            yield name, dict.__getitem__(held, name)
