@@ -4,7 +4,7 @@ import itertools
 
 import orjson
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hogline.tracebacks import Mechanism, Rules, exception_list
@@ -150,6 +150,7 @@ def test_the_bound_counts_bytes_of_json(raised_through, character):
     assert len(entries) > 40
 
 
+@settings(deadline=None)
 @given(
     name=st.text(st.characters(codec="utf-8"), max_size=3000),
     message=st.text(max_size=3000),
