@@ -204,6 +204,20 @@ FRAMEWORKS = (
         },
     ),
     Framework(
+        name="pyramid",
+        source="pyramid.",
+        requires=("pyramid",),
+        app="pyramid",
+        protocol="wsgi",
+        servers=("waitress", "gevent"),
+        route="/items/{item_id}",
+        lacks={
+            **_NO_LOOP,
+            "methods": "a method that no view of the route takes is a 404",
+            "validate": "nothing is validated",
+        },
+    ),
+    Framework(
         name="django",
         source="django.",
         requires=("django",),

@@ -86,6 +86,7 @@ _NOISE: frozenset[tuple[str, str]] = frozenset(
         ("starlette.requests", "ClientDisconnect"),
         ("starlette.websockets", "WebSocketDisconnect"),
         ("tornado.web", "Finish"),
+        ("webob.request", "DisconnectionError"),
         ("werkzeug.exceptions", "ClientDisconnected"),
     }
 )

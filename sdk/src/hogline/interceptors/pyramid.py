@@ -1,0 +1,171 @@
+"""Pyramid: included in a configuration, around the whole router.
+
+    config.include("hogline.interceptors.pyramid")                           # options are settings: hogline.client, ...
+    PostHogInterceptor(config, client=posthog, capture_exceptions=True)      # or in code
+
+The execution policy, a documented hook, is given the environ before anything else and answers with what the router calls to
+start the response: so our WSGI layer stands around tweens, callbacks and the body's iteration alike. A tween under Pyramid's
+exception views sees what they turn into responses. Source: spec/frameworks.md 5.14.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pyramid.interfaces import PHASE3_CONFIG, IExecutionPolicy, IRequestFactory
+from pyramid.request import Request
+from pyramid.router import default_execution_policy
+from pyramid.settings import asbool, aslist
+from pyramid.threadlocal import get_current_request
+from pyramid.tweens import EXCVIEW
+
+from hogline.exchange import Exchange, current_exchange
+from hogline.interceptors import wsgi
+from hogline.interceptors.options import make_policy
+from hogline.policy import Policy
+from hogline.settings import ExceptionCapture
+
+__all__ = ["PostHogInterceptor", "PyramidExchange", "includeme", "observer_factory"]
+
+_log = logging.getLogger("hogline")
+_KEY = "hogline.interceptor"
+_PREFIX = "hogline."
+_AFTER_POLICIES = PHASE3_CONFIG + 1000  # whatever policy the app sets, in whatever order, it is set by then
+_FLAGS = ("identity_headers", "read_cookie")
+_DOTTED = ("client", "distinct_id", "properties", "request_filter")
+
+
+class PyramidExchange(wsgi.WsgiExchange):
+    """A WSGI exchange that knows Pyramid's request and routes. Pyramid lets go of its request before the body is read."""
+
+    registry: Any = None
+    outside: str | None = None  # where the outermost interceptor, if it is another one, is mounted
+    _kept: Any = None
+
+    def request(self) -> Any:
+        """Return the app's own request, or one like it before there is one."""
+        request = self.keep(get_current_request())
+        if request is None:
+            make = self.registry.queryUtility(IRequestFactory, default=Request)
+            request = make(dict(self.environ))
+            request.registry = self.registry
+        return request
+
+    def find_route(self) -> str | None:
+        """Return the pattern of the matched route, with the prefix of its mount; None for a 404, and where traversal leads."""
+        request = self.keep(get_current_request())
+        route = getattr(request, "matched_route", None)
+        if route is None:
+            return super().find_route()
+        outside = self.prefix if self.outside is None else self.outside
+        mount: str = (request.environ.get("SCRIPT_NAME") or "").removeprefix(outside)
+        return f"{mount.rstrip('/')}/{route.pattern.lstrip('/')}"
+
+    def keep(self, request: Any) -> Any:
+        """Remember *request* if it is this exchange's; returns what is known."""
+        if request is not None and (request.environ is self.environ or request.environ.get(wsgi.EXCHANGE_KEY) is self):
+            self._kept = request
+        return self._kept
+
+
+class PostHogInterceptor:
+    """An interceptor for the app that a Pyramid configuration makes. Keyword options are `InterceptorSettings`'."""
+
+    def __init__(self, config: Any, **options: Any) -> None:
+        self.policy = make_policy("pyramid", options)
+        registry = config.registry
+        if _KEY in registry:
+            _log.warning("hogline: the Pyramid app has an interceptor already; the second one is ignored")
+            return
+        registry[_KEY] = self
+        config.action(None, self._surround, args=(registry,), order=_AFTER_POLICIES)
+        config.add_tween(f"{__name__}.{observer_factory.__name__}", under=EXCVIEW)
+
+    def _surround(self, registry: Any) -> None:
+        """Put the layer around the execution policy that the app has, Pyramid's own or another."""
+        inner = registry.queryUtility(IExecutionPolicy, default=default_execution_policy)
+
+        def make(policy: Policy, environ: wsgi.Environ) -> PyramidExchange:
+            exchange = PyramidExchange(policy, environ)
+            exchange.registry = registry
+            return exchange
+
+        def execute(_environ: wsgi.Environ, router: Any) -> wsgi.App:
+            def app(environ: wsgi.Environ, start_response: wsgi.StartResponse) -> Any:
+                return inner(environ, router)(environ, start_response)
+
+            return _Layer(app, self.policy, make)
+
+        registry.registerUtility(execute, IExecutionPolicy)
+
+
+class _Layer(wsgi.Layer):
+    def know_inside(self, exchange: wsgi.WsgiExchange, environ: wsgi.Environ) -> None:
+        """Let an exchange that knows no Pyramid find routes through us."""
+        own = self._make_exchange(self._policy, environ)
+        if isinstance(own, PyramidExchange):
+            own.outside = exchange.prefix
+        exchange.adopt(own)
+
+
+def observer_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any], Any]:
+    """Return the tween that sees the request, and exceptions before Pyramid's exception views do.
+
+    Whether a view answers them, the layer outside hears.
+    """
+    interceptor: PostHogInterceptor = registry[_KEY]
+
+    def observe(request: Any) -> Any:
+        exchange: Exchange | None = request.environ.get(wsgi.EXCHANGE_KEY)
+        known = exchange if isinstance(exchange, PyramidExchange) else exchange and exchange.inner
+        if isinstance(known, PyramidExchange):
+            known.keep(request)
+        try:
+            return handler(request)
+        except BaseException as error:
+            # A subrequest has an environ of its own, and is a part of the request that makes it.
+            exchange = exchange or current_exchange()
+            if exchange is not None:
+                exchange.observe(error, handled=True, policy=interceptor.policy)
+            raise
+
+    return observe
+
+
+def includeme(config: Any) -> None:
+    """Install the interceptor with the settings that begin with `hogline.`; texts, as from an .ini file, are read as such.
+
+    Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot work.
+    """
+    given = {
+        name.removeprefix(_PREFIX): value
+        for name, value in (config.registry.settings or {}).items()
+        if name.startswith(_PREFIX)
+    }
+    more = "capture_exceptions."
+    rules = {name.removeprefix(more): given.pop(name) for name in list(given) if name.startswith(more)}
+    options = {name: _value(config, name, value) for name, value in given.items()}
+    if rules and options.get("capture_exceptions", True):
+        options["capture_exceptions"] = _capture(config, rules)
+    PostHogInterceptor(config, **options)
+
+
+def _value(config: Any, name: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if name in _DOTTED:
+        return config.maybe_dotted(value)
+    if name in _FLAGS or name == "capture_exceptions":
+        return asbool(value)
+    if name == "trusted_proxies":
+        return int(value) if value.strip().isdigit() else aslist(value)
+    return value
+
+
+def _capture(config: Any, rules: Mapping[str, Any]) -> ExceptionCapture:
+    known = dict(rules)
+    if isinstance(known.get("ignore"), str):
+        known["ignore"] = tuple(config.maybe_dotted(name) for name in aslist(known["ignore"]))
+    if "min_status_to_capture" in known:
+        known["min_status_to_capture"] = int(known["min_status_to_capture"])
+    return ExceptionCapture(**known)
