@@ -4,6 +4,7 @@ import _thread
 import logging
 import re
 import sys
+import time
 from collections.abc import Mapping
 from contextvars import copy_context
 from datetime import UTC, datetime
@@ -12,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from hogline.assembly import Assembly, guarded
 from hogline.context import Context, current
+from hogline.delivery.ledger import RATE_LIMITED
 from hogline.event import distinct_id_text
 from hogline.exchange import Exchange
-from hogline.facts.report import with_own_words
+from hogline.facts.report import fingerprint, with_own_words
 from hogline.facts.span import active_span
+from hogline.limiter import Limiter
 from hogline.marks import captured_before, mark_captured
 from hogline.policy import Sighting
+from hogline.settings import ClientSettings
 from hogline.tracebacks import Mechanism, exception_list
 
 if TYPE_CHECKING:
@@ -31,6 +35,17 @@ _FRESH_STACK_TIMEOUT_S = 2.0
 
 class ExceptionMethods(Assembly):
     """The methods that turn an exception into `$exception`."""
+
+    def __init__(self, settings: ClientSettings) -> None:
+        super().__init__(settings)
+        self._limiter: Limiter | None = None
+        if settings.enable_exception_autocapture_rate_limiting:
+            self._limiter = Limiter(
+                size=settings.exception_autocapture_bucket_size,
+                refill=settings.exception_autocapture_refill_rate,
+                interval_s=settings.exception_autocapture_refill_interval_seconds,
+                max_buckets=settings.exception_autocapture_max_buckets,
+            )
 
     def capture_exception(
         self,
@@ -109,6 +124,7 @@ class ExceptionMethods(Assembly):
         context: Context | None = None,
         traceback: TracebackType | None = None,
         anew: bool = False,
+        limited: bool = False,
         distinct_id: Any = None,
         properties: Mapping[str, Any] | None = None,
         groups: Mapping[str, Any] | None = None,
@@ -116,14 +132,14 @@ class ExceptionMethods(Assembly):
     ) -> str | None:
         """Send *error* unless it has become an event before (*anew*: the caller has looked). None: nothing was sent.
 
-        *context*, the current one by default, says who acts. Not guarded: for callers with a door of their own.
+        *limited*: nobody asked for this very event, so that too many of a kind are held back. *context*, the current one by default, says who acts. Not guarded: for callers with a door of their own.
         """
         now = context if context is not None else current.get()
         origin = now.origin if now is not None else None
         exchange = origin if isinstance(origin, Exchange) else None
         if self.disabled or (not anew and captured_before(error, exchange)):
             return None
-        entries = self._snapshot(error, mechanism, now, traceback)
+        entries = self._snapshot(error, mechanism, now, traceback, limited=limited)
         if exchange is not None:
             exchange.remember_captured(error)
         mark_captured(error, exchange)
@@ -131,7 +147,8 @@ class ExceptionMethods(Assembly):
         if groups:
             said["$groups"] = dict(groups)
         who = distinct_id_text(distinct_id) or (now.who() if now is not None else None)
-        return self._report(entries, now, {**active_span(), **said}, who, level=level, source=source, **when)
+        said = {**active_span(), **said}
+        return self._report(entries, now, said, who, level=level, source=source, limited=limited, **when)
 
     @guarded
     def report_uncaught(
@@ -146,14 +163,14 @@ class ExceptionMethods(Assembly):
     ) -> None:
         """Send what a hook of the process noticed, and has not been captured before: each client that asked hears of it."""
         self.report_exception(
-            error, mechanism, level=level, source=source, context=context, traceback=traceback, anew=True
+            error, mechanism, level=level, source=source, context=context, traceback=traceback, anew=True, limited=True
         )
 
     # -- what the interceptors' exchange needs ------------------------------------------------------------------------
 
     def snapshot_exception(self, error: BaseException, mechanism: Mechanism) -> list[dict[str, Any]]:
         """Return `$exception_list` for *error* as it stands now."""
-        return self._snapshot(error, mechanism, current.get(), None)
+        return self._snapshot(error, mechanism, current.get(), None, limited=True)
 
     @guarded
     def record_exception(self, sighting: Sighting, properties: Mapping[str, Any]) -> None:
@@ -162,17 +179,26 @@ class ExceptionMethods(Assembly):
         who = seen_in.who() if seen_in is not None else None
         seen_at = datetime.fromtimestamp(sighting.stamp_ns / 1e9, UTC)
         said = {**sighting.span, **properties}
-        self._report(sighting.entries, seen_in, said, who, level="error", source=sighting.source, timestamp=seen_at)
+        source = sighting.source
+        self._report(
+            sighting.entries, seen_in, said, who, level="error", source=source, limited=True, timestamp=seen_at
+        )
 
     # -- the way of one exception -------------------------------------------------------------------------------------
 
     def _snapshot(
-        self, error: BaseException, mechanism: Mechanism, context: Context | None, traceback: TracebackType | None
+        self,
+        error: BaseException,
+        mechanism: Mechanism,
+        context: Context | None,
+        traceback: TracebackType | None,
+        *,
+        limited: bool,
     ) -> list[dict[str, Any]]:
-        variables = self._variables(context)
+        variables = self._variables(context, limited=limited)
         return exception_list(error, mechanism, self.exception_rules, traceback=traceback, variables=variables)
 
-    def _variables(self, context: Context | None) -> "Variables | None":
+    def _variables(self, context: Context | None, *, limited: bool) -> "Variables | None":
         """Return how variables are told of, or None where they are not: the context's word, else the client's."""
         chosen = (context.options if context is not None else None) or {}
 
@@ -194,7 +220,11 @@ class ExceptionMethods(Assembly):
         except (re.error, TypeError) as error:  # a context's own patterns; what cannot be masked is not told
             self.failed("code_variables_mask_patterns", error)
             return None
-        return Variables(hidden, self.settings.code_variables_max_bytes, self.settings.code_variables_max_seconds)
+        bounds = self.settings.code_variables_max_bytes, self.settings.code_variables_max_seconds
+        limiter = self._limiter
+        if limiter is None or not limited:
+            return Variables(hidden, *bounds)
+        return Variables(hidden, *bounds, lambda entries: limiter.has_room(fingerprint(entries), time.monotonic()))
 
     def _report(
         self,
@@ -205,12 +235,21 @@ class ExceptionMethods(Assembly):
         *,
         level: str,
         source: str | None,
+        limited: bool,
         timestamp: Any = None,
         uuid: Any = None,
         disable_geoip: bool | None = None,
     ) -> str | None:
         facts = context.properties() if context is not None else {}
         merged = with_own_words({**self._plain, **facts, **said}, level=level)
+        if limited and self._limiter is not None:
+            kind = fingerprint(entries, merged.get("$exception_fingerprint"))
+            suppressed = self._limiter.take(kind, time.monotonic())
+            if suppressed is None:
+                self._ledger.refuse(RATE_LIMITED)
+                return None
+            if suppressed:
+                merged["$exception_suppressed_count"] = suppressed
         merged["$exception_list"] = entries
         if source is not None:
             merged["$exception_source"] = source

@@ -107,6 +107,17 @@ class ClientSettings:
     capture_exceptions: bool = _option(
         False, "Capture what nothing caught: in the main thread, threads, finalizers and asyncio's callbacks and tasks."
     )
+    enable_exception_autocapture_rate_limiting: bool = _option(
+        False, "Hold back exceptions of one kind that come too often; what you capture by hand is never held back."
+    )
+    exception_autocapture_bucket_size: int = _option(
+        50, "Exceptions of one kind (types and places, or `$exception_fingerprint`) that are sent at once.", minimum=1
+    )
+    exception_autocapture_refill_rate: int = _option(10, "Of each kind, as many more in each interval.", minimum=0)
+    exception_autocapture_refill_interval_seconds: float = _option(10.0, "Seconds of that interval.", minimum=0.0)
+    exception_autocapture_max_buckets: int = _option(
+        1000, "Kinds of exceptions that are remembered at most, those seen last.", minimum=1
+    )
     capture_exception_code_variables: bool = _option(
         False, "Send with an exception what the variables of the app's own frames held, masked."
     )

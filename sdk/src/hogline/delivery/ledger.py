@@ -16,6 +16,7 @@ __all__ = [
     "DISABLED",
     "NO_NAME",
     "QUEUE_FULL",
+    "RATE_LIMITED",
     "REJECTED",
     "RETRIES_EXHAUSTED",
     "SENDER_ERROR",
@@ -30,6 +31,7 @@ BEFORE_SEND: Final = "before_send"
 DISABLED: Final = "disabled"
 NO_NAME: Final = "no_name"
 QUEUE_FULL: Final = "queue_full"
+RATE_LIMITED: Final = "rate_limited"
 REJECTED: Final = "rejected"
 RETRIES_EXHAUSTED: Final = "retries_exhausted"
 SEND_IS_FALSE: Final = "send_is_false"
@@ -40,7 +42,7 @@ SENDER_ERROR: Final = "sender_error"
 _log = logging.getLogger("hogline")
 _LOG_EVERY_S = 60.0
 # Dropping these is what the user asked for; a log line would only repeat it.
-_ASKED_FOR = frozenset({BEFORE_SEND, DISABLED, SEND_IS_FALSE})
+_ASKED_FOR = frozenset({BEFORE_SEND, DISABLED, RATE_LIMITED, SEND_IS_FALSE})
 
 
 @dataclass(frozen=True, slots=True)

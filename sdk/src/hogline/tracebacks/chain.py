@@ -70,7 +70,8 @@ def exception_list(
         entries.append(_entry(visit, number, trace, mechanism, rules, kept))
     if variables is None:
         return fit(entries, rules.max_list_bytes)
-    _fill(stacks, variables)
+    if variables.is_worth(entries):
+        _fill(stacks, variables)
     return fit(entries, min(rules.max_list_bytes, _MAX_BYTES_WITH_VARIABLES))
 
 

@@ -41,6 +41,8 @@ class Variables:
     """JSON of all variables of one exception list."""
     max_seconds: float
     """What is not read by then stays untold."""
+    is_worth: Callable[[list[dict[str, Any]]], bool] = lambda _entries: True
+    """Asked of the list as it stands without them; in a storm of one exception most events are not sent at all."""
 
 
 def fill(stacks: Iterable[Kept], rules: Variables, clock: Callable[[], float] = time.monotonic) -> None:
