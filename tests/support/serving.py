@@ -130,9 +130,13 @@ class AsgiSite(Site):
 
 
 @contextmanager
-def serving_asgi(app: Any, posthog: PostHog, sink: Sink, lifespan: Literal["on", "off"] = "off") -> Iterator[Site]:
-    """Serve *app* with uvicorn, on an event loop in a thread."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan=lifespan, loop="asyncio")
+def serving_asgi(
+    app: Any, posthog: PostHog, sink: Sink, lifespan: Literal["on", "off"] = "off", **options: Any
+) -> Iterator[Site]:
+    """Serve *app* with uvicorn and its *options*, on an event loop in a thread."""
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=0, log_config=None, lifespan=lifespan, loop="asyncio", **options
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
     thread.start()

@@ -8,6 +8,7 @@ from hogline.version import __version__
 __all__ = ["main"]
 
 _GROUP = "hogline.commands"
+_OWN = {"doctor": "check what stands between an app and its events, and say what to do"}
 # Commands that another package brings, so that their absence can say what to install.
 _FROM_INSTANCE = {
     "serve": "run a PostHog instance in one process",
@@ -40,10 +41,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def _usage(commands: dict[str, EntryPoint]) -> str:
     lines = ["usage: hogline COMMAND [--help]", ""]
+    lines += [f"  {name:<10}{summary}" for name, summary in _OWN.items()]
     for name, summary in _FROM_INSTANCE.items():
         missing = "" if name in commands else "  (pip install hogline-instance)"
         lines.append(f"  {name:<10}{summary}{missing}")
-    lines += [f"  {name:<10}" for name in commands if name not in _FROM_INSTANCE]
+    lines += [f"  {name:<10}" for name in commands if name not in _FROM_INSTANCE | _OWN]
     return "\n".join(lines)
 
 

@@ -3,13 +3,11 @@
 Imported when the first batch leaves: urllib3, ssl and http cost more start-up time than all of the rest.
 """
 
-import os
-from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import urljoin, urlsplit
 
 import urllib3
 
+from hogline.delivery.connections import open_pool
 from hogline.delivery.retry import Answer
 from hogline.version import __version__
 from hogline.wire.batch import BATCH_PATH, compress
@@ -29,7 +27,7 @@ class Transport:
         self._url = host + BATCH_PATH
         self._gzip = gzip
         self._timeout = urllib3.Timeout(connect=timeout_s, read=timeout_s)
-        self._pool = _pool(host)
+        self._pool = open_pool(host)
 
     def send(self, body: bytes) -> Answer:
         """POST *body* and return the answer; a failure to get one is an answer too."""
@@ -82,20 +80,3 @@ def _read(response: urllib3.BaseHTTPResponse) -> str:
         response.close()  # what is left of it would be read as the next answer
     response.release_conn()
     return " ".join(body.decode("utf-8", "replace").split())[:_MAX_TEXT_CHARACTERS]
-
-
-def _pool(host: str) -> urllib3.PoolManager:
-    """Return connections to *host*, through the proxy and with the authorities that the environment names for it."""
-    options: dict[str, Any] = {"num_pools": 4, "maxsize": 1}
-    authorities = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
-    if authorities:
-        options["ca_cert_dir" if os.path.isdir(authorities) else "ca_certs"] = authorities  # noqa: PTH112 - no pathlib here
-    parts, proxies = urlsplit(host), getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or proxy_bypass(parts.netloc.rpartition("@")[2]):
-        return urllib3.PoolManager(**options)
-    address = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    if address.username is not None:
-        who = f"{unquote(address.username)}:{unquote(address.password or '')}"
-        options["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=who)
-    return urllib3.ProxyManager(f"{address.scheme}://{address.netloc.rpartition('@')[2]}", **options)

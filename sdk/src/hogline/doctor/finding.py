@@ -1,0 +1,23 @@
+"""What one check found, and what to do about it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Finding", "Verdict"]
+
+Verdict = Literal["ok", "warn", "fail", "skip"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the doctor's report. `fail`: events do not arrive, or not whole; `warn`: they do, and something is odd."""
+
+    subject: str
+    verdict: Verdict
+    said: str
+    advice: str | None = None
+
+    def lines(self, width: int) -> str:
+        """Return it for a terminal, the subject padded to *width* characters."""
+        line = f" {self.verdict:<5} {self.subject:<{width}}  {self.said}"
+        return line if self.advice is None else f"{line}\n {'':<5} {'':<{width}}  -> {self.advice}"
