@@ -6,8 +6,8 @@ import sys
 HOGLINE = {
     "hogline", "hogline.assembly", "hogline.client", "hogline.context", "hogline.default", "hogline.delivery", "hogline.delivery.ledger",
     "hogline.delivery.lifetime", "hogline.delivery.outbox", "hogline.delivery.retry", "hogline.delivery.sender", "hogline.event",
-    "hogline.exceptions", "hogline.exchange", "hogline.facts", "hogline.facts.address", "hogline.facts.process", "hogline.facts.report", "hogline.facts.span",
-    "hogline.facts.tracing", "hogline.facts.url", "hogline.identity", "hogline.judgement", "hogline.limiter", "hogline.marks", "hogline.policy", "hogline.reporting", "hogline.settings",
+    "hogline.exceptions", "hogline.facts", "hogline.facts.process", "hogline.facts.report", "hogline.facts.span",
+    "hogline.identity", "hogline.limiter", "hogline.marks", "hogline.policy", "hogline.reporting", "hogline.settings",
     "hogline.strangers", "hogline.tracebacks",
     "hogline.tracebacks.budget", "hogline.tracebacks.chain", "hogline.tracebacks.frames", "hogline.tracebacks.rules", "hogline.version",
     "hogline.wire", "hogline.wire.batch", "hogline.wire.values",

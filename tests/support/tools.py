@@ -1,6 +1,6 @@
-"""What only some tests need: Node.js, npm packages, a browser. Absent tools skip with a reason; CI turns that into a failure.
+"""What only some tests need: Node.js, npm packages, a browser, Redis. Absent tools skip with a reason; CI turns that into a failure.
 
-`HOGLINE_REQUIRE` holds the names that must not skip, separated by spaces: "node browser".
+`HOGLINE_REQUIRE` holds the names that must not skip, separated by spaces: "node browser redis".
 """
 
 import os
@@ -12,7 +12,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 _NPM_CACHE = ROOT / ".cache" / "npm"
-_EXECUTABLES = {"node": ("node",), "npm": ("npm",), "browser": ("chromium", "chromium-browser", "google-chrome")}
+_EXECUTABLES = {
+    "node": ("node",),
+    "npm": ("npm",),
+    "browser": ("chromium", "chromium-browser", "google-chrome"),
+    "redis": ("redis-server", "valkey-server"),
+}
 # npm packages by exact version, so that two runs test the same thing.
 NPM_VERSIONS = {"posthog-js": "1.449.2", "posthog-node": "5.70.0"}
 
@@ -24,7 +29,7 @@ def _missing(name: str, reason: str) -> None:
 
 
 def require(name: str) -> str:
-    """Return the path of the tool *name* ("node", "npm", "browser"), or skip the test with a reason."""
+    """Return the path of the tool *name* ("node", "npm", "browser", "redis"), or skip the test with a reason."""
     for executable in _EXECUTABLES[name]:
         if path := shutil.which(executable):
             return path

@@ -16,7 +16,7 @@ from hogline.event import distinct_id_text
 from hogline.facts import address, tracing, url
 from hogline.facts.span import active_span
 from hogline.judgement import http_status, is_noise, leaves, unwrapped
-from hogline.marks import captured_before, mark_captured
+from hogline.marks import Captor, captured_before, mark_captured
 from hogline.policy import Policy, Sighting
 from hogline.tracebacks import Mechanism
 
@@ -36,7 +36,6 @@ HEADERS = (
     tracing.SESSION_ID, tracing.DISTINCT_ID, tracing.WINDOW_ID, "cookie", "host", "user-agent", "x-forwarded-for",
 )  # fmt: skip
 """The only headers an exchange ever asks a protocol for."""
-_numbers = itertools.count(1)
 _request_numbers = itertools.count(1)
 
 
@@ -52,7 +51,7 @@ class RequestFacts(NamedTuple):
     peer: str | None  # the address that connected
 
 
-class Exchange:
+class Exchange(Captor):
     """One request and its response. Protocols subclass it to say how their request is read."""
 
     # Class-level defaults: an attribute that a request never needs costs it nothing.
@@ -66,8 +65,6 @@ class Exchange:
     _facts: dict[str, Any] | None = None
     _distinct_id: str | None = None
     _sightings: list[Sighting] | None = None
-    _captured: list[BaseException] | None = None
-    _number: int = 0
     _answers: Mapping[str, Any] | None = None  # what asynchronous callbacks said at the start
 
     def __init__(self, policy: Policy) -> None:
@@ -305,25 +302,6 @@ class Exchange:
         self.remember_captured(error)
         mark_captured(error, self)
         sighting.policy.client.record_exception(sighting, {"$response_status_code": status})
-
-    # -- which exceptions have become events ------------------------------------------------------------------------
-
-    @property
-    def number(self) -> int:
-        """A number that no other exchange of this process has; 0 is never one."""
-        if not self._number:
-            self._number = next(_numbers)
-        return self._number
-
-    def remember_captured(self, error: BaseException) -> None:
-        """Note that *error* became an event of this exchange; holds it while the exchange lives."""
-        if self._captured is None:
-            self._captured = []
-        self._captured.append(error)
-
-    def has_captured(self, error: BaseException) -> bool:
-        """Tell whether *error* became an event of this exchange. Compares by identity: `__eq__` may lie."""
-        return self._captured is not None and any(known is error for known in self._captured)
 
 
 _beginnings: dict[int, str] = {}  # by process: a forked child has its own, whether Python's hooks ran or not (R9)

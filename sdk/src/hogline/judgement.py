@@ -75,16 +75,29 @@ _STATUS: dict[tuple[str, str], Callable[[Any], Any]] = {
 # The client went away, or control flow: nobody's mistake.  Source: spec/frameworks.md 2.4.
 _NOISE: frozenset[tuple[str, str]] = frozenset(
     {
+        ("arq.worker", "Retry"),
+        ("arq.worker", "RetryJob"),
+        ("celery.exceptions", "Ignore"),
+        ("celery.exceptions", "Reject"),
+        ("celery.exceptions", "Retry"),
         ("channels.exceptions", "AcceptConnection"),
         ("channels.exceptions", "DenyConnection"),
         ("channels.exceptions", "StopConsumer"),
         ("django.core.exceptions", "RequestAborted"),
         ("django.http.request", "UnreadablePostError"),
+        ("dramatiq.errors", "RateLimitExceeded"),
+        ("dramatiq.errors", "Retry"),
+        ("dramatiq.middleware.middleware", "SkipMessage"),
         ("falcon.errors", "WebSocketDisconnected"),
+        ("huey.exceptions", "CancelExecution"),
+        ("huey.exceptions", "RateLimitExceeded"),
+        ("huey.exceptions", "RetryTask"),
+        ("huey.exceptions", "TaskLockedException"),
         ("litestar.exceptions.websocket_exceptions", "WebSocketDisconnect"),
         ("quart.wrappers.request", "ClientDisconnectedError"),
         ("starlette.requests", "ClientDisconnect"),
         ("starlette.websockets", "WebSocketDisconnect"),
+        ("taskiq.exceptions", "NoResultError"),
         ("tornado.web", "Finish"),
         ("webob.request", "DisconnectionError"),
         ("werkzeug.exceptions", "ClientDisconnected"),
@@ -93,6 +106,9 @@ _NOISE: frozenset[tuple[str, str]] = frozenset(
 
 # As they are defined: asyncio's, trio's, gevent's.
 _EXITS = {("asyncio.exceptions", "CancelledError"), ("greenlet", "GreenletExit"), ("trio", "Cancelled")}
+
+# No Exceptions, so that no `except Exception` in a task stops them; a mistake all the same.
+_MISTAKES = frozenset({("dramatiq.middleware.time_limit", "TimeLimitExceeded")})
 
 # What frameworks raise *from* the real error once a response has begun.  Source: spec/frameworks.md 2.5.
 _WRAPPER_TEXTS = (
@@ -180,7 +196,7 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
 def _is_noise(error: BaseException) -> bool:
     # CancelledError, GeneratorExit, SystemExit, KeyboardInterrupt and trio's Cancelled are no Exceptions.
     if not isinstance(error, Exception):
-        return True
+        return (type(error).__module__, type(error).__qualname__) not in _MISTAKES
     if any((kind.__module__, kind.__qualname__) in _NOISE for kind in type(error).__mro__):
         return True
     return type(error) is RuntimeError and error.args == (_NO_RESPONSE,)

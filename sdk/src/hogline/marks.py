@@ -1,26 +1,42 @@
 """Which exceptions have become events already: one event for each, however many layers see it.
 
-Requests keep what became an event of theirs, by identity; the mark on the exception itself is a hint for everybody else.
+Requests and tasks keep what became an event of theirs, by identity; the mark on the exception itself is a hint for
+everybody else.
 """
 
-from typing import Protocol
+import itertools
 
 from hogline.strangers import own_attribute
 
 __all__ = ["Captor", "captured_before", "mark_captured"]
 
 _MARK = "__hogline_captured__"
+_numbers = itertools.count(1)
 
 
-class Captor(Protocol):
-    """What captures exceptions and remembers them: an exchange."""
+class Captor:
+    """What captures exceptions and remembers them: the exchange of a request, the run of a task."""
+
+    # Class-level defaults: an attribute that is never needed costs nothing.
+    _captured: list[BaseException] | None = None
+    _number: int = 0
 
     @property
     def number(self) -> int:
-        """A number of its own; never 0."""
+        """A number that no other captor of this process has; 0 is never one."""
+        if not self._number:
+            self._number = next(_numbers)
+        return self._number
+
+    def remember_captured(self, error: BaseException) -> None:
+        """Note that *error* became an event of this captor; holds it while the captor lives."""
+        if self._captured is None:
+            self._captured = []
+        self._captured.append(error)
 
     def has_captured(self, error: BaseException) -> bool:
-        """Tell whether *error* became an event of it."""
+        """Tell whether *error* became an event of this captor. Compares by identity: `__eq__` may lie."""
+        return self._captured is not None and any(known is error for known in self._captured)
 
 
 def captured_before(error: BaseException, captor: Captor | None) -> bool:

@@ -15,11 +15,10 @@ from hogline.assembly import Assembly, guarded
 from hogline.context import Context, current
 from hogline.delivery.ledger import RATE_LIMITED
 from hogline.event import distinct_id_text
-from hogline.exchange import Exchange
 from hogline.facts.report import fingerprint, with_own_words
 from hogline.facts.span import active_span
 from hogline.limiter import Limiter
-from hogline.marks import captured_before, mark_captured
+from hogline.marks import Captor, captured_before, mark_captured
 from hogline.policy import Sighting
 from hogline.settings import ClientSettings
 from hogline.tracebacks import Mechanism, exception_list
@@ -136,13 +135,13 @@ class ExceptionMethods(Assembly):
         """
         now = context if context is not None else current.get()
         origin = now.origin if now is not None else None
-        exchange = origin if isinstance(origin, Exchange) else None
-        if self.disabled or (not anew and captured_before(error, exchange)):
+        captor = origin if isinstance(origin, Captor) else None
+        if self.disabled or (not anew and captured_before(error, captor)):
             return None
         entries = self._snapshot(error, mechanism, now, traceback, limited=limited)
-        if exchange is not None:
-            exchange.remember_captured(error)
-        mark_captured(error, exchange)
+        if captor is not None:
+            captor.remember_captured(error)
+        mark_captured(error, captor)
         said = dict(properties or {})
         if groups:
             said["$groups"] = dict(groups)

@@ -21,6 +21,7 @@ __all__ = [
     "Handled",
     "InterceptorSettings",
     "Network",
+    "TaskSettings",
     "UrlQuery",
     "environment_variables",
 ]
@@ -269,6 +270,40 @@ class InterceptorSettings:
         return capture if isinstance(capture, ExceptionCapture) else None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSettings:
+    """What every queue's `PostHogPropagation` can be told.
+
+    Raises SettingsError: a value that cannot work. TypeError, from the constructor: an option that does not exist.
+    """
+
+    client: Any = _option(
+        None, "Where the tasks' exceptions go; the default client when None. Context serves every client."
+    )
+    capture_exceptions: bool = _option(True, "Capture what a task raises, once, when no further attempt follows.")
+    every_attempt: bool = _option(False, "Capture what an attempt raises also when the task will be tried again.")
+    ignore: Sequence[type[BaseException]] = _option(
+        (), "Exception classes that are never captured, subclasses included."
+    )
+    tags: Sequence[str] = _option((), "Names of the context's tags that travel with a task; the others stay behind.")
+    max_carrier_bytes: int = _option(
+        4096, "Bytes of what is added to a message at most; properties that do not fit are left out.", minimum=256
+    )
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        put = object.__setattr__
+        kinds = self.ignore if isinstance(self.ignore, tuple | list | set | frozenset) else (self.ignore,)
+        for kind in kinds:
+            if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+                raise SettingsError(f"ignore takes exception classes, got {kind!r}")
+        put(self, "ignore", tuple(kinds))
+        tags = (self.tags,) if isinstance(self.tags, str) else tuple(self.tags)
+        if not all(isinstance(tag, str) for tag in tags):
+            raise SettingsError(f"tags takes the names of tags, got {self.tags!r}")
+        put(self, "tags", tags)
+
+
 def environment_variables(declared: "dataclasses.Field[Any]") -> tuple[str, ...]:
     """Return the variables that set the client option *declared*, the first that is set wins."""
     other = declared.metadata["env"]
@@ -277,7 +312,7 @@ def environment_variables(declared: "dataclasses.Field[Any]") -> tuple[str, ...]
     return (f"HOGLINE_{declared.name.upper()}", *(other or ()))
 
 
-def _check_types(settings: ClientSettings) -> None:
+def _check_types(settings: "ClientSettings | TaskSettings") -> None:
     for declared in dataclasses.fields(settings):
         value, default = getattr(settings, declared.name), declared.default
         minimum = declared.metadata["minimum"]

@@ -1,0 +1,85 @@
+"""Dramatiq: a middleware, the outermost one, so that retries and pipelines are published inside the task's context.
+
+    PostHogPropagation(broker, client=posthog)
+
+The carrier is an option of the message. Dramatiq enqueues delayed and retried messages again, from threads without any
+context, so one that is there stays. Source: spec/frameworks.md 6.1.
+"""
+
+import threading
+from typing import Any
+
+import dramatiq
+
+from hogline.propagation.carrier import KEY
+from hogline.propagation.tasks import TaskPolicy, TaskRun
+
+__all__ = ["PostHogPropagation"]
+
+
+class PostHogPropagation(dramatiq.Middleware):
+    """Carries the context into the tasks of *broker*. Keyword options are `TaskSettings`'."""
+
+    def __init__(self, broker: dramatiq.Broker, **options: Any) -> None:
+        self._policy = TaskPolicy("dramatiq", options)
+        self._running = threading.local()  # a message is processed on one thread
+        first = type(broker.middleware[0]) if broker.middleware else None
+        if first is None:
+            broker.add_middleware(self)
+        else:
+            broker.add_middleware(self, before=first)
+
+    def before_enqueue(self, broker: Any, message: Any, delay: Any) -> None:
+        """Put the carrier on a message that has none."""
+        if KEY not in message.options:
+            carrier = self._policy.inject()
+            if carrier is not None:
+                message.options[KEY] = carrier
+
+    def before_process_message(self, broker: Any, message: Any) -> None:
+        """Begin the task's run."""
+        options = message.options
+        self._running.run = self._policy.begin(
+            options.get(KEY),
+            name=message.actor_name,
+            identity=message.message_id,
+            attempt=int(options.get("retries", 0)) + 1,
+        )
+
+    def after_process_message(
+        self, broker: Any, message: Any, *, result: Any = None, exception: BaseException | None = None
+    ) -> None:
+        """End the run. Every other middleware has had its say, so a message that failed for good is marked."""
+        run: TaskRun | None = getattr(self._running, "run", None)
+        if run is None:
+            return
+        self._running.run = None
+        with run:
+            final = message.failed or not _retries(broker)
+            if isinstance(exception, dramatiq.Retry):
+                run.asked_again(exception, granted=not final)
+            elif not isinstance(exception, _expected(broker, message)):
+                run.failed(exception, final=final)
+
+    def after_skip_message(self, broker: Any, message: Any) -> None:
+        """End the run of a message that another middleware skipped."""
+        self.after_process_message(broker, message)
+
+    def before_worker_shutdown(self, broker: Any, worker: Any) -> None:
+        """Send what waits, while the last tasks may still run."""
+        self._policy.flush()
+
+    def after_worker_shutdown(self, broker: Any, worker: Any) -> None:
+        """Send what the last tasks captured."""
+        self._policy.flush()
+
+
+def _expected(broker: Any, message: Any) -> Any:
+    try:
+        return message.options.get("throws") or broker.get_actor(message.actor_name).options.get("throws") or ()
+    except Exception:  # an actor that this worker does not know
+        return ()
+
+
+def _retries(broker: Any) -> bool:
+    return any(isinstance(middleware, dramatiq.middleware.Retries) for middleware in broker.middleware)
