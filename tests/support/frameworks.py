@@ -218,6 +218,23 @@ FRAMEWORKS = (
         },
     ),
     Framework(
+        name="bottle",
+        source="bottle.",
+        requires=("bottle",),
+        app="bottle",
+        protocol="wsgi",
+        servers=("gunicorn-gevent", "cheroot"),
+        route="/items/<item_id>",
+        lacks={
+            **_NO_LOOP,
+            "handled": "handlers are for statuses, not for exceptions",
+            "header-order": "Bottle puts the headers of one name together",
+            "hostile": "Bottle prints an exception before it answers, and goes on with what that raises",
+            "noise": "there is no exception that means a client left",
+            "validate": "nothing is validated",
+        },
+    ),
+    Framework(
         name="django",
         source="django.",
         requires=("django",),

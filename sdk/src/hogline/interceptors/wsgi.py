@@ -41,6 +41,9 @@ _JOINED = frozenset({tracing.SESSION_ID, tracing.DISTINCT_ID, tracing.WINDOW_ID}
 class WsgiExchange(Exchange):
     """An exchange whose request is a WSGI environ."""
 
+    answers_with_exc_info = True
+    """Whether the app itself has answered an exception that it passes to `start_response`, and not its last resort."""
+
     def __init__(self, policy: Policy, environ: Environ) -> None:
         self.policy = policy
         self.environ = environ
@@ -189,7 +192,8 @@ class _Response:
         exchange = self._exchange
         if exc_info:
             if exc_info[1] is not None:
-                exchange.observe(exc_info[1], handled=True, policy=self._policy)
+                knows = exchange.inner if isinstance(exchange.inner, WsgiExchange) else exchange
+                exchange.observe(exc_info[1], handled=knows.answers_with_exc_info, policy=self._policy)
             self._write = self._start(status, headers, exc_info)
         else:
             self._write = self._start(status, headers)
