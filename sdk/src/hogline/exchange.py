@@ -303,6 +303,10 @@ class Exchange(Captor):
         mark_captured(error, self)
         sighting.policy.client.record_exception(sighting, {"$response_status_code": status})
 
+    def is_judging(self, error: BaseException) -> bool:
+        """Tell whether *error* was seen, and waits for the response's status to be judged."""
+        return self._sightings is not None and any(sighting.error is error for sighting in self._sightings)
+
 
 _beginnings: dict[int, str] = {}  # by process: a forked child has its own, whether Python's hooks ran or not (R9)
 

@@ -13,9 +13,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from hogline.context import Context, current
-from hogline.exchange import Exchange
 from hogline.judgement import is_exit, is_noise
-from hogline.marks import captured_before
+from hogline.marks import Captor, captured_before
 from hogline.tracebacks import Mechanism
 
 if TYPE_CHECKING:
@@ -194,7 +193,7 @@ def _report(
             return
         now = acting()
         origin = now.origin if now is not None else None
-        if captured_before(error, origin if isinstance(origin, Exchange) else None):
+        if captured_before(error, origin if isinstance(origin, Captor) else None):
             return
         told = set()
         for client in tuple(_clients):

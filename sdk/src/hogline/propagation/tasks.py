@@ -185,7 +185,7 @@ class TaskRun(Captor):
             return
         context = current.get() if self._is_current() else self._mine
         self.policy.client.report_exception(
-            error, Mechanism(type="task", handled=False), source=self.policy.source, context=context
+            error, Mechanism(type="task", handled=False), source=self.policy.source, context=context, limited=True
         )
 
     def _is_current(self) -> bool:

@@ -16,6 +16,7 @@ _MAX_LINE_CHARACTERS = 1024  # sdk-wire.md 4.4
 _CUT = "..."
 _MAX_NUMBER = 2**31  # the server reads line numbers as 32 bits, and loses the whole event over a larger one
 _OWN_MODULE = "hogline"
+_LOGGING_MODULE = "logging"
 _HIDING = ("__tracebackhide__", "__traceback_hide__")
 _SYNTAX_ERROR_SLOTS = [SyntaxError.__dict__[name].__get__ for name in ("filename", "lineno", "offset", "text")]
 # Finding one column walks the whole function before it. Holding the code keeps its id its own.
@@ -33,11 +34,12 @@ def frames_of(trace: TracebackType | None, rules: Rules, kept: Kept | None = Non
 
 
 def own_stack(rules: Rules, kept: Kept | None = None) -> list[dict[str, Any]]:
-    """Return the stack of who called into Hogline: an exception that was never raised has no other."""
+    """Return the stack of who called into Hogline, or logged: an exception that was never raised has no other."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way to the caller's frame
-    stack = []
+    stack: list[FrameType] = []
     while frame is not None:
-        stack.append(frame)
+        if stack or not _is_of(frame, _OWN_MODULE, _LOGGING_MODULE):
+            stack.append(frame)
         frame = frame.f_back
     return _rendered(((frame, frame.f_lineno, frame.f_lasti) for frame in reversed(stack)), rules, kept)
 
@@ -109,9 +111,13 @@ def _module_name(frame: FrameType) -> str | None:
     return module if type(module) is str else None
 
 
-def _is_hidden(frame: FrameType) -> bool:
+def _is_of(frame: FrameType, *packages: str) -> bool:
     module = _module_name(frame)
-    if module is not None and (module == _OWN_MODULE or module.startswith(f"{_OWN_MODULE}.")):
+    return module is not None and module.partition(".")[0] in packages
+
+
+def _is_hidden(frame: FrameType) -> bool:
+    if _is_of(frame, _OWN_MODULE):
         return True
     names = frame.f_code.co_varnames
     # f_locals copies every variable; the names tell first whether that is worth it.

@@ -1,0 +1,330 @@
+"""The logging handler: an exception in a record is one event, however many others saw it."""
+
+import asyncio
+import logging
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from hogline import identify_context, new_context
+from hogline.integrations.logging import PostHogHandler
+from hogline.interceptors.wsgi import PostHogInterceptor
+from hogline.testing import RecordingPostHog
+
+log = logging.getLogger("shop.orders")
+
+
+@pytest.fixture
+def client():
+    made = RecordingPostHog(project_root=os.path.dirname(__file__))  # noqa: PTH120
+    yield made
+    made.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def handler(client):
+    made = PostHogHandler(client=client)
+    logging.getLogger().addHandler(made)
+    yield made
+    logging.getLogger().removeHandler(made)
+
+
+def only(client):
+    [event] = client.events
+    return event
+
+
+def first(event):
+    return event.properties["$exception_list"][0]
+
+
+def test_an_exception_that_is_logged_is_one_event(client):
+    """With the message, the logger and the place where it was raised; it belongs to who acts."""
+    with new_context():
+        identify_context("ada")
+        try:
+            raise ValueError("boom")
+        except ValueError:
+            log.exception("order %s failed", 7)
+    event = only(client)
+    assert event.distinct_id == "ada"
+    assert event.properties["$log_message"] == "order 7 failed"
+    assert event.properties["$logger_name"] == "shop.orders"
+    assert event.properties["$exception_level"] == "error"
+    assert event.properties["$exception_source"] == "python.logging"
+    assert first(event)["mechanism"] == {"exception_id": 0, "type": "logger", "handled": True, "synthetic": False}
+    assert first(event)["stacktrace"]["frames"][-1]["context_line"].strip() == 'raise ValueError("boom")'
+
+
+@pytest.mark.parametrize(
+    ("level", "word"),
+    [
+        (logging.CRITICAL, "fatal"),
+        (logging.ERROR, "error"),
+        (logging.WARNING, "warning"),
+        (35, "warning"),
+        (70, "fatal"),
+    ],
+)
+def test_the_records_level_is_the_events(client, level, word):
+    """PostHog's words for it."""
+    log.log(level, "x", exc_info=ValueError("boom"))
+    assert only(client).properties["$exception_level"] == word
+
+
+def test_lower_levels_on_request(client, handler):
+    """The handler's level, as logging has it."""
+    log.setLevel(logging.DEBUG)
+    log.info("x", exc_info=ValueError("quiet"))
+    handler.setLevel(logging.DEBUG)
+    log.info("x", exc_info=ValueError("boom"))
+    log.debug("x", exc_info=ValueError("boom"))
+    log.setLevel(logging.NOTSET)
+    assert [event.properties["$exception_level"] for event in client.events] == ["info", "debug"]
+
+
+def test_records_without_an_exception_are_passed_over(client):
+    """And so are those whose exception is nobody's mistake."""
+    log.error("plain")
+    log.exception("outside of any except block")  # noqa: LOG004 - there is nothing to send then
+    log.error("x", exc_info=(None, None, None))
+    log.error("x", exc_info=asyncio.CancelledError())
+    log.error("x", exc_info=KeyboardInterrupt())
+    assert client.events == []
+
+
+def test_an_exception_that_was_never_raised_has_the_stack_of_who_logged_it(client):
+    """Not logging's own frames."""
+    log.error("x", exc_info=ValueError("boom"))
+    frame = first(only(client))["stacktrace"]["frames"][-1]
+    assert frame["context_line"].strip() == 'log.error("x", exc_info=ValueError("boom"))'
+    assert first(only(client))["mechanism"]["synthetic"] is True
+
+
+def test_it_is_sent_once_whatever_else_sees_it(client):
+    """Logged twice, by two loggers with a handler each, captured by hand before or after."""
+    log.addHandler(own := PostHogHandler(client=client))
+    try:
+        raise ValueError("boom")
+    except ValueError as error:
+        log.exception("first")
+        log.exception("second")
+        assert client.capture_exception(error) is None
+    try:
+        raise ValueError("by hand")
+    except ValueError as error:
+        assert client.capture_exception(error) is not None
+        log.exception("after")
+    log.removeHandler(own)
+    assert [first(event)["value"] for event in client.events] == ["boom", "by hand"]
+
+
+def test_what_an_interceptor_will_judge_is_left_to_it(client):
+    """It knows the status; what is logged before anybody else sees it is sent at once, and not again."""
+
+    def seen_first(environ, start):
+        error = ValueError("seen")
+        interceptor.observed(error)
+        log.error("then logged", exc_info=error)
+        raise error
+
+    def logged_first(environ, start):
+        try:
+            raise ValueError("logged")
+        except ValueError:
+            log.exception("then seen")
+            raise
+
+    class interceptor:  # noqa: N801 - as a framework's own interceptor speaks
+        @staticmethod
+        def observed(error):
+            from hogline.exchange import observe
+
+            observe(error, handled=True, status=503)
+
+    for app in (seen_first, logged_first):
+        wrapped = PostHogInterceptor(app, client=client, capture_exceptions=True)
+        with pytest.raises(ValueError, match=r"seen|logged"):
+            wrapped({"REQUEST_METHOD": "GET"}, None)
+        log.error("and by the server", exc_info=sys.exc_info()[1])
+    seen, logged = client.events
+    assert (first(seen)["value"], seen.properties["$exception_source"]) == ("seen", "wsgi.interceptor")
+    assert first(seen)["mechanism"]["handled"] is False
+    assert (first(logged)["value"], logged.properties["$exception_source"]) == ("logged", "python.logging")
+    assert logged.properties["$request_method"] == "GET"
+
+
+def test_a_hook_that_logs_doubles_nothing(client, monkeypatch):
+    """An app's own excepthook that logs, below or above ours."""
+    monkeypatch.setattr(sys, "excepthook", lambda kind, error, trace: log.critical("dying", exc_info=error))
+    hooked = RecordingPostHog(capture_exceptions=True)
+    sys.excepthook(ValueError, error := ValueError("boom"), None)
+    log.critical("again", exc_info=error)
+    hooked.shutdown()
+    assert len(hooked.events) == 1
+    assert client.events == []
+
+
+def test_our_own_records_are_not_captured(client):
+    """What fails while something is captured would go round for ever."""
+
+    def before_send(event):
+        log.error("inside", exc_info=ValueError("inside"))
+        raise RuntimeError("hook")
+
+    loud = RecordingPostHog(before_send=before_send)
+    logging.getLogger("shop").addHandler(own := PostHogHandler(client=loud))
+    logging.getLogger("hogline").error("ours", exc_info=ValueError("ours"))
+    logging.getLogger("hogline.delivery").error("ours", exc_info=ValueError("ours"))
+    log.error("outside", exc_info=ValueError("outside"))
+    logging.getLogger("shop").removeHandler(own)
+    assert loud.events == []
+    # The root's handler, which is another, hears of what happened inside.
+    assert [first(event)["value"] for event in client.events] == ["inside"]
+
+
+def test_a_record_that_cannot_be_formatted_is_captured(client, handler):
+    """The message as it was written."""
+    try:
+        raise ValueError("boom")
+    except ValueError:
+        handler.handle(log.makeRecord("shop", logging.ERROR, "f", 1, "%d items", ("many",), sys.exc_info()))
+    assert only(client).properties["$log_message"] == "%d items"
+
+
+def test_filters_are_heard(client, handler):
+    """As with any handler; a filter may also replace the record."""
+    handler.addFilter(lambda record: "secret" not in record.getMessage())
+    log.error("secret", exc_info=ValueError("a"))
+    log.error("plain", exc_info=ValueError("b"))
+    assert first(only(client))["value"] == "b"
+
+
+def test_threads_do_not_wait_for_each_other(client):
+    """No lock is held while an event is made: another thread may need one to finish it."""
+    inside, go = threading.Event(), threading.Event()
+
+    def before_send(event):
+        inside.set()
+        assert go.wait(30)
+        return event
+
+    slow = RecordingPostHog(before_send=before_send)
+    logging.getLogger("slow").addHandler(own := PostHogHandler(client=slow))
+    thread = threading.Thread(target=lambda: logging.getLogger("slow").error("x", exc_info=ValueError("a")))
+    thread.start()
+    assert inside.wait(30)
+    go_on = threading.Thread(target=lambda: (logging.getLogger("slow").warning("plain"), go.set()))
+    go_on.start()
+    thread.join(30)
+    go_on.join(30)
+    logging.getLogger("slow").removeHandler(own)
+    assert len(slow.events) == 1
+
+
+def test_last_resorts_say_that_nothing_handled_it(client):
+    """asyncio and servers log what nobody caught."""
+
+    async def work():
+        raise ValueError("boom")
+
+    async def main():
+        task = asyncio.create_task(work())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        del task
+
+    asyncio.run(main())
+    event = only(client)
+    assert event.properties["$logger_name"] == "asyncio"
+    assert first(event)["mechanism"]["handled"] is False
+
+
+def test_the_default_client_serves_a_handler_without_one(posthog):
+    """Chosen when something is logged, not when the handler is made."""
+    logger = logging.getLogger("lonely")
+    logger.addHandler(own := PostHogHandler())
+    logger.error("x", exc_info=ValueError("boom"))
+    logger.removeHandler(own)
+    assert first(only(posthog))["value"] == "boom"
+
+
+SERVERS = """
+import logging, os, sys, threading, time, urllib.request, urllib.error
+from wsgiref.simple_server import make_server, WSGIRequestHandler, WSGIServer
+import django, uvicorn
+from django.conf import settings
+from django.core.handlers.wsgi import WSGIHandler
+from django.urls import path
+from fastapi import FastAPI
+from flask import Flask
+from hogline import PostHog
+from hogline.integrations.logging import PostHogHandler
+from hogline.interceptors import fastapi as of_fastapi, flask as of_flask
+
+posthog = PostHog("phc_test", host=os.environ["SINK"], flush_interval=60)
+logging.basicConfig(level=logging.WARNING, handlers=[PostHogHandler(client=posthog), logging.StreamHandler()])
+class Quiet(WSGIRequestHandler):
+    def log_message(self, *_): pass
+
+def fail(): raise ValueError("boom")
+def handled():
+    try: fail()
+    except ValueError: logging.getLogger("shop").exception("caught")
+    return "ok"
+
+def ask(port):
+    for way in ("/fail", "/handled"):
+        try: urllib.request.urlopen(f"http://127.0.0.1:{port}{way}").read()
+        except urllib.error.HTTPError as error: assert error.code == 500
+def serve(app):
+    server = make_server("127.0.0.1", 0, app, WSGIServer, Quiet)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    ask(server.server_port)
+
+flask = Flask("shop"); flask.add_url_rule("/fail", "fail", fail); flask.add_url_rule("/handled", "handled", handled)
+of_flask.PostHogInterceptor(flask, client=posthog, capture_exceptions=True)
+serve(flask)
+
+from django.http import HttpResponse
+urlpatterns = [path("fail", lambda request: fail()), path("handled", lambda request: HttpResponse(handled()))]
+settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], SECRET_KEY="x", LOGGING_CONFIG=None,
+    MIDDLEWARE=["hogline.interceptors.django.PostHogInterceptor"], HOGLINE={"client": posthog, "capture_exceptions": True})
+django.setup()
+serve(WSGIHandler())
+
+fast = FastAPI(); fast.get("/fail")(fail); fast.get("/handled")(handled)
+fast.add_middleware(of_fastapi.PostHogInterceptor, client=posthog, capture_exceptions=True)
+server = uvicorn.Server(uvicorn.Config(fast, port=0, log_config=None))
+threading.Thread(target=server.run, daemon=True).start()
+while not server.started: time.sleep(0.01)
+ask(server.servers[0].sockets[0].getsockname()[1])
+"""
+
+
+def test_behind_real_servers_an_exception_is_one_event(sink, tmp_path):
+    """Frameworks and servers log what interceptors capture: Flask, Django and uvicorn do."""
+    script = tmp_path / "servers.py"
+    script.write_text(SERVERS)
+    process = subprocess.run(
+        [sys.executable, "-W", "ignore", str(script)],
+        env=os.environ | {"SINK": sink.url}, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr
+    told = [
+        (
+            event.properties["$request_path"],
+            event.properties["$exception_source"],
+            event.properties["$exception_list"][0]["mechanism"]["handled"],
+            event.properties.get("$response_status_code"),
+        )
+        for event in sink.events
+    ]
+    assert process.stderr.count("ValueError: boom") >= 6, process.stderr
+    assert sorted(told) == sorted(
+        [("/handled", "python.logging", True, None)] * 3
+        + [("/fail", f"{name}.interceptor", False, 500) for name in ("django", "fastapi", "flask")]
+    )
