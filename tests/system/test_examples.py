@@ -32,6 +32,7 @@ COMMANDS = {
     "django_app": [sys.executable, "examples/django_app/manage.py", "runserver", "--noreload", "127.0.0.1:PORT"],
     "aiohttp_app": [sys.executable, "examples/aiohttp_app.py", "PORT"],
     "ellar_app": [*_UVICORN, "examples.ellar_app:app"],
+    "nestipy_app": [*_UVICORN, "examples.nestipy_app:app"],
     "pynest_app": [*_UVICORN, "examples.pynest_app:http_server"],
     "falcon_app": [*_WAITRESS, "examples.falcon_app:app"],
     "pyramid_app": [*_WAITRESS, "examples.pyramid_app:app"],
@@ -42,7 +43,7 @@ COMMANDS = {
 }
 
 # Examples that need an environment of their own, by its name.
-OWN = {"ellar_app": "ellar", "pynest_app": "pynest"}
+OWN = {"ellar_app": "ellar", "nestipy_app": "nestipy", "pynest_app": "pynest"}
 HERE = {row.environment for row in selected()}
 
 
