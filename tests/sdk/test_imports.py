@@ -4,13 +4,13 @@ import subprocess
 import sys
 
 HOGLINE = {
-    "hogline", "hogline.assembly", "hogline.client", "hogline.context", "hogline.default", "hogline.delivery", "hogline.delivery.ledger",
-    "hogline.delivery.lifetime", "hogline.delivery.outbox", "hogline.delivery.retry", "hogline.delivery.sender", "hogline.event",
+    "hogline", "hogline.assembly", "hogline.client", "hogline.context", "hogline.default", "hogline.delivery", "hogline.delivery.lane", "hogline.delivery.ledger",
+    "hogline.delivery.lifetime", "hogline.delivery.outbox", "hogline.delivery.sender", "hogline.event",
     "hogline.exceptions", "hogline.facts", "hogline.facts.process", "hogline.facts.report", "hogline.facts.span",
     "hogline.identity", "hogline.limiter", "hogline.marks", "hogline.policy", "hogline.reporting", "hogline.settings",
     "hogline.strangers", "hogline.tracebacks",
     "hogline.tracebacks.budget", "hogline.tracebacks.chain", "hogline.tracebacks.frames", "hogline.tracebacks.rules", "hogline.version",
-    "hogline.wire", "hogline.wire.batch", "hogline.wire.values",
+    "hogline.wire", "hogline.wire.values",
 }  # fmt: skip
 OTHERS = {"orjson"}
 SLOW = {"urllib3", "ssl", "socket", "http.client", "asyncio", "email.utils", "decimal", "random", "urllib.request"}

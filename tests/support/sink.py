@@ -4,7 +4,7 @@ import threading
 import time
 import zlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -36,10 +36,14 @@ class SunkRequest:
     at_s: float
     status: int
     connection: int
+    verdicts: dict[str, str]
+    """What was answered for each event, where the answer says so (capture v1)."""
 
     @property
     def events(self) -> list[SunkEvent]:
+        """The events that were taken."""
         batch = self.body.get("batch", []) if isinstance(self.body, dict) else []
+        batch = [item for item in batch if self.verdicts.get(item["uuid"]) not in ("drop", "retry")]
         return [
             SunkEvent(
                 event=item["event"],
@@ -57,12 +61,34 @@ class SunkRequest:
 class _Answer:
     status: int
     headers: dict[str, str]
-    body: bytes
+    body: bytes | None
     delay_s: float
+    verdict: Callable[[dict[str, Any]], str]
+
+    def content(self, verdicts: dict[str, str]) -> bytes:
+        if self.body is not None:
+            return self.body
+        if verdicts:
+            return orjson.dumps({"results": {identity: {"result": verdict} for identity, verdict in verdicts.items()}})
+        return b'{"status": 1}'
+
+
+def _is_v1(path: str) -> bool:
+    return path.rstrip("/").endswith("/i/v1/analytics/events")
+
+
+def _decompressed(raw: bytes, encoding: str) -> bytes:
+    if encoding == "zstd":
+        from backports import zstd
+
+        return zstd.decompress(raw)
+    if encoding == "deflate":
+        return zlib.decompress(raw)  # fails on raw deflate, as the server does
+    return zlib.decompress(raw, 31) if encoding == "gzip" else raw
 
 
 class Sink:
-    """Answers every POST with 200 `{"status": 1}`, unless told otherwise with `answer()`."""
+    """Answers every POST with 200 `{"status": 1}`, or "ok" for each event of capture v1, unless told otherwise with `answer()`."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -96,19 +122,23 @@ class Sink:
 
     def _receive(self, handler: BaseHTTPRequestHandler) -> None:
         raw = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
-        plain = zlib.decompress(raw, 47) if raw[:2] == b"\x1f\x8b" else raw
+        plain = _decompressed(raw, handler.headers.get("Content-Encoding") or "")
+        body = orjson.loads(plain) if plain else None
         with self._changed:
-            answer = self._answers.popleft() if self._answers else _Answer(200, {}, b'{"status": 1}', 0.0)
+            answer = self._answers.popleft() if self._answers else _Answer(200, {}, None, 0.0, lambda _: "ok")
+            judged = answer.status == 200 and answer.body is None and _is_v1(handler.path)
+            verdicts = {event["uuid"]: answer.verdict(event) for event in body["batch"]} if judged else {}
             self.requests.append(
                 SunkRequest(
                     method=handler.command,
                     path=handler.path,
                     headers={name.lower(): value for name, value in handler.headers.items()},
-                    body=orjson.loads(plain) if plain else None,
+                    body=body,
                     size_bytes=len(raw),
                     at_s=time.monotonic(),
                     status=answer.status,
                     connection=handler.client_address[1],
+                    verdicts=verdicts,
                 )
             )
             self._changed.notify_all()
@@ -117,9 +147,10 @@ class Sink:
         handler.send_response(answer.status)
         for name, value in answer.headers.items():
             handler.send_header(name, value)
-        handler.send_header("Content-Length", str(len(answer.body)))
+        content = answer.content(verdicts)
+        handler.send_header("Content-Length", str(len(content)))
         handler.end_headers()
-        handler.wfile.write(answer.body)
+        handler.wfile.write(content)
 
     def answer(
         self,
@@ -127,12 +158,14 @@ class Sink:
         *,
         times: int = 1,
         headers: dict[str, str] | None = None,
-        body: bytes = b"",
+        body: bytes | None = b"",
         delay_s: float = 0.0,
+        verdict: Callable[[dict[str, Any]], str] | None = None,
     ) -> None:
-        """Answer the next *times* requests like this."""
+        """Answer the next *times* requests like this; with a *verdict*, capture v1 gets what it says of each event."""
         with self._changed:
-            self._answers.extend([_Answer(status, headers or {}, body, delay_s)] * times)
+            answer = _Answer(status, headers or {}, None if verdict else body, delay_s, verdict or (lambda _: "ok"))
+            self._answers.extend([answer] * times)
 
     @property
     def events(self) -> list[SunkEvent]:

@@ -33,8 +33,19 @@ class EventTooLarge(HoglineError, ValueError):  # noqa: N818 - the name says wha
 class DeliveryError(HoglineError, RuntimeError):
     """A batch was given up: the server refused it, or every attempt failed."""
 
-    def __init__(self, message: str, *, reason: str, events: int, status: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str,
+        events: int,
+        status: int | None = None,
+        request_id: str | None = None,
+        details: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.events = events
         self.status = status
+        self.request_id = request_id  # capture v1: the id that the server knows the request by
+        self.details = details  # capture v1: why the server dropped each of the events

@@ -6,6 +6,7 @@ too keep its names and units. The docs' tables and the environment variables are
 
 import dataclasses
 import ipaddress
+import logging
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,8 @@ from urllib.parse import urlsplit
 from hogline.exceptions import SettingsError
 
 __all__ = [
+    "CaptureCompression",
+    "CaptureMode",
     "ClientSettings",
     "ExceptionCapture",
     "Handled",
@@ -23,9 +26,11 @@ __all__ = [
     "Network",
     "TaskSettings",
     "UrlQuery",
+    "WhenFull",
     "environment_variables",
 ]
 
+_log = logging.getLogger("hogline")
 DEFAULT_HOST = "https://us.i.posthog.com"
 # The address of PostHog's app is not the address of its ingestion.  Source: spec/sdk-wire.md 1.1.
 _INGESTION_HOSTS = {
@@ -42,8 +47,24 @@ _POSTHOG_NONE = {"code_variables_mask_url_credentials", "code_variables_detect_s
 
 Handled: TypeAlias = Literal["capture", "by_status", "ignore"]
 UrlQuery: TypeAlias = Literal["redact", "keep", "drop"]
+WhenFull: TypeAlias = Literal["drop_newest", "drop_oldest", "block"]
+CaptureMode: TypeAlias = Literal["v0", "v1"]
+CaptureCompression: TypeAlias = Literal["none", "gzip", "deflate", "zstd"]
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Event: TypeAlias = dict[str, Any]
+
+# What each of these options may be, and what it is called here.  Source: spec/sdk-wire.md 1.8.
+_CHOICES: dict[str, dict[str, str]] = {
+    "when_full": {"drop_newest": "drop_newest", "drop_oldest": "drop_oldest", "block": "block"},
+    "capture_mode": {"v0": "v0", "legacy": "v0", "v1": "v1", "analytics_v1": "v1"},
+    "capture_compression": {
+        "none": "none", "identity": "none", "gzip": "gzip", "deflate": "deflate", "zstd": "zstd",
+    },
+}  # fmt: skip
+_LENIENT = (
+    "capture_mode",
+    "capture_compression",
+)  # from the environment a wrong word is a warning, as in posthog-python
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -73,15 +94,34 @@ class ClientSettings:
     debug: bool = _option(False, "True: log each batch, and raise errors at the caller instead of counting them.")
     flush_at: int = _option(100, "Events that make a batch leave at once.", minimum=1)
     flush_interval: float = _option(5.0, "Seconds that an event waits for company at most.", minimum=0.0)
-    max_queue_size: int = _option(
-        10_000, "Events waiting at most; when full, new ones are refused and counted.", minimum=1
+    max_queue_size: int = _option(10_000, "Events waiting in memory at most.", minimum=1)
+    max_queue_bytes: int = _option(64 * 1024 * 1024, "Bytes waiting in memory at most.", minimum=1)
+    when_full: WhenFull = _option(
+        "drop_newest",
+        "What a full queue does: 'drop_newest' refuses the new event, 'drop_oldest' drops the one that waits longest, 'block' makes `capture()` wait.",
     )
-    max_queue_bytes: int = _option(64 * 1024 * 1024, "Bytes waiting at most.", minimum=1)
+    when_full_timeout: float = _option(
+        1.0, "Seconds that `capture()` waits for room with `when_full='block'`; then the event is refused.", minimum=0.0
+    )
+    spool_dir: str | None = _option(
+        None, "Folder where events wait on disk: they survive the death of the process and outages of any length."
+    )
+    spool_max_bytes: int = _option(
+        256 * 1024 * 1024, "Bytes on disk at most, of all processes that share the folder.", minimum=64 * 1024
+    )
     max_event_bytes: int = _option(
         900 * 1024, "Bytes of one event's JSON; larger ones are dropped and counted.", minimum=1
     )
     max_batch_bytes: int = _option(5 * 1024 * 1024, "Bytes of one request's body before compression.", minimum=1)
     gzip: bool = _option(True, "Compress request bodies.")
+    capture_mode: CaptureMode = _option(
+        "v0", "'v1': the endpoint that answers for each event; 'v0': `/batch/`.", env=("POSTHOG_CAPTURE_MODE",)
+    )
+    capture_compression: CaptureCompression | None = _option(
+        None,
+        "How v1 bodies are compressed: 'none', 'gzip', 'deflate' or 'zstd'; as `gzip` says when None.",
+        env=("POSTHOG_CAPTURE_COMPRESSION",),
+    )
     timeout: float = _option(15.0, "Seconds to wait for the server, for connecting and for each read.", minimum=0.001)
     max_retries: int = _option(3, "Further requests after a failed one; 3 means four requests.", minimum=0)
     shutdown_timeout: float = _option(10.0, "Seconds that the flush at exit may take.", minimum=0.0)
@@ -149,8 +189,13 @@ class ClientSettings:
     )
 
     def __post_init__(self) -> None:
-        _check_types(self)
         put = object.__setattr__
+        put(self, "capture_mode", _choice("capture_mode", self.capture_mode))
+        put(self, "capture_compression", _choice("capture_compression", self.capture_compression))
+        put(self, "when_full", _choice("when_full", self.when_full))
+        if isinstance(self.spool_dir, os.PathLike):
+            put(self, "spool_dir", os.fspath(self.spool_dir))
+        _check_types(self)
         put(self, "project_token", self.project_token.strip())
         put(self, "host", _host(self.host))
         put(self, "release_id", (self.release_id or "").strip() or None)
@@ -329,6 +374,8 @@ def _check_types(settings: "ClientSettings | TaskSettings") -> None:
             right, wanted = isinstance(value, str), "a string"
         elif declared.name == "release_id":
             right, wanted = value is None or isinstance(value, str), "a string"
+        elif declared.name == "spool_dir":
+            right, wanted = value is None or (isinstance(value, str) and value != ""), "a folder's path"
         elif declared.name in ("before_send", "on_drop", "on_error"):
             right, wanted = value is None or callable(value), "a function"
         elif declared.name == "super_properties":
@@ -339,8 +386,37 @@ def _check_types(settings: "ClientSettings | TaskSettings") -> None:
             raise SettingsError(f"{declared.name} must be {wanted}, got {value!r}")
 
 
+def _choice(name: str, value: Any) -> Any:
+    """Return *value* as one of the option's words. An enum counts by its value: posthog-python has one for some.
+
+    Raises SettingsError: it is none of them, or it needs a package that is not installed.
+    """
+    value = getattr(value, "value", value)
+    words = _CHOICES[name]
+    if value is None and name == "capture_compression":
+        return None
+    if not isinstance(value, str) or value.strip().lower() not in words:
+        raise SettingsError(f"{name} must be one of {', '.join(dict.fromkeys(words.values()))}, got {value!r}")
+    chosen = words[value.strip().lower()]
+    if chosen == "zstd" and not _zstd_is_there():
+        raise SettingsError("capture_compression='zstd' needs Python 3.14, or: pip install backports.zstd")
+    return chosen
+
+
+def _zstd_is_there() -> bool:
+    from hogline.zstd import zstd_compressor
+
+    return zstd_compressor() is not None
+
+
 def _parse(declared: "dataclasses.Field[Any]", text: str, variable: str) -> Any:
     default = declared.default
+    if declared.name in _LENIENT:
+        try:
+            return _choice(declared.name, text)
+        except SettingsError as error:
+            _log.warning("hogline: %s (from %s); it is %r instead", error, variable, default)
+            return default
     try:
         if isinstance(default, bool):
             lowered = text.lower()

@@ -158,9 +158,9 @@ def test_a_server_that_hangs_takes_no_time_from_other_clients_at_exit(sink):
             f"""
             del client  # its ten seconds are not to be had either
             stuck = [
-                PostHog("phc_test", host="http://127.0.0.1:{silent.getsockname()[1]}", shutdown_timeout=1) for _ in range(8)
+                PostHog("phc_test", host="http://127.0.0.1:{silent.getsockname()[1]}", shutdown_timeout=3) for _ in range(8)
             ]
-            well = PostHog("phc_test", host=os.environ["SINK"], shutdown_timeout=1, flush_interval=60)
+            well = PostHog("phc_test", host=os.environ["SINK"], shutdown_timeout=3, flush_interval=60)
             for one in [*stuck, well]: one.capture("last", distinct_id="u")
             """,
         )

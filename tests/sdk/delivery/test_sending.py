@@ -8,23 +8,6 @@ from email.utils import format_datetime
 
 import pytest
 
-from hogline import PostHog
-
-
-@pytest.fixture
-def make(sink):
-    """Make clients for the sink; they are shut down at the end."""
-    made = []
-
-    def build(**options):
-        client = PostHog("phc_test", **{"host": sink.url, "flush_interval": 30.0, "timeout": 5.0} | options)
-        made.append(client)
-        return client
-
-    yield build
-    for client in made:
-        client.shutdown(0)
-
 
 def fill(client, count, name="e"):
     return [client.capture(f"{name}{n}", distinct_id="u") for n in range(count)]

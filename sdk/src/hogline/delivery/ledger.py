@@ -22,7 +22,10 @@ __all__ = [
     "SENDER_ERROR",
     "SEND_IS_FALSE",
     "SHUTDOWN",
+    "SPOOL_DAMAGED",
+    "SPOOL_FULL",
     "TOO_LARGE",
+    "UNREADABLE_ANSWER",
     "Ledger",
     "Stats",
 ]
@@ -38,6 +41,9 @@ SEND_IS_FALSE: Final = "send_is_false"
 SHUTDOWN: Final = "shutdown"
 TOO_LARGE: Final = "too_large"
 SENDER_ERROR: Final = "sender_error"
+SPOOL_DAMAGED: Final = "spool_damaged"
+SPOOL_FULL: Final = "spool_full"
+UNREADABLE_ANSWER: Final = "unreadable_answer"
 
 _log = logging.getLogger("hogline")
 _LOG_EVERY_S = 60.0
@@ -50,7 +56,7 @@ class Stats:
     """What became of the events of this process: `accepted == sent + waiting + sum(dropped.values())`, always."""
 
     accepted: int
-    """Events handed to the client, also those it then refused."""
+    """Events handed to the client, also those it then refused, and those taken over from dead processes."""
     sent: int
     """Events that the server answered with success."""
     waiting: int
@@ -63,6 +69,12 @@ class Stats:
     """Events lost, by reason."""
     last_error: str | None
     """The last answer or failure that was no success."""
+    spooled: int = 0
+    """Of `waiting`, events that are on disk: the death of this process would not lose them."""
+    recovered: int = 0
+    """Of `accepted`, events that processes which died had left in the spool."""
+    damaged_bytes: int = 0
+    """Bytes in the spool that held no event (torn or corrupt); they are kept aside."""
 
 
 class Ledger:
@@ -74,6 +86,7 @@ class Ledger:
     def __init__(self, *, on_drop: Callable[[str, Any], None] | None = None, host: str = "") -> None:
         self._on_drop = on_drop
         self._host = host
+        self._on_disk: Callable[[], tuple[int, int]] | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -83,16 +96,23 @@ class Ledger:
         self.sent = 0
         self.retried = 0
         self.batches = 0
+        self.recovered = 0
         self.last_error: str | None = None
         self._dropped: defaultdict[str, int] = defaultdict(int)
         self._unlogged: defaultdict[str, int] = defaultdict(int)
         self._logged_at_s: dict[str, float] = {}
         self._telling = threading.local()
 
+    def share(self, lock: threading.RLock, on_disk: Callable[[], tuple[int, int]] | None = None) -> None:
+        """Count under *lock* from now on; *on_disk* tells how many events are on disk, and how many bytes there are damaged."""
+        self.lock = lock
+        self._on_disk = on_disk
+
     def snapshot(self) -> Stats:
         """Return the counts as they stand."""
         with self.lock:
             dropped = dict(self._dropped)
+            spooled, damaged_bytes = self._on_disk() if self._on_disk is not None else (0, 0)
             waiting = self.accepted - self.sent - sum(dropped.values())
             return Stats(
                 accepted=self.accepted,
@@ -102,6 +122,9 @@ class Ledger:
                 batches=self.batches,
                 dropped=MappingProxyType(dropped),
                 last_error=self.last_error,
+                spooled=spooled,
+                recovered=self.recovered,
+                damaged_bytes=damaged_bytes,
             )
 
     def refuse(self, reason: str, event: Any = None) -> None:
@@ -151,14 +174,29 @@ class Ledger:
         for line in lines:
             _log.error("hogline: %s%s", line, answer)
 
+    def log_summary(self) -> None:
+        """Log one line for all that was lost in this process's time, if anything was: its last word."""
+        with self.lock:
+            lost = {reason: count for reason, count in self._dropped.items() if reason not in _ASKED_FOR}
+            accepted, last_error = self.accepted, self.last_error
+            self._unlogged.clear()
+        if lost:
+            reasons = ", ".join(f"{reason} {count}" for reason, count in lost.items())
+            answer = f"; last answer from {self._host}: {last_error}" if last_error else ""
+            _log.error("hogline: lost %d of %d events: %s%s", sum(lost.values()), accepted, reasons, answer)
+
     def hook_failed(self, name: str, error: BaseException) -> None:
         """Log that the user's hook *name* raised, at most once a minute."""
+        self.warn(name, f"{name} failed: {error!r}")
+
+    def warn(self, subject: str, text: str, level: int = logging.WARNING) -> None:
+        """Log *text*, at most once a minute for each *subject*. Call without the lock."""
         with self.lock:
-            due = self._due(name, _LOG_EVERY_S)
+            due = self._due(subject, _LOG_EVERY_S)
             if due:
-                self._mark(name)
+                self._mark(subject)
         if due:
-            _log.warning("hogline: %s failed: %r", name, error)
+            _log.log(level, "hogline: %s", text)
 
     def _due(self, subject: str, every_s: float) -> bool:
         last_s = self._logged_at_s.get(subject)

@@ -14,10 +14,11 @@ import weakref
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hogline.delivery.sender import Delivery
-    from hogline.delivery.transport import Transport
+    from types import ModuleType
 
-__all__ = ["import_transport", "watch", "watch_process"]
+    from hogline.delivery.lane import Delivery
+
+__all__ = ["import_courier", "watch", "watch_process"]
 
 _watched: "weakref.WeakSet[Delivery]" = weakref.WeakSet()
 _finalized_pid = 0
@@ -51,24 +52,24 @@ def _shut_down_all() -> None:
     begun_s = time.monotonic()
     deliveries = list(_watched)
     for delivery in deliveries:
-        delivery.flush(0.0)
+        if delivery.used:
+            delivery.flush(0.0)
     for delivery in sorted(deliveries, key=lambda one: one.shutdown_timeout_s):
-        delivery.shutdown(max(0.0, begun_s + delivery.shutdown_timeout_s - time.monotonic()))
+        delivery.shutdown(max(0.0, begun_s + delivery.shutdown_timeout_s - time.monotonic()), at_exit=True)
 
 
-def import_transport() -> "type[Transport]":
-    """Return the class that sends, with everything that the sender's thread imports later or makes others import.
+def import_courier() -> "ModuleType":
+    """Return the module that carries batches, with everything that the sender's thread imports later or makes others import.
 
     All at once, and a fork waits for it: a child that inherits a half done import can never finish it.
     """
     with _importing:
         import email.utils  # noqa: F401 - dates in Retry-After
         import encodings.idna  # noqa: F401 - resolving a host name imports it, at a moment of its own choice
-        import random  # noqa: F401 - jitter
 
-        from hogline.delivery.transport import Transport
+        from hogline.delivery import courier
 
-        return Transport
+        return courier
 
 
 _importing = threading.RLock()

@@ -6,7 +6,18 @@ from typing import TypeAlias
 
 from hogline.delivery.ledger import REJECTED, RETRIES_EXHAUSTED, TOO_LARGE
 
-__all__ = ["Accepted", "Answer", "Refused", "RetryAfter", "Split", "Step", "next_step", "retry_after_s"]
+__all__ = [
+    "Accepted",
+    "Answer",
+    "Partly",
+    "Refused",
+    "RetryAfter",
+    "Split",
+    "Step",
+    "later",
+    "next_step",
+    "retry_after_s",
+]
 
 _FIRST_BACKOFF_S = 1.0
 _LONGEST_S = 30.0  # sdk-wire.md 1.7
@@ -21,6 +32,7 @@ class Answer:
     status: int | None
     retry_after: str | None = None
     text: str = ""
+    body: bytes = b""
 
     def __str__(self) -> str:
         return self.text if self.status is None else f"{self.status} {self.text}".strip()
@@ -50,7 +62,17 @@ class Refused:
     reason: str
 
 
-Step: TypeAlias = Accepted | RetryAfter | Split | Refused
+@dataclass(frozen=True, slots=True)
+class Partly:
+    """The server judged each event: these places of the batch are dropped, these are wanted again, the others it has."""
+
+    dropped: tuple[int, ...]
+    again: tuple[int, ...]
+    then: "RetryAfter | Refused | None"
+    """What to do with those that are wanted again."""
+
+
+Step: TypeAlias = Accepted | RetryAfter | Split | Refused | Partly
 
 
 def next_step(attempt: int, answer: Answer, *, events: int, max_retries: int, chance: float, now: datetime) -> Step:
@@ -67,6 +89,11 @@ def next_step(attempt: int, answer: Answer, *, events: int, max_retries: int, ch
         return Split() if events > 1 else Refused(TOO_LARGE)
     if status is not None and status < 500 and status not in _RETRYABLE:
         return Refused(REJECTED)
+    return later(attempt, answer, max_retries, chance, now)
+
+
+def later(attempt: int, answer: Answer, max_retries: int, chance: float, now: datetime) -> RetryAfter | Refused:
+    """Say when to try again what failed in request number *attempt*, if it may be tried again."""
     if attempt > max_retries:
         return Refused(RETRIES_EXHAUSTED)
     backoff_s = min(_FIRST_BACKOFF_S * 2 ** min(attempt - 1, 10), _LONGEST_S) * chance

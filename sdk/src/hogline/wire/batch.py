@@ -23,6 +23,18 @@ def encode(events: Sequence[bytes], project_token: str, sent_at: str, *, histori
     )
 
 
-def compress(body: bytes) -> bytes:
-    """Return *body* as a gzip stream."""
-    return zlib.compress(body, level=_COMPRESSION_LEVEL, wbits=_GZIP_WINDOW_BITS)
+def compress(body: bytes, encoding: str = "gzip") -> bytes:
+    """Return *body* in the content *encoding* "gzip", "deflate" (RFC 1950, with zlib's header) or "zstd".
+
+    Raises LookupError: there is no such encoding here.
+    """
+    if encoding == "gzip":
+        return zlib.compress(body, level=_COMPRESSION_LEVEL, wbits=_GZIP_WINDOW_BITS)
+    if encoding == "deflate":
+        return zlib.compress(body, level=_COMPRESSION_LEVEL)
+    if encoding == "zstd":
+        from hogline.zstd import zstd_compressor  # who doesn't use it saves its import
+
+        if (zstd := zstd_compressor()) is not None:
+            return zstd(body)
+    raise LookupError(f"no compressor for {encoding!r}")
