@@ -64,6 +64,7 @@ class _Answer:
     body: bytes | None
     delay_s: float
     verdict: Callable[[dict[str, Any]], str]
+    path: str = ""
 
     def content(self, verdicts: dict[str, str]) -> bytes:
         if self.body is not None:
@@ -71,6 +72,14 @@ class _Answer:
         if verdicts:
             return orjson.dumps({"results": {identity: {"result": verdict} for identity, verdict in verdicts.items()}})
         return b'{"status": 1}'
+
+
+def _ok(_event: dict[str, Any]) -> str:
+    return "ok"
+
+
+def _answer(status: int, body: bytes | None, headers: dict[str, str] | None = None) -> _Answer:
+    return _Answer(status, headers or {}, body, 0.0, _ok)
 
 
 def _is_v1(path: str) -> bool:
@@ -93,6 +102,10 @@ class Sink:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._answers: deque[_Answer] = deque()
+        self.flags: dict[str, Any] = {}  # what `/flags/` answers: keys to values, or to whole records
+        self.flags_more: dict[str, Any] = {}  # what else stands in that answer
+        self.definitions: dict[str, Any] | None = None  # what `/flags/definitions` answers; None: 401
+        self.remote_config: dict[str, bytes] = {}
         self.requests: list[SunkRequest] = []
         sink = self
 
@@ -125,7 +138,11 @@ class Sink:
         plain = _decompressed(raw, handler.headers.get("Content-Encoding") or "")
         body = orjson.loads(plain) if plain else None
         with self._changed:
-            answer = self._answers.popleft() if self._answers else _Answer(200, {}, None, 0.0, lambda _: "ok")
+            answer = next((one for one in self._answers if handler.path.startswith(one.path)), None)
+            if answer is not None:
+                self._answers.remove(answer)
+            else:
+                answer = self._usual_answer(handler)
             judged = answer.status == 200 and answer.body is None and _is_v1(handler.path)
             verdicts = {event["uuid"]: answer.verdict(event) for event in body["batch"]} if judged else {}
             self.requests.append(
@@ -161,11 +178,54 @@ class Sink:
         body: bytes | None = b"",
         delay_s: float = 0.0,
         verdict: Callable[[dict[str, Any]], str] | None = None,
+        path: str = "",
     ) -> None:
-        """Answer the next *times* requests like this; with a *verdict*, capture v1 gets what it says of each event."""
+        """Answer the next *times* requests, to a path that begins with *path*, like this.
+
+        With a *verdict*, capture v1 gets what it says of each event.
+        """
         with self._changed:
-            answer = _Answer(status, headers or {}, None if verdict else body, delay_s, verdict or (lambda _: "ok"))
+            answer = _Answer(status, headers or {}, None if verdict else body, delay_s, verdict or _ok, path)
             self._answers.extend([answer] * times)
+
+    def _usual_answer(self, handler: BaseHTTPRequestHandler) -> _Answer:
+        path = handler.path.partition("?")[0]
+        if path == "/flags/":
+            return _answer(200, orjson.dumps(self._flags_answer()), {})
+        if path == "/flags/definitions":
+            return self._definitions_answer(handler)
+        if path.endswith("/remote_config"):
+            body = self.remote_config.get(path.split("/")[-2])
+            return _answer(404, b"{}", {}) if body is None else _answer(200, body, {})
+        return _answer(200, None)
+
+    def _flags_answer(self) -> dict[str, Any]:
+        records = {}
+        for key, value in self.flags.items():
+            variant = value if isinstance(value, str) else None
+            made = {
+                "key": key,
+                "enabled": value is not False,
+                "variant": variant,
+                "reason": {"code": "condition_match", "description": "Matched condition set 1"},
+                "metadata": {"id": 7, "version": 2},
+            }
+            records[key] = value if isinstance(value, dict) else made
+        more = {"errorsWhileComputingFlags": False, "requestId": "r-1", "evaluatedAt": 1790000000000}
+        return {"flags": records, **more, **self.flags_more}
+
+    def _definitions_answer(self, handler: BaseHTTPRequestHandler) -> _Answer:
+        if self.definitions is None:
+            return _answer(401, b'{"detail": "no such key"}', {})
+        body = orjson.dumps(self.definitions)
+        etag = f'W/"{zlib.crc32(body):x}"'
+        unchanged = handler.headers.get("If-None-Match") == etag
+        return _answer(304, b"", {"ETag": etag}) if unchanged else _answer(200, body, {"ETag": etag})
+
+    def asked(self, path: str) -> list[SunkRequest]:
+        """Return the requests to *path*, without its query."""
+        with self._changed:
+            return [request for request in self.requests if request.path.partition("?")[0] == path]
 
     @property
     def events(self) -> list[SunkEvent]:

@@ -21,6 +21,8 @@ from hogline.context import (
     set_code_variables_mask_patterns_context,
     set_code_variables_mask_url_credentials_context,
     set_context_device_id,
+    set_context_groups,
+    set_context_person_properties,
     set_context_session,
     tag,
 )
@@ -76,6 +78,8 @@ __all__ = [
     "set_code_variables_mask_patterns_context",
     "set_code_variables_mask_url_credentials_context",
     "set_context_device_id",
+    "set_context_groups",
+    "set_context_person_properties",
     "set_context_session",
     "set_default_client",
     "set_once",

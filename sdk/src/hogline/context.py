@@ -33,6 +33,8 @@ __all__ = [
     "set_code_variables_mask_patterns_context",
     "set_code_variables_mask_url_credentials_context",
     "set_context_device_id",
+    "set_context_groups",
+    "set_context_person_properties",
     "set_context_session",
     "tag",
 ]
@@ -56,7 +58,9 @@ class Origin(Protocol):
 class Context:
     """Who is acting, seen from one place in the code. Never changed after it was made."""
 
-    __slots__ = ("device_id", "distinct_id", "options", "origin", "parent", "scope", "session_id", "tags")
+    __slots__ = (
+        "device_id", "distinct_id", "options", "origin", "parent", "person_properties", "scope", "session_id", "tags",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -68,6 +72,7 @@ class Context:
         device_id: str | None = None,
         tags: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
+        person_properties: Mapping[str, Any] | None = None,
     ) -> None:
         self.scope = scope  # what leaving recognises its own by
         self.origin = origin
@@ -77,6 +82,7 @@ class Context:
         self.device_id = device_id
         self.tags = tags
         self.options = options  # of the client, by name, as this context has them instead
+        self.person_properties = person_properties  # for flags only; never on an event
 
     def changed(self, **changes: Any) -> "Context":
         """Return a copy with *changes*."""
@@ -321,6 +327,18 @@ def set_code_variables_mask_url_credentials_context(enabled: bool) -> None:
 def set_code_variables_detect_secrets_context(enabled: bool) -> None:
     """Say whether what looks like a key is hidden in this context."""
     _choose("code_variables_detect_secrets", enabled)
+
+
+def set_context_groups(groups: Mapping[str, Any]) -> None:
+    """Say which groups act in this context, by type: on its events (`$groups`), and where flags are asked for."""
+    tag("$groups", dict(groups))
+
+
+def set_context_person_properties(properties: Mapping[str, Any]) -> None:
+    """Add what is known of the person, where flags are asked for in this context. Never on an event."""
+    now = current.get()
+    if now is not None:
+        current.set(now.changed(person_properties={**(now.person_properties or {}), **properties}))
 
 
 def get_context_distinct_id() -> str | None:

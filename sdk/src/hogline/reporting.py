@@ -24,6 +24,7 @@ from hogline.settings import ClientSettings
 from hogline.tracebacks import Mechanism, exception_list
 
 if TYPE_CHECKING:
+    from hogline.flagging import FeatureFlagEvaluations
     from hogline.tracebacks.variables import Variables
 
 __all__ = ["ExceptionMethods"]
@@ -55,18 +56,21 @@ class ExceptionMethods(Assembly):
         groups: Mapping[str, Any] | None = None,
         timestamp: datetime | str | None = None,
         uuid: Any = None,
+        flags: "FeatureFlagEvaluations | None" = None,
         disable_geoip: bool | None = None,
     ) -> str | None:
         """Send *exception* (or the one being handled) as `$exception`, once for each object. Never raises, never keeps it.
 
         *exception* may be the triple of `sys.exc_info()` too. Of *properties*, `$exception_level` (fatal, error, warning, log,
         info, debug) and `$exception_fingerprint` (a text: what groups with what) are taken; what the SDK or the server
-        says itself is ignored.
+        says itself is ignored. *flags*, from `evaluate_flags()`, puts `$feature/<key>` on the event.
         """
         # The door of `guarded`, spelled out: who handles a RecursionError has few calls left on its stack, so all that
         # happens on it is this frame's.
         try:
             error = exception if exception is not None else sys.exc_info()[1]
+            if flags is not None:
+                properties = {**flags.event_properties(), **(properties or {})}
             said = {
                 "distinct_id": distinct_id, "properties": properties, "groups": groups, "timestamp": timestamp, "uuid": uuid,
                 "disable_geoip": disable_geoip,

@@ -40,7 +40,11 @@ _INGESTION_HOSTS = {
 }
 
 # What posthog-python calls the same thing.
-_POSTHOG_NAMES = {"enable_exception_autocapture": "capture_exceptions", "in_app_modules": "in_app_include"}
+_POSTHOG_NAMES = {
+    "personal_api_key": "secret_key",
+    "enable_exception_autocapture": "capture_exceptions",
+    "in_app_modules": "in_app_include",
+}
 
 # Where posthog-python's None means the default.
 _POSTHOG_NONE = {"code_variables_mask_url_credentials", "code_variables_detect_secrets", "in_app_modules"}
@@ -188,6 +192,43 @@ class ClientSettings:
         env=("POSTHOG_RELEASE_ID",),
     )
 
+    secret_key: str = _option(
+        "",
+        "A secret (`phs_...`) or personal key (`phx_...`): evaluates flags in this process, and reads remote config.",
+        env=("POSTHOG_SECRET_KEY", "POSTHOG_PERSONAL_API_KEY"),
+    )
+    enable_local_evaluation: bool = _option(True, "False: flags are always asked from the server, key or not.")
+    poll_interval: float = _option(
+        30.0, "Seconds between two requests for flag definitions, of all processes of a host.", minimum=0.1
+    )
+    flag_cold_start_seconds: float = _option(
+        3.0,
+        "Seconds that the first flag calls of a process wait for definitions; then the server is asked.",
+        minimum=0.0,
+    )
+    flag_definitions_timeout_seconds: float = _option(10.0, "Seconds to wait for flag definitions.", minimum=0.001)
+    flag_cache_dir: str | None = _option(
+        None,
+        "Folder where the processes of a host share flag definitions; one of this user's when None, not shared when ''.",
+    )
+    feature_flags_request_timeout_seconds: float = _option(
+        3.0, "Seconds to wait for an answer about flags.", minimum=0.001
+    )
+    feature_flags_request_max_retries: int = _option(
+        1, "Further requests about flags after a failed one, a refused connection apart.", minimum=0
+    )
+    flag_called_max_entries: int = _option(
+        50_000,
+        "How many (person, flag, answer) are remembered, so that `$feature_flag_called` is sent once for each.",
+        minimum=1,
+    )
+    flag_overrides: Mapping[str, Any] | str | None = _option(
+        None, "Answers that flags are forced to: a mapping, JSON, or `new-shop,theme=dark,old-shop=false`."
+    )
+    flag_overrides_file: str | None = _option(
+        None, "A JSON file of forced answers; read again when it changes, within a second."
+    )
+
     def __post_init__(self) -> None:
         put = object.__setattr__
         put(self, "capture_mode", _choice("capture_mode", self.capture_mode))
@@ -197,6 +238,12 @@ class ClientSettings:
             put(self, "spool_dir", os.fspath(self.spool_dir))
         _check_types(self)
         put(self, "project_token", self.project_token.strip())
+        put(self, "secret_key", self.secret_key.strip())
+        if self.secret_key.startswith("phc_"):
+            raise SettingsError(
+                "secret_key is a project token (`phc_...`), which cannot read flag definitions; "
+                "take a secret key (`phs_...`) or a personal key (`phx_...`) from the project's settings"
+            )
         put(self, "host", _host(self.host))
         put(self, "release_id", (self.release_id or "").strip() or None)
         for name in ("code_variables_mask_patterns", "code_variables_ignore_patterns"):
@@ -372,7 +419,7 @@ def _check_types(settings: "ClientSettings | TaskSettings") -> None:
             wanted = f"a {'whole ' if whole else ''}number of at least {minimum:g}"
         elif isinstance(default, str):
             right, wanted = isinstance(value, str), "a string"
-        elif declared.name == "release_id":
+        elif declared.name in ("release_id", "flag_cache_dir", "flag_overrides_file"):
             right, wanted = value is None or isinstance(value, str), "a string"
         elif declared.name == "spool_dir":
             right, wanted = value is None or (isinstance(value, str) and value != ""), "a folder's path"

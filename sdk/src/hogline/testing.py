@@ -5,12 +5,12 @@
         [event] = posthog.events
         assert event.event == "checkout"
 
-An event here is the one on the wire: serialised to its final bytes, and read back.
+The fixture `posthog_flags` forces what flags answer. An event here is the one on the wire: serialised to its final bytes, and read back.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -18,6 +18,9 @@ from hogline.client import Client
 from hogline.default import set_default_client
 from hogline.delivery import Delivery, Ledger
 from hogline.settings import ClientSettings
+
+if TYPE_CHECKING:
+    from hogline.flagging.overrides import Override
 
 __all__ = ["CapturedEvent", "RecordingPostHog"]
 
@@ -66,6 +69,7 @@ class RecordingPostHog(Client):
     """A client whose events stay in `events`. Options are those of `PostHog`."""
 
     _delivery: _Shelf
+    _flags_offline = True  # flags are what a test forces them to; nobody is asked
 
     def __init__(self, project_token: str = "phc_testing", **options: Any) -> None:  # noqa: S107 - no password
         super().__init__(project_token, **options)
@@ -95,3 +99,9 @@ if pytest is not None:
         yield client
         set_default_client(None)
         client.shutdown()
+
+    @pytest.fixture
+    def posthog_flags(posthog: RecordingPostHog) -> Iterator[Callable[..., "Override"]]:
+        """A function that forces what flags answer, for the time of the test: `posthog_flags({"new-shop": True})`."""
+        yield posthog.flags.override
+        posthog.flags.clear_overrides()

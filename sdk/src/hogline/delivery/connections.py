@@ -10,9 +10,9 @@ import urllib3
 __all__ = ["authorities", "open_pool", "proxy_of"]
 
 
-def open_pool(host: str) -> urllib3.PoolManager:
-    """Return keep-alive connections to *host*."""
-    options: dict[str, Any] = {"num_pools": 4, "maxsize": 1}
+def open_pool(host: str, *, connections: int = 1) -> urllib3.PoolManager:
+    """Return keep-alive connections to *host*, at most *connections* of them kept."""
+    options: dict[str, Any] = {"num_pools": 4, "maxsize": connections}
     trusted = authorities()
     if trusted is not None:
         options["ca_cert_dir" if os.path.isdir(trusted) else "ca_certs"] = trusted  # noqa: PTH112 - no pathlib here

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from hogline.delivery.flag_requests import FlagRequests
     from hogline.delivery.lane import Delivery
 
-__all__ = ["import_courier", "watch", "watch_process"]
+__all__ = ["import_courier", "import_flag_requests", "importing", "watch", "watch_process"]
 
 _watched: "weakref.WeakSet[Delivery]" = weakref.WeakSet()
 _finalized_pid = 0
@@ -42,7 +43,7 @@ def watch_process() -> None:
 
 
 def _after_fork_in_child() -> None:
-    _importing.release()
+    importing.release()
     for delivery in list(_watched):
         delivery.after_fork()
 
@@ -63,7 +64,7 @@ def import_courier() -> "ModuleType":
 
     All at once, and a fork waits for it: a child that inherits a half done import can never finish it.
     """
-    with _importing:
+    with importing:
         import email.utils  # noqa: F401 - dates in Retry-After
         import encodings.idna  # noqa: F401 - resolving a host name imports it, at a moment of its own choice
 
@@ -72,9 +73,18 @@ def import_courier() -> "ModuleType":
         return courier
 
 
-_importing = threading.RLock()
+def import_flag_requests() -> "type[FlagRequests]":
+    """Return the class that asks about flags, in the same way."""
+    with importing:
+        import_courier()
+        from hogline.delivery.flag_requests import FlagRequests
+
+        return FlagRequests
+
+
+importing = threading.RLock()
 atexit.register(_shut_down_all)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=_importing.acquire, after_in_parent=_importing.release, after_in_child=_after_fork_in_child
+        before=importing.acquire, after_in_parent=importing.release, after_in_child=_after_fork_in_child
     )

@@ -1,0 +1,99 @@
+"""Asking: how a client's flag methods reach `flagging`, which is imported with the first of them, and what keeps the host safe there."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hogline.assembly import Assembly
+from hogline.context import current
+from hogline.delivery import lifetime
+
+if TYPE_CHECKING:
+    from hogline.flagging import Flags
+    from hogline.flagging.flow import Flow
+
+__all__ = ["Asking", "GroupProperties", "Properties", "about"]
+
+_T = TypeVar("_T")
+Properties = Mapping[str, Any] | None
+GroupProperties = Mapping[str, Mapping[str, Any]] | None
+
+
+class Asking(Assembly):
+    """What the flag methods stand on."""
+
+    _flags: "Flags | None" = None
+    _flags_offline = False
+
+    @property
+    def flags(self) -> "Flags":
+        """Overrides, and what the flag methods stand on."""
+        if self._flags is not None:
+            return self._flags
+        with lifetime.importing:
+            from hogline.flagging import Flags  # hashes, patterns and dates cost start-up time
+        made = Flags(self.settings, self._send_called)
+        made.offline = self._flags_offline
+        kept: Flags = vars(self).setdefault("_flags", made)  # of several threads one is first
+        return kept
+
+    def _wait(self, what: str, flow: "Flow[_T]", otherwise: _T) -> _T:
+        from hogline.flagging.flow import run
+
+        try:
+            return run(flow)
+        except Exception as error:
+            return self._stumbled(what, error, otherwise)
+
+    async def _await(self, what: str, flow: "Flow[_T]", otherwise: _T) -> _T:
+        from hogline.flagging.flow import arun
+
+        try:
+            return await arun(flow)
+        except Exception as error:
+            return self._stumbled(what, error, otherwise)
+
+    def _stumbled(self, what: str, error: Exception, otherwise: _T) -> _T:
+        if self.settings.debug:
+            raise error
+        self.failed(what, error)
+        return otherwise
+
+    def _send_called(
+        self,
+        distinct_id: str,
+        properties: dict[str, Any],
+        *,
+        groups: Mapping[str, Any],
+        disable_geoip: bool | None,
+        minimal: bool,
+    ) -> None:
+        now = current.get()
+        merged = {**self._plain, **(now.properties() if now is not None else {}), **properties}
+        if groups:
+            merged["$groups"] = dict(groups)
+        if minimal:
+            from hogline.flagging.called import MINIMAL
+
+            merged = {name: value for name, value in merged.items() if name in MINIMAL}
+        self._send("$feature_flag_called", distinct_id, merged, None, None, disable_geoip)
+
+
+def about(
+    distinct_id: Any,
+    groups: Properties,
+    person_properties: Properties,
+    group_properties: GroupProperties,
+    disable_geoip: bool | None,
+    device_id: str | None,
+    keys: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Return what was said, as `Question.about` takes it."""
+    return {
+        "distinct_id": distinct_id,
+        "groups": groups,
+        "person_properties": person_properties,
+        "group_properties": group_properties,
+        "disable_geoip": disable_geoip,
+        "device_id": device_id,
+        "keys": keys,
+    }

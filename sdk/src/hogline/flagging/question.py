@@ -1,0 +1,82 @@
+"""Question: whom flags are asked about. What the caller leaves open, the context answers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hogline.context import current
+from hogline.event import distinct_id_text
+from hogline.flags import Subject
+
+__all__ = ["Question"]
+
+_NOTHING: Mapping[str, Any] = {}
+
+
+class Question:
+    """One person, device and set of groups, with all that the caller and the context know of them."""
+
+    __slots__ = ("device_id", "disable_geoip", "distinct_id", "group_properties", "groups", "keys", "person_properties")
+
+    def __init__(
+        self,
+        distinct_id: str,
+        groups: Mapping[str, str],
+        person_properties: Mapping[str, Any],
+        group_properties: Mapping[str, Mapping[str, Any]],
+        device_id: str | None,
+        disable_geoip: bool | None,
+        keys: Sequence[str] | None,
+    ) -> None:
+        self.distinct_id = distinct_id
+        self.groups = groups
+        self.person_properties = person_properties
+        self.group_properties = group_properties
+        self.device_id = device_id
+        self.disable_geoip = disable_geoip
+        self.keys = keys  # None: all flags
+
+    @classmethod
+    def about(
+        cls,
+        distinct_id: Any,
+        *,
+        groups: Mapping[str, Any] | None = None,
+        person_properties: Mapping[str, Any] | None = None,
+        group_properties: Mapping[str, Mapping[str, Any]] | None = None,
+        device_id: str | None = None,
+        disable_geoip: bool | None = None,
+        keys: Sequence[str] | None = None,
+    ) -> "Question | None":
+        """Return the question; None: neither the caller nor the context knows whom it is about."""
+        now = current.get()
+        who = distinct_id_text(distinct_id)
+        if now is not None:
+            who = who if who is not None else now.who()
+            device_id = device_id if device_id is not None else now.device_id
+            if now.person_properties:
+                person_properties = {**now.person_properties, **(person_properties or _NOTHING)}
+            known = now.properties().get("$groups")
+            if known and isinstance(known, Mapping):
+                groups = {**known, **(groups or _NOTHING)}
+        if who is None:
+            return None
+        named: Mapping[str, str] = _NOTHING
+        described: Mapping[str, Mapping[str, Any]] = _NOTHING
+        if groups:
+            named = {str(kind): str(key) for kind, key in groups.items() if key is not None}
+            given = group_properties or _NOTHING
+            described = {kind: {"$group_key": key, **(given.get(kind) or _NOTHING)} for kind, key in named.items()}
+        return cls(who, named, person_properties or _NOTHING, described, device_id, disable_geoip, keys)
+
+    def subject(self) -> Subject:
+        """Return what local rules are asked about."""
+        properties = self.person_properties
+        if "distinct_id" not in properties:
+            properties = {"distinct_id": self.distinct_id, **properties}
+        return Subject(
+            self.distinct_id,
+            person_properties=properties,
+            groups=self.groups,
+            group_properties=self.group_properties,
+            device_id=self.device_id,
+        )

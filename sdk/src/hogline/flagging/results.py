@@ -1,0 +1,199 @@
+"""Results: what a caller is handed for one flag, and the records they are made of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+import orjson
+
+from hogline.flags import FlagValue, Verdict
+from hogline.flags.ruleset import Flag
+from hogline.wire.flags import RemoteFlag
+
+__all__ = [
+    "FeatureFlagEvaluationRuntime",
+    "FeatureFlagResult",
+    "ForcedRecord",
+    "LocalRecord",
+    "Record",
+    "RemoteRecord",
+    "decoded",
+]
+
+
+class FeatureFlagEvaluationRuntime(StrEnum):
+    """Where a flag is meant to be evaluated. ALL suits both sides, and is what an unknown runtime means."""
+
+    ALL = "all"
+    CLIENT = "client"
+    SERVER = "server"
+
+    @classmethod
+    def of(cls, definition: Mapping[str, Any]) -> "FeatureFlagEvaluationRuntime":
+        """Return the runtime that *definition* names."""
+        said = definition.get("evaluation_runtime")
+        text = said.strip().lower() if isinstance(said, str) else ""
+        return cls(text) if text in cls._value2member_map_ else cls.ALL
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureFlagResult:
+    """One flag's answer: on or off, which variant, and what is attached to it."""
+
+    key: str
+    enabled: bool
+    variant: str | None = None
+    payload: Any = None
+    reason: str | None = None
+
+    def get_value(self) -> FlagValue:
+        """Return the variant, or whether the flag is enabled."""
+        return self.variant or self.enabled
+
+
+def decoded(payload: Any) -> Any:
+    """Return what the JSON text *payload* says, and None for a text that is none; anything else as it is."""
+    if not isinstance(payload, str):
+        return payload
+    try:
+        return orjson.loads(payload)
+    except ValueError:
+        return None
+
+
+class Record(Protocol):
+    """One flag of a snapshot, wherever it came from."""
+
+    @property
+    def value(self) -> FlagValue | None:
+        """True, False, a variant's key, or None: the server gave up on it."""
+
+    @property
+    def payload(self) -> Any:
+        """The payload, decoded."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return what `$feature_flag_called` says beside the value."""
+
+    @property
+    def has_experiment(self) -> bool | None:
+        """Whether an experiment looks at the flag; None: the server did not say."""
+
+    @property
+    def locally_evaluated(self) -> bool:
+        """Whether this process found the value."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the server gave up on it."""
+
+
+class LocalRecord:
+    """A flag that this process evaluated."""
+
+    __slots__ = ("_flag", "_verdict")
+    locally_evaluated = True
+    failed = False
+
+    def __init__(self, flag: Flag, verdict: Verdict) -> None:
+        self._flag = flag
+        self._verdict = verdict
+
+    @property
+    def value(self) -> FlagValue | None:
+        """True, False, a variant's key, or None."""
+        return self._verdict.value
+
+    @property
+    def payload(self) -> Any:
+        """The payload, decoded."""
+        value = self._verdict.value
+        return None if value is None else self._flag.payload(value)
+
+    @property
+    def payload_text(self) -> Any:
+        """The payload as the definition has it."""
+        value = self._verdict.value
+        return None if value is None else self._flag.payload_text(value)
+
+    def payload_for(self, value: FlagValue) -> Any:
+        """Return the payload that another value would have."""
+        return self._flag.payload(value)
+
+    def describe(self) -> dict[str, Any]:
+        """Say which definition it was."""
+        definition = self._flag.definition
+        return {
+            "$feature_flag_id": definition.get("id"),
+            "$feature_flag_version": definition.get("version"),
+            "$feature_flag_reason": "Evaluated locally",
+        }
+
+    @property
+    def has_experiment(self) -> bool | None:
+        """Whether an experiment looks at the flag."""
+        said = self._flag.definition.get("has_experiment")
+        return said if isinstance(said, bool) else None
+
+
+class RemoteRecord:
+    """A flag that the server answered for."""
+
+    __slots__ = ("failed", "flag")
+    locally_evaluated = False
+
+    def __init__(self, flag: RemoteFlag) -> None:
+        self.flag = flag
+        self.failed = flag.failed
+
+    @property
+    def value(self) -> FlagValue | None:
+        """True, False, a variant's key, or None."""
+        return None if self.failed else self.flag.get_value()
+
+    @property
+    def payload(self) -> Any:
+        """The payload, decoded."""
+        return decoded(self.flag.metadata.payload)
+
+    @property
+    def payload_text(self) -> Any:
+        """The payload as the server sent it."""
+        return self.flag.metadata.payload
+
+    def describe(self) -> dict[str, Any]:
+        """Say what the server said."""
+        metadata, reason = self.flag.metadata, self.flag.reason
+        return {
+            "$feature_flag_id": metadata.id,
+            "$feature_flag_version": metadata.version,
+            "$feature_flag_reason": reason.description or None,
+        }
+
+    @property
+    def has_experiment(self) -> bool | None:
+        """Whether an experiment looks at the flag."""
+        return self.flag.metadata.has_experiment
+
+
+class ForcedRecord:
+    """A flag whose answer somebody forced."""
+
+    __slots__ = ("payload", "value")
+    locally_evaluated = True
+    failed = False
+    has_experiment = None
+
+    def __init__(self, value: FlagValue, payload: Any = None) -> None:
+        self.value = value
+        self.payload = payload
+
+    @property
+    def payload_text(self) -> Any:
+        """The payload as JSON text."""
+        return None if self.payload is None else orjson.dumps(self.payload).decode()
+
+    def describe(self) -> dict[str, Any]:
+        """Say that it was forced."""
+        return {"$feature_flag_reason": "Overridden"}

@@ -1,0 +1,249 @@
+"""Local evaluation: when definitions are asked for, what happens without them, and what the server is still asked."""
+
+import json
+import logging
+import os
+import stat
+
+import pytest
+
+from hogline import PostHog, SettingsError
+from hogline.delivery.flag_shelf import Shelf, State
+from hogline.delivery.flag_source import next_wait_s
+from tests.sdk.flags.conftest import called
+from tests.support.faults import Faults, hang
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+DEFINITIONS = "/flags/definitions"
+
+
+def flag(key, *properties, rollout=100, **more):
+    filters = {"groups": [{"properties": list(properties), "rollout_percentage": rollout}], **more.pop("filters", {})}
+    return {"id": 3, "key": key, "active": True, "version": 5, "filters": filters, **more}
+
+
+PRO = {"key": "plan", "value": "pro", "operator": "exact", "type": "person"}
+
+
+def test_definitions_are_asked_for_with_the_secret_key_when_flags_are_first_used(sink, local):
+    """Not when the client is made, and not by `capture()`."""
+    sink.definitions = {"flags": [flag("f", filters={"payloads": {"true": '{"a": 1}'}}, has_experiment=True)]}
+    local.capture("before", distinct_id="u1")
+    local.flush(20)
+    assert sink.asked(DEFINITIONS) == []
+    result = local.get_feature_flag_result("f", "u1")
+    assert (result.get_value(), result.payload) == (True, {"a": 1})
+    [request] = sink.asked(DEFINITIONS)
+    assert request.path == "/flags/definitions?token=phc_test&send_cohorts"
+    assert request.headers["authorization"] == "Bearer phs_secret"
+    assert sink.asked("/flags/") == []
+    [event] = called(sink, local)
+    said = {name: value for name, value in event.properties.items() if "feature" in name or name == "locally_evaluated"}
+    assert said == {
+        "$feature_flag": "f", "$feature_flag_response": True, "$feature/f": True, "locally_evaluated": True, "$feature_flag_payload": {"a": 1},
+        "$feature_flag_id": 3, "$feature_flag_version": 5, "$feature_flag_reason": "Evaluated locally", "$feature_flag_has_experiment": True,
+    }  # fmt: skip
+
+
+def test_what_is_unchanged_is_not_sent_again(sink, local):
+    """The etag of the definitions at hand."""
+    sink.definitions = {"flags": [flag("f")]}
+    assert local.load_feature_flags()
+    assert local.load_feature_flags()
+    first, second = sink.asked(DEFINITIONS)[-2:]
+    assert (first.status, second.status) == (200, 304)
+    assert second.headers["if-none-match"]
+    assert local.get_feature_flag("f", "u1") is True
+
+
+def test_new_definitions_arrive_by_themselves(sink, connect):
+    """The poller's next look."""
+    sink.definitions = {"flags": [flag("f", rollout=0)]}
+    client = connect(secret_key="phs_secret", poll_interval=0.1)
+    assert client.get_feature_flag("f", "u1") is False
+    sink.definitions = {"flags": [flag("f")]}
+    sink.wait_until(lambda: client.get_feature_flag("f", "u1") is True)
+
+
+def test_a_server_out_of_reach_holds_nobody_up_for_longer_than_the_cold_start(sink, connect):
+    """Then the server is asked for the flag itself: never a silent False."""
+    proxy = Faults(sink.url, hang, hang, hang)
+    client = connect(host=proxy.url, secret_key="phs_secret", flag_cold_start_seconds=0.2, feature_flags_request_timeout_seconds=0.2,
+                     feature_flags_request_max_retries=0)  # fmt: skip
+    sink.flags = {"f": True}
+    assert client.get_feature_flag("f", "u1") is None  # the proxy hangs here too: unknown, and not False
+    sink.definitions = {"flags": []}
+    assert client.evaluate_flags("u1").error == "timeout"
+    assert client.get_feature_flag("f", "u1") is True
+    proxy.stop()
+
+
+def test_without_definitions_and_only_locally_the_answer_is_unknown(sink, local, caplog):
+    """None and a warning."""
+    with caplog.at_level(logging.WARNING, "hogline"):
+        assert local.get_feature_flag("f", "u1", only_evaluate_locally=True) is None
+        assert local.evaluate_flags("u1", only_evaluate_locally=True).keys == []
+    assert "no definitions are loaded" in caplog.text
+    assert "check secret_key" in caplog.text
+    assert sink.asked("/flags/") == []
+
+
+def test_what_cannot_be_known_here_is_asked_of_the_server(sink, local):
+    """One request for all; what the rules say wins in a snapshot, what the server says in `get_all_flags`."""
+    sink.definitions = {"flags": [flag("here"), flag("there", PRO), flag("inactive", active=False)]}
+    sink.flags = {"here": "from the server", "there": "pro variant", "new": True}
+    flags = local.evaluate_flags("u1")
+    assert {key: flags.get_flag(key) for key in flags.keys} == {
+        "here": True,
+        "inactive": False,
+        "there": "pro variant",
+        "new": True,
+    }
+    assert dict(flags.unresolved_flags) == {}
+    assert len(sink.asked("/flags/")) == 1
+    assert local.get_all_flags("u1") == {"here": "from the server", "there": "pro variant", "new": True}
+    assert local.get_all_flags("u1", person_properties={"plan": "free"}) == {
+        "here": True,
+        "there": False,
+        "inactive": False,
+    }
+    assert len(sink.asked("/flags/")) == 2
+    alone = local.evaluate_flags("u1", only_evaluate_locally=True)
+    assert dict(alone.unresolved_flags) == {"there": "missing_context"}
+    assert alone.get_flag("there") is None
+    errors = {event.properties["$feature_flag"]: event.properties.get("$feature_flag_error") for event in called(sink, local)
+              if event.properties["$feature_flag_response"] is None}  # fmt: skip
+    assert errors == {"there": "local_evaluation_inconclusive"}
+
+
+def test_a_flag_that_is_asked_for_and_not_defined_here_may_be_new(sink, local):
+    """The server is asked once."""
+    sink.definitions = {"flags": [flag("old")]}
+    sink.flags = {"old": True, "new": True}
+    assert local.evaluate_flags("u1", flag_keys=["old", "new"]).get_flag("new") is True
+    assert local.evaluate_flags("u1", flag_keys=["old"]).get_flag("old") is True
+    assert len(sink.asked("/flags/")) == 1
+
+
+def test_groups_get_their_key_as_a_property(sink, local):
+    """A group's flag without any group properties is decided here."""
+    by_key = {"key": "$group_key", "value": "acme", "operator": "exact", "type": "group", "group_type_index": 0}
+    sink.definitions = {
+        "flags": [flag("team", by_key, filters={"aggregation_group_type_index": 0})],
+        "group_type_mapping": {"0": "company"},
+    }
+    assert local.get_feature_flag("team", "u1", groups={"company": "acme"}) is True
+    assert local.get_feature_flag("team", "u1", groups={"company": "other"}) is False
+    assert local.get_feature_flag("team", "u1") is False
+    assert sink.asked("/flags/") == []
+
+
+@pytest.mark.parametrize(
+    ("status", "is_kept"), [(401, False), (402, False), (403, True), (429, True), (500, True), (503, True), (200, True)]
+)
+def test_what_an_error_does_to_the_rules_at_hand(sink, local, status, is_kept, caplog):
+    """A void key and a used up quota clear them; anything else, also an answer that is no definitions, leaves them."""
+    sink.definitions = {"flags": [flag("f")]}
+    assert local.load_feature_flags()
+    sink.answer(status, path=DEFINITIONS, body=b'{"detail": "no"}')
+    with caplog.at_level(logging.ERROR, "hogline"):
+        assert local.load_feature_flags() is is_kept
+    assert "no flag definitions from" in caplog.text
+    assert (local.feature_flag_definitions() != []) is is_kept
+    assert local.load_feature_flags()
+
+
+@pytest.mark.parametrize(
+    ("failures", "told", "least"),
+    [
+        (0, None, 30),
+        (1, None, 30),
+        (2, None, 60),
+        (3, None, 120),
+        (9, None, 300),
+        (40, None, 300),
+        (1, 90, 90),
+        (0, 9e9, 300),
+    ],
+)
+def test_the_poller_backs_off_with_jitter(failures, told, least):
+    """The interval doubles with each failure, up to five minutes; `Retry-After` is the least."""
+    waits = [next_wait_s(30.0, failures, told, chance) for chance in (0.0, 0.5, 0.999)]
+    assert waits[0] == least
+    assert waits == sorted(set(waits))
+    assert waits[-1] < least * 1.2
+
+
+def test_definitions_can_be_looked_at(sink, local):
+    """As posthog-python shows them; runtimes too."""
+    sink.definitions = {
+        "flags": [
+            flag("c", evaluation_runtime="client"),
+            flag("s", evaluation_runtime="server"),
+            flag("x", evaluation_runtime=" odd "),
+        ]
+    }
+    assert local.feature_flag_definitions() == []
+    assert local.load_feature_flags()
+    assert [one["key"] for one in local.feature_flag_definitions()] == ["c", "s", "x"]
+    assert local.get_feature_flag_evaluation_runtime("c") == "client"
+    assert local.get_feature_flag_evaluation_runtime("x") == "all"
+    assert local.get_feature_flag_evaluation_runtime("nope") is None
+    assert local.get_feature_flag_keys_by_evaluation_runtime("client") == ["c", "x"]
+    assert local.get_feature_flag_keys_by_evaluation_runtime("all") == ["c", "s", "x"]
+    with pytest.raises(ValueError, match="nowhere"):
+        local.get_feature_flag_keys_by_evaluation_runtime("nowhere")
+
+
+def test_local_evaluation_can_be_switched_off(sink, connect):
+    """The key then serves remote config alone."""
+    client = connect(secret_key="phs_secret", enable_local_evaluation=False)
+    sink.flags = {"f": True}
+    assert client.get_feature_flag("f", "u1") is True
+    assert client.load_feature_flags() is False
+    assert sink.asked(DEFINITIONS) == []
+
+
+def test_a_project_token_is_no_secret_key():
+    """It could never read definitions, and would be a riddle in the log."""
+    with pytest.raises(SettingsError, match="phs_"):
+        PostHog("phc_x", secret_key="phc_x")
+    assert PostHog("phc_x", personal_api_key="phx_y", send=False).settings.secret_key == "phx_y"
+
+
+def test_what_lies_in_the_cache_may_be_anything(sink, connect, tmp_path):
+    """Half written, of another version, or no file at all: the server is asked."""
+    sink.definitions = {"flags": [flag("f")]}
+    connect(secret_key="phs_secret").load_feature_flags()
+    cache = tmp_path / "cache"
+    assert stat.S_IMODE(cache.stat().st_mode) == 0o700
+    for path in cache.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        path.write_bytes(b'{"version": 3, "etag')
+    client = connect(secret_key="phs_secret")
+    assert client.get_feature_flag("f", "u1", only_evaluate_locally=True) is True
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="needs POSIX permissions")
+def test_a_folder_where_others_write_is_not_used(sink, connect, tmp_path, caplog):
+    """What lies there decides what people see."""
+    sink.definitions = {"flags": [flag("f")]}
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(0o777)
+    with caplog.at_level(logging.WARNING, "hogline"):
+        client = connect(secret_key="phs_secret", flag_cache_dir=str(folder))
+        assert client.get_feature_flag("f", "u1", only_evaluate_locally=True) is True
+    assert "set flag_cache_dir" in caplog.text
+    assert list(folder.iterdir()) == []
+
+
+def test_state_and_definitions_that_do_not_belong_together_are_not_mixed(tmp_path):
+    """A reader between the two writes of another process."""
+    shelf = Shelf(str(tmp_path / "cache"), host="h", token="t", secret_key="s")
+    shelf.put(State(version="1"), {"flags": []})
+    assert shelf.definitions("1") == {"flags": []}
+    assert shelf.definitions("2") is None
+    state_file = next(path for path in (tmp_path / "cache").iterdir() if path.suffix == ".state")
+    state_file.write_text(json.dumps({"unknown": 1}))
+    assert shelf.state() == State()
