@@ -1,0 +1,108 @@
+"""`{promises}`: framework x promise x server, read from the suite's table, and from its results where a run left some."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.support.frameworks import FRAMEWORKS, Framework
+from tests.support.promises import GROUPS, Promise, cell, last_results, pinned, promises
+
+
+class Promises(SphinxDirective):
+    """The directive."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table, what each framework cannot show, and the promises themselves."""
+        known, results = promises(), last_results()
+        titles = list(dict.fromkeys(GROUPS.values()))
+        rows, complete = [], bool(results)
+        for row in FRAMEWORKS:
+            cells = [cell(row, title, known, results) for title in titles]
+            complete = complete and all(each.ran for each in cells)
+            newest = pinned(row)
+            rows.append([row.name, newest or "", ", ".join(row.servers), *(each.text for each in cells)])
+        note = (
+            "These are the results of the suite's last run, all of it."
+            if complete
+            else "This is what the suite asks; a build after a whole run of the suite shows that run's results."
+        )
+        return [
+            nodes.paragraph(text=note),
+            _table(["", "newest", "servers", *titles], rows),
+            _section("What a framework cannot show", [_lacks(row) for row in FRAMEWORKS]),
+            _section("The promises", [_sentences(title, known) for title in titles]),
+        ]
+
+
+def _lacks(row: Framework) -> nodes.Node:
+    section = nodes.section(ids=[f"lacks-{row.name}"])
+    section += nodes.title(text=row.name)
+    if row.route is not None:
+        section += nodes.paragraph(
+            "", "", nodes.Text("Routes are spelled "), nodes.literal(text=row.route), nodes.Text(".")
+        )
+    else:
+        section += nodes.paragraph(text="It knows no routes: events have no $request_route.")
+    if row.oldest:
+        section += nodes.paragraph(
+            "", "", nodes.Text("Oldest: "), nodes.literal(text=" ".join(row.oldest)), nodes.Text(".")
+        )
+    listed = nodes.bullet_list()
+    for feature, reason in row.lacks.items():
+        words = nodes.paragraph("", "", nodes.literal(text=feature), nodes.Text(f": {reason}"))
+        listed += nodes.list_item("", words)
+    if row.lacks:
+        section += listed
+    return section
+
+
+def _sentences(title: str, known: list[Promise]) -> nodes.Node:
+    section = nodes.section(ids=[nodes.make_id(f"promise-{title}")])
+    section += nodes.title(text=title)
+    listed = nodes.bullet_list()
+    for promise in known:
+        if promise.group == title:
+            words = promise.test.removeprefix("test_").replace("_", " ")
+            needed = f" (asked where there is {', '.join(promise.needs)})" if promise.needs else ""
+            listed += nodes.list_item(
+                "", nodes.paragraph("", "", nodes.strong(text=words), nodes.Text(f". {promise.sentence}{needed}"))
+            )
+    section += listed
+    return section
+
+
+def _section(title: str, parts: list[nodes.Node]) -> nodes.section:
+    section = nodes.section(ids=[nodes.make_id(title)])
+    section += nodes.title(text=title)
+    section += parts
+    return section
+
+
+def _table(titles: list[str], rows: list[list[str]]) -> nodes.table:
+    table = nodes.table()
+    group = nodes.tgroup(cols=len(titles))
+    table += group
+    group += [nodes.colspec(colwidth=10) for _ in titles]
+    head, body = nodes.thead(), nodes.tbody()
+    group += [head, body]
+    head += _row(titles)
+    body += [_row(row) for row in rows]
+    return table
+
+
+def _row(texts: list[str]) -> nodes.row:
+    row = nodes.row()
+    row += [nodes.entry("", nodes.paragraph(text=text)) for text in texts]
+    return row
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the directive."""
+    app.add_directive("promises", Promises)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
