@@ -39,7 +39,8 @@ class TestSeen:
         answer = site.ask("/stream-error", headers=visitor("alice"))
         event = site.event(answer)
         assert answer.body == b"a"
-        assert not answer.complete or ("transfer-encoding", "chunked") not in answer.headers
+        if "cut" not in site.framework.lacks:
+            assert not answer.complete or ("transfer-encoding", "chunked") not in answer.headers
         assert (exception_of(event), person_of(event)) == (("ValueError", False, 200), "alice")
 
     @needs("background-error")

@@ -110,6 +110,17 @@ _AIOHTTP = {
     "validate": "nothing is validated",
     "ws-refused": "there is no exception that refuses a handshake",
 }
+_SANIC = {
+    "sync": "synchronous handlers run on the loop: /capture",
+    "error-sync": "synchronous handlers run on the loop: /error",
+    "stream-sync": "a handler sends its chunks itself: /stream",
+    "stream-long-sync": "a handler sends its chunks itself: /stream-long",
+    "background-error": "a task of the app's belongs to no request",
+    "cut": "Sanic ends a stream that failed as if it were complete",
+    "noise": "that a client left is a cancellation, which no group can hold",
+    "validate": "nothing is validated",
+    "ws-refused": "a handler runs after the handshake",
+}
 
 FRAMEWORKS = (
     Framework(
@@ -145,6 +156,15 @@ FRAMEWORKS = (
         app="fastapi",
         protocol="asgi",
         servers=_ASGI_SERVERS,
+        route="/items/{item_id}",
+    ),
+    Framework(
+        name="litestar",
+        source="litestar.",
+        requires=("litestar",),
+        app="litestar",
+        protocol="asgi",
+        servers=("uvicorn",),
         route="/items/{item_id}",
     ),
     Framework(
@@ -294,6 +314,16 @@ FRAMEWORKS = (
         servers=("aiohttp",),
         route="/items/{item_id}",
         lacks=_AIOHTTP,
+    ),
+    Framework(
+        name="sanic",
+        source="sanic.",
+        requires=("sanic",),
+        app="sanic",
+        protocol="own",
+        servers=("sanic",),
+        route="/items/<item_id:str>",
+        lacks=_SANIC,
     ),
     Framework(
         name="ellar",

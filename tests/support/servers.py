@@ -96,6 +96,8 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
     "werkzeug": ("-c", _WERKZEUG.format("{app}")),
     # Frameworks that bring their own server: the app's module starts it, and says where.
     "aiohttp": ("-m", "{app}"),
+    "sanic": ("-m", "{app}"),
+    "tornado": ("-m", "{app}"),
     "runserver": ("-m", "{app}", "runserver", "--noreload", "127.0.0.1:0"),
 }
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from hogline.strangers import own_attribute
 
-__all__ = ["http_status", "is_exit", "is_noise", "is_within", "leaves", "unwrapped"]
+__all__ = ["http_status", "is_exit", "is_noise", "is_within", "leaves", "ungrouped", "unwrapped"]
 
 _MAX_LEAVES = 1000  # sdk-wire.md 4.3 inspects as many group members
 _MAX_CHAIN = 50
+_MAX_WRAPPERS = 5  # Litestar puts one around the other, for each layer that handles exceptions
 
 
 def _attribute(name: str) -> Callable[[Any], Any]:
@@ -145,29 +146,39 @@ def is_exit(error: BaseException) -> bool:
 
 
 def unwrapped(error: BaseException) -> BaseException:
-    """Return the error that a framework's own wrapper was raised from, or *error* itself."""
-    context = own_attribute(error, "__context__")
-    if isinstance(context, BaseException) and _is_refusal(error):
-        return context
-    cause = own_attribute(error, "__cause__")
-    if isinstance(cause, BaseException) and isinstance(error, Exception):
+    """Return the error that a framework's own wrappers, at most a few, were raised from, or *error* itself."""
+    for _ in range(_MAX_WRAPPERS):
+        cause = own_attribute(error, "__cause__")
+        if not (isinstance(cause, BaseException) and isinstance(error, Exception)):
+            break
         try:
             text = str(error)
         except Exception:
-            return error
-        if any(wrapper in text for wrapper in _WRAPPER_TEXTS):
-            return cause
+            break
+        if not any(wrapper in text for wrapper in _WRAPPER_TEXTS):
+            break
+        error = cause
     return error
 
 
-def _is_refusal(error: BaseException) -> bool:
-    """Tell whether *error* is only what an exception said to `contextlib`, which assigned its `__traceback__` (R3)."""
-    trace, before = own_attribute(error, "__traceback__"), None
-    while trace is not None and trace.tb_next is not None:
-        before, trace = trace, trace.tb_next
-    if trace is None or before is None or trace.tb_frame.f_code.co_name != "__setattr__":
-        return False
-    return bool(before.tb_frame.f_globals.get("__name__") == "contextlib")
+def ungrouped(error: BaseException, package: str) -> BaseException:
+    """Return the one member of a group that the framework *package* made of it by a task group of its own, or *error* itself."""
+    if issubclass(type(error), BaseExceptionGroup):
+        members: tuple[BaseException, ...] = error.exceptions  # type: ignore[attr-defined]
+        if len(members) == 1 and _maker(error).partition(".")[0] == package:
+            return members[0]
+    return error
+
+
+def _maker(error: BaseException) -> str:
+    """Return the module whose task group raised *error*."""
+    trace, maker = own_attribute(error, "__traceback__"), ""
+    while trace is not None:
+        module = trace.tb_frame.f_globals.get("__name__") or ""
+        if module.partition(".")[0] not in ("anyio", "asyncio"):
+            maker = module
+        trace = trace.tb_next
+    return maker
 
 
 def is_within(wanted: BaseException, error: BaseException | None) -> bool:

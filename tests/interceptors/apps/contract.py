@@ -2,6 +2,10 @@
 
 import asyncio
 import os
+import re
+import socket
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -264,6 +268,53 @@ def serve_wsgi(build: Build, header: Header) -> Any:
         return apps.named(environ.get("HTTP_X_OPTIONS", "default"))(environ, start_response)
 
     return app
+
+
+class Door:
+    """A socket before the servers of one process: each connection goes, unread, to the server of its first request's option set.
+
+    For frameworks that cannot be asked for another app once they serve. What tests ask of the process is answered here.
+    """
+
+    def __init__(self, apps: Apps, accept: Callable[[str, socket.socket], object]) -> None:
+        self._apps = apps
+        self._accept = accept
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port: int = self._socket.getsockname()[1]
+        threading.Thread(target=self._open, daemon=True).start()
+
+    def _open(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._look, args=(connection,), daemon=True).start()
+
+    def _look(self, connection: socket.socket) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            seen = len(head)
+            head = connection.recv(65536, socket.MSG_PEEK)
+            if not head:
+                connection.close()
+                return
+            if len(head) == seen:
+                time.sleep(0.005)
+        line, _, rest = head.decode("latin-1").partition("\r\n")
+        target = line.split(" ")[1]
+        if target.startswith("/-/"):
+            path, _, query = target.partition("?")
+            body = self._apps.answer(path, query) or b""
+            status = b"200 OK" if body else b"404 Not Found"
+            connection.recv(len(head))
+            connection.sendall(
+                b"HTTP/1.1 %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (status, len(body), body)
+            )
+            connection.close()
+            return
+        found = re.search(r"^x-options: *(\S+)", rest, re.IGNORECASE | re.MULTILINE)
+        self._accept(found[1] if found else "default", connection)
 
 
 def of_environ(environ: Any, name: str) -> str | None:

@@ -96,6 +96,10 @@ class AsgiExchange(Exchange):
         """Return the scope: a bare ASGI app has no other request."""
         return self.scope
 
+    def is_answered(self, error: BaseException) -> bool:  # noqa: ARG002 - Litestar's answers everything
+        """Tell whether an answer that is sent while *error* is being handled means that somebody handled it."""
+        return True
+
     def original(self, error: BaseException) -> BaseException:
         """Return what user code raised, where a framework puts a wrapper of its own around what it lets go."""
         return error
@@ -241,12 +245,13 @@ class _Watch:
 
     def _handling(self, error: BaseException | None) -> None:
         if error is not None and error is not self._before:
-            self._exchange.observe(error, handled=True, policy=self._policy)
+            handled = self._exchange.is_answered(error)
+            self._exchange.observe(error, handled=handled, policy=self._policy)
 
     def escaped(self, error: BaseException, *, handled: bool) -> None:
         if error is self._before or (self._broken is not None and is_within(self._broken, error)):
             return
-        self._exchange.observe(error, handled=handled, policy=self._policy)
+        self._exchange.observe(self._exchange.original(error), handled=handled, policy=self._policy)
 
 
 def _preflight(policy: Policy, scope: Scope, send: Send) -> Send:

@@ -10,7 +10,6 @@ Source: spec/frameworks.md 5.4.
 import functools
 import logging
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any
 
 import quart
@@ -28,15 +27,13 @@ from werkzeug.datastructures import Headers
 from hogline.exchange import current_exchange
 from hogline.interceptors import asgi
 from hogline.interceptors.options import make_policy
-from hogline.judgement import http_status
+from hogline.judgement import http_status, ungrouped
 from hogline.policy import Policy
 
 __all__ = ["PostHogInterceptor", "QuartExchange"]
 
 _log = logging.getLogger("hogline")
 _EXTENSION = "hogline"
-# Since then the task group that a connection runs in wraps what leaves it.
-_GROUPS = tuple(map(int, version("quart").split(".")[:2])) >= (0, 23)
 
 
 class QuartExchange(asgi.AsgiExchange):
@@ -66,10 +63,8 @@ class QuartExchange(asgi.AsgiExchange):
         return mount.rstrip("/") + str(request.url_rule.rule)
 
     def original(self, error: BaseException) -> BaseException:
-        """Return the one member of the group that Quart's own task group makes of what it lets go."""
-        if _GROUPS and isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-            return error.exceptions[0]
-        return error
+        """Return what user code raised: since 0.23 a connection runs in a task group."""
+        return ungrouped(error, "quart")
 
     def keep(self, request: Any) -> None:
         """Keep the app's own request for what comes after Quart has let go of it."""

@@ -1,0 +1,150 @@
+"""Litestar: a plugin, which puts ASGI middleware around the whole app and looks at exceptions through `after_exception`.
+
+    app = Litestar(plugins=[PostHogInterceptor(client=posthog, capture_exceptions=True)])
+
+Nothing that a handler raises leaves Litestar, and its middleware is not run for a 404: so the context is put around
+`app.asgi_handler` when the app starts.
+Source: spec/frameworks.md 5.3.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from litestar import Litestar, Request, WebSocket
+from litestar.config.app import AppConfig
+from litestar.exceptions import HTTPException
+from litestar.plugins import InitPlugin
+
+from hogline.interceptors import asgi
+from hogline.interceptors.callbacks import Callbacks
+from hogline.interceptors.options import make_policy
+from hogline.judgement import http_status, ungrouped, unwrapped
+from hogline.policy import Policy
+
+__all__ = ["LitestarExchange", "PostHogInterceptor"]
+
+_FLUSH_S = 5.0  # servers give a lifespan's end a few seconds before they kill
+
+
+class LitestarExchange(asgi.AsgiExchange):
+    """An ASGI exchange that knows Litestar's request, routes, and who answers an exception."""
+
+    _unanswered: Sequence[BaseException] = ()
+    _outer_prefix: str | None = None
+
+    def request(self) -> Any:
+        """Return a `Request`, or a `WebSocket`, of the app's own class; nothing can be received from it."""
+        scope: Any = self.scope
+        application = scope.get("litestar_app") or scope.get("app")
+        if scope["type"] == "http":
+            return getattr(application, "request_class", Request)(scope)
+        return getattr(application, "websocket_class", WebSocket)(scope)
+
+    def find_route(self) -> str | None:
+        """Return the template of the matched route, with the mount of an interceptor around us; None for 404s and mounted apps."""
+        template = self.inner_scope.get("path_template") or self.scope.get("path_template")
+        if not isinstance(template, str) or not template:
+            return super().find_route()
+        outer = self._outer_prefix if self._outer_prefix is not None else self.prefix
+        mount: str = (self._root_path or "").removeprefix(outer)
+        return mount.rstrip("/") + template
+
+    def is_answered(self, error: BaseException) -> bool:
+        """Tell whether somebody answers *error*, as `after_exception` found; Litestar's last resort answers the rest."""
+        return not any(error is known for known in self._unanswered)
+
+    def original(self, error: BaseException) -> BaseException:
+        """Return what user code raised: Litestar streams inside a task group, and wraps what leaves it."""
+        return ungrouped(unwrapped(error), "litestar")
+
+    def remember_unanswered(self, error: BaseException) -> None:
+        """Note that only Litestar's last resort answers *error*."""
+        self._unanswered = [*self._unanswered, error]
+
+    def stand_inside(self, outer: asgi.AsgiExchange) -> None:
+        """Find routes for *outer*, the exchange of an interceptor around us."""
+        self._outer_prefix = outer.prefix
+        outer.adopt(self)
+
+
+class PostHogInterceptor(InitPlugin):
+    """A plugin for Litestar apps. Keyword options are `InterceptorSettings`'."""
+
+    def __init__(self, **options: Any) -> None:
+        self._policy = make_policy("litestar", options)
+
+    def on_app_init(self, app_config: AppConfig) -> AppConfig:
+        """Install ourselves in the app that is about to be made."""
+        app_config.on_startup.insert(0, self.install)
+        app_config.on_shutdown.append(self._flush)  # of all hooks the last one that runs
+        if self._policy.exceptions is not None:
+            app_config.after_exception.append(self._observe)
+        return app_config
+
+    def install(self, app: Litestar) -> None:
+        """Stand around the whole of *app* from now on. Called when it starts; call it yourself where no lifespan is run."""
+        handler: Any = app.asgi_handler
+        if not (isinstance(handler, _LitestarLayer) and handler.policy is self._policy):
+            layer: Any = _LitestarLayer(handler, self._policy)
+            app.asgi_handler = layer
+
+    async def _flush(self) -> None:
+        """Send what waits before the server hears that the shutdown is complete (R10)."""
+        try:
+            await self._policy.client.aflush(_FLUSH_S)
+        except Exception as error:
+            self._policy.complain("flush", error)
+
+    async def _observe(self, error: Exception, scope: Any) -> None:
+        """Note *error* before any handler sees it, and whether one will; Litestar's `after_exception` hook."""
+        try:
+            exchange = scope.get(asgi.EXCHANGE_KEY)
+            if exchange is None:
+                self._look_around(scope.get("litestar_app") or scope["app"])
+                return
+            answered = _has_handler(error, scope)
+            if not answered:
+                for one in (exchange, exchange.inner):
+                    if isinstance(one, LitestarExchange):
+                        one.remember_unanswered(error)
+            exchange.observe(error, handled=answered, policy=self._policy)
+        except Exception as failure:
+            self._policy.complain("exception capture", failure)
+
+    def _look_around(self, app: Litestar) -> None:
+        """Say so, once, if nobody has told us that the app starts."""
+        if not isinstance(app.asgi_handler, _LitestarLayer):
+            self._policy.complain("start", RuntimeError("this server runs no lifespan: call its install(app)"))
+
+
+class _LitestarLayer(asgi.PostHogInterceptor):
+    """The ASGI layer of a Litestar app."""
+
+    exchange_class = LitestarExchange
+    source = "litestar"
+
+    def __init__(self, app: Any, policy: Policy) -> None:
+        self.app = app
+        self._policy = policy
+        self._callbacks = Callbacks(policy)
+
+    def know_inside(self, exchange: asgi.AsgiExchange, scope: asgi.Scope) -> None:
+        """Let an exchange that knows no Litestar find routes through us."""
+        if not isinstance(exchange, LitestarExchange):
+            LitestarExchange(self._policy, scope).stand_inside(exchange)
+
+
+def _has_handler(error: Exception, scope: Any) -> bool:
+    """Tell whether more than the last resort answers *error*: its own class, or a handler registered for one of its classes.
+
+    A handler for 500, or for every Exception, is a page for errors that nobody handled; so it is for other frameworks.
+    """
+    if isinstance(error, HTTPException) or http_status(error) is not None:
+        return True
+    if scope["type"] != "http":
+        return False
+    route = scope.get("route_handler")
+    application = scope.get("litestar_app") or scope["app"]
+    handlers = route.resolve_exception_handlers() if route is not None else application.exception_handlers
+    found = next((kind for kind in type(error).__mro__ if kind in handlers), None)
+    return found is not None and found is not Exception

@@ -1,0 +1,302 @@
+"""What is special to Sanic: one context for a connection, cancellations that are reported, a router's 404, workers."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import asynccontextmanager
+
+import pytest
+from sanic import Sanic
+from sanic.exceptions import ServiceUnavailable
+from sanic.response import text
+
+import hogline
+from hogline import PostHog
+from hogline.interceptors.sanic import PostHogInterceptor
+from tests.support.servers import ROOT
+from tests.support.serving import VISITOR, now, serving_own
+from tests.support.sink import exception_of, person_of
+
+ASK = "GET {} HTTP/1.1\r\nHost: shop.example\r\n{}\r\n"
+
+
+class DomainError(Exception):
+    """What a registered handler answers with 418."""
+
+
+@pytest.fixture
+def posthog(sink):
+    client = PostHog("phc_test", host=sink.url, flush_interval=0.02)
+    yield client
+    client.shutdown(10)
+
+
+@pytest.fixture
+def app(request):
+    Sanic._app_registry.clear()
+    application = Sanic("shop", log_config={"version": 1, "disable_existing_loggers": False})
+    application.config.TOUCHUP = False  # it rewrites Sanic's own classes, which can be done once in a process
+    application.config.ACCESS_LOG = False
+    return application
+
+
+@pytest.fixture
+def serve(app, posthog, sink):
+    """Return a context manager that serves *app* behind an interceptor with the options given."""
+
+    def serve(**options):
+        PostHogInterceptor(app, client=posthog, **(options or {"capture_exceptions": True}))
+
+        @asynccontextmanager
+        async def start():
+            listening = socket.create_server(("127.0.0.1", 0))
+            server = await app.create_server(sock=listening, return_asyncio_server=True, access_log=False)
+            await server.startup()
+            await server.before_start()
+            await server.start_serving()
+            try:
+                yield listening.getsockname()[1]
+            finally:
+                server.close()
+                await server.before_stop()
+                await server.after_stop()
+                listening.close()
+
+        return serving_own(start, posthog, sink)
+
+    return serve
+
+
+class TestConnections:
+    def test_nothing_of_the_last_request_is_left_for_what_cannot_be_read(self, app, serve, posthog):
+        """Behaviour 1, R1: the second request of a connection has no readable head; its error handler is nobody's."""
+        seen = []
+
+        @app.get("/")
+        async def view(request):
+            return text("ok")
+
+        @app.exception(Exception)
+        async def sorry(request, error):
+            seen.append(now())
+            posthog.capture("sorry")
+            return text("sorry", 400)
+
+        visitor = "".join(f"{name}: {value}\r\n" for name, value in VISITOR.items())
+        with serve() as site, socket.create_connection(("127.0.0.1", site.port), timeout=20) as connection:
+            connection.sendall(ASK.format("/", visitor).encode())
+            assert b"200 OK" in connection.recv(65536)
+            connection.sendall(b"NONSENSE\r\n\r\n")
+            connection.recv(65536)
+            events = site.wait_for(1)
+        assert seen == [None]
+        assert [(event.event, person_of(event)) for event in events] == [("sorry", None)]
+
+    def test_a_request_is_over_when_its_response_is(self, app, serve, posthog):
+        """R2: between two requests, and after the last, the connection's context is empty."""
+        seen = []
+
+        @app.get("/")
+        async def view(request):
+            hogline.tag("colour", "red")
+            return text("ok")
+
+        @app.signal("http.lifecycle.complete")
+        async def complete(**_):
+            seen.append(now())
+
+        with serve() as site:
+            assert site.get("/", VISITOR).status == 200
+            site._sink.wait_until(lambda: seen)
+        assert seen == [None]
+
+    def test_the_apps_own_receivers_run_within_the_request(self, app, serve, posthog):
+        """Section 5.11: signals of the app's, registered before us and after, first and last ones."""
+
+        def register(word):
+            for event in ("http.lifecycle.request", "http.routing.after", "http.lifecycle.response"):
+
+                @app.signal(event)
+                async def receive(event=event, **_):
+                    posthog.capture(f"{word} {event}")
+
+        @app.get("/")
+        async def view(request):
+            return text("ok")
+
+        register("before")
+        with serve() as site:
+            assert site.get("/", VISITOR).status == 200
+            events = site.wait_for(3)
+        assert {person_of(event) for event in events} == {"alice"}
+
+    def test_middleware_and_handlers_belong_to_the_visitor(self, app, serve, posthog):
+        """Behaviour 4: request and response middleware, and synchronous handlers; the template has no concrete id."""
+
+        @app.on_request
+        async def first(request):
+            posthog.capture("first")
+
+        @app.on_response
+        async def last(request, response):
+            posthog.capture("last")
+
+        @app.get("/things/<number:int>")
+        def view(request, number):
+            posthog.capture("view")
+            return text("ok")
+
+        with serve() as site:
+            assert site.get("/things/7", VISITOR).status == 200
+            events = site.wait_for(3)
+        assert [event.event for event in events] == ["first", "view", "last"]
+        assert {(person_of(event), event.properties["$request_route"]) for event in events} == {
+            ("alice", "/things/<number:int>")
+        }
+
+
+class TestExceptions:
+    def test_a_routers_404_has_the_visitor_and_no_template(self, app, serve, posthog):
+        """Behaviour 26, 66: on a 404 the request middleware runs after the exception; context does not depend on it."""
+
+        @app.exception(Exception)
+        async def nowhere(request, error):
+            posthog.capture("nowhere")
+            return text("nowhere", 404)
+
+        @app.get("/")
+        async def view(request):
+            return text("ok")
+
+        with serve() as site:
+            assert site.get("/nowhere", VISITOR).status == 404
+            [event] = site.wait_for(1)
+        assert (event.event, person_of(event), "$request_route" in event.properties) == ("nowhere", "alice", False)
+
+    def test_a_registered_handler_counts_and_a_page_for_everything_does_not(self, app, serve):
+        """Behaviour 28: by the class that the handler is registered for; also once Sanic has cached its look-up."""
+
+        @app.exception(DomainError)
+        async def handled(request, error):
+            return text("handled", 418)
+
+        @app.exception(Exception)
+        async def sorry(request, error):
+            return text("sorry", 503)
+
+        @app.get("/<name>")
+        async def view(request, name):
+            raise {"domain": DomainError(), "plain": ValueError(), "busy": ServiceUnavailable("no")}[name]
+
+        with serve() as site:
+            for _ in range(2):
+                assert [site.get(f"/{name}").status for name in ("domain", "plain", "busy")] == [418, 503, 503]
+            events = site.wait_for(6)
+        assert [exception_of(event) for event in events] == [
+            ("DomainError", True, 418), ("ValueError", False, 503), ("ServiceUnavailable", True, 503),
+        ] * 2  # fmt: skip
+
+    def test_request_middleware_that_fails_is_an_event(self, app, serve):
+        """Behaviour 34's like; what response middleware raises Sanic only logs, and the answer goes out unchanged."""
+
+        @app.on_request
+        async def fail(request):
+            raise ValueError("first")
+
+        @app.get("/<name>")
+        async def view(request, name):
+            return text("ok")
+
+        with serve() as site:
+            assert site.get("/x").status == 500
+            assert [exception_of(event) for event in site.wait_for(1)] == [("ValueError", False, 500)]
+
+    def test_a_client_that_left_is_no_mistake(self, app, serve, sink):
+        """Behaviour 39, 50: Sanic reports RequestCancelled, and builds a 500 of it."""
+        over = []
+
+        @app.get("/")
+        async def view(request):
+            try:
+                await asyncio.sleep(30)
+            finally:
+                over.append(now())
+
+        with serve() as site:
+            with site.connect("/", VISITOR):
+                time.sleep(0.3)
+            sink.wait_until(lambda: over)
+            assert site.get("/nowhere").status == 404
+            assert site.events == []
+        assert over == ["alice"]
+
+
+def test_a_second_interceptor_is_ignored_and_says_so(app, posthog, caplog):
+    """Behaviour 14: init_app twice."""
+    PostHogInterceptor(app, client=posthog)
+    PostHogInterceptor(client=posthog).init_app(app)
+    assert "has an interceptor already" in caplog.text
+
+
+def test_a_worker_process_sends_what_waits(sink, tmp_path):
+    """Behaviour 75: Sanic's own processes, with its rewritten classes; they end without Python's exit handlers."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (tmp_path / "shop.py").write_text(_SHOP.format(url=sink.url, port=port))
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "shop.py"], cwd=tmp_path, env=_environ(), stdout=log, stderr=log)
+    try:
+        sink.wait_until(lambda: _answers(port) or process.poll() is not None, 60)
+        assert _ask(port, "/capture").startswith(b"HTTP/1.1 200")
+        assert _ask(port, "/error").startswith(b"HTTP/1.1 500")
+        assert sink.events == []
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+    assert sorted(event.event for event in sink.events) == ["$exception", "captured"], (tmp_path / "log").read_text()
+
+
+_SHOP = """
+from sanic import Sanic
+from sanic.response import text
+from hogline import PostHog
+from hogline.interceptors.sanic import PostHogInterceptor
+
+posthog = PostHog("phc_test", host="{url}", flush_interval=3600.0)
+app = Sanic("shop")
+PostHogInterceptor(app, client=posthog, capture_exceptions=True)
+
+@app.get("/capture")
+async def capture(request):
+    posthog.capture("captured")
+    return text("ok")
+
+@app.get("/error")
+async def error(request):
+    raise ValueError("x")
+
+if __name__ == "__main__":
+    app.run("127.0.0.1", {port}, workers=1, access_log=False, motd=False)
+"""
+
+
+def _environ():
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def _ask(port, path):
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(ASK.format(path, "Connection: close\r\n").encode())
+        return connection.recv(65536)
+
+
+def _answers(port):
+    try:
+        return bool(_ask(port, "/nowhere"))
+    except OSError:
+        time.sleep(0.05)
+        return False
