@@ -53,3 +53,25 @@ def test_posthog_pythons_events_arrive_with_their_properties_unchanged(reader, t
         assert one["properties"]["$session_id"] == "s-1"
     [raised] = [one for one in reader.wait_for(1, event="$exception") if one["properties"].get("name") == name]
     assert raised["properties"]["$exception_list"][0]["value"] == "broken"
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "deflate", "zstd"])
+def test_our_own_events_arrive_by_capture_v1(reader, compression):
+    """In each encoding; the properties are what was captured, also those that travel elsewhere in v1."""
+    from hogline import PostHog, new_context, set_context_session
+
+    name = f"own-{uuid.uuid4()}"
+    client = PostHog(reader.token, host=reader.url, capture_mode="v1", capture_compression=compression)
+    with new_context():
+        set_context_session("s-own")
+        ids = [client.capture(name, distinct_id=f"user-{n}", properties={"number": n, "text": "é 😀"}) for n in range(30)]
+    nobody = client.capture(name, properties={"number": 30})
+    assert client.flush(60)
+    assert client.stats().sent == 31
+    client.shutdown()
+    found = sorted(reader.wait_for(31, event=name), key=lambda one: one["properties"]["number"])
+    assert [one["uuid"] if "uuid" in one else one["id"] for one in found] == [*ids, nobody]
+    assert {one["properties"]["$lib"] for one in found} == {"hogline"}
+    assert {one["properties"].get("$session_id") for one in found[:30]} == {"s-own"}
+    assert found[0]["properties"]["text"] == "é 😀"
+    assert found[30]["properties"]["$process_person_profile"] is False
