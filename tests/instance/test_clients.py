@@ -64,7 +64,9 @@ def test_our_own_events_arrive_by_capture_v1(reader, compression):
     client = PostHog(reader.token, host=reader.url, capture_mode="v1", capture_compression=compression)
     with new_context():
         set_context_session("s-own")
-        ids = [client.capture(name, distinct_id=f"user-{n}", properties={"number": n, "text": "é 😀"}) for n in range(30)]
+        ids = [
+            client.capture(name, distinct_id=f"user-{n}", properties={"number": n, "text": "é 😀"}) for n in range(30)
+        ]
     nobody = client.capture(name, properties={"number": 30})
     assert client.flush(60)
     assert client.stats().sent == 31

@@ -47,7 +47,14 @@ def test_an_event_has_the_required_fields(client, sink, mode):
     assert str(uuid.UUID(event["uuid"])) == event["uuid"]
     assert RFC_3339.fullmatch(event["timestamp"])
     assert {"plan": "pro", "n": 1, "deep": {"list": [1, None, True]}}.items() <= event["properties"].items()
-    assert set(event) == {"event", "uuid", "distinct_id", "timestamp", "properties", *(["options"] if mode == "v1" else [])}
+    assert set(event) == {
+        "event",
+        "uuid",
+        "distinct_id",
+        "timestamp",
+        "properties",
+        *(["options"] if mode == "v1" else []),
+    }
 
 
 def test_the_library_says_who_it_is(client, sink, mode):
@@ -83,7 +90,9 @@ def test_a_time_is_sent_in_utc_and_texts_that_look_like_times_stay(client, sink,
 
 def test_sets_and_groups_are_preserved(client, sink):
     """In both forms below `properties` in v1."""
-    client.capture("e", distinct_id="u", properties={"$set": {"a": 1}, "$set_once": {"b": 2}}, groups={"company": "acme"})
+    client.capture(
+        "e", distinct_id="u", properties={"$set": {"a": 1}, "$set_once": {"b": 2}}, groups={"company": "acme"}
+    )
     assert client.flush(20)
     [[event]] = batches(sink)
     wanted = {"$set": {"a": 1}, "$set_once": {"b": 2}, "$groups": {"company": "acme"}}
