@@ -1,13 +1,20 @@
 """What a benchmark prints, and how it times: the best of several rounds, since noise only ever adds."""
 
+import dataclasses
 import gc
+import json
+import os
 import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 
-__all__ = ["Figure", "best_us", "machine", "print_figures"]
+__all__ = ["RECORD", "Figure", "best_us", "machine", "print_figures"]
+
+RECORD = "BENCH_RECORD"
+"""Names the file that figures are appended to, a JSON object a line; the documentation's tables are made of it."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +52,6 @@ def best_us(work: Callable[[int], object], *, count: int, rounds: int = 7) -> fl
 
 def machine() -> str:
     """Return what the numbers were made on."""
-    import os
-
     names = ["hogline", "posthog", "sentry-sdk", "opentelemetry-sdk"]
     packages = ", ".join(f"{name} {version(name)}" for name in names)
     return f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, {platform.python_implementation()} {platform.python_version()}; {packages}"
@@ -61,3 +66,6 @@ def print_figures(figures: list[Figure]) -> None:
         for peer, value in figure.peers:
             ratio = figure.value / value if figure.more_is_better else value / figure.value
             print(f"      {peer:<54}{value:>10.2f} {figure.unit}  = {ratio:.1f} x ours")
+    if RECORD in os.environ:
+        with Path(os.environ[RECORD]).open("a") as record:
+            record.writelines(json.dumps(dataclasses.asdict(figure)) + "\n" for figure in figures)

@@ -6,6 +6,7 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+from tables import table
 
 from hogline.settings import ClientSettings, InterceptorSettings, environment_variables
 from hogline_instance.settings import Settings as InstanceSettings
@@ -48,41 +49,15 @@ class OptionsTable(SphinxDirective):
         kind = self.arguments[0]
         with_environment = kind != "interceptor"
         titles = ["Option", "Default", "Meaning", *(["Environment"] if with_environment else [])]
-        table = nodes.table()
-        group = nodes.tgroup(cols=len(titles))
-        table += group
-        for width in (20, 15, 50, 25)[: len(titles)]:
-            group += nodes.colspec(colwidth=width)
-        head = nodes.thead()
-        group += head
-        head += _row([nodes.paragraph(text=title) for title in titles])
-        body = nodes.tbody()
-        group += body
-        for name, default, text, variables in rows(kind):
-            cells = [
-                nodes.paragraph("", "", nodes.literal(text=name)),
-                nodes.paragraph("", "", nodes.literal(text=default)),
-                nodes.paragraph("", "", *_marked(text)),
-            ]
-            if with_environment:
-                cells.append(nodes.paragraph("", "", nodes.literal(text=variables)) if variables else nodes.paragraph())
-            body += _row(cells)
-        return [table]
+        shown = (
+            [_code(name), _code(default), text, _code(variables)][: len(titles)]
+            for name, default, text, variables in rows(kind)
+        )
+        return [table(titles, (20, 15, 50, 25)[: len(titles)], shown)]
 
 
-def _marked(text: str) -> list[nodes.Node]:
-    """Return *text* with its `code` as code."""
-    parts = text.split("`")
-    return [nodes.literal(text=part) if n % 2 else nodes.Text(part) for n, part in enumerate(parts) if part]
-
-
-def _row(cells: list[nodes.Node]) -> nodes.row:
-    row = nodes.row()
-    for cell in cells:
-        entry = nodes.entry()
-        entry += cell
-        row += entry
-    return row
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

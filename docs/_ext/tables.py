@@ -1,0 +1,36 @@
+"""A table out of texts, whose `code` becomes code: what the directives beside this file share."""
+
+from collections.abc import Iterable, Sequence
+
+from docutils import nodes
+
+__all__ = ["table"]
+
+
+def table(titles: Sequence[str], widths: Sequence[int], rows: Iterable[Sequence[str]]) -> nodes.table:
+    """Return a table with a head of *titles*, columns as wide as *widths* says of each, and *rows* of texts."""
+    whole, group = nodes.table(), nodes.tgroup(cols=len(titles))
+    whole += group
+    for width in widths:
+        group += nodes.colspec(colwidth=width)
+    head, body = nodes.thead(), nodes.tbody()
+    head += _row(titles)
+    for row in rows:
+        body += _row(row)
+    group += head
+    group += body
+    return whole
+
+
+def _row(texts: Sequence[str]) -> nodes.row:
+    row = nodes.row()
+    for text in texts:
+        entry = nodes.entry()
+        entry += nodes.paragraph("", "", *_marked(text))
+        row += entry
+    return row
+
+
+def _marked(text: str) -> list[nodes.Node]:
+    parts = text.split("`")
+    return [nodes.literal(text=part) if n % 2 else nodes.Text(part) for n, part in enumerate(parts) if part]
