@@ -12,7 +12,15 @@ author = "Hogline maintainers"
 copyright = "2026, Hogline maintainers"
 release = version = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.doctest", "behaviours", "figures_table", "options_table", "promises"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.doctest",
+    "behaviours",
+    "figures_table",
+    "options_table",
+    "promises",
+]
 exclude_patterns = ["_build", "_ext"]
 html_theme = "furo"
 html_title = f"Hogline {release}"

@@ -7,6 +7,7 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+from tables import marked
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -42,12 +43,6 @@ def _tests(tests: list[Shown], otherwise: str | None) -> nodes.Node:
     if not tests:
         listed += nodes.list_item("", nodes.paragraph(text=f"no test: {otherwise}"))
     return listed
-
-
-def marked(text: str) -> list[nodes.Node]:
-    """Return *text* with its `code` as code."""
-    parts = text.split("`")
-    return [nodes.literal(text=part) if n % 2 else nodes.Text(part) for n, part in enumerate(parts) if part]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

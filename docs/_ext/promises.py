@@ -7,6 +7,7 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+from tables import table
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -34,7 +35,7 @@ class Promises(SphinxDirective):
         )
         return [
             nodes.paragraph(text=note),
-            _table(["", "newest", "servers", *titles], rows),
+            table(["", "newest", "servers", *titles], [10] * (3 + len(titles)), rows),
             _section("What a framework cannot show", [_lacks(row) for row in FRAMEWORKS]),
             _section("The promises", [_sentences(title, known) for title in titles]),
         ]
@@ -82,24 +83,6 @@ def _section(title: str, parts: list[nodes.Node]) -> nodes.section:
     section += nodes.title(text=title)
     section += parts
     return section
-
-
-def _table(titles: list[str], rows: list[list[str]]) -> nodes.table:
-    table = nodes.table()
-    group = nodes.tgroup(cols=len(titles))
-    table += group
-    group += [nodes.colspec(colwidth=10) for _ in titles]
-    head, body = nodes.thead(), nodes.tbody()
-    group += [head, body]
-    head += _row(titles)
-    body += [_row(row) for row in rows]
-    return table
-
-
-def _row(texts: list[str]) -> nodes.row:
-    row = nodes.row()
-    row += [nodes.entry("", nodes.paragraph(text=text)) for text in texts]
-    return row
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

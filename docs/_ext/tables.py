@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from docutils import nodes
 
-__all__ = ["table"]
+__all__ = ["marked", "table"]
 
 
 def table(titles: Sequence[str], widths: Sequence[int], rows: Iterable[Sequence[str]]) -> nodes.table:
@@ -26,11 +26,12 @@ def _row(texts: Sequence[str]) -> nodes.row:
     row = nodes.row()
     for text in texts:
         entry = nodes.entry()
-        entry += nodes.paragraph("", "", *_marked(text))
+        entry += nodes.paragraph("", "", *marked(text))
         row += entry
     return row
 
 
-def _marked(text: str) -> list[nodes.Node]:
+def marked(text: str) -> list[nodes.Node]:
+    """Return *text* with its `code` as code."""
     parts = text.split("`")
     return [nodes.literal(text=part) if n % 2 else nodes.Text(part) for n, part in enumerate(parts) if part]
