@@ -1,0 +1,499 @@
+"""gRPC servers, synchronous and asyncio: the promises of HTTP frameworks, on real servers that are called over sockets."""
+
+import asyncio
+import gc
+import logging
+import os
+import random
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import grpc.aio
+import pytest
+
+import hogline
+from hogline import ExceptionCapture, PostHog
+from hogline.interceptors.grpc import STATUS, PostHogInterceptor
+from tests.support.sink import exception_of, names, person_of
+
+KINDS = ("sync", "aio", "aio-sync")
+VISITOR = (
+    ("x-posthog-session-id", "session-a"),
+    ("x-posthog-distinct-id", "alice"),
+    ("x-posthog-window-id", "window-a"),
+)
+
+
+class Shop:
+    """The methods of one service, over one client; messages are bytes."""
+
+    def __init__(self, client):
+        self.client = client
+
+    def say(self, event="captured", **properties):
+        self.client.capture(event, properties=properties)
+
+    def capture(self, request, context):
+        self.say(rid=request.decode())
+        return request
+
+    def who(self, request, context):
+        return (hogline.get_context_distinct_id() or "-").encode()
+
+    def tag(self, request, context):
+        hogline.tag("colour", "red")
+        self.say()
+        return b""
+
+    def slow(self, request, context):
+        time.sleep(random.random() / 30)
+        self.say(rid=request.decode())
+        return request
+
+    def fail(self, request, context):
+        raise ValueError(request.decode())
+
+    def lookalike(self, request, context):
+        raise type("UpstreamError", (grpc.RpcError,), {"code": lambda self: grpc.StatusCode.NOT_FOUND})
+
+    def abort(self, request, context):
+        context.abort(grpc.StatusCode[request.decode()], "sorry")
+
+    def set_code(self, request, context):
+        context.set_code(grpc.StatusCode.INTERNAL)
+        return b""
+
+    def stream(self, request, context):
+        for letter in "abc":
+            self.say("streamed", letter=letter)
+            yield letter.encode()
+
+    def stream_fail(self, request, context):
+        yield b"a"
+        raise ValueError
+
+    def long(self, request, context):
+        try:
+            for _ in range(2000):
+                yield b"x" * 10000
+                time.sleep(0.005)
+        finally:
+            self.say("closed")
+
+    def collect(self, requests, context):
+        said = b"".join(requests)
+        self.say("collected")
+        return said
+
+    def chat(self, requests, context):
+        for request in requests:
+            self.say("said")
+            yield request
+
+
+class AsyncShop(Shop):
+    async def capture(self, request, context):
+        return super().capture(request, context)
+
+    async def who(self, request, context):
+        return super().who(request, context)
+
+    async def tag(self, request, context):
+        return super().tag(request, context)
+
+    async def slow(self, request, context):
+        await asyncio.sleep(random.random() / 30)
+        self.say(rid=request.decode())
+        return request
+
+    async def fail(self, request, context):
+        raise ValueError(request.decode())
+
+    async def lookalike(self, request, context):
+        return super().lookalike(request, context)
+
+    async def abort(self, request, context):
+        await context.abort(grpc.StatusCode[request.decode()], "sorry")
+
+    async def set_code(self, request, context):
+        return super().set_code(request, context)
+
+    async def stream(self, request, context):
+        for item in super().stream(request, context):
+            yield item
+            await asyncio.sleep(0)
+
+    async def stream_fail(self, request, context):
+        yield b"a"
+        raise ValueError
+
+    async def long(self, request, context):
+        try:
+            for _ in range(2000):
+                yield b"x" * 10000
+                await asyncio.sleep(0.005)
+        finally:
+            self.say("closed")
+
+    async def collect(self, requests, context):
+        said = b"".join([request async for request in requests])
+        self.say("collected")
+        return said
+
+    async def chat(self, requests, context):
+        async for request in requests:
+            self.say("said")
+            yield request
+
+
+def handlers(shop):
+    make = {
+        **dict.fromkeys(
+            ("capture", "who", "tag", "slow", "fail", "lookalike", "abort", "set_code"),
+            grpc.unary_unary_rpc_method_handler,
+        ),
+        **dict.fromkeys(("stream", "stream_fail", "long"), grpc.unary_stream_rpc_method_handler),
+        "collect": grpc.stream_unary_rpc_method_handler,
+        "chat": grpc.stream_stream_rpc_method_handler,
+    }
+    return grpc.method_handlers_generic_handler(
+        "shop.Shop", {name: kind(getattr(shop, name)) for name, kind in make.items()}
+    )
+
+
+class Called:
+    """A server that is being called, and the events of its calls."""
+
+    def __init__(self, channel, client, sink):
+        self.channel, self.client, self.sink = channel, client, sink
+
+    def call(self, name, request=b"", metadata=VISITOR, shape="unary_unary"):
+        return getattr(self.channel, shape)(f"/shop.Shop/{name}")(request, metadata=metadata, timeout=30)
+
+    def code(self, name, request=b"", metadata=VISITOR):
+        """Return the code and details with which a call fails."""
+        with pytest.raises(grpc.RpcError) as caught:
+            self.call(name, request, metadata)
+        return caught.value.code(), caught.value.details()
+
+    def wait(self, count):
+        self.sink.wait_until(lambda: self.client.flush(20) and len(self.sink.events) >= count)
+        self.client.flush(20)
+        events = self.sink.events
+        assert len(events) == count, names(events)
+        return events
+
+    @property
+    def event(self):
+        return self.wait(1)[0]
+
+
+class _Loop:
+    """An asyncio server on a thread of its own."""
+
+    def __init__(self, shop, interceptors):
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self.port = self._run(self._start(shop, interceptors))
+
+    def _run(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
+
+    async def _start(self, shop, interceptors):
+        self._server = grpc.aio.server(ThreadPoolExecutor(4), interceptors=interceptors)
+        self._server.add_generic_rpc_handlers((handlers(shop),))
+        port = self._server.add_insecure_port("127.0.0.1:0")
+        await self._server.start()
+        return port
+
+    def stop(self):
+        self._run(self._server.stop(1))
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(20)
+        self._loop.close()
+
+
+class _Pool:
+    """A synchronous server; one thread, so that a call finds what another one left."""
+
+    def __init__(self, shop, interceptors, threads=1):
+        self._server = grpc.server(ThreadPoolExecutor(threads), interceptors=interceptors)
+        self._server.add_generic_rpc_handlers((handlers(shop),))
+        self.port = self._server.add_insecure_port("127.0.0.1:0")
+        self._server.start()
+
+    def stop(self):
+        self._server.stop(1).wait(20)
+
+
+@pytest.fixture
+def posthog(sink):
+    client = PostHog("phc_test", host=sink.url)
+    yield client
+    client.shutdown(5)
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def serve(kind, posthog, sink):
+    """Return a function that starts a server with the options given, and returns what calls it."""
+    running = []
+    for name in ("grpc._server", "grpc._cython.cygrpc", "grpc"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+    def serve(*, twice=False, absent=False, threads=1, **options):
+        interceptors = [] if absent else [PostHogInterceptor(client=posthog, **options) for _ in range(1 + twice)]
+        shop = AsyncShop(posthog) if kind == "aio" else Shop(posthog)
+        server = _Pool(shop, interceptors, threads) if kind == "sync" else _Loop(shop, interceptors)
+        channel = grpc.insecure_channel(f"127.0.0.1:{server.port}")
+        running.append((channel, server))
+        return Called(channel, posthog, sink)
+
+    yield serve
+    for channel, server in running:
+        channel.close()
+        server.stop()
+
+
+class TestContext:
+    def test_what_a_call_has_of_a_request_is_on_a_plain_capture(self, serve):
+        """Ids from metadata, the method as path and route, the peer's address; there is no URL."""
+        called = serve()
+        assert called.call("capture", b"r1") == b"r1"
+        event = called.event
+        assert (event.event, event.distinct_id) == ("captured", "alice")
+        expected = {
+            "$session_id": "session-a",
+            "$window_id": "window-a",
+            "$request_path": "/shop.Shop/capture",
+            "$request_route": "/shop.Shop/capture",
+            "$ip": "127.0.0.1",
+        }
+        assert {name: event.properties.get(name) for name in expected} == expected
+        assert "grpc" in event.properties["$user_agent"]
+        assert "$current_url" not in event.properties
+
+    def test_a_thread_that_serves_again_begins_empty(self, serve):
+        """Behaviour 15: visitors one after the other; what one tags, the next has not."""
+        called = serve()
+        for _ in range(4):
+            called.call("tag")
+            assert called.call("who", metadata=()) == b"-"
+        called.call("capture", metadata=())
+        tagged, plain = called.wait(5)[0], called.wait(5)[4]
+        assert (tagged.properties["colour"], person_of(tagged)) == ("red", "alice")
+        assert (person_of(plain), "colour" in plain.properties) == (None, False)
+
+    def test_streams_belong_to_the_visitor(self, serve):
+        """Behaviour 4, 16: responses, requests, both."""
+        called = serve()
+        assert list(called.call("stream", shape="unary_stream")) == [b"a", b"b", b"c"]
+        assert called.call("collect", iter([b"a", b"b"]), shape="stream_unary") == b"ab"
+        assert list(called.call("chat", iter([b"a", b"b"]), shape="stream_stream")) == [b"a", b"b"]
+        events = called.wait(6)
+        assert names(events) == ["streamed"] * 3 + ["collected"] + ["said"] * 2
+        assert {(person_of(event), event.properties["$session_id"]) for event in events} == {("alice", "session-a")}
+        assert called.call("who", metadata=()) == b"-"
+
+    def test_calls_at_once_are_never_mixed(self, serve):
+        """Behaviour 8: random waits; every event is its own call's."""
+        called = serve(threads=8)
+
+        def ask(number):
+            return called.call("slow", f"{number}".encode(), (("x-posthog-distinct-id", f"visitor-{number}"),))
+
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(ask, range(40)))
+        for event in called.wait(40):
+            assert event.distinct_id == f"visitor-{event.properties['rid']}"
+
+    # An asyncio server never drops the generator of a synchronous method: its thread waits for ever to hand on an item.
+    @pytest.mark.parametrize("kind", ["sync", "aio"], indirect=True)
+    def test_a_client_that_leaves_is_no_mistake_and_leaves_nothing(self, serve):
+        """Behaviour 9, 17, 49, 50: cancelled in the middle; what the generator's end says is its own visitor's or nobody's."""
+        called = serve(capture_exceptions=True)
+        stream = called.call("long", shape="unary_stream")
+        next(stream)
+        stream.cancel()
+        for _ in range(3):
+            assert called.call("who", metadata=(("x-posthog-distinct-id", "bob"),)) == b"bob"
+        called.sink.wait_until(lambda: gc.collect() >= 0 and called.client.flush(20) and called.sink.events)
+        assert [(event.event, person_of(event)) for event in called.wait(1)] == [("closed", "alice")]
+
+    def test_ids_are_cleaned_and_the_first_usable_counts(self, serve):
+        """Behaviour 68: metadata may come several times, and may be blank or long."""
+        called = serve()
+        sent = [("x-posthog-session-id", value) for value in (" ", "first", "second")]
+        called.call("capture", metadata=(*sent, ("x-posthog-distinct-id", "x" * 2000)))
+        assert (called.event.properties["$session_id"], called.event.distinct_id) == ("first", "x" * 1000)
+
+
+class TestOptions:
+    def test_callbacks_get_the_servicers_context(self, serve):
+        """distinct_id wins over metadata; properties are on every event, exceptions too."""
+
+        def user(context):
+            return dict(context.invocation_metadata())["user"]
+
+        called = serve(capture_exceptions=True, distinct_id=user, properties=lambda context: {"peer": context.peer()})
+        called.call("capture", metadata=(*VISITOR, ("user", "user-7")))
+        called.code("fail", metadata=(*VISITOR, ("user", "user-7")))
+        for event in called.wait(2):
+            assert event.distinct_id == "user-7"
+            assert event.properties["peer"].startswith("ipv4:127.0.0.1:")
+
+    def test_a_filtered_call_is_left_alone(self, serve):
+        """No context, no exception."""
+        called = serve(capture_exceptions=True, request_filter=lambda context: False)
+        called.call("capture")
+        called.code("fail")
+        list(called.call("stream", shape="unary_stream"))
+        assert {person_of(event) for event in called.wait(4)} == {None}
+
+    def test_strangers_choose_no_person_where_identity_headers_are_off(self, serve):
+        """The session is still read."""
+        called = serve(identity_headers=False, trusted_proxies=1)
+        called.call("capture", metadata=(*VISITOR, ("x-forwarded-for", "203.0.113.9")))
+        assert (person_of(called.event), called.event.properties["$session_id"]) == (None, "session-a")
+        assert called.event.properties["$ip"] == "203.0.113.9"
+
+    def test_callbacks_that_raise_are_logged_once_and_skipped(self, serve, caplog):
+        """Behaviour 61."""
+
+        def fail(context):
+            raise RuntimeError("mine")
+
+        called = serve(capture_exceptions=True, distinct_id=fail, properties=fail, request_filter=fail)
+        for _ in range(2):
+            called.call("capture")
+        assert {person_of(event) for event in called.wait(2)} == {"alice"}
+        assert len([record for record in caplog.records if "mine" in record.message]) == 3
+
+    @pytest.mark.parametrize("kind", ["aio"], indirect=True)
+    def test_awaited_callbacks(self, serve):
+        """Where the server is asynchronous and the method too."""
+
+        async def user(context):
+            await asyncio.sleep(0)
+            return "user-7"
+
+        called = serve(distinct_id=user)
+        called.call("capture")
+        list(called.call("stream", shape="unary_stream"))
+        assert {event.distinct_id for event in called.wait(4)} == {"user-7"}
+
+
+class TestExceptions:
+    def test_a_plain_error_is_one_unhandled_event(self, serve):
+        """Behaviour 45, 60: with visitor, method and the user's own raise line; the answer is the same as without us."""
+        without = serve(absent=True).code("fail", b"boom")
+        for twice in (False, True):
+            called = serve(capture_exceptions=True, twice=twice)
+            assert called.code("fail", b"boom") == without
+        for event in called.wait(2):
+            assert exception_of(event) == ("ValueError", False, 500)
+            assert event.properties["$exception_list"][0]["value"] == "boom"
+            assert (event.distinct_id, event.properties["$request_route"]) == ("alice", "/shop.Shop/fail")
+            assert event.properties["$exception_source"] == "grpc.interceptor"
+            last = event.properties["$exception_list"][0]["stacktrace"]["frames"][-1]
+            assert "raise ValueError(request.decode())" in last["context_line"]
+
+    @pytest.mark.parametrize("code", ["UNAVAILABLE", "INTERNAL", "RESOURCE_EXHAUSTED", "UNIMPLEMENTED", "DATA_LOSS"])
+    def test_aborts_that_are_the_servers_are_events(self, serve, kind, code):
+        """Behaviour 45: by code; handled, and they say what was aborted with."""
+        called = serve(capture_exceptions=True)
+        assert called.code("abort", code.encode()) == (grpc.StatusCode[code], "sorry")
+        assert exception_of(called.event)[1:] == (True, STATUS[code])
+        value = called.event.properties["$exception_list"][0]["value"]
+        assert value == (code if kind == "aio-sync" else f"{code}: sorry")
+
+    @pytest.mark.parametrize("code", ["NOT_FOUND", "INVALID_ARGUMENT", "UNAUTHENTICATED", "ABORTED", "CANCELLED"])
+    def test_aborts_that_are_the_clients_are_none(self, serve, code):
+        """Behaviour 45: below the threshold; with a lower one they are events."""
+        called = serve(capture_exceptions=True)
+        assert called.code("abort", code.encode()) == (grpc.StatusCode[code], "sorry")
+        called.wait(0)
+        lower = serve(capture_exceptions=ExceptionCapture(min_status_to_capture=400))
+        lower.code("abort", code.encode())
+        assert exception_of(lower.event)[1:] == (True, STATUS[code])
+
+    def test_a_code_without_an_exception_is_none(self, serve):
+        """`set_code(INTERNAL)` raises nothing."""
+        called = serve(capture_exceptions=True)
+        assert called.code("set_code")[0] is grpc.StatusCode.INTERNAL
+        called.wait(0)
+
+    def test_an_upstreams_code_is_not_ours(self, serve):
+        """Behaviour 46: a client's error says NOT_FOUND; it is this server's UNKNOWN."""
+        called = serve(capture_exceptions=True)
+        assert called.code("lookalike")[0] is grpc.StatusCode.UNKNOWN
+        assert exception_of(called.event) == ("UpstreamError", False, 500)
+
+    @pytest.mark.parametrize("twice", [False, True])
+    def test_an_error_in_a_stream_is_one_event(self, serve, twice):
+        """Behaviour 45, 47: after the first message."""
+        called = serve(capture_exceptions=True, twice=twice)
+        stream = called.call("stream_fail", shape="unary_stream")
+        assert next(stream) == b"a"
+        with pytest.raises(grpc.RpcError):
+            next(stream)
+        assert (exception_of(called.event), person_of(called.event)) == (("ValueError", False, 500), "alice")
+
+    @pytest.mark.parametrize(
+        ("rules", "expected"),
+        [
+            ({"handled": "ignore"}, ["ValueError"]),
+            ({"handled": "by_status"}, ["ValueError", "abort"]),
+            ({"ignore": (ValueError,)}, ["abort"]),
+        ],
+    )
+    def test_rules_hold(self, serve, rules, expected):
+        """handled, ignore."""
+        called = serve(capture_exceptions=ExceptionCapture(**rules))
+        called.code("fail")
+        called.code("abort", b"UNAVAILABLE")
+        found = [exception_of(event)[0] for event in called.wait(len(expected))]
+        assert ["ValueError" if name == "ValueError" else "abort" for name in found] == expected
+
+    def test_nothing_is_captured_unless_asked_for(self, serve):
+        """Off by default; a method that does not exist is answered as ever."""
+        called = serve()
+        called.code("fail")
+        assert called.code("nowhere")[0] is grpc.StatusCode.UNIMPLEMENTED
+        called.wait(0)
+
+
+def test_the_example_sends_what_its_page_promises(sink):
+    """A program of its own: one event with the caller's session, one exception with the code's status."""
+    root = Path(__file__).parents[2]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environ = {
+        "HOGLINE_PROJECT_TOKEN": "phc_example", "HOGLINE_HOST": sink.url, "HOGLINE_FLUSH_INTERVAL": "0.1", "PYTHONPATH": str(root)
+    }  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, str(root / "examples/grpc_app.py"), str(port)], env=os.environ | environ
+    )
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            grpc.channel_ready_future(channel).result(60)
+            assert channel.unary_unary("/shop.Shop/Checkout")(b"", metadata=VISITOR) == b"ok"
+            with pytest.raises(grpc.RpcError):
+                channel.unary_unary("/shop.Shop/Broken")(b"", metadata=VISITOR)
+        first, failure = sink.wait_for(2)[:2]
+    finally:
+        process.terminate()
+        process.wait(30)
+    assert (first.event, exception_of(failure)[1:]) == ("checkout", (True, 503))
+    assert {event.properties["$session_id"] for event in (first, failure)} == {"session-a"}
