@@ -29,7 +29,8 @@ def _number(value: float) -> str:
 
 
 def _ratio(figure: dict[str, Any], value: float) -> str:
-    return f"{(figure['value'] / value if figure['more_is_better'] else value / figure['value']):.2g}"
+    ratio = figure["value"] / value if figure["more_is_better"] else value / figure["value"]
+    return f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.1f}"
 
 
 class FiguresTable(SphinxDirective):
