@@ -50,7 +50,7 @@ class Assembly:
 
     def __init__(self, settings: ClientSettings) -> None:
         self.settings = settings
-        self.project_token = settings.project_token
+        self.project_token: str = settings.project_token
         self._disabled = True
         self.disabled = settings.disabled
         self._ledger = Ledger(on_drop=settings.on_drop, host=settings.host)
@@ -58,7 +58,7 @@ class Assembly:
         self._super: dict[str, Any] = dict(settings.super_properties or {})
         self._set_defaults()
         self._complained: set[str] = set()
-        self.exception_rules = Rules(
+        self.exception_rules: Rules = Rules(
             project_root=settings.project_root or os.getcwd(),  # noqa: PTH109 - pathlib costs start-up time
             in_app_include=tuple(settings.in_app_include),
             in_app_exclude=tuple(settings.in_app_exclude),

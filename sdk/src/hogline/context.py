@@ -74,15 +74,15 @@ class Context:
         options: Mapping[str, Any] | None = None,
         person_properties: Mapping[str, Any] | None = None,
     ) -> None:
-        self.scope = scope  # what leaving recognises its own by
-        self.origin = origin
-        self.parent = parent
-        self.distinct_id = distinct_id
-        self.session_id = session_id
-        self.device_id = device_id
-        self.tags = tags
-        self.options = options  # of the client, by name, as this context has them instead
-        self.person_properties = person_properties  # for flags only; never on an event
+        self.scope: object = scope  # what leaving recognises its own by
+        self.origin: Origin | None = origin
+        self.parent: Context | None = parent
+        self.distinct_id: str | None = distinct_id
+        self.session_id: str | None = session_id
+        self.device_id: str | None = device_id
+        self.tags: Mapping[str, Any] | None = tags
+        self.options: Mapping[str, Any] | None = options  # of the client, by name, as this context has them instead
+        self.person_properties: Mapping[str, Any] | None = person_properties  # for flags only; never on an event
 
     def changed(self, **changes: Any) -> "Context":
         """Return a copy with *changes*."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hogline.context import Context
-from hogline.settings import ExceptionCapture, InterceptorSettings
+from hogline.settings import ExceptionCapture, InterceptorSettings, Network
 from hogline.tracebacks import Mechanism
 
 __all__ = ["Policy", "Recorder", "Sighting"]
@@ -35,10 +35,10 @@ class Policy:
     __slots__ = ("_client", "_complained", "exceptions", "settings", "source", "trusted_proxies")
 
     def __init__(self, settings: InterceptorSettings, client: Callable[[], Recorder], source: str) -> None:
-        self.settings = settings
+        self.settings: InterceptorSettings = settings
         self.exceptions: ExceptionCapture | None = settings.exceptions
-        self.trusted_proxies = settings.proxies
-        self.source = source  # `$exception_source`, "<framework>.interceptor"
+        self.trusted_proxies: int | tuple[Network, ...] | None = settings.proxies
+        self.source: str = source  # `$exception_source`, "<framework>.interceptor"
         self._client = client
         self._complained: set[str] = set()
 

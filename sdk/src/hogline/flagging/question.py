@@ -27,13 +27,13 @@ class Question:
         disable_geoip: bool | None,
         keys: Sequence[str] | None,
     ) -> None:
-        self.distinct_id = distinct_id
-        self.groups = groups
-        self.person_properties = person_properties
-        self.group_properties = group_properties
-        self.device_id = device_id
-        self.disable_geoip = disable_geoip
-        self.keys = keys  # None: all flags
+        self.distinct_id: str = distinct_id
+        self.groups: Mapping[str, str] = groups
+        self.person_properties: Mapping[str, Any] = person_properties
+        self.group_properties: Mapping[str, Mapping[str, Any]] = group_properties
+        self.device_id: str | None = device_id
+        self.disable_geoip: bool | None = disable_geoip
+        self.keys: Sequence[str] | None = keys  # None: all flags
 
     @classmethod
     def about(

@@ -144,8 +144,8 @@ class RemoteRecord:
     locally_evaluated = False
 
     def __init__(self, flag: RemoteFlag) -> None:
-        self.flag = flag
-        self.failed = flag.failed
+        self.flag: RemoteFlag = flag
+        self.failed: bool = flag.failed
 
     @property
     def value(self) -> FlagValue | None:
@@ -186,8 +186,8 @@ class ForcedRecord:
     has_experiment = None
 
     def __init__(self, value: FlagValue, payload: Any = None) -> None:
-        self.value = value
-        self.payload = payload
+        self.value: FlagValue = value
+        self.payload: Any = payload
 
     @property
     def payload_text(self) -> Any:

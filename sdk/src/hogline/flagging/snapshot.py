@@ -41,7 +41,7 @@ class FeatureFlagEvaluations:
         self._unresolved = unresolved or {}
         self._properties: dict[str, Any] | None = None
         self.distinct_id = distinct_id
-        self.groups = groups or {}
+        self.groups: Mapping[str, Any] = groups or {}
         self.disable_geoip = disable_geoip
         self.answer = answer
         self.error = error

@@ -45,7 +45,7 @@ class Variants:
     __slots__ = ("_ends", "keys")
 
     def __init__(self, variants: Sequence[Any]) -> None:
-        self.keys = [variant["key"] for variant in variants]
+        self.keys: list[Any] = [variant["key"] for variant in variants]
         self._ends: list[float] = []
         end = 0.0
         for variant in variants:

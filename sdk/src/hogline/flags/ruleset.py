@@ -61,10 +61,10 @@ class Flag:
     )  # fmt: skip
 
     def __init__(self, definition: Mapping[str, Any], filters: Filters, mapping: Mapping[str, str]) -> None:
-        self.definition = definition
+        self.definition: Mapping[str, Any] = definition
         self.key: str = definition["key"]
-        self.active = bool(definition.get("active"))
-        self.continuity = bool(definition.get("ensure_experience_continuity"))
+        self.active: bool = bool(definition.get("active"))
+        self.continuity: bool = bool(definition.get("ensure_experience_continuity"))
         self._prefix = f"{self.key}."
         self._mapping = mapping
         inner = definition.get("filters") or {}
@@ -207,7 +207,7 @@ class Ruleset:
             for flag in definitions.get("flags") or []
             if isinstance(flag, Mapping) and isinstance(flag.get("key"), str)
         }
-        self.minimal_flag_called_events = definitions.get("minimal_flag_called_events") is True
+        self.minimal_flag_called_events: bool = definitions.get("minimal_flag_called_events") is True
         version = definitions.get("property_matching_version")
         self._mapping: Mapping[str, str] = definitions.get("group_type_mapping") or {}
         cohorts = definitions.get("cohorts") or {}

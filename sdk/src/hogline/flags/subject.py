@@ -31,12 +31,12 @@ class Subject:
         complete: bool = False,
         now: datetime | None = None,
     ) -> None:
-        self.distinct_id = distinct_id
-        self.person_properties = person_properties
-        self.groups = groups
-        self.group_properties = group_properties
-        self.device_id = device_id
-        self.complete = complete
+        self.distinct_id: str = distinct_id
+        self.person_properties: Mapping[str, Any] = person_properties
+        self.groups: Mapping[str, str] = groups
+        self.group_properties: Mapping[str, Mapping[str, Any]] = group_properties
+        self.device_id: str | None = device_id
+        self.complete: bool = complete
         self._now = now
         self.found: dict[str, Any] | None = None  # flags that others depend on, by key; made when the first one asks
 

@@ -22,7 +22,7 @@ from hogline.interceptors.options import make_policy
 from hogline.judgement import http_status, is_within
 from hogline.policy import Policy
 
-__all__ = ["EXCHANGE_KEY", "AsgiExchange", "PostHogInterceptor", "Receive", "Scope", "Send"]
+__all__ = ["EXCHANGE_KEY", "AsgiExchange", "MakeExchange", "PostHogInterceptor", "Receive", "Scope", "Send"]
 
 EXCHANGE_KEY = "hogline.exchange"
 _ENCODED = {name: name.encode() for name in HEADERS}
@@ -105,10 +105,13 @@ class AsgiExchange(Exchange):
         return error
 
 
+MakeExchange: TypeAlias = Callable[[Policy, Scope], AsgiExchange]
+
+
 class PostHogInterceptor:
     """Middleware for any ASGI app. Keyword options are `InterceptorSettings`'."""
 
-    exchange_class: Callable[[Policy, Scope], AsgiExchange] = AsgiExchange
+    exchange_class: MakeExchange = AsgiExchange
     source = "asgi"
 
     def __init__(self, app: App, /, **options: Any) -> None:

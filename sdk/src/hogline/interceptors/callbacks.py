@@ -19,7 +19,7 @@ class Callbacks:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._awaited = [name for name in _NAMES if _is_asynchronous(getattr(policy.settings, name))]
-        self.any = policy.settings.request_filter is not None or bool(self._awaited)
+        self.any: bool = policy.settings.request_filter is not None or bool(self._awaited)
         """Whether there is anything to ask; most apps have nothing."""
 
     async def admit(self, exchange: Exchange) -> bool:

@@ -46,7 +46,7 @@ class EllarExchange(starlette.StarletteExchange):
 class _Layer(asgi.PostHogInterceptor):
     """The part of the interceptor that stands around the app."""
 
-    exchange_class = EllarExchange
+    exchange_class: asgi.MakeExchange = EllarExchange
     source = "ellar"
 
 
@@ -55,7 +55,7 @@ class PostHogInterceptor(EllarInterceptor):  # type: ignore[misc]
     """A global interceptor for Ellar apps, or `GLOBAL_INTERCEPTORS`. Keyword options are `InterceptorSettings`'."""
 
     def __init__(self, **options: Any) -> None:
-        self.layer = _Layer(_nowhere, **options)
+        self.layer: _Layer = _Layer(_nowhere, **options)
 
     async def intercept(self, context: IExecutionContext, next_interceptor: Callable[..., Any]) -> Any:
         """Run what is inside, and look at what it raises; whether somebody answers that, the layer around the app knows."""

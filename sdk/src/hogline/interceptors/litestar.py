@@ -120,7 +120,7 @@ class PostHogInterceptor(InitPlugin):
 class _LitestarLayer(asgi.PostHogInterceptor):
     """The ASGI layer of a Litestar app."""
 
-    exchange_class = LitestarExchange
+    exchange_class: asgi.MakeExchange = LitestarExchange
     source = "litestar"
 
     def __init__(self, app: Any, policy: Policy) -> None:

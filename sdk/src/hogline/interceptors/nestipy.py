@@ -47,7 +47,7 @@ _NOWHERE = "/{full_path:path}"
 class _Layer(asgi.PostHogInterceptor):
     """The part of the interceptor that stands around the app."""
 
-    exchange_class = NestipyExchange
+    exchange_class: asgi.MakeExchange = NestipyExchange
     source = "nestipy"
 
 

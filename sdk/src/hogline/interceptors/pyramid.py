@@ -72,7 +72,7 @@ class PostHogInterceptor:
     """An interceptor for the app that a Pyramid configuration makes. Keyword options are `InterceptorSettings`'."""
 
     def __init__(self, config: Any, **options: Any) -> None:
-        self.policy = make_policy("pyramid", options)
+        self.policy: Policy = make_policy("pyramid", options)
         registry = config.registry
         if _KEY in registry:
             _log.warning("hogline: the Pyramid app has an interceptor already; the second one is ignored")

@@ -63,7 +63,7 @@ def own_template(scope: asgi.Scope, route: Any) -> str | None:
 class PostHogInterceptor(asgi.PostHogInterceptor):
     """Middleware for Starlette apps. Keyword options are `InterceptorSettings`'."""
 
-    exchange_class = StarletteExchange
+    exchange_class: asgi.MakeExchange = StarletteExchange
     source = "starlette"
 
     def __init__(self, app: Any, /, **options: Any) -> None:

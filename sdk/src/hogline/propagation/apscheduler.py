@@ -31,7 +31,7 @@ class PostHogPropagation:
     """Carries the context into the jobs of *scheduler*. Keyword options are `TaskSettings`'."""
 
     def __init__(self, scheduler: Any, **options: Any) -> None:
-        self.policy = TaskPolicy("apscheduler", options)
+        self.policy: TaskPolicy = TaskPolicy("apscheduler", options)
         if isinstance(getattr(scheduler, KEY, None), PostHogPropagation):
             _log.warning("hogline: this scheduler has propagation already; the second one is ignored")
             return

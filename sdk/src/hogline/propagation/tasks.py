@@ -44,7 +44,7 @@ class TaskPolicy:
                 f"client must be a hogline.PostHog, got {type(client).__module__}.{type(client).__qualname__}; "
                 "did you mean `from hogline import PostHog`?"
             )
-        self.source = f"{source}.task"  # `$exception_source`
+        self.source: str = f"{source}.task"  # `$exception_source`
         self._client: Callable[[], Client] = default_client if client is None else lambda: client
         self._complained: set[str] = set()
 

@@ -32,7 +32,7 @@ class DjangoExchange(wsgi.WsgiExchange):
 
     def __init__(self, policy: Policy, request: Any) -> None:
         self.policy = policy
-        self.environ = request.META
+        self.environ: Any = request.META
         self._request = request
         self._path = request.path
 
