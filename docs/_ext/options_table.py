@@ -1,4 +1,4 @@
-"""`{options} client|interceptor|instance`: a table of every option, read from where it is declared."""
+"""`{options} client|interceptor|task|instance`: a table of every option, read from where it is declared."""
 
 import dataclasses
 from typing import Any
@@ -8,12 +8,13 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from tables import table
 
-from hogline.settings import ClientSettings, InterceptorSettings, environment_variables
+from hogline.settings import ClientSettings, InterceptorSettings, TaskSettings, environment_variables
 from hogline_instance.settings import Settings as InstanceSettings
 
 _CLASSES = {
     "client": ClientSettings,
     "interceptor": InterceptorSettings,
+    "task": TaskSettings,
     "instance": InstanceSettings,
 }
 
@@ -47,7 +48,7 @@ class OptionsTable(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Return the table."""
         kind = self.arguments[0]
-        with_environment = kind != "interceptor"
+        with_environment = kind not in ("interceptor", "task")
         titles = ["Option", "Default", "Meaning", *(["Environment"] if with_environment else [])]
         shown = (
             [_code(name), _code(default), text, _code(variables)][: len(titles)]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hogline.delivery import ledger
-from hogline.settings import ClientSettings, InterceptorSettings
+from hogline.settings import ClientSettings, InterceptorSettings, TaskSettings
 from hogline_instance.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,8 @@ def test_it_builds_without_a_warning(tmp_path):
     options = (tmp_path / "reference" / "options.html").read_text() + (
         tmp_path / "instance" / "running.html"
     ).read_text()
-    for settings in (ClientSettings, InterceptorSettings, Settings):
+    options += (tmp_path / "propagation" / "tasks.html").read_text()
+    for settings in (ClientSettings, InterceptorSettings, TaskSettings, Settings):
         for declared in dataclasses.fields(settings):
             assert f">{declared.name}<" in options, declared.name
 

@@ -1,0 +1,28 @@
+"""aiohttp's client (3.12 and later): a client middleware, which runs for each hop of a redirect.
+
+    ClientSession(middlewares=(PostHogPropagation(hosts=["api.shop.example"]),))
+
+Every hop is a request of its own with the caller's headers, so what is added to one is not on the next. A request with
+`middlewares=` of its own has not the session's: it gets no header. Source: spec/frameworks.md 6.2.
+"""
+
+from collections.abc import Sequence
+
+from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+
+from hogline.propagation.outgoing import Destinations
+
+__all__ = ["PostHogPropagation"]
+
+
+class PostHogPropagation:
+    """A client middleware that carries the context to the *hosts* that are listed."""
+
+    def __init__(self, *, hosts: Sequence[str]) -> None:
+        self._destinations = Destinations(hosts)
+
+    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        """Send one hop."""
+        for name, value in self._destinations.headers(str(request.url)).items():
+            request.headers.setdefault(name, value)
+        return await handler(request)

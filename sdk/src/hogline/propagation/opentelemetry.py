@@ -1,0 +1,57 @@
+"""OpenTelemetry: a span processor that says on spans whose request they belong to.
+
+    provider.add_span_processor(PostHogSpanProcessor())
+
+The attributes are PostHog's own: `sessionId` and `posthogDistinctId`; one that is there stays. (The other direction, the
+active trace on events, needs nothing from here.)
+"""
+
+from collections.abc import Mapping
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.trace import get_current_span
+
+from hogline.context import current
+
+__all__ = ["PostHogSpanProcessor"]
+
+_SESSION, _PERSON = "sessionId", "posthogDistinctId"
+
+
+class PostHogSpanProcessor(SpanProcessor):
+    """Puts the current context's session and distinct id on spans as they start."""
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Mark *span*; also the one around it, which a server's instrumentation may have begun before the context."""
+        if current.get() is None:
+            return
+        _mark(span)
+        parent = get_current_span(parent_context)
+        if isinstance(parent, Span):
+            _mark(parent)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Leave ended spans alone."""
+
+    def shutdown(self) -> None:
+        """Hold nothing."""
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Hold nothing."""
+        return True
+
+
+def _mark(span: Span) -> None:
+    try:
+        now = current.get()
+        attributes = span.attributes
+        if now is None or not span.is_recording() or not isinstance(attributes, Mapping):
+            return
+        for name, value in ((_SESSION, now.session), (_PERSON, now.who)):
+            if name not in attributes:
+                told = value()
+                if told is not None:
+                    span.set_attribute(name, told)
+    except Exception:  # a span is the host's; what is ours never is in its way
+        return

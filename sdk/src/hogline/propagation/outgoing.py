@@ -1,0 +1,109 @@
+"""Outgoing HTTP: the three headers that carry a context to the next service, and the hosts that may have them.
+
+What posthog-js's `tracing_headers` does in a browser. A host that is not listed never gets one, on whatever redirect; every
+client's file asks here for each hop. Source: spec/frameworks.md 6.2.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from hogline.context import current
+from hogline.exceptions import SettingsError
+from hogline.facts.tracing import DISTINCT_ID, SESSION_ID, WINDOW_ID, usable
+
+__all__ = ["NAMES", "Destinations"]
+
+NAMES = (SESSION_ID, DISTINCT_ID, WINDOW_ID)
+"""The headers, in lower case."""
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_CLEAR = re.compile(r"[^\\\s\x00-\x20\x7f]+")
+_NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One listed host: `shop.example`, `shop.example:8443`, `*.shop.example`, `https://shop.example`, `[::1]:8000`."""
+
+    host: str  # of a wildcard: what follows the first dot
+    wildcard: bool
+    scheme: str | None
+    port: int | None  # None: any
+
+    def matches(self, scheme: str, host: str, port: int) -> bool:
+        if (self.scheme is not None and self.scheme != scheme) or (self.port is not None and self.port != port):
+            return False
+        # With the dot: evilshop.example is no subdomain of shop.example.
+        return host.endswith(f".{self.host}") if self.wildcard else host == self.host
+
+
+class Destinations:
+    """The hosts that may know whose request they serve.
+
+    *hosts*: names or addresses, with a port where only that one is meant, with a scheme where only that one is, or
+    `*.` in front for every subdomain (but not the name itself).
+    Raises SettingsError: an entry that cannot match, or that would match too much.
+    """
+
+    def __init__(self, hosts: Sequence[str]) -> None:
+        listed = [hosts] if isinstance(hosts, str) else list(hosts)
+        if not listed:
+            raise SettingsError("hosts is empty, so no host would ever get a header; list those of your own services")
+        self._entries = [_entry(host) for host in listed]
+
+    def allows(self, url: str) -> bool:
+        """Tell whether the server at *url* is listed. Anything that cannot be read is not."""
+        try:
+            parts = urlsplit(url)
+            scheme = parts.scheme.lower()
+            host, port = _normal(parts.hostname or ""), parts.port
+        except (ValueError, UnicodeError):
+            return False
+        # Clients and browsers disagree where the host of such a URL begins.
+        if scheme not in _DEFAULT_PORTS or not host or not _CLEAR.fullmatch(parts.netloc):
+            return False
+        wanted = port if port is not None else _DEFAULT_PORTS[scheme]
+        return any(entry.matches(scheme, host, wanted) for entry in self._entries)
+
+    def headers(self, url: str) -> dict[str, str]:
+        """Return the headers for a request to *url*: none for a host that is not listed, or outside a context."""
+        now = current.get()
+        if now is None or not self.allows(url):
+            return {}
+        window = now.properties().get("$window_id")
+        told = ((SESSION_ID, now.session()), (DISTINCT_ID, now.who()), (WINDOW_ID, window))
+        found = {}
+        for name, value in told:
+            clean = usable([value]) if isinstance(value, str) else None
+            if clean is not None and clean.isascii():  # a header can hold no other
+                found[name] = clean
+        return found
+
+
+def _entry(text: str) -> _Entry:
+    if not isinstance(text, str):
+        raise SettingsError(f"hosts takes names such as 'api.shop.example', got {text!r}")
+    scheme, separator, rest = text.strip().lower().rpartition("://")
+    wildcard = rest.startswith("*.")
+    try:
+        parts = urlsplit(f"//{rest.removeprefix('*.')}")
+        host, port = _normal(parts.hostname or ""), parts.port
+    except (ValueError, UnicodeError):
+        host, port, parts = "", None, urlsplit("")
+    plain = host and not (parts.path or parts.query or parts.fragment or parts.username is not None)
+    if not plain or (separator and scheme not in _DEFAULT_PORTS) or not (":" in host or _NAME.fullmatch(host)):
+        raise SettingsError(
+            f"hosts takes 'api.shop.example', 'api.shop.example:8443', '*.shop.example' or 'https://api.shop.example', got {text!r}"
+        )
+    if wildcard and "." not in host:
+        raise SettingsError(f"{text!r} would match every host of a whole domain; name yours: '*.shop.{host}'")
+    if separator and port is None:
+        port = _DEFAULT_PORTS[scheme]
+    return _Entry(host, wildcard, scheme if separator else None, port)
+
+
+def _normal(host: str) -> str:
+    """Return *host* in lower case, without a final dot, its other scripts as IDNA writes them."""
+    host = host.lower().removesuffix(".")
+    return host if host.isascii() else host.encode("idna").decode("ascii")

@@ -1,0 +1,233 @@
+"""Threads and executors: what carries the context, what does not, and that nobody's shows in anybody else's."""
+
+import asyncio
+import concurrent.futures
+import functools
+import threading
+
+import anyio
+import anyio.to_thread
+import pytest
+
+import hogline
+from hogline.propagation import threads
+from hogline.testing import RecordingPostHog
+from tests.support.serving import VISITOR, now
+
+
+@pytest.fixture
+def acting():
+    """Return a scope in which *name* acts."""
+
+    def scope(name):
+        entered = hogline.new_context(fresh=True)
+
+        class Acting:
+            def __enter__(self):
+                entered.__enter__()
+                hogline.identify_context(name)
+
+            def __exit__(self, *exc):
+                entered.__exit__(*exc)
+
+        return Acting()
+
+    return scope
+
+
+@pytest.fixture
+def patched():
+    threads.patch()
+    threads.patch()
+    yield
+    threads.unpatch()
+
+
+def in_thread(make, target=now):
+    found = []
+    thread = make(target=lambda: found.append(target()))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def test_a_bare_thread_and_executor_see_nothing(acting):
+    """What the helpers are for (frameworks.md 3.1; behaviour 7)."""
+    with acting("alice"), concurrent.futures.ThreadPoolExecutor(1) as pool:
+        assert in_thread(threading.Thread) is None
+        assert pool.submit(now).result() is None
+
+
+def test_our_thread_runs_in_the_context_it_was_started_in(acting):
+    """Also a subclass with a `run` of its own."""
+
+    class Own(threads.Thread):
+        def run(self):
+            self.found = now()
+
+    with acting("alice"):
+        assert in_thread(threads.Thread) == "alice"
+        own = Own()
+        own.start()
+        own.join()
+        assert own.found == "alice"
+
+
+def test_our_executor_runs_each_call_in_the_context_it_was_submitted_in(acting):
+    """On one thread: alice's, bob's, nobody's; `submit` and `map`."""
+    with threads.ThreadPoolExecutor(1) as pool:
+        with acting("alice"):
+            first = [pool.submit(now).result(), *pool.map(lambda _: now(), range(2))]
+        with acting("bob"):
+            second = pool.submit(now).result()
+        assert first == ["alice"] * 3
+        assert second == "bob"
+        assert pool.submit(now).result() is None
+
+
+def test_what_a_thread_says_stays_in_it(acting):
+    """A child's tags and identities give nothing back, and do not wait for the next call."""
+
+    def say():
+        hogline.tag("where", "thread")
+        hogline.identify_context("thread")
+        return hogline.get_tags()
+
+    with threads.ThreadPoolExecutor(1) as pool, acting("alice"):
+        assert pool.submit(say).result() == {"where": "thread"}
+        assert pool.submit(hogline.get_tags).result() == {}
+        assert now() == "alice"
+        assert hogline.get_tags() == {}
+
+
+def test_a_carried_callable_runs_in_its_context_wherever_it_is_called(acting):
+    """Functions, partials, coroutine functions; again and again; errors pass through as they are."""
+    error = ValueError("mine")
+
+    def fail():
+        raise error
+
+    async def now_async():
+        await asyncio.sleep(0)
+        return now()
+
+    with acting("alice"):
+        carried, partial = threads.carry(now), threads.carry(functools.partial(now))
+        carried_async, failing = threads.carry(now_async), threads.carry(fail)
+    with acting("bob"):
+        assert [carried(), carried(), partial()] == ["alice"] * 3
+        assert asyncio.run(carried_async()) == "alice"
+        with pytest.raises(ValueError, match="mine") as caught:
+            failing()
+        assert caught.value is error
+        assert now() == "bob"
+    assert asyncio.iscoroutinefunction(carried_async)
+
+
+def test_asyncio_and_anyio_carry_by_themselves_and_run_in_executor_with_help(acting):
+    """`to_thread`, tasks and anyio's threads need nothing; `run_in_executor` needs `carry` or our executor."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        with acting("alice"), threads.ThreadPoolExecutor(1) as pool:
+            return [
+                await asyncio.to_thread(now),
+                await anyio.to_thread.run_sync(now),
+                await asyncio.create_task(anyio.to_thread.run_sync(now)),
+                await loop.run_in_executor(None, now),
+                await loop.run_in_executor(None, threads.carry(now)),
+                await loop.run_in_executor(pool, now),
+            ]
+
+    assert asyncio.run(main()) == ["alice", "alice", "alice", None, "alice", "alice"]
+
+
+def test_the_patch_carries_into_every_thread_and_executor(acting, patched):
+    """Ours included, once; a pool's own threads serve everybody and keep nobody."""
+
+    async def in_default_executor():
+        return await asyncio.get_running_loop().run_in_executor(None, now)
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool, threads.ThreadPoolExecutor(1) as ours:
+        with acting("alice"):
+            assert in_thread(threading.Thread) == in_thread(threads.Thread) == "alice"
+            assert pool.submit(now).result() == ours.submit(now).result() == "alice"
+            assert asyncio.run(in_default_executor()) == "alice"
+        with acting("bob"):
+            assert pool.submit(now).result() == "bob"
+        assert pool.submit(now).result() is None
+        assert in_thread(threading.Thread) is None
+
+
+def test_the_patch_can_be_taken_away():
+    """As if it had never been."""
+    start, submit = threading.Thread.start, concurrent.futures.ThreadPoolExecutor.submit
+    threads.patch()
+    assert threading.Thread.start is not start
+    threads.unpatch()
+    threads.unpatch()
+    assert threading.Thread.start is start
+    assert concurrent.futures.ThreadPoolExecutor.submit is submit
+
+
+def test_the_senders_thread_keeps_nobodys_context(acting, patched, sink):
+    """It is started by whoever captures first, and outlives them all."""
+    seen = []
+    client = hogline.PostHog(
+        "phc_test", host=sink.url, flush_at=1, on_error=lambda *_: seen.append(now()), max_retries=0
+    )
+    sink.answer(400)
+    with acting("alice"):
+        client.capture("refused")
+    client.shutdown()
+    assert seen == [None]
+
+
+def test_many_visitors_at_once_are_never_mixed(acting):
+    """200 submissions from 20 threads into one pool of 5."""
+    with threads.ThreadPoolExecutor(5) as pool:
+
+        def visit(name):
+            with acting(name):
+                futures = [pool.submit(now) for _ in range(10)]
+            return [future.result() for future in futures]
+
+        with concurrent.futures.ThreadPoolExecutor(20) as visitors:
+            names = [f"visitor-{n}" for n in range(20)]
+            assert list(visitors.map(visit, names)) == [[name] * 10 for name in names]
+
+
+def test_an_event_from_a_carried_thread_has_the_requests_facts():
+    """A real WSGI request whose handler leaves work to a thread that outlives it."""
+    from hogline.interceptors.wsgi import PostHogInterceptor
+
+    client = RecordingPostHog()
+    left = threading.Event()
+    running = []
+
+    def work():
+        left.wait(20)
+        client.capture("worked")
+
+    def app(environ, start_response):
+        running.append(threads.Thread(target=work))
+        running[0].start()
+        start_response("200 OK", [])
+        return [b""]
+
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": "/later",
+        "SERVER_NAME": "shop",
+        "SERVER_PORT": "80",
+        "wsgi.url_scheme": "http",
+    }
+    environ |= {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in VISITOR.items()}
+    body = PostHogInterceptor(app, client=client)(environ, lambda *_: None)
+    list(body)
+    getattr(body, "close", lambda: None)()
+    left.set()
+    running[0].join()
+    [event] = client.events
+    assert (event.distinct_id, event.properties["$session_id"]) == ("alice", "session-a")
+    assert event.properties["$request_path"] == "/later"
