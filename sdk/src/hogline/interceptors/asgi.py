@@ -9,7 +9,7 @@ find it in the scope and only observe. `receive` and the body are never touched 
 import copy
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from hogline.context import current, leave
 from hogline.exchange import HEADERS, Exchange, RequestFacts
