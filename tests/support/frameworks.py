@@ -121,6 +121,17 @@ _SANIC = {
     "validate": "nothing is validated",
     "ws-refused": "a handler runs after the handshake",
 }
+_TORNADO = {
+    "sync": "synchronous handlers run on the loop: /capture",
+    "error-sync": "synchronous handlers run on the loop: /error",
+    "stream-sync": "a handler writes its chunks itself: /stream",
+    "stream-long-sync": "a handler writes its chunks itself: /stream-long",
+    "header-order": "Tornado keeps the values of one header together",
+    "hostile": "Tornado lets go of what its logging raises, and the loop ends",
+    "cut": "Tornado ends a stream that failed as if it were complete",
+    "handled": "there are no registered handlers: `write_error` is a page for whatever nobody handled",
+    "validate": "nothing is validated",
+}
 
 FRAMEWORKS = (
     Framework(
@@ -324,6 +335,16 @@ FRAMEWORKS = (
         servers=("sanic",),
         route="/items/<item_id:str>",
         lacks=_SANIC,
+    ),
+    Framework(
+        name="tornado",
+        source="tornado.",
+        requires=("tornado",),
+        app="tornado",
+        protocol="own",
+        servers=("tornado",),
+        route="/items/([^/]+)",
+        lacks=_TORNADO,
     ),
     Framework(
         name="ellar",

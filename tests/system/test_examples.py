@@ -31,6 +31,7 @@ COMMANDS = {
     "litestar_app": [*_UVICORN, "examples.litestar_app:app"],
     "flask_app": [sys.executable, "-m", "flask", "--app", "examples/flask_app.py", "run", "--port", "PORT"],
     "django_app": [sys.executable, "examples/django_app/manage.py", "runserver", "--noreload", "127.0.0.1:PORT"],
+    "tornado_app": [sys.executable, "examples/tornado_app.py", "PORT"],
     "sanic_app": [sys.executable, "examples/sanic_app.py", "PORT"],
     "aiohttp_app": [sys.executable, "examples/aiohttp_app.py", "PORT"],
     "ellar_app": [*_UVICORN, "examples.ellar_app:app"],
