@@ -1,5 +1,6 @@
 """Asking: how a client's flag methods reach `flagging`, which is imported with the first of them, and what keeps the host safe there."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -8,7 +9,7 @@ from hogline.context import current
 from hogline.delivery import lifetime
 
 if TYPE_CHECKING:
-    from hogline.flagging import Flags
+    from hogline.flagging import FeatureFlagEvaluations, Flags
     from hogline.flagging.flow import Flow
 
 __all__ = ["Asking", "GroupProperties", "Properties", "about"]
@@ -76,6 +77,47 @@ class Asking(Assembly):
 
             merged = {name: value for name, value in merged.items() if name in MINIMAL}
         self._send("$feature_flag_called", distinct_id, merged, None, None, disable_geoip)
+
+    def _flag_properties(
+        self,
+        flags: "FeatureFlagEvaluations | None",
+        send_feature_flags: Any,
+        distinct_id: Any,
+        groups: Properties,
+        disable_geoip: bool | None,
+    ) -> Mapping[str, Any]:
+        """Return what an event says about flags. Whatever fails here, the event is sent."""
+        try:
+            if flags is not None:
+                if send_feature_flags:
+                    self.failed("capture", TypeError("flags= and send_feature_flags= were both given; flags= counts"))
+                return flags.event_properties()
+            return self._legacy_flag_properties(send_feature_flags, distinct_id, groups, disable_geoip)
+        except Exception as error:
+            self.failed("capture(flags=...)", error)
+            return {}
+
+    def _legacy_flag_properties(
+        self, options: Any, distinct_id: Any, groups: Properties, disable_geoip: bool | None
+    ) -> Mapping[str, Any]:
+        if not isinstance(options, bool | Mapping):
+            raise TypeError(f"send_feature_flags must be True, False or a mapping, got {options!r}")
+        warnings.warn(
+            "send_feature_flags is deprecated: it may ask the server for each event; pass flags=posthog.evaluate_flags(...)",
+            DeprecationWarning,
+            stacklevel=4,
+        )
+        said: Mapping[str, Any] = options if isinstance(options, Mapping) else {}
+        asked = about(
+            distinct_id, groups, said.get("person_properties"), said.get("group_properties"), disable_geoip, None,
+            said.get("flag_keys_filter") or None,
+        )  # fmt: skip
+        locally = said.get("only_evaluate_locally")
+        if locally is None:
+            locally = self.flags.ruleset is not None
+        flow = self.flags.evaluate(asked, only_locally=bool(locally))
+        snapshot = self._wait("capture(send_feature_flags=...)", flow, None)
+        return snapshot.event_properties() if snapshot is not None else {}
 
 
 def about(

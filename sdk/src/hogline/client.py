@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from hogline.context import current
+from hogline.context_methods import ContextMethods
 from hogline.delivery import Stats
 from hogline.event import distinct_id_text
 from hogline.flag_methods import FlagMethods
 from hogline.identity import IdentityMethods
-from hogline.reporting import ExceptionMethods
 from hogline.settings import ClientSettings
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _NOTHING: Mapping[str, Any] = {}
 _living: "weakref.WeakValueDictionary[int, Client]" = weakref.WeakValueDictionary()
 
 
-class Client(IdentityMethods, ExceptionMethods, FlagMethods):
+class Client(IdentityMethods, ContextMethods, FlagMethods):
     """A PostHog client for one project.
 
     `capture()` and its kin only enqueue, so they are the same in `async def`. What waits has an awaitable twin.
@@ -116,6 +116,10 @@ class Client(IdentityMethods, ExceptionMethods, FlagMethods):
             self._flags.close()
         limit = self.settings.shutdown_timeout if timeout_seconds is None else timeout_seconds
         return self._delivery.shutdown(limit)
+
+    def join(self) -> None:
+        """Send what waits and stop, as `shutdown()` does; posthog-python's older name."""
+        self.shutdown()
 
     async def aflush(self, timeout_seconds: float | None = 10.0) -> bool:
         """`flush()` that lets the event loop run."""

@@ -270,11 +270,11 @@ def _change(**changes: Any) -> None:
         current.set(now.changed(**changes))
 
 
-def tag(key: str, value: Any) -> None:
-    """Put property *key* on every later event of this context. Outside any context it does nothing."""
+def tag(name: str, value: Any) -> None:
+    """Put property *name* on every later event of this context. Outside any context it does nothing."""
     now = current.get()
     if now is not None:
-        current.set(now.changed(tags={**(now.tags or {}), key: value}))
+        current.set(now.changed(tags={**(now.tags or {}), name: value}))
 
 
 def get_tags() -> dict[str, Any]:

@@ -4,9 +4,11 @@ The default client is the first one made in this process that was not shut down;
 environment (`HOGLINE_PROJECT_TOKEN`, `HOGLINE_HOST`, or PostHog's own variables).
 """
 
+import functools
+import inspect
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from hogline.client import Client
 from hogline.context import Scope, scoped_with
@@ -19,7 +21,9 @@ __all__ = [
     "flush",
     "group_identify",
     "identify",
+    "join",
     "new_context",
+    "of_default",
     "scoped",
     "set",
     "set_default_client",
@@ -27,6 +31,8 @@ __all__ = [
     "shutdown",
 ]
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 _F = TypeVar("_F", bound=Callable[..., Any])
 _lock = threading.Lock()
 _chosen: Client | None = None
@@ -48,49 +54,29 @@ def set_default_client(client: Client | None) -> None:
     _chosen = client
 
 
-def capture(event: str, **kwargs: Any) -> str | None:
-    """Send *event* through the default client; see `PostHog.capture`."""
-    return default_client().capture(event, **kwargs)
+def of_default(method: "Callable[Concatenate[Client, _P], _T]") -> "Callable[_P, _T]":
+    """Return a function that calls the default client's *method*, with the method's own parameters and docstring."""
+
+    @functools.wraps(method)
+    def handed_on(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        result: _T = getattr(default_client(), method.__name__)(*args, **kwargs)
+        return result
+
+    signature = inspect.signature(method)
+    handed_on.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])  # type: ignore[attr-defined]
+    return handed_on
 
 
-def set(**kwargs: Any) -> str | None:  # noqa: A001 - posthog-python's name
-    """Set person properties through the default client; see `PostHog.set`."""
-    return default_client().set(**kwargs)
-
-
-def set_once(**kwargs: Any) -> str | None:
-    """Set person properties once through the default client; see `PostHog.set_once`."""
-    return default_client().set_once(**kwargs)
-
-
-def identify(distinct_id: Any = None, properties: Any = None, **kwargs: Any) -> str | None:
-    """Identify a person through the default client; see `PostHog.identify`."""
-    return default_client().identify(distinct_id, properties, **kwargs)
-
-
-def alias(previous_id: Any, distinct_id: Any = None, **kwargs: Any) -> str | None:
-    """Join two ids through the default client; see `PostHog.alias`."""
-    return default_client().alias(previous_id, distinct_id, **kwargs)
-
-
-def group_identify(group_type: str, group_key: Any, properties: Any = None, **kwargs: Any) -> str | None:
-    """Set group properties through the default client; see `PostHog.group_identify`."""
-    return default_client().group_identify(group_type, group_key, properties, **kwargs)
-
-
-def capture_exception(exception: BaseException | None = None, **kwargs: Any) -> str | None:
-    """Send an exception through the default client; see `PostHog.capture_exception`."""
-    return default_client().capture_exception(exception, **kwargs)
-
-
-def flush(timeout_seconds: float | None = 10.0) -> bool:
-    """Send what waits in the default client; see `PostHog.flush`."""
-    return default_client().flush(timeout_seconds)
-
-
-def shutdown(timeout_seconds: float | None = None) -> bool:
-    """Send what waits in the default client and stop it; see `PostHog.shutdown`."""
-    return default_client().shutdown(timeout_seconds)
+capture = of_default(Client.capture)
+set = of_default(Client.set)  # noqa: A001 - posthog-python's name
+set_once = of_default(Client.set_once)
+identify = of_default(Client.identify)
+alias = of_default(Client.alias)
+group_identify = of_default(Client.group_identify)
+capture_exception = of_default(Client.capture_exception)
+flush = of_default(Client.flush)
+join = of_default(Client.join)
+shutdown = of_default(Client.shutdown)
 
 
 def new_context(fresh: bool = False, capture_exceptions: bool | None = None, client: Client | None = None) -> Scope:

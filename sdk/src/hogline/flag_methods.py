@@ -28,7 +28,6 @@ class FlagMethods(FlagDecisionMethods):
     def evaluate_flags(
         self,
         distinct_id: Any = None,
-        *,
         groups: Properties = None,
         person_properties: Properties = None,
         group_properties: GroupProperties = None,
@@ -51,7 +50,6 @@ class FlagMethods(FlagDecisionMethods):
     async def aevaluate_flags(
         self,
         distinct_id: Any = None,
-        *,
         groups: Properties = None,
         person_properties: Properties = None,
         group_properties: GroupProperties = None,
@@ -78,7 +76,6 @@ class FlagMethods(FlagDecisionMethods):
         self,
         key: str,
         distinct_id: Any = None,
-        *,
         groups: Properties = None,
         person_properties: Properties = None,
         group_properties: GroupProperties = None,
@@ -95,7 +92,6 @@ class FlagMethods(FlagDecisionMethods):
         self,
         key: str,
         distinct_id: Any = None,
-        *,
         groups: Properties = None,
         person_properties: Properties = None,
         group_properties: GroupProperties = None,
@@ -112,7 +108,6 @@ class FlagMethods(FlagDecisionMethods):
         self,
         key: str,
         distinct_id: Any = None,
-        *,
         groups: Properties = None,
         person_properties: Properties = None,
         group_properties: GroupProperties = None,
@@ -131,7 +126,6 @@ class FlagMethods(FlagDecisionMethods):
         self,
         key: str,
         distinct_id: Any = None,
-        *,
         groups: Properties = None,
         person_properties: Properties = None,
         group_properties: GroupProperties = None,
@@ -150,7 +144,6 @@ class FlagMethods(FlagDecisionMethods):
         self,
         key: str,
         distinct_id: Any = None,
-        *,
         match_value: "FlagValue | None" = None,
         groups: Properties = None,
         person_properties: Properties = None,
@@ -171,14 +164,13 @@ class FlagMethods(FlagDecisionMethods):
     def get_all_flags(
         self,
         distinct_id: Any = None,
-        *,
         groups: Properties = None,
         person_properties: Properties = None,
         group_properties: GroupProperties = None,
         only_evaluate_locally: bool = False,
         disable_geoip: bool | None = None,
-        flag_keys_to_evaluate: Sequence[str] | None = None,
         device_id: str | None = None,
+        flag_keys_to_evaluate: Sequence[str] | None = None,
     ) -> "dict[str, FlagValue] | None":
         """Return the values of all flags by key, without an event; None: the client is disabled."""
         about = asked_about(
@@ -196,14 +188,13 @@ class FlagMethods(FlagDecisionMethods):
     def get_all_flags_and_payloads(
         self,
         distinct_id: Any = None,
-        *,
         groups: Properties = None,
         person_properties: Properties = None,
         group_properties: GroupProperties = None,
         only_evaluate_locally: bool = False,
         disable_geoip: bool | None = None,
-        flag_keys_to_evaluate: Sequence[str] | None = None,
         device_id: str | None = None,
+        flag_keys_to_evaluate: Sequence[str] | None = None,
     ) -> dict[str, Any]:
         """Return `{"featureFlags": values, "featureFlagPayloads": JSON texts}` by key, without an event."""
         about = asked_about(
@@ -220,14 +211,13 @@ class FlagMethods(FlagDecisionMethods):
     async def aget_all_flags_and_payloads(
         self,
         distinct_id: Any = None,
-        *,
         groups: Properties = None,
         person_properties: Properties = None,
         group_properties: GroupProperties = None,
         only_evaluate_locally: bool = False,
         disable_geoip: bool | None = None,
-        flag_keys_to_evaluate: Sequence[str] | None = None,
         device_id: str | None = None,
+        flag_keys_to_evaluate: Sequence[str] | None = None,
     ) -> dict[str, Any]:
         """`get_all_flags_and_payloads()` that lets the event loop run."""
         about = asked_about(
@@ -274,49 +264,6 @@ class FlagMethods(FlagDecisionMethods):
         if self.disabled:
             return _both(None)
         return _both(self._wait(what, self.flags.all_values(about, only_locally=only_locally), ({}, {})))
-
-    # -- events ---------------------------------------------------------------------------------------------------------
-
-    def _flag_properties(
-        self,
-        flags: "FeatureFlagEvaluations | None",
-        send_feature_flags: Any,
-        distinct_id: Any,
-        groups: Properties,
-        disable_geoip: bool | None,
-    ) -> Mapping[str, Any]:
-        """Return what an event says about flags. Whatever fails here, the event is sent."""
-        try:
-            if flags is not None:
-                if send_feature_flags:
-                    self.failed("capture", TypeError("flags= and send_feature_flags= were both given; flags= counts"))
-                return flags.event_properties()
-            return self._legacy_flag_properties(send_feature_flags, distinct_id, groups, disable_geoip)
-        except Exception as error:
-            self.failed("capture(flags=...)", error)
-            return {}
-
-    def _legacy_flag_properties(
-        self, options: Any, distinct_id: Any, groups: Properties, disable_geoip: bool | None
-    ) -> Mapping[str, Any]:
-        if not isinstance(options, bool | Mapping):
-            raise TypeError(f"send_feature_flags must be True, False or a mapping, got {options!r}")
-        warnings.warn(
-            "send_feature_flags is deprecated: it may ask the server for each event; pass flags=posthog.evaluate_flags(...)",
-            DeprecationWarning,
-            stacklevel=5,
-        )
-        said: Mapping[str, Any] = options if isinstance(options, Mapping) else {}
-        about = asked_about(
-            distinct_id, groups, said.get("person_properties"), said.get("group_properties"), disable_geoip, None,
-            said.get("flag_keys_filter") or None,
-        )  # fmt: skip
-        locally = said.get("only_evaluate_locally")
-        if locally is None:
-            locally = self.flags.ruleset is not None
-        flow = self.flags.evaluate(about, only_locally=bool(locally))
-        snapshot = self._wait("capture(send_feature_flags=...)", flow, None)
-        return snapshot.event_properties() if snapshot is not None else {}
 
 
 def _both(found: "tuple[dict[str, FlagValue], dict[str, Any]] | None") -> dict[str, Any]:

@@ -20,16 +20,30 @@ class IdentityMethods(Assembly):
     """What a client says about people and groups."""
 
     @guarded
-    def set(self, *, distinct_id: Any = None, properties: Mapping[str, Any] | None = None, **when: Any) -> str | None:
+    def set(
+        self,
+        *,
+        distinct_id: Any = None,
+        properties: Mapping[str, Any] | None = None,
+        timestamp: datetime | str | None = None,
+        uuid: Any = None,
+        disable_geoip: bool | None = None,
+    ) -> str | None:
         """Set person *properties*. Without a person, from here or the context, nothing is sent."""
-        return self._person("$set", {"$set": properties}, distinct_id, **when)
+        return self._person("$set", {"$set": properties}, distinct_id, timestamp, uuid, disable_geoip)
 
     @guarded
     def set_once(
-        self, *, distinct_id: Any = None, properties: Mapping[str, Any] | None = None, **when: Any
+        self,
+        *,
+        distinct_id: Any = None,
+        properties: Mapping[str, Any] | None = None,
+        timestamp: datetime | str | None = None,
+        uuid: Any = None,
+        disable_geoip: bool | None = None,
     ) -> str | None:
         """Set person *properties* that are not set yet. Without a person nothing is sent."""
-        return self._person("$set_once", {"$set_once": properties}, distinct_id, **when)
+        return self._person("$set_once", {"$set_once": properties}, distinct_id, timestamp, uuid, disable_geoip)
 
     @guarded
     def identify(
@@ -39,21 +53,31 @@ class IdentityMethods(Assembly):
         *,
         set_once: Mapping[str, Any] | None = None,
         anonymous_id: Any = None,
-        **when: Any,
+        timestamp: datetime | str | None = None,
+        uuid: Any = None,
+        disable_geoip: bool | None = None,
     ) -> str | None:
         """Say that *distinct_id* is a known person, with *properties*; *anonymous_id*'s earlier events become theirs."""
         said = {"$set": properties, "$set_once": set_once, "$anon_distinct_id": distinct_id_text(anonymous_id)}
-        return self._person("$identify", said, distinct_id, bare=True, **when)
+        return self._person("$identify", said, distinct_id, timestamp, uuid, disable_geoip, bare=True)
 
     @guarded
-    def alias(self, previous_id: Any, distinct_id: Any = None, **when: Any) -> str | None:
+    def alias(
+        self,
+        previous_id: Any,
+        distinct_id: Any = None,
+        timestamp: datetime | str | None = None,
+        uuid: Any = None,
+        disable_geoip: bool | None = None,
+    ) -> str | None:
         """Join *distinct_id* (or the context's) to the person that *previous_id* is."""
         previous = distinct_id_text(previous_id)
         new = distinct_id_text(distinct_id) or context_person()
         if previous is None or new is None:
             _log.warning("hogline: alias() needs two ids, got %r and %r; nothing was sent", previous_id, distinct_id)
             return None
-        return self._person("$create_alias", {"distinct_id": previous, "alias": new}, previous, **when)
+        said = {"distinct_id": previous, "alias": new}
+        return self._person("$create_alias", said, previous, timestamp, uuid, disable_geoip)
 
     @guarded
     def group_identify(
@@ -61,9 +85,10 @@ class IdentityMethods(Assembly):
         group_type: str,
         group_key: Any,
         properties: Mapping[str, Any] | None = None,
-        *,
+        timestamp: datetime | str | None = None,
+        uuid: Any = None,
+        disable_geoip: bool | None = None,
         distinct_id: Any = None,
-        **when: Any,
     ) -> str | None:
         """Set *properties* of the group *group_key* of *group_type*."""
         key = distinct_id_text(group_key)
@@ -72,18 +97,18 @@ class IdentityMethods(Assembly):
             return None
         said = {"$group_type": group_type, "$group_key": key, "$group_set": dict(properties or {})}
         person = distinct_id_text(distinct_id) or context_person() or f"${group_type}_{key}"
-        return self._person("$groupidentify", said, person, **when)
+        return self._person("$groupidentify", said, person, timestamp, uuid, disable_geoip)
 
     def _person(
         self,
         event: str,
         said: Mapping[str, Any],
         distinct_id: Any,
+        timestamp: datetime | str | None,
+        uuid: Any,
+        disable_geoip: bool | None,
         *,
         bare: bool = False,
-        timestamp: datetime | str | None = None,
-        uuid: Any = None,
-        disable_geoip: bool | None = None,
     ) -> str | None:
         """Send an identity event: no context properties but session and window, so that no tag becomes a person's."""
         own = {key: dict(value) if isinstance(value, Mapping) else value for key, value in said.items() if value}

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from hogline.assembly import Assembly, guarded
+from hogline.asking import Asking
+from hogline.assembly import guarded
 from hogline.context import Context, current
 from hogline.delivery.ledger import RATE_LIMITED
 from hogline.event import distinct_id_text
@@ -33,7 +34,7 @@ _log = logging.getLogger("hogline")
 _FRESH_STACK_TIMEOUT_S = 2.0
 
 
-class ExceptionMethods(Assembly):
+class ExceptionMethods(Asking):
     """The methods that turn an exception into `$exception`."""
 
     def __init__(self, settings: ClientSettings) -> None:
@@ -57,6 +58,7 @@ class ExceptionMethods(Assembly):
         timestamp: datetime | str | None = None,
         uuid: Any = None,
         flags: "FeatureFlagEvaluations | None" = None,
+        send_feature_flags: bool | Mapping[str, Any] = False,
         disable_geoip: bool | None = None,
     ) -> str | None:
         """Send *exception* (or the one being handled) as `$exception`, once for each object. Never raises, never keeps it.
@@ -69,8 +71,9 @@ class ExceptionMethods(Assembly):
         # happens on it is this frame's.
         try:
             error = exception if exception is not None else sys.exc_info()[1]
-            if flags is not None:
-                properties = {**flags.event_properties(), **(properties or {})}
+            if flags is not None or send_feature_flags:
+                asked = self._flag_properties(flags, send_feature_flags, distinct_id, groups, disable_geoip)
+                properties = {**asked, **(properties or {})}
             said = {
                 "distinct_id": distinct_id, "properties": properties, "groups": groups, "timestamp": timestamp, "uuid": uuid,
                 "disable_geoip": disable_geoip,

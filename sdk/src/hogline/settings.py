@@ -265,7 +265,12 @@ class ClientSettings:
         unknown = [name for name in options if name not in fields]
         if unknown:
             raise TypeError(f"PostHog() has no option {unknown[0]!r}; it knows {', '.join(sorted(fields))}")
-        values = dict(options)
+        # None for a text is what `os.environ.get()` says of a variable that is not set.
+        values = {
+            name: value
+            for name, value in options.items()
+            if value is not None or not isinstance(fields[name].default, str)
+        }
         for name, declared in fields.items():
             if name in values:
                 continue
