@@ -57,6 +57,8 @@ _STATUS: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("falcon.http_status", "HTTPStatus"): _attribute("status_code"),
     ("fastapi.exceptions", "RequestValidationError"): _fixed(422),
     ("fastapi.exceptions", "WebSocketRequestValidationError"): _fixed(422),
+    # What a resolver says on purpose; what went wrong inside one is its `original_error`.
+    ("graphql.error.graphql_error", "GraphQLError"): _fixed(400),
     ("litestar.exceptions.http_exceptions", "HTTPException"): _attribute("status_code"),
     ("litestar.exceptions.websocket_exceptions", "WebSocketException"): _websocket,
     ("nest.common.exceptions", "HttpException"): _attribute("status_code"),
@@ -69,6 +71,9 @@ _STATUS: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("sanic.exceptions", "SanicException"): _attribute("status_code"),
     ("starlette.exceptions", "HTTPException"): _attribute("status_code"),
     ("starlette.exceptions", "WebSocketException"): _websocket,
+    ("strawberry.exceptions", "MissingQueryError"): _fixed(400),
+    ("strawberry.schema.exceptions", "CannotGetOperationTypeError"): _fixed(400),
+    ("strawberry.schema.exceptions", "InvalidOperationTypeError"): _fixed(400),
     ("tornado.web", "HTTPError"): _attribute("status_code"),
     ("werkzeug.exceptions", "HTTPException"): _werkzeug,
 }

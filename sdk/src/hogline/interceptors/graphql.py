@@ -1,0 +1,109 @@
+"""GraphQL on graphql-core (Graphene, Ariadne): middleware around resolvers; also what Strawberry's interceptor builds on.
+
+    schema.execute(query, middleware=[PostHogInterceptor(client=posthog, capture_exceptions=True)])
+
+GraphQL answers 200 with a list of errors, so no HTTP interceptor sees what a resolver raises; and the context is the HTTP
+request's, for which the interceptor of the framework around it is there. Source: spec/frameworks.md 5.18.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from hogline.context import Scope, tag
+from hogline.exchange import Exchange, RequestFacts, current_exchange
+from hogline.interceptors.options import make_policy
+from hogline.policy import Policy
+from hogline.strangers import own_attribute
+
+__all__ = ["Operation", "PostHogInterceptor", "original_of"]
+
+_MAX_WRAPPERS = 20
+_GRAPHQL_ERROR = ("graphql.error.graphql_error", "GraphQLError")
+
+
+class Operation:
+    """What an operation's errors are told to: the request around it, or nobody's, where there is none."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+
+    def note(self, error: BaseException, name: str | None, path: Sequence[Any] | None) -> None:
+        """Note what a resolver raised; GraphQL has made an entry of its answer's `errors` of it."""
+        if self._policy.exceptions is None:
+            return
+        try:
+            error = original_of(error)
+            exchange = current_exchange()
+            alone = _Alone(self._policy) if exchange is None else None
+            with Scope():
+                if name:
+                    tag("graphql_operation", name)
+                if path:
+                    tag("graphql_path", ".".join(map(str, path)))
+                (exchange or alone or _Alone(self._policy)).observe(error, handled=True, policy=self._policy)
+            if alone is not None:
+                alone.close()
+        except Exception as failure:
+            self._policy.complain("exception capture", failure)
+
+
+class PostHogInterceptor:
+    """Middleware for graphql-core's execution. Keyword options are `InterceptorSettings`'; those of the context are HTTP's."""
+
+    source = "graphql"
+
+    def __init__(self, **options: Any) -> None:
+        self.policy = make_policy(self.source, options)
+        self._operation = Operation(self.policy)
+
+    def resolve(self, following: Callable[..., Any], root: Any, info: Any, **arguments: Any) -> Any:
+        """Resolve one field; a resolver that is asynchronous stays so."""
+        try:
+            value = following(root, info, **arguments)
+        except Exception as error:
+            self._note(error, info)
+            raise
+        return self._awaited(value, info) if hasattr(value, "__await__") else value
+
+    async def _awaited(self, value: Awaitable[Any], info: Any) -> Any:
+        try:
+            return await value
+        except Exception as error:
+            self._note(error, info)
+            raise
+
+    def _note(self, error: BaseException, info: Any) -> None:
+        name = getattr(getattr(info.operation, "name", None), "value", None)
+        path = info.path.as_list() if info.path is not None else None
+        self._operation.note(error, name, path)
+
+
+class _Alone(Exchange):
+    """An operation outside any request: in a script, over a connection of its own."""
+
+    status = 200
+
+    def read(self) -> RequestFacts:
+        """Return nothing: there is no request."""
+        return RequestFacts(None, "http", None, None, "/", "", None)
+
+    def headers(self, name: str) -> Sequence[str]:  # noqa: ARG002 - there are none
+        """Return nothing."""
+        return ()
+
+    def request(self) -> Any:
+        """Return nothing."""
+
+
+def original_of(error: BaseException) -> BaseException:
+    """Return what a `GraphQLError` was made of, or *error* itself."""
+    for _ in range(_MAX_WRAPPERS):
+        cause = own_attribute(error, "original_error") if _is_graphql(error) else None
+        if not isinstance(cause, BaseException):
+            break
+        error = cause
+    return error
+
+
+def _is_graphql(error: BaseException) -> bool:
+    return any((kind.__module__, kind.__qualname__) == _GRAPHQL_ERROR for kind in type(error).__mro__)

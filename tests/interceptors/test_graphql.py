@@ -1,0 +1,245 @@
+"""GraphQL: what resolvers raise is captured although the answer is 200; on Strawberry over ASGI, on Graphene over WSGI."""
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import quote
+
+import graphene
+import pytest
+import strawberry
+import urllib3
+from fastapi import FastAPI
+from flask import Flask, request
+from graphql import GraphQLError
+from strawberry.extensions import MaskErrors, SchemaExtension
+from strawberry.fastapi import GraphQLRouter
+
+from hogline import ExceptionCapture, PostHog
+from hogline.interceptors import fastapi, flask, graphql
+from hogline.interceptors.strawberry import PostHogInterceptor
+from tests.support.serving import VISITOR, serving, serving_asgi
+from tests.support.sink import exception_of, person_of
+
+
+class NotAllowedError(GraphQLError):
+    """What an app says on purpose."""
+
+
+def fail(how: str) -> str:
+    match how:
+        case "plain":
+            raise ValueError("plain")
+        case "own":
+            raise NotAllowedError("not yours")
+        case "wrapped":
+            raise GraphQLError("sorry", original_error=KeyError("inside"))
+    return how
+
+
+@strawberry.type
+class Query:
+    @strawberry.field
+    def sync(self, how: str) -> str | None:
+        return fail(how)
+
+    @strawberry.field
+    async def awaited(self, how: str) -> str | None:
+        await asyncio.sleep(0)
+        return fail(how)
+
+
+@strawberry.type
+class Subscription:
+    @strawberry.subscription
+    async def count(self) -> AsyncIterator[int]:
+        yield 1
+        raise ValueError("subscription")
+
+
+class GrapheneQuery(graphene.ObjectType):
+    sync = graphene.String(how=graphene.String())
+    awaited = graphene.String(how=graphene.String())
+
+    def resolve_sync(self, info, how):
+        return fail(how)
+
+    def resolve_awaited(self, info, how):
+        return fail(how)
+
+
+@pytest.fixture
+def posthog(sink):
+    client = PostHog("phc_test", host=sink.url)
+    yield client
+    client.shutdown(5)
+
+
+@pytest.fixture(params=["strawberry", "graphene"])
+def serve(request, posthog, sink):
+    """Return a context manager that serves a schema with an interceptor, inside an app that has its own."""
+    return {"strawberry": over_strawberry, "graphene": over_graphene}[request.param](posthog, sink)
+
+
+def over_strawberry(posthog, sink):
+    def serve(*, extensions=(), **options):
+        ours = PostHogInterceptor(client=posthog, **options)
+        schema = strawberry.Schema(Query, extensions=[ours, *extensions])
+        app = FastAPI()
+        app.include_router(GraphQLRouter(schema), prefix="/graphql")
+        app.add_middleware(fastapi.PostHogInterceptor, client=posthog, **options)
+        return serving_asgi(app, posthog, sink)
+
+    return serve
+
+
+def over_graphene(posthog, sink):
+    def serve(**options):
+        schema = graphene.Schema(GrapheneQuery)
+        middleware = [graphql.PostHogInterceptor(client=posthog, **options)]
+        app = Flask("graphene")
+
+        @app.get("/graphql")
+        def answer():
+            result = schema.execute(request.args["query"], middleware=middleware)
+            return result.formatted
+
+        flask.PostHogInterceptor(app, client=posthog, **options)
+        return serving(app, posthog, sink)
+
+    return serve
+
+
+def ask(site, query):
+    answer = site.get(f"/graphql?query={quote(query)}", VISITOR)
+    return answer.status, json.loads(answer.body)
+
+
+def test_what_a_resolver_raises_is_one_event(serve):
+    """Behaviour 44: the original exception, of the request around it, handled, with the 200 that left, and where it was."""
+    with serve(capture_exceptions=True) as site:
+        status, answer = ask(site, 'query Shop { a: sync(how: "plain") b: awaited(how: "plain") c: sync(how: "fine") }')
+        first, second = sorted(site.exceptions, key=lambda event: event.properties["graphql_path"])
+    assert (status, answer["data"], len(answer["errors"])) == (200, {"a": None, "b": None, "c": "fine"}, 2)
+    for event, path in ((first, "a"), (second, "b")):
+        assert exception_of(event) == ("ValueError", True, 200)
+        assert event.properties["$exception_list"][0]["value"] == "plain"
+        assert (event.properties["graphql_operation"], event.properties["graphql_path"]) == ("Shop", path)
+        assert (person_of(event), event.properties["$session_id"]) == ("alice", "session-a")
+        assert event.properties["$request_path"].startswith("/graphql")
+        last = event.properties["$exception_list"][0]["stacktrace"]["frames"][-1]
+        assert last["context_line"].strip() == 'raise ValueError("plain")'
+
+
+@pytest.mark.parametrize(
+    "query", ['{ sync(how: "own") }', "{ nowhere }", "{ sync(how: ", "", "{ sync(how: 7) }", 'query A { sync(how: "a") } query B { sync }']
+)  # fmt: skip
+def test_what_the_client_did_wrong_is_none(serve, query):
+    """Behaviour 44: errors said on purpose, syntax, validation, a missing operation."""
+    with serve(capture_exceptions=True) as site:
+        site.get(f"/graphql?query={quote(query)}", VISITOR)
+        assert site.events == []
+
+
+def test_an_error_said_on_purpose_that_holds_another_one_is_that(serve):
+    """`original_error` is what went wrong."""
+    with serve(capture_exceptions=True) as site:
+        ask(site, '{ sync(how: "wrapped") }')
+        assert [exception_of(event) for event in site.exceptions] == [("KeyError", True, 200)]
+
+
+@pytest.mark.parametrize(
+    ("rules", "count"),
+    [
+        (False, 0),
+        (ExceptionCapture(handled="ignore"), 0),
+        (ExceptionCapture(handled="by_status"), 0),
+        (ExceptionCapture(ignore=(ValueError,)), 0),
+        (ExceptionCapture(min_status_to_capture=400), 1),
+    ],
+)
+def test_rules_hold(serve, rules, count):
+    """A handled exception whose answer was 200; off by default."""
+    with serve(capture_exceptions=rules) as site:
+        ask(site, '{ sync(how: "plain") }')
+        assert len(site.exceptions) == count
+
+
+class Failing(SchemaExtension):
+    def on_validate(self):
+        raise LookupError("extension")
+        yield
+
+
+class TestStrawberry:
+    def test_masked_errors_are_seen_before_the_mask(self, posthog, sink):
+        """Wherever the extensions stand in the list."""
+        for order in (1, -1):
+            extensions = [PostHogInterceptor(client=posthog, capture_exceptions=True), MaskErrors][::order]
+            schema = strawberry.Schema(Query, extensions=extensions)
+            result = schema.execute_sync('{ sync(how: "plain") }')
+            assert "plain" not in result.errors[0].message
+        posthog.flush()
+        assert [exception_of(event) for event in sink.events] == [("ValueError", True, 200)] * 2
+
+    def test_an_extension_that_fails_is_seen(self, posthog, sink):
+        """It is no client's mistake."""
+        with over_strawberry(posthog, sink)(capture_exceptions=True, extensions=[Failing]) as site:
+            ask(site, '{ sync(how: "fine") }')
+            assert [exception_of(event)[0] for event in site.exceptions] == ["LookupError"]
+
+    def test_a_subscription_that_fails_is_one_event(self, posthog, sink):
+        """Outside any request too, where nobody acts."""
+        ours = PostHogInterceptor(client=posthog, capture_exceptions=True)
+        schema = strawberry.Schema(Query, subscription=Subscription, extensions=[ours])
+
+        async def subscribe():
+            return [result async for result in await schema.subscribe("subscription { count }")]
+
+        results = asyncio.run(subscribe())
+        assert results[0].data == {"count": 1}
+        posthog.flush()
+        assert [(exception_of(event)[0], person_of(event)) for event in sink.events] == [("ValueError", None)]
+
+    def test_it_is_made_anew_for_each_operation(self, posthog):
+        """Concurrent operations do not share one; nothing is deprecated about how it is registered (warnings are errors)."""
+        ours = PostHogInterceptor(client=posthog)
+        assert ours() is not ours()
+
+
+def test_outside_a_request_it_is_nobodys(posthog, sink):
+    """A script that executes a query: one event, and nothing made up."""
+    middleware = [graphql.PostHogInterceptor(client=posthog, capture_exceptions=True)]
+    graphene.Schema(GrapheneQuery).execute('{ sync(how: "plain") }', middleware=middleware)
+    posthog.flush()
+    [event] = sink.events
+    assert (exception_of(event), person_of(event)) == (("ValueError", True, 200), None)
+    assert "$request_path" not in event.properties
+
+
+def test_the_example_sends_what_its_page_promises(sink):
+    """On a server of its own."""
+    root = Path(__file__).parents[2]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environ = {"HOGLINE_PROJECT_TOKEN": "phc_example", "HOGLINE_HOST": sink.url, "HOGLINE_FLUSH_INTERVAL": "0.1", "PYTHONPATH": str(root)}  # fmt: skip
+    command = ["-m", "uvicorn", "--log-level", "critical", "--port", str(port), "examples.graphql_app:app"]
+    process = subprocess.Popen(
+        [sys.executable, *command], cwd=root, env=os.environ | environ, stderr=subprocess.DEVNULL
+    )
+    try:
+        pool = urllib3.PoolManager(timeout=30, retries=urllib3.Retry(60, backoff_factor=0.1, backoff_max=0.5))
+        for query in ("mutation { checkout }", "{ broken }"):
+            url, body = f"http://127.0.0.1:{port}/graphql", {"query": query}
+            assert pool.request("POST", url, headers=VISITOR, json=body).status == 200
+        first, failure = sink.wait_for(2)[:2]
+    finally:
+        process.terminate()
+        process.wait(30)
+    assert (first.event, exception_of(failure)) == ("checkout", ("RuntimeError", True, 200))
+    assert {event.properties["$session_id"] for event in (first, failure)} == {"session-a"}
