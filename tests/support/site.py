@@ -216,6 +216,12 @@ class Site:
             connection.send(f"GET /-/flush HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
             assert connection.read("-").body == b"flushed"
 
+    def alive(self) -> int:
+        """Return how many contexts and exchanges the process holds; for a server of one process."""
+        with self.connect() as connection:
+            connection.send(f"GET /-/alive HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
+            return int(connection.read("-").body)
+
     def asked(self, call: str) -> int:
         """Return how often callbacks were asked by requests with the header X-Call: *call*."""
         with self.connect() as connection:

@@ -13,6 +13,7 @@ import pytest
 import urllib3
 
 pytestmark = pytest.mark.timeout(240)
+STORY = ("product viewed", "order placed", "receipt sent", "catalogue exported", "KeyError", "503")
 POOL = urllib3.PoolManager(retries=False, timeout=20)
 
 
@@ -67,16 +68,7 @@ def test_it_shows_a_session_an_exception_and_a_shop_and_ends_cleanly(demo):
     """Every page it names answers with what it promises; Ctrl-C ends with status 0 and no process left."""
     process = demo()
     told = read_until(process, "Ctrl-C ends.")
-    wanted = [
-        "jane@example.com",
-        "Window 2",
-        "product viewed",
-        "order placed",
-        "receipt sent",
-        "catalogue exported",
-        "KeyError",
-        "503",
-    ]
+    wanted = ["jane@example.com", "Window 2", *STORY]
     deadline = time.monotonic() + 30
     while missing := [text for text in wanted if text not in text_of(url_of(told, "Jane's session"))]:
         assert time.monotonic() < deadline, missing
@@ -94,6 +86,28 @@ def test_it_shows_a_session_an_exception_and_a_shop_and_ends_cleanly(demo):
     assert process.wait(60) == 0
     with pytest.raises(urllib3.exceptions.HTTPError):
         POOL.request("GET", instance)
+
+
+@pytest.mark.parametrize("app", ["flask", "django"])
+def test_the_shop_is_the_same_on_other_frameworks(demo, app):
+    """The same session: pages, work after the response, a stream, the bug, and the payment provider's 503."""
+    process = demo("--app", app)
+    told = read_until(process, "Ctrl-C ends.")
+    assert f"on {app}" in told
+    wanted = ["jane@example.com", "Window 2", *STORY]
+    deadline = time.monotonic() + 30
+    while missing := [text for text in wanted if text not in text_of(url_of(told, "Jane's session"))]:
+        assert time.monotonic() < deadline, missing
+        time.sleep(0.1)
+    exception = text_of(url_of(told, "the exception"))
+    for text in ("KeyError", "apply_gift_card", "unhandled", "500", f"{app}.interceptor"):
+        assert text in exception, text
+    shop = url_of(told, "the shop").rstrip("/")
+    for path in ("/", "/product/moka-pot", "/cart", "/static/shop.css"):
+        assert POOL.request("GET", shop + path).status == 200, path
+    assert POOL.request("GET", f"{shop}/product/nothing").status == 404
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 0
 
 
 def test_a_port_that_is_taken_is_named(demo):

@@ -11,12 +11,14 @@ import tempfile
 import threading
 import time
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 
 import urllib3
 
 from hogline_instance.demo import posthog_js
 from hogline_instance.demo.browser import Browser
+from hogline_instance.demo.shop_server import APPS
 from hogline_instance.demo.visitors import STORIES, Story
 from hogline_instance.exceptions import InstanceError
 
@@ -49,8 +51,12 @@ def main(argv: list[str]) -> int:
         metavar="DIR",
         help="dist folder of the npm package posthog-js (default: fetched with npm)",
     )
+    parser.add_argument("--app", choices=APPS, default=APPS[0], help="the framework of the shop (default: fastapi)")
     parser.add_argument("--once", action="store_true", help="end when the first visitors have left")
     options = parser.parse_args(argv)
+    if find_spec(options.app) is None:
+        print(f"hogline demo: the shop on {options.app} needs it installed: pip install {options.app}", file=sys.stderr)
+        return 1
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     try:
@@ -89,7 +95,7 @@ class _Demo:
         shop_url = f"http://127.0.0.1:{shop_socket.getsockname()[1]}"
         self._start_shop(shop_socket, instance_url, token, scripts is not None)
         self._wait_for(f"{shop_url}/", "the shop")
-        self._say("shop", f"sells coffee things at {shop_url}")
+        self._say("shop", f"sells coffee things at {shop_url}, on {self._options.app}")
         sessions = self._visit(instance_url, token, shop_url, _FIRST_PAUSE_S)
         exception = self._wait_for_story(keys, sessions["Jane"])
         self._where_to_look(instance_url, shop_url, sessions["Jane"], exception)
@@ -151,6 +157,7 @@ class _Demo:
         environ = os.environ | {
             "SHOP_INSTANCE_URL": instance_url,
             "SHOP_TOKEN": token,
+            "SHOP_APP": self._options.app,
             "SHOP_SOCKET": str(listener.fileno()),
             "SHOP_POSTHOG_JS": "1" if has_posthog_js else "0",
         }

@@ -1,0 +1,94 @@
+"""The shop on Flask: the same as `shop_fastapi`, as people write it there."""
+
+from typing import Any
+
+from flask import Flask, Response, abort, jsonify, request
+
+from hogline.interceptors.flask import PostHogInterceptor
+from hogline_instance.demo.catalogue import PRODUCTS, CardDeclinedError, apply_gift_card, charge
+from hogline_instance.demo.counter import COOKIE, STATIC, Counter
+
+__all__ = ["create_shop"]
+
+
+def create_shop(counter: Counter) -> Flask:
+    """Return the shop in front of *counter*."""
+    posthog = counter.posthog
+    shop = Flask("moka", static_folder=str(STATIC), static_url_path="/static")
+    PostHogInterceptor(shop, client=posthog, capture_exceptions=True, read_cookie=True)
+
+    def page(name: str, **values: Any) -> Response:
+        response = Response(
+            counter.page(name, request.cookies, **values), headers=counter.headers, mimetype="text/html"
+        )
+        if (cookie := counter.new_cookie(request.cookies)) is not None:
+            response.set_cookie(COOKIE, cookie, httponly=True, samesite="Lax")
+        return response
+
+    @shop.errorhandler(CardDeclinedError)
+    def declined(error: CardDeclinedError) -> tuple[Response, int]:
+        return jsonify(error=str(error)), 402
+
+    @shop.get("/")
+    def home() -> Response:
+        return page("home")
+
+    @shop.get("/product/<slug>")
+    def product(slug: str) -> Response:
+        if slug not in PRODUCTS:
+            abort(404)
+        posthog.capture("product viewed", properties={"product": slug, "price": PRODUCTS[slug].price})
+        return page("product", product=PRODUCTS[slug])
+
+    @shop.get("/cart")
+    def cart_page() -> Response:
+        return page("cart")
+
+    _add_actions(shop, counter)
+    return shop
+
+
+def _add_actions(shop: Flask, counter: Counter) -> None:
+    """Add what the pages call."""
+    posthog = counter.posthog
+
+    @shop.post("/api/cart")
+    def change_cart() -> dict[str, Any]:
+        product = _said("product")
+        if product not in PRODUCTS:
+            abort(404)
+        return counter.add(counter.cart(request.cookies), product)
+
+    @shop.post("/api/sign-in")
+    def sign_in() -> dict[str, Any]:
+        return {**counter.sign_in(counter.cart(request.cookies), _said("email"))}
+
+    @shop.post("/api/gift-card")
+    def gift_card() -> dict[str, Any]:
+        cart, code = counter.cart(request.cookies), _said("code")
+        posthog.capture("gift card entered", properties={"code": code, "total": cart.total})
+        return {"total": apply_gift_card(cart.total, code)}
+
+    @shop.post("/api/checkout")
+    def checkout() -> Response:
+        cart, card = counter.cart(request.cookies), _said("card", "4242")
+        total, items = cart.total, cart.count
+        posthog.capture("checkout started", properties={"total": total, "items": items})
+        if card == "offline":
+            abort(503)
+        receipt = charge(total, card)
+        cart.items.clear()
+        posthog.capture("order placed", properties={"total": total, "items": items, "receipt": receipt})
+        response = jsonify(receipt=receipt, total=total)
+        response.call_on_close(lambda: counter.send_receipt(receipt))
+        return response
+
+    @shop.get("/api/export")
+    def export() -> Response:
+        return Response(counter.lines(), mimetype="text/csv")
+
+
+def _said(name: str, otherwise: str | None = None) -> str:
+    """Return what the request's JSON says; a bad request where it says nothing."""
+    said = request.get_json().get(name, otherwise)
+    return said if isinstance(said, str) else abort(400)

@@ -1,0 +1,13 @@
+"""Many visitors at once, with everything that a request may do; the long version is `./dev bench soak`."""
+
+from tests.support.soaking import soak
+
+VISITORS = 80
+
+
+def test_visitors_at_once_are_never_mixed_and_leave_nothing(site):
+    """Behaviour 6, 8, 9, 24: waits, streams, tasks, threads, errors, clients that leave: 0 strangers' ids, 0 contexts alive."""
+    result = soak(site, VISITORS)
+    assert (result.mixed, result.missing, result.alive) == ([], [], 0)
+    assert len(result.refused) < VISITORS / 10, result.refused
+    assert result.events >= VISITORS - result.left - len(result.refused)
