@@ -300,6 +300,14 @@ def test_a_failure_inside_a_report_is_not_reported(run, sink):
     assert [event.properties["$exception_list"][0]["value"] for event in sink.events] == ["outside"]
 
 
+def test_a_crash_waits_for_a_slow_server(run, sink):
+    """posthog-python gives its last flush one second."""
+    sink.answer(503, delay_s=1.0)  # what is refused is sent again, and that takes its time, too
+    run("raise ValueError('boom')", status=1)
+    assert len(sink.requests) == 2
+    assert [told(event) for event in sink.events] == [MAIN]
+
+
 def test_an_answer_at_a_prompt_is_no_crash(run, sink):
     """`python -i`: nothing dies of it."""
     run("sys.ps1 = '> '\nraise ValueError('typo')", status=1)

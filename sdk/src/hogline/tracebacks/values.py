@@ -21,6 +21,8 @@ _MAX_ITEMS = 50
 _MAX_DEPTH = 12
 _MAX_NODES = 100
 _MAX_INTEGER_BITS = 512
+_MAX_NAME_CHARACTERS = 64
+_MIN_KEY_CHARACTERS = 16  # no kind of key is shorter
 _CIRCLE = "<circular ref>"
 _MORE = "..."
 _UNREADABLE = "<unreadable>"
@@ -64,7 +66,7 @@ class ValueReader:
     def __init__(self, masks: Masks, clock: Callable[[], float], deadline_s: float) -> None:
         self.masks = masks
         self._clock = clock
-        self._deadline_s = deadline_s
+        self.deadline_s = deadline_s
         self._nodes = 0
         self._room = 0
         self._redacted_keys = 0
@@ -92,7 +94,7 @@ class ValueReader:
 
     def _node(self, value: Any, depth: int, around: tuple[int, ...]) -> Any:
         """Return *value* in JSON's types."""
-        if self._clock() > self._deadline_s:
+        if self._clock() > self.deadline_s:
             raise TooLate
         self._nodes -= 1
         if self._nodes < 0 or self._room <= 0:
@@ -168,7 +170,10 @@ class ValueReader:
         if issubclass(kind, str):
             text = str.__getitem__(key, slice(_MAX_TEXT_CHARACTERS))
             # A name that only sounds like a secret is shown, and hides its value; one that holds a secret is not.
-            if len(text) <= 64 and text.replace("-", "_").replace(".", "_").isidentifier() and self.masks.hides(text):
+            is_name = text.replace("-", "_").replace(".", "_").isidentifier()
+            if is_name and (
+                len(text) < _MIN_KEY_CHARACTERS or (len(text) <= _MAX_NAME_CHARACTERS and self.masks.hides(text))
+            ):
                 return text
             shown = self.masks.shown(text)
             if shown == text:

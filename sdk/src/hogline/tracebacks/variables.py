@@ -22,6 +22,8 @@ __all__ = ["Variables", "fill"]
 
 _MAX_NAMES = 200  # variables of one frame that are looked at
 _MIN_FRAME_BYTES = 1024
+_MIN_VARIABLE_BYTES = 16
+_MAX_MISFITS = 10
 _NAME = re.compile(r"[^\W\d]\w*")
 
 
@@ -48,7 +50,7 @@ class Variables:
 def fill(stacks: Iterable[Kept], rules: Variables, clock: Callable[[], float] = time.monotonic) -> None:
     """Put `code_variables` on the app's own frames of *stacks*, crash sites first, then away from them.
 
-    Half of what is left is one frame's at most, so that one cannot starve the others.
+    Half of what is left, of bytes and of time, is one frame's at most, so that one cannot starve the others.
     """
     frames = sorted(
         (
@@ -58,11 +60,16 @@ def fill(stacks: Iterable[Kept], rules: Variables, clock: Callable[[], float] = 
         ),
         key=lambda item: item[:2],
     )
-    reader = ValueReader(rules.masks, clock, clock() + rules.max_seconds)
+    deadline_s = clock() + rules.max_seconds
+    reader = ValueReader(rules.masks, clock, deadline_s)
     left_bytes = rules.max_bytes
     known: dict[int, tuple[dict[str, Any], int]] = {}  # a frame that two exceptions passed through is read once
     for _, _, frame, told in frames:
+        now_s = clock()
+        if left_bytes < _MIN_VARIABLE_BYTES or now_s > deadline_s:
+            return
         if id(frame) not in known:
+            reader.deadline_s = now_s + (deadline_s - now_s) / 2
             known[id(frame)] = _read(frame, told, reader, min(left_bytes, max(left_bytes // 2, _MIN_FRAME_BYTES)))
         variables, size_bytes = known[id(frame)]
         if variables and size_bytes <= left_bytes:
@@ -77,7 +84,7 @@ def _read(
     is_module = frame.f_code.co_name == "<module>" or frame.f_locals is frame.f_globals
     names = _named(frame.f_globals, told) if is_module else _locals(frame)
     variables: dict[str, Any] = {}
-    used_bytes = 0
+    used_bytes = misfits = 0
     for name, value in _ordered(islice(names, _MAX_NAMES), reader.masks, with_definitions=not is_module):
         try:
             shown = REDACTED if reader.masks.hides(name) else reader.read(value)
@@ -87,6 +94,10 @@ def _read(
         if used_bytes + size_bytes <= room_bytes:
             variables[name] = shown
             used_bytes += size_bytes
+        else:
+            misfits += 1  # a smaller one may still fit; reading all of them only to see takes time
+            if misfits >= _MAX_MISFITS or room_bytes - used_bytes < _MIN_VARIABLE_BYTES:
+                break
     return variables, used_bytes
 
 
