@@ -15,6 +15,7 @@ from benchmarks.figures import RECORD, machine
 NAMES = [
     "capture",
     "latency",
+    "exceptions",
     "interceptor",
     "delivery",
     "import_time",

@@ -1,0 +1,100 @@
+"""`capture_exception()` of a deep chain, with and without variables: microseconds on the caller's thread, nothing leaving."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+
+import posthog as official
+import sentry_sdk
+import sentry_sdk.transport
+
+import hogline
+from benchmarks.figures import Figure, best_us, print_figures
+from benchmarks.sinks import NOWHERE
+
+COUNT = 20
+DEPTH = 30
+CHAIN = 3
+
+
+def work_of(customer: str, depth: int) -> int:
+    order = {"id": depth, "customer": customer, "lines": [{"sku": f"tea-{n}", "price": 4.5} for n in range(5)]}
+    if depth:
+        return work_of(customer, depth - 1) + len(order)
+    raise ValueError(f"no stock for {order['id']}")
+
+
+def failing(level: int) -> None:
+    if not level:
+        work_of("ada", DEPTH)
+    try:
+        failing(level - 1)
+    except Exception as error:
+        raise RuntimeError(f"level {level}") from error
+
+
+def new_error() -> Exception:
+    try:
+        failing(CHAIN)
+    except Exception as error:
+        return error
+    raise AssertionError
+
+
+def timed(capture: Callable[[Exception], object]) -> float:
+    """A new exception for each capture: all of these clients send one object once. Making it is not counted."""
+    errors: list[Exception] = []
+
+    def work(count: int) -> None:
+        for _ in range(count):
+            capture(errors.pop())
+
+    best = float("inf")
+    for _ in range(7):
+        errors.extend(new_error() for _ in range(COUNT))
+        best = min(best, best_us(work, count=COUNT, rounds=1))
+    return best
+
+
+def ours(*, variables: bool) -> float:
+    client = hogline.PostHog(
+        "phc_x", host=NOWHERE, max_queue_size=10**9, max_queue_bytes=10**12, flush_at=10**8, flush_interval=10_000.0,
+        capture_exception_code_variables=variables,
+    )  # fmt: skip
+    return timed(lambda error: client.capture_exception(error, distinct_id="u1"))
+
+
+def theirs(*, variables: bool) -> float:
+    client = official.Posthog(
+        "phc_x", host=NOWHERE, max_queue_size=10**9, flush_at=10**8, flush_interval=10_000.0,
+        capture_exception_code_variables=variables,
+    )  # fmt: skip
+    return timed(lambda error: client.capture_exception(error, distinct_id="u1"))
+
+
+def sentry(*, variables: bool) -> float:
+    class Nowhere(sentry_sdk.transport.Transport):
+        def capture_envelope(self, envelope: object) -> None:
+            envelope.serialize()  # type: ignore[attr-defined] - ours is serialised by then, too
+
+    sentry_sdk.init(
+        dsn="http://key@127.0.0.1:9/1", transport=Nowhere, include_local_variables=variables, default_integrations=False
+    )
+    return timed(sentry_sdk.capture_exception)
+
+
+def main() -> None:
+    logging.disable()
+    figures = []
+    for variables in (False, True):
+        name = f"capture_exception(), {CHAIN + 1} exceptions, {DEPTH} calls deep, {'with' if variables else 'without'} variables"
+        peers = (("posthog-python", theirs(variables=variables)), ("Sentry", sentry(variables=variables)))
+        figures.append(Figure(name, ours(variables=variables), "us", None, peers))
+    print_figures(figures)
+
+
+if __name__ == "__main__":
+    main()
+    sys.stdout.flush()
+    os._exit(0)  # nothing of this is worth sending
