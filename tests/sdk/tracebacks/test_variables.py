@@ -409,6 +409,7 @@ def test_names_that_sound_like_secrets_hide_what_they_hold(shown, name):
     assert shown(value, name=name) == REDACTED
     assert json.loads(shown({"deep": [{name: value}]})) == {"deep": [{name: REDACTED}]}
     assert json.loads(shown(types.SimpleNamespace(**{name: value})))[name] == REDACTED
+    assert value not in shown({f"the {name}=7": value})
 
 
 SECRETS = [

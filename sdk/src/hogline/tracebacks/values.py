@@ -22,6 +22,7 @@ _MAX_DEPTH = 12
 _MAX_NODES = 100
 _MAX_INTEGER_BITS = 512
 _MAX_NAME_CHARACTERS = 64
+_MAX_KNOWN_NAMES = 1000
 _MIN_KEY_CHARACTERS = 16  # no kind of key is shorter
 _CIRCLE = "<circular ref>"
 _MORE = "..."
@@ -65,6 +66,7 @@ class ValueReader:
 
     def __init__(self, masks: Masks, clock: Callable[[], float], deadline_s: float) -> None:
         self.masks = masks
+        self._hidden_names: dict[str, bool] = {}  # the same names come again and again
         self._clock = clock
         self.deadline_s = deadline_s
         self._nodes = 0
@@ -72,6 +74,15 @@ class ValueReader:
         self._redacted_keys = 0
         loaded = ((sys.modules.get(module), names) for module, names in _PLAIN.items())
         self._plain = [vars(module).get(name) for module, names in loaded if module is not None for name in names]
+
+    def hides(self, name: str) -> bool:
+        """Tell whether something of that *name* hides its value."""
+        verdict = self._hidden_names.get(name)
+        if verdict is None:
+            verdict = self.masks.hides(name)
+            if len(name) <= _MAX_NAME_CHARACTERS and len(self._hidden_names) < _MAX_KNOWN_NAMES:
+                self._hidden_names[name] = verdict
+        return verdict
 
     def read(self, value: Any) -> str | int | float:
         """Return *value* as a number or as a text; of structures, as JSON.
@@ -159,8 +170,10 @@ class ValueReader:
                 break
             name = self._key(key, depth, around)
             self._room -= len(name)
-            is_hidden = issubclass(type(key), str) and self.masks.hides(str.__str__(key))
-            told[name] = REDACTED if is_hidden else self._node(item, depth, around)
+            if issubclass(type(key), str) and self.hides(str.__getitem__(key, slice(_MAX_TEXT_CHARACTERS))):
+                told[name] = REDACTED
+            else:
+                told[name] = self._node(item, depth, around)
         if length > len(told):
             told[_MORE] = f"{length - len(told)} more"
         return told
