@@ -179,7 +179,7 @@ class ClientSettings:
     code_variables_detect_secrets: bool = _option(
         True, "Hide what looks like a key: by its kind, or because it looks random."
     )
-    code_variables_max_bytes: int = _option(32 * 1024, "Bytes that the variables of one event may take.", minimum=0)
+    code_variables_max_bytes: int = _option(16 * 1024, "Bytes that the variables of one event may take.", minimum=0)
     code_variables_max_seconds: float = _option(
         0.5, "Seconds that reading the variables of one event may take.", minimum=0.0
     )

@@ -82,8 +82,10 @@ class Masks:
 
     def shown(self, text: str) -> str:
         """Return *text* with its secrets replaced; all of it, where it speaks of one."""
-        if self.hides(text):
-            return REDACTED
+        return REDACTED if self.hides(text) else self.without_secrets(text)
+
+    def without_secrets(self, text: str) -> str:
+        """Return *text* with what looks like a secret replaced, whatever words it has."""
         if self.url_credentials and "://" in text:
             text = _URL_CREDENTIALS.sub(f"{REDACTED}@", text)
         if len(text) < _MIN_SECRET_CHARACTERS:

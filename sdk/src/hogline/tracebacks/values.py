@@ -23,7 +23,7 @@ _MAX_NODES = 100
 _MAX_INTEGER_BITS = 512
 _MAX_NAME_CHARACTERS = 64
 _MAX_KNOWN_NAMES = 1000
-_MIN_KEY_CHARACTERS = 16  # no kind of key is shorter
+_MIN_KEY_CHARACTERS = 14  # no kind of secret that is known by its looks is shorter
 _CIRCLE = "<circular ref>"
 _MORE = "..."
 _UNREADABLE = "<unreadable>"
@@ -66,7 +66,7 @@ class ValueReader:
 
     def __init__(self, masks: Masks, clock: Callable[[], float], deadline_s: float) -> None:
         self.masks = masks
-        self._hidden_names: dict[str, bool] = {}  # the same names come again and again
+        self._names: dict[str, bool] = {}  # shown as they are; whether they hide. The same ones come again and again
         self._clock = clock
         self.deadline_s = deadline_s
         self._nodes = 0
@@ -74,15 +74,6 @@ class ValueReader:
         self._redacted_keys = 0
         loaded = ((sys.modules.get(module), names) for module, names in _PLAIN.items())
         self._plain = [vars(module).get(name) for module, names in loaded if module is not None for name in names]
-
-    def hides(self, name: str) -> bool:
-        """Tell whether something of that *name* hides its value."""
-        verdict = self._hidden_names.get(name)
-        if verdict is None:
-            verdict = self.masks.hides(name)
-            if len(name) <= _MAX_NAME_CHARACTERS and len(self._hidden_names) < _MAX_KNOWN_NAMES:
-                self._hidden_names[name] = verdict
-        return verdict
 
     def read(self, value: Any) -> str | int | float:
         """Return *value* as a number or as a text; of structures, as JSON.
@@ -105,18 +96,21 @@ class ValueReader:
 
     def _node(self, value: Any, depth: int, around: tuple[int, ...]) -> Any:
         """Return *value* in JSON's types."""
-        if self._clock() > self.deadline_s:
-            raise TooLate
         self._nodes -= 1
         if self._nodes < 0 or self._room <= 0:
             return _MORE
         kind = type(value)
-        if value is None or kind is bool:
-            return value
+        if kind is str and len(value) < _MIN_KEY_CHARACTERS:
+            self._room -= len(value)
+            return self.masks.shown(value)
         if kind is int:
             return self._integer(value)
+        if value is None or kind is bool:
+            return value
         if kind is float:
             return value if value - value == 0 else repr(value)
+        if self._clock() > self.deadline_s:
+            raise TooLate
         if issubclass(kind, str):
             return self._text(str.__getitem__(value, slice(_MAX_SCANNED_CHARACTERS)), str.__len__(value))
         if id(value) in around:
@@ -168,34 +162,32 @@ class ValueReader:
         for key, item in tuple(islice(items, _MAX_ITEMS)):
             if self._nodes <= 0 or self._room <= 0:
                 break
-            name = self._key(key, depth, around)
+            name = key
+            is_hidden = self._names.get(key) if type(key) is str else None
+            if is_hidden is None:
+                name, is_hidden = self._key(key, depth, around)
             self._room -= len(name)
-            if issubclass(type(key), str) and self.hides(str.__getitem__(key, slice(_MAX_TEXT_CHARACTERS))):
-                told[name] = REDACTED
-            else:
-                told[name] = self._node(item, depth, around)
+            told[name] = REDACTED if is_hidden else self._node(item, depth, around)
         if length > len(told):
             told[_MORE] = f"{length - len(told)} more"
         return told
 
-    def _key(self, key: Any, depth: int, around: tuple[int, ...]) -> str:
-        kind = type(key)
-        if issubclass(kind, str):
-            text = str.__getitem__(key, slice(_MAX_TEXT_CHARACTERS))
-            # A name that only sounds like a secret is shown, and hides its value; one that holds a secret is not.
-            is_name = text.replace("-", "_").replace(".", "_").isidentifier()
-            if is_name and (
-                len(text) < _MIN_KEY_CHARACTERS or (len(text) <= _MAX_NAME_CHARACTERS and self.masks.hides(text))
-            ):
-                return text
-            shown = self.masks.shown(text)
-            if shown == text:
-                return text
-            self._redacted_keys += 1
-            return REDACTED_KEY.format(self._redacted_keys)
-        self._nodes += 1  # a key is its item's
-        node = self._node(key, depth, around)
-        return node if type(node) is str else _json(node)
+    def _key(self, key: Any, depth: int, around: tuple[int, ...]) -> tuple[str, bool]:
+        """Return a key as it is shown, and whether it hides what it stands for."""
+        if not issubclass(type(key), str):
+            self._nodes += 1  # a key is its item's
+            node = self._node(key, depth, around)
+            return (node if type(node) is str else _json(node)), False
+        text = str.__getitem__(key, slice(_MAX_TEXT_CHARACTERS))
+        is_hidden = self.masks.hides(text)
+        # A name that only sounds like a secret is shown, and hides its value; one that holds a secret is not.
+        is_name = len(text) <= _MAX_NAME_CHARACTERS and text.replace("-", "_").replace(".", "_").isidentifier()
+        if (is_name or not is_hidden) and self.masks.without_secrets(text) == text:
+            if is_name and len(self._names) < _MAX_KNOWN_NAMES:
+                self._names[text] = is_hidden
+            return text, is_hidden
+        self._redacted_keys += 1
+        return REDACTED_KEY.format(self._redacted_keys), is_hidden
 
     def _sequence(self, items: Iterator[Any], length: int, depth: int, around: tuple[int, ...]) -> list[Any]:
         told: list[Any] = []
