@@ -4,7 +4,7 @@ import gc
 import weakref
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 
@@ -145,6 +145,7 @@ def expected_order(error):
         yield from expected_order(below)
 
 
+@settings(deadline=None)
 @given(trees())
 def test_ids_count_up_depth_first_and_parents_precede_their_children(error):
     """The law behind the cases above, on any tree of causes, contexts and groups."""
