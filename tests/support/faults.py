@@ -113,7 +113,7 @@ def endless_drip(visit: Visit) -> None:
 class Faults:
     """A server in front of *target*; each connection gets the next of the scripted faults, later ones `relay`."""
 
-    def __init__(self, target: str, *script: Fault, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, target: str, *script: Fault, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
         parts = urlsplit(target)
         self._target = (parts.hostname or "", parts.port or 80)
         self._script = deque(script)
@@ -121,7 +121,7 @@ class Faults:
         self._stopped = threading.Event()
         self._visits: list[threading.Thread] = []
         self.connections = 0
-        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server = socket.create_server(("127.0.0.1", port))
         self._server.settimeout(_LISTEN_S)
         self.url = f"{'https' if tls else 'http'}://localhost:{self._server.getsockname()[1]}"
         self._thread = threading.Thread(target=self._accept, daemon=True)

@@ -1,9 +1,12 @@
 """Faults of a real network: what the server's trouble may cost, and what it may not."""
 
 import shutil
+import socket
 import ssl
 import subprocess
 import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 
@@ -75,6 +78,103 @@ def test_flush_and_shutdown_keep_their_deadlines_in_any_trouble(network, sink, f
     stats = client.stats()
     assert (stats.waiting, dict(stats.dropped)) == (0, {"shutdown": 5})
     assert arrived(sink) == []
+
+
+@pytest.fixture
+def troubled(network, sink, tls, request):
+    """Make a client whose server is in trouble without end."""
+
+    def connect(trouble, **options):
+        options = {"max_retries": 50, "timeout": 30.0} | options
+        if isinstance(trouble, tuple):
+            status, headers = trouble
+            headers = {name: value(sink) if callable(value) else value for name, value in headers.items()}
+            sink.answer(status, headers=headers, times=99)
+            return network(**options)[0]
+        if trouble == "untrusted":
+            return network(tls=tls, **options)[0]
+        if trouble == "unknown name":
+            return network(host="http://nobody.invalid", **options)[0]
+        with socket.create_server(("127.0.0.1", 0)) as placeholder:
+            return network(host=f"http://127.0.0.1:{placeholder.getsockname()[1]}", **options)[0]
+
+    return connect
+
+
+WITHOUT_END = {
+    "refused": "refused", "unknown name": "unknown name", "untrusted": "untrusted", "500": (500, {}), "503": (503, {}), "408": (408, {}),
+    "429 for 60 s": (429, {"Retry-After": "60"}),
+    "429 until a date": (429, {"Retry-After": lambda _: format_datetime(datetime.now(UTC) + timedelta(minutes=1), usegmt=True)}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", ["v0", "v1"])
+@pytest.mark.parametrize("trouble", WITHOUT_END)
+def test_a_server_in_trouble_costs_no_more_time_than_was_given(troubled, trouble, mode):
+    """Refused, not found, not trusted, failing, asking for patience: flush() and shutdown() return in time."""
+    client = troubled(WITHOUT_END[trouble], capture_mode=mode)
+    fill(client)
+    begun_s = time.monotonic()
+    assert client.flush(0.3) is False
+    assert client.shutdown(0.3) is False
+    assert time.monotonic() - begun_s < 5
+    stats = client.stats()
+    assert (stats.sent, stats.waiting, dict(stats.dropped)) == (0, 0, {"shutdown": 5})
+
+
+@pytest.mark.parametrize("trouble", [*WITHOUT_END, *(fault.__name__ for fault in PASSING)])
+def test_with_a_spool_no_trouble_loses_anything(troubled, network, sink, tmp_path, trouble):
+    """However it went: a later client delivers it, once, in order, when the server is well."""
+    folder = tmp_path / "spool"
+    faulty = {fault.__name__: fault for fault in PASSING}.get(trouble)
+    client = (
+        network(*[faulty] * 50, spool_dir=folder)[0] if faulty else troubled(WITHOUT_END[trouble], spool_dir=folder)
+    )
+    fill(client)
+    assert client.shutdown(0.3) is False
+    assert (client.stats().spooled, dict(client.stats().dropped)) == (5, {})
+    sink.clear()
+    # The folder of another host's events, since this test's servers are on ports of their own.
+    [old] = [path for path in folder.iterdir() if path.is_dir()]
+    later, _ = network(spool_dir=folder)
+    later.capture("later", distinct_id="u")
+    [new] = [path for path in folder.iterdir() if path.is_dir() and path != old]
+    for path in old.glob("*.spool*"):
+        path.rename(new / path.name)
+    assert later.flush(30)
+    assert arrived(sink) == [*NAMES, "later"]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 422])
+def test_a_final_answer_is_loud_and_takes_no_time(network, sink, status, caplog):
+    """One request, one line with the answer, in the ledger."""
+    sink.answer(status, body=b"no such thing")
+    client, _ = network()
+    fill(client)
+    assert client.flush(10)
+    assert len(sink.requests) == 1
+    assert dict(client.stats().dropped) == {"rejected": 5}
+    assert f"{status} no such thing" in caplog.text
+
+
+def test_three_500s_in_a_row_and_three_seconds_of_refused_connections_lose_nothing(network, sink):
+    """With the defaults."""
+    sink.answer(500, times=3)
+    client, _ = network()
+    fill(client)
+    assert client.flush(60)
+    assert arrived(sink) == NAMES
+    with socket.create_server(("127.0.0.1", 0)) as placeholder:
+        port = placeholder.getsockname()[1]
+    other, _ = network(host=f"http://127.0.0.1:{port}")
+    begun_s = time.monotonic()
+    other.capture("late", distinct_id="u")
+    other.flush(0)
+    time.sleep(max(0.0, begun_s + 3 - time.monotonic()))
+    faulty = Faults(sink.url, port=port)
+    assert other.flush(60)
+    faulty.stop()
+    assert arrived(sink) == [*NAMES, "late"]
 
 
 @pytest.mark.parametrize("fault", [faults.cut_body, faults.flood, faults.drip], ids=lambda fault: fault.__name__)

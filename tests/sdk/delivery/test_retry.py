@@ -48,7 +48,7 @@ def test_three_retries_mean_four_requests():
 
 
 def test_waits_double_and_are_spread():
-    """Full jitter: between nothing much and 1, 2, 4 ... 30 s."""
+    """Between half and all of 1, 2, 4 ... 30 s: the default's three retries outlast three seconds of refused connections."""
     assert [step(n, 503, chance=1.0, max_retries=99).seconds for n in (1, 2, 3, 4, 5, 6, 50)] == [
         1,
         2,
@@ -58,7 +58,8 @@ def test_waits_double_and_are_spread():
         30,
         30,
     ]
-    assert step(1, 503, chance=0.0).seconds == 0.1
+    assert [step(n, 503, chance=0.0, max_retries=99).seconds for n in (1, 2, 3, 50)] == [0.5, 1, 2, 15]
+    assert sum(step(n, None, chance=0.0).seconds for n in (1, 2, 3)) > 3
 
 
 @pytest.mark.parametrize(

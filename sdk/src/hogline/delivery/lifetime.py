@@ -2,7 +2,8 @@
 
 Every delivery is watched weakly. Python runs the fork hook for `os.fork` and `multiprocessing`; uWSGI forks without it,
 which the pid check in `put` sees. Children of `multiprocessing` leave through `os._exit`, where no atexit runs: they have
-finalizers of their own. A process that dies of a signal's default action runs neither.
+finalizers of their own. So do those of Celery's billiard, without finalizers: Celery sends a signal before. A process that dies
+of a signal's default action runs none of these.
 """
 
 import atexit
@@ -11,7 +12,7 @@ import sys
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -32,14 +33,31 @@ def watch(delivery: "Delivery") -> None:
 
 
 def watch_process() -> None:
-    """Arrange for the end of this process, if it is a `multiprocessing` child; asked when the sender starts."""
+    """Arrange for the end of this process, if it is a child of `multiprocessing` or Celery; asked when the sender starts."""
     global _finalized_pid  # noqa: PLW0603 - one registration for each process
+    if (signals := sys.modules.get("celery.signals")) is not None:  # connecting twice is connecting once
+        signals.worker_process_shutdown.connect(_celery_child_ends, weak=False, dispatch_uid="hogline")
     processes, util = sys.modules.get("multiprocessing.process"), sys.modules.get("multiprocessing.util")
     if processes is None or util is None or _finalized_pid == os.getpid():
         return
     if processes.parent_process() is not None:
         _finalized_pid = os.getpid()
         util.Finalize(None, _shut_down_all, exitpriority=_FINALIZE_PRIORITY)
+
+
+def _celery_child_ends(**_: Any) -> None:
+    """Celery's last word in a pool process, on its way to `os._exit`. The pool's SIGTERM may come meanwhile, and can wait."""
+    import signal
+
+    try:
+        previous = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    except ValueError:  # no main thread
+        _shut_down_all()
+        return
+    try:
+        _shut_down_all()
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _after_fork_in_child() -> None:

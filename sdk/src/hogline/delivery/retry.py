@@ -78,8 +78,8 @@ Step: TypeAlias = Accepted | RetryAfter | Split | Refused | Partly
 def next_step(attempt: int, answer: Answer, *, events: int, max_retries: int, chance: float, now: datetime) -> Step:
     """Say what to do with a batch of *events* after request number *attempt* (1 is the first); 0 <= *chance* < 1 spreads waits.
 
-    Any 2xx is success. 408, 429, 5xx and no answer at all are tried again, waiting 1, 2, 4 ... s with full jitter, or as
-    long as `Retry-After` says, at most 30 s. 413 halves the batch. Every other answer is final.
+    Any 2xx is success. 408, 429, 5xx and no answer at all are tried again, waiting between half and all of 1, 2,
+    4 ... s, so that three retries outlast three seconds, or as long as `Retry-After` says, at most 30 s. 413 halves the batch. Every other answer is final.
     Source: spec/sdk-wire.md 1.7.
     """
     status = answer.status
@@ -96,7 +96,7 @@ def later(attempt: int, answer: Answer, max_retries: int, chance: float, now: da
     """Say when to try again what failed in request number *attempt*, if it may be tried again."""
     if attempt > max_retries:
         return Refused(RETRIES_EXHAUSTED)
-    backoff_s = min(_FIRST_BACKOFF_S * 2 ** min(attempt - 1, 10), _LONGEST_S) * chance
+    backoff_s = min(_FIRST_BACKOFF_S * 2 ** min(attempt - 1, 10), _LONGEST_S) * (1 + chance) / 2
     told_s = min(retry_after_s(answer.retry_after, now) or 0.0, _LONGEST_S)
     return RetryAfter(max(backoff_s, told_s, _SHORTEST_S))
 

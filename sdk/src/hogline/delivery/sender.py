@@ -41,8 +41,9 @@ class Sender:
 
         A starting thread may run a finalizer that captures: who held the lock until it has started would wait for ever.
         """
-        thread = self.thread
-        if thread is not None and (thread.ident is None or thread.is_alive()):  # no ident: another caller starts it
+        # Not asked for its life: under gevent that lets others run, who would wait for the lock for ever where it is a real
+        # one, made before the patching (gunicorn --preload). A thread that ends says so itself.
+        if self.thread is not None:
             self.work.notify_all()
             return None
         self.thread = threading.Thread(target=self._run, name="hogline-sender", daemon=True)
@@ -93,6 +94,14 @@ class Sender:
     def _run(self) -> None:
         """Send until every lane is closed and empty. The third guarded door: nothing ends this thread but the end of its work."""
         me = threading.current_thread()
+        try:
+            self._send_until_done(me)
+        finally:
+            with self.lock:
+                if self.thread is me:
+                    self._leave()
+
+    def _send_until_done(self, me: threading.Thread) -> None:
         transport: Transport | None = None
         while True:
             with self.lock:
