@@ -14,6 +14,7 @@ from benchmarks.figures import RECORD, machine
 
 NAMES = [
     "capture",
+    "flags",
     "latency",
     "exceptions",
     "interceptor",

@@ -286,13 +286,13 @@ class Flags:
         for key in ruleset.definitions if keys is None else keys:
             if key in records:
                 continue
-            verdict = ruleset.verdict(key, subject)
+            flag, verdict = ruleset.evaluate(key, subject)
             if verdict is None:
                 is_short = True  # it may have been made since the last look
             elif verdict.value is None:
                 is_short = True
                 unresolved[key] = verdict.unresolved or UnresolvedFlagReason.UNSUPPORTED_DEFINITION
-            elif (flag := ruleset.flag(key)) is not None:
+            elif flag is not None:
                 records[key] = LocalRecord(flag, verdict)
         return records, unresolved, is_short
 
@@ -351,11 +351,8 @@ class Flags:
 
 
 def _local(ruleset: Ruleset, key: str, question: Question) -> LocalRecord | None:
-    flag = ruleset.flag(key)
-    if flag is None:
-        return None
-    verdict = ruleset.verdict(key, question.subject())
-    return None if verdict is None or verdict.value is None else LocalRecord(flag, verdict)
+    flag, verdict = ruleset.evaluate(key, question.subject())
+    return None if flag is None or verdict is None or verdict.value is None else LocalRecord(flag, verdict)
 
 
 def _result(key: str, record: _KnownRecord, match_value: FlagValue | None) -> FeatureFlagResult | None:

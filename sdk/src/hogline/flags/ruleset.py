@@ -56,7 +56,7 @@ class Flag:
     """One definition, compiled."""
 
     __slots__ = (
-        "_conditions", "_early_exit", "_enrollment", "_group", "_holdout", "_mapping", "_needs_device", "_prefix",
+        "_conditions", "_early_exit", "_enrollment", "_group", "_holdout", "_mapping", "_needs_device", "_payloads", "_prefix",
         "_unsupported", "_variants", "active", "continuity", "definition", "key",
     )  # fmt: skip
 
@@ -73,6 +73,8 @@ class Flag:
         self._group = inner.get("aggregation_group_type_index")
         self._enrollment = inner.get("feature_enrollment") is True
         self._holdout = inner.get("holdout")
+        payloads = inner.get("payloads")
+        self._payloads: Mapping[str, Any] = payloads if isinstance(payloads, Mapping) else {}
         self._early_exit = bool(inner.get("early_exit"))
         self._variants = Variants((inner.get("multivariate") or {}).get("variants") or [])
         self._unsupported = False
@@ -181,8 +183,7 @@ class Flag:
 
     def payload_text(self, value: FlagValue) -> Any:
         """Return the payload of *value* as the definition has it: JSON text; None where there is none."""
-        payloads = (self.definition.get("filters") or {}).get("payloads") or {}
-        return payloads.get(value if isinstance(value, str) else str(value).lower())
+        return self._payloads.get(value if isinstance(value, str) else str(value).lower()) if self._payloads else None
 
     def payload(self, value: FlagValue) -> Any:
         """Return the payload of *value*, decoded; None where there is none, or no JSON."""
@@ -237,13 +238,17 @@ class Ruleset:
 
     def verdict(self, key: str, subject: Subject) -> Verdict | None:
         """Return what flag *key* is for *subject*; None: no such flag is defined. Never raises for what a definition says."""
+        return self.evaluate(key, subject)[1]
+
+    def evaluate(self, key: str, subject: Subject) -> tuple[Flag | None, Verdict | None]:
+        """Return the verdict with the flag that it is about."""
         flag = self.flag(key)
         if flag is None:
-            return _UNRESOLVED[_R.UNSUPPORTED_DEFINITION] if key in self.definitions else None
+            return None, _UNRESOLVED[_R.UNSUPPORTED_DEFINITION] if key in self.definitions else None
         try:
-            return flag.verdict(subject)
+            return flag, flag.verdict(subject)
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-            return _UNRESOLVED[_R.UNSUPPORTED_DEFINITION]
+            return flag, _UNRESOLVED[_R.UNSUPPORTED_DEFINITION]
 
     def _find(self, key: str, subject: Subject) -> Finding:
         """Return what a flag that another depends on comes to, asked once for each subject."""
