@@ -132,7 +132,17 @@ _TORNADO = {
     "handled": "there are no registered handlers: `write_error` is a page for whatever nobody handled",
     "validate": "nothing is validated",
 }
-
+_BLACKSHEEP = {
+    "sync": "synchronous handlers run on the loop: /capture",
+    "error-sync": "synchronous handlers run on the loop: /error",
+    "stream-sync": "every stream is asynchronous: /stream",
+    "stream-long-sync": "every stream is asynchronous: /stream-long",
+    "background": "nothing runs after a response but tasks: /task",
+    "background-error": "nothing runs after a response but tasks",
+    "ws-refused": "there is no exception that refuses a handshake",
+    "methods": "a method that a path does not have is its 404",
+    "header-order": "BlackSheep keeps the values of one header together",
+}
 FRAMEWORKS = (
     Framework(
         name="asgi",
@@ -177,6 +187,16 @@ FRAMEWORKS = (
         protocol="asgi",
         servers=("uvicorn",),
         route="/items/{item_id}",
+    ),
+    Framework(
+        name="blacksheep",
+        source="blacksheep.",
+        requires=("blacksheep",),
+        app="blacksheep",
+        protocol="asgi",
+        servers=("granian",),
+        route="/items/:item_id",
+        lacks=_BLACKSHEEP,
     ),
     Framework(
         name="wsgi",

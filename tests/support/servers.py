@@ -94,6 +94,9 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
     "cheroot": ("-c", _CHEROOT.format("{app}")),
     "uwsgi": (*_UWSGI, "{target}"),
     "werkzeug": ("-c", _WERKZEUG.format("{app}")),
+    # They do not say which port they were given: "{port}" is a free one.
+    "granian": ("-m", "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", "{port}", "{target}"),
+    "daphne": ("-m", "daphne", "-b", "127.0.0.1", "-p", "{port}", "{target}"),
     # Frameworks that bring their own server: the app's module starts it, and says where.
     "aiohttp": ("-m", "{app}"),
     "sanic": ("-m", "{app}"),
@@ -162,7 +165,8 @@ class Server:
 def start_server(name: str, app: str, log_path: Path, environ: Mapping[str, str]) -> Server:
     """Start server *name* with the app of the module *app* (below tests.interceptors.apps), and wait until it answers."""
     module = f"{_PACKAGE}.{app}"
-    command = [part.format(app=module, target=f"{module}:app") for part in _COMMANDS[name]]
+    port = _free_port() if "{port}" in _COMMANDS[name] else 0
+    command = [part.format(app=module, target=f"{module}:app", port=port) for part in _COMMANDS[name]]
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, *command],
@@ -172,7 +176,7 @@ def start_server(name: str, app: str, log_path: Path, environ: Mapping[str, str]
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT), **environ},
         )
-    server = Server(name, process, 0, log_path)
+    server = Server(name, process, port, log_path)
     deadline_s = time.monotonic() + _START_S
     while not (server.port and _answers(server.port)):
         if process.poll() is not None or time.monotonic() > deadline_s:
@@ -180,9 +184,16 @@ def start_server(name: str, app: str, log_path: Path, environ: Mapping[str, str]
             process.wait(_STOP_S)
             raise AssertionError(f"{name} did not serve {app}:\n{server.log[-3000:]}")
         time.sleep(0.02)
-        found = _ADDRESS.search(server.log)
-        server.port = int(found[1]) if found else 0
+        if not port:
+            found = _ADDRESS.search(server.log)
+            server.port = int(found[1]) if found else 0
     return server
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
 
 
 def _answers(port: int) -> bool:

@@ -28,6 +28,7 @@ COMMANDS = {
         "--port",
         "PORT",
     ],
+    "blacksheep_app": [*_UVICORN, "examples.blacksheep_app:app"],
     "litestar_app": [*_UVICORN, "examples.litestar_app:app"],
     "flask_app": [sys.executable, "-m", "flask", "--app", "examples/flask_app.py", "run", "--port", "PORT"],
     "django_app": [sys.executable, "examples/django_app/manage.py", "runserver", "--noreload", "127.0.0.1:PORT"],

@@ -86,6 +86,8 @@ _NOISE: frozenset[tuple[str, str]] = frozenset(
         ("celery.exceptions", "Ignore"),
         ("celery.exceptions", "Reject"),
         ("celery.exceptions", "Retry"),
+        ("blacksheep.exceptions", "MessageAborted"),
+        ("blacksheep.server.websocket", "WebSocketDisconnectError"),
         ("channels.exceptions", "AcceptConnection"),
         ("channels.exceptions", "DenyConnection"),
         ("channels.exceptions", "StopConsumer"),

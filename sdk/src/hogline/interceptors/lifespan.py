@@ -18,6 +18,7 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _FLUSH_S = 5.0  # servers give a lifespan's end a few seconds before they kill
 _WITHOUT_LIFESPAN = frozenset({("django.core.handlers.asgi", "ASGIHandler")})  # they raise, and servers do without
+_BY_PROTOCOL = ("channels.routing", "ProtocolTypeRouter")  # raises too, unless it was given an application for it
 
 
 async def run_lifespan(app: App, scope: Scope, receive: Receive, send: Send, policy: Policy) -> None:
@@ -31,10 +32,17 @@ async def run_lifespan(app: App, scope: Scope, receive: Receive, send: Send, pol
                 policy.complain("flush", error)
         await send(message)
 
-    if any((kind.__module__, kind.__qualname__) in _WITHOUT_LIFESPAN for kind in type(app).__mro__):
+    if _has_none(app):
         await _go_through(receive, sending)
     else:
         await app(scope, receive, sending)
+
+
+def _has_none(app: App) -> bool:
+    kinds = [(kind.__module__, kind.__qualname__) for kind in type(app).__mro__]
+    if _BY_PROTOCOL in kinds:
+        return "lifespan" not in getattr(app, "application_mapping", ())
+    return any(kind in _WITHOUT_LIFESPAN for kind in kinds)
 
 
 async def _go_through(receive: Receive, send: Send) -> None:

@@ -1,0 +1,23 @@
+"""BlackSheep: `uvicorn examples.blacksheep_app:app`."""
+
+from blacksheep import Application, json
+
+from hogline import PostHog
+from hogline.interceptors.blacksheep import PostHogInterceptor
+
+posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="...")
+shop = Application()
+
+
+@shop.router.post("/checkout")
+async def checkout():
+    posthog.capture("checkout", properties={"total": 42})
+    return json({"ok": True})
+
+
+@shop.router.get("/broken")
+async def broken():
+    raise RuntimeError("the shop is on fire")
+
+
+app = PostHogInterceptor(shop, client=posthog, capture_exceptions=True)
