@@ -1,4 +1,4 @@
-"""Hooks: the exceptions of a whole process that nothing caught, in its main thread, threads, finalizers and event loops.
+"""Hooks: the exceptions of a whole process that nothing caught, in its main thread, threads, finalizers, event loops and children.
 
 One installation serves all clients that ask for it. Each hook goes on to what was there before; taken away are only those
 that are still ours, and one that somebody has wrapped meanwhile stays, and stays silent.  Source: spec/sdk-wire.md 4.5.
@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hogline.context import Context, current
 from hogline.judgement import is_exit, is_noise
@@ -73,6 +73,7 @@ class _Hooks:
         threading.excepthook = self._thread
         sys.unraisablehook = self._unraisable
         self._loops = _LoopHooks(self._on_loop)
+        self._processes = _ProcessHook(self._on_process)
 
     def remove(self) -> None:
         """Put back what was there, where it is still ours."""
@@ -84,6 +85,7 @@ class _Hooks:
         if sys.unraisablehook is self._unraisable:
             sys.unraisablehook = self._previous_unraisable
         self._loops.remove()
+        self._processes.remove()
 
     # A bound method is a new object each time: those of __init__ are what `remove` recognises.
 
@@ -102,6 +104,10 @@ class _Hooks:
         if self._is_active and not sys.is_finalizing():
             _report(args.exc_value, args.exc_traceback, _UNCAUGHT, source="python.sys_unraisablehook")
         self._previous_unraisable(args)
+
+    def _on_process(self, error: BaseException) -> None:
+        if self._is_active:
+            _report(error, None, _UNCAUGHT, level="fatal", source="python.multiprocessing")
 
     def _on_loop(self, told: dict[str, Any]) -> None:
         if self._is_active:
@@ -161,6 +167,40 @@ class _LoopHooks:
                     kind.call_exception_handler = before  # type: ignore[attr-defined]
                 else:
                     del kind.call_exception_handler  # type: ignore[attr-defined]
+
+
+class _ProcessHook:
+    """The hook of `multiprocessing`'s children.
+
+    A patch: what ends a child is printed by `multiprocessing` itself, and no hook of the interpreter hears of it.
+    """
+
+    def __init__(self, notice: Callable[[BaseException], None]) -> None:
+        from multiprocessing.process import BaseProcess
+
+        self._patched = cast("Any", BaseProcess)
+        self._before = original = self._patched._bootstrap  # noqa: SLF001 - all that every child runs, whatever its class
+
+        def _bootstrap(process: Any, *args: Any, **kwargs: Any) -> Any:
+            run = process.run
+
+            def watched() -> None:
+                try:
+                    run()
+                except BaseException as error:
+                    notice(error)
+                    raise
+
+            process.run = watched
+            return original(process, *args, **kwargs)
+
+        self._ours = _bootstrap
+        self._patched._bootstrap = _bootstrap  # noqa: SLF001
+
+    def remove(self) -> None:
+        """Take the patch away, where it is still ours."""
+        if self._patched._bootstrap is self._ours:  # noqa: SLF001
+            self._patched._bootstrap = self._before  # noqa: SLF001
 
 
 def _acting(told: dict[str, Any]) -> Context | None:

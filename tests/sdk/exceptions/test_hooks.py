@@ -261,6 +261,39 @@ def test_a_forked_child_reports_for_itself(run, sink):
     assert values == ["child 0", "child 1", "parent"]
 
 
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_what_ends_a_child_of_multiprocessing_is_captured(run, sink, method):
+    """It prints the traceback itself, and asks no hook; what a pool's worker raises is its caller's."""
+    process = run(
+        f"""
+        import multiprocessing
+        def fail(n): raise ValueError(f"child {{n}}")
+        def leave(n): sys.exit(n)
+        class Own(multiprocessing.get_context("{method}").Process):
+            def run(self): fail("own")
+        if __name__ == "__main__":
+            context = multiprocessing.get_context("{method}")
+            children = [context.Process(target=fail, args=(1,)), context.Process(target=leave, args=(3,)), Own()]
+            for child in children: child.start()
+            for child in children: child.join()
+            with context.Pool(1) as pool:
+                try: pool.apply(fail, ("pooled",))
+                except ValueError: print("caught")
+            print([child.exitcode for child in children])
+        """,
+        status=0,
+    )
+    assert process.stdout.splitlines() == ["caught", "[1, 3, 1]"]
+    assert "ValueError: child 1" in process.stderr
+    values = sorted(event.properties["$exception_list"][0]["value"] for event in sink.events)
+    assert values == ["child 1", "child own"]
+    wanted = ("ValueError", "fatal", "python.multiprocessing", "onuncaughtexception", False)
+    assert {told(event) for event in sink.events} == {wanted}
+    assert {
+        event.properties["$exception_list"][0]["stacktrace"]["frames"][-1]["function"] for event in sink.events
+    } == {"fail"}
+
+
 @needs_fork
 def test_a_child_that_is_forked_while_another_thread_installs_is_not_stuck(run, sink):
     """A lock that no thread of the child holds is the child's to take."""
@@ -353,8 +386,10 @@ def test_a_client_that_nobody_holds_goes_on_watching(run, sink):
 def places():
     from asyncio.base_events import BaseEventLoop
     from asyncio.events import AbstractEventLoop
+    from multiprocessing.process import BaseProcess
 
     return (
+        BaseProcess._bootstrap,
         sys.excepthook,
         threading.excepthook,
         sys.unraisablehook,
