@@ -50,9 +50,15 @@ operators = st.one_of(
 )
 
 
+likely = st.sampled_from(["a", "b", "1", True])  # filters and properties that meet
+
+
 @st.composite
 def property_filters(draw):
-    if draw(st.integers(0, 5)) == 0:
+    chance = draw(st.integers(0, 9))
+    if chance > 4:
+        operator, value = draw(st.sampled_from(["exact", "is_not", "icontains", "gte"])), draw(likely)
+    elif chance == 0:
         operator, value = draw(st.sampled_from(["regex", "not_regex"])), draw(patterns)
     else:
         operator, value = draw(operators), draw(values)
@@ -171,7 +177,10 @@ def definitions(draw):
     }
 
 
-property_values = st.dictionaries(st.sampled_from([*KEYS, "$feature_enrollment/first"]), values, max_size=5)
+property_values = st.one_of(
+    st.dictionaries(st.sampled_from([*KEYS, "$feature_enrollment/first"]), values, max_size=5),
+    st.fixed_dictionaries(dict.fromkeys(KEYS, likely)),
+)
 subjects = st.fixed_dictionaries(
     {
         "distinct_id": st.sampled_from(["u1", "u2", "u3", "héllo", "42"]),

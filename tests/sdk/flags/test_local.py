@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import stat
+import threading
 
 import pytest
 
@@ -222,6 +223,42 @@ def test_what_lies_in_the_cache_may_be_anything(sink, connect, tmp_path):
         path.write_bytes(b'{"version": 3, "etag')
     client = connect(secret_key="phs_secret")
     assert client.get_feature_flag("f", "u1", only_evaluate_locally=True) is True
+
+
+def test_clients_of_one_process_share_one_request_too(sink, connect):
+    """A file lock does not keep out who holds it already."""
+    body = json.dumps({"flags": [flag("f")]}).encode()
+    sink.answer(200, body=body, delay_s=0.5, path=DEFINITIONS)
+    clients = [connect(secret_key="phs_secret", flag_cold_start_seconds=20) for _ in range(4)]
+    found = []
+    threads = [
+        threading.Thread(
+            target=lambda one=one: found.append(one.get_feature_flag("f", "u1", only_evaluate_locally=True))
+        )
+        for one in clients
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [True] * 4
+    assert len(sink.asked(DEFINITIONS)) == 1
+
+
+def test_who_gets_the_lock_looks_first_whether_another_has_asked_meanwhile(sink, connect):
+    """Between a look at the shelf and the lock another process may have come and gone."""
+    sink.definitions = {"flags": [flag("f")]}
+    one, two = connect(secret_key="phs_secret"), connect(secret_key="phs_secret")
+    source = two.flags._source
+    lock = source._shelf.lock
+
+    def late_lock():
+        assert one.load_feature_flags()
+        return lock()
+
+    source._shelf.lock = late_lock
+    assert two.get_feature_flag("f", "u1", only_evaluate_locally=True) is True
+    assert len(sink.asked(DEFINITIONS)) == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="needs POSIX permissions")

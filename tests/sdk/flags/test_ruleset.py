@@ -93,6 +93,46 @@ def test_a_persons_condition_in_a_groups_flag_is_about_the_person():
     assert ask([flag("f", condition, filters=COMPANY)], subject=asked, **GROUPS).value is True
 
 
+YES, NO = {"key": "yes", "value": "1"}, {"key": "no", "value": "1"}
+OPEN, STATIC = {"key": "open", "value": "1"}, {"type": "cohort", "key": "id", "value": 99}
+
+
+def group(kind, *values):
+    return {"type": kind, "values": list(values)}
+
+
+@pytest.mark.parametrize(
+    ("cohort", "expected"),
+    [
+        (group("AND", YES, YES), True), (group("AND", YES, NO), False), (group("AND", NO, NO), False), (group("OR", NO, YES), True),
+        (group("OR", NO, NO), False), (group("AND", YES | {"negation": True}), False), (group("AND", NO | {"negation": True}), True),
+        (group("AND", OPEN, NO), False), (group("AND", OPEN, YES), "missing_context"), (group("OR", OPEN, YES), True),
+        (group("OR", OPEN, NO), "missing_context"), (group("OR", YES, STATIC), "unsupported_definition"),
+        (group("AND", NO, STATIC), "unsupported_definition"), (group("OR", group("AND", YES, NO), group("AND", YES)), True),
+        (group("AND", group("OR", NO), YES), False), (group("OR"), True), ({}, True), (group("AND", {}), True), (group("OR", {}, NO), True),
+        (group("XOR", YES), "unsupported_definition"), (group("AND", "text"), "unsupported_definition"), (7, "unsupported_definition"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("operator", ["in", "not_in"])
+def test_a_cohort_is_a_group_of_filters(judge, cohort, expected, operator):
+    """A decisive member beats those that are unknown; what only the server knows beats all. Judged as well."""
+    asked = {"key": "id", "type": "cohort", "value": 1, "operator": operator}
+    given_ = {
+        "flags": [flag("f", everybody(asked))], "cohorts": {"1": cohort}, "group_type_mapping": {}, "property_matching_version": 1,
+    }  # fmt: skip
+    subject = {
+        "distinct_id": "u",
+        "person_properties": {"yes": "1", "no": "0"},
+        "groups": {},
+        "group_properties": {},
+        "device_id": None,
+    }
+    values, reasons, _ = ours(given_, subject)
+    found = values.get("f", reasons.get("f"))
+    assert found == (expected if isinstance(expected, str) or operator == "in" else not expected)
+    assert (values, reasons) == judge.answers(given_, subject)[:2]
+
+
 def test_flags_and_cohorts_that_meet_themselves_are_unresolved():
     """No recursion without end; the server says what they are."""
     ring = [flag("f", everybody(on("g"))), flag("g", everybody(on("h"))), flag("h", everybody(on("f")))]

@@ -25,6 +25,7 @@ except ImportError:  # Windows: each process asks for itself
 __all__ = ["Shelf", "State", "default_folder"]
 
 _log = logging.getLogger("hogline")
+_claims: dict[str, tuple[int, object]] = {}  # shelves that this process is asking for, and the pid that said so
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,24 @@ class Shelf:
         if self._base is None or fcntl is None:
             yield True
             return
+        # The lock keeps out other processes, and not another client of this one.
+        base, claim = self._base, (os.getpid(), object())
+        holder = _claims.setdefault(base, claim)
+        if holder is not claim:
+            if holder[0] == claim[0]:
+                yield False
+                return
+            _claims[base] = claim  # what a fork has left over
         try:
-            handle = os.open(self._base + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            with self._lock_file() as mine:
+                yield mine
+        finally:
+            _claims.pop(base, None)
+
+    @contextmanager
+    def _lock_file(self) -> Iterator[bool]:
+        try:
+            handle = os.open(f"{self._base}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError:
             yield True
             return
