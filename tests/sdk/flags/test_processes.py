@@ -1,5 +1,6 @@
 """The processes of a host share one poller: real processes, forked, killed, and counted at the server."""
 
+import contextlib
 import json
 import os
 import signal
@@ -37,13 +38,16 @@ def start(sink, tmp_path):
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
+                start_new_session=True,
             )
         )
         return processes[-1]
 
     yield started
     for process in processes:
-        process.kill()
+        if process.poll() != 0:  # with its children, which hold the pipe as well
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
 
 
