@@ -1,5 +1,6 @@
 """The fixtures `site` and `lone_site`: every framework of the table on each of its servers."""
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,3 +45,25 @@ def lone_site(request: Any, tmp_path: Path) -> Iterator[Site]:
     alone = Site.start(*request.param, tmp_path / "server.log")
     yield alone
     alone.stop()
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A Django project with users and sessions in a database. A process can be one project only."""
+    pytest.importorskip("django")
+    from django.core.management import call_command
+    from django.db import connections
+
+    from tests.interceptors.apps import django_project
+
+    folder = tmp_path_factory.mktemp("django")
+    django_project.configure(
+        INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions"],
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": folder / "shop.sqlite3"}},
+        TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates"}],
+        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
+    )
+    call_command("migrate", verbosity=0)
+    yield
+    gc.collect()
+    connections.close_all()

@@ -12,7 +12,6 @@ from django.conf import settings
 from django.core.exceptions import BadRequest, ImproperlyConfigured, PermissionDenied, SuspiciousOperation
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
-from django.core.management import call_command
 from django.core.signals import request_finished
 from django.db import connections, transaction
 from django.http import FileResponse, Http404, HttpResponse, StreamingHttpResponse
@@ -26,7 +25,6 @@ from hogline import PostHog, tag
 from hogline.context import current
 from hogline.interceptors import asgi, wsgi
 from hogline.interceptors.django import PostHogInterceptor
-from tests.interceptors.apps import django_project
 from tests.interceptors.apps.contract import DomainError, IgnoredError
 from tests.interceptors.apps.django_project import INTERCEPTOR
 from tests.support.serving import VISITOR, now, serving, serving_asgi
@@ -40,22 +38,6 @@ SESSIONS = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
 ]
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    """A Django project with users and sessions in a database."""
-    folder = tmp_path_factory.mktemp("django")
-    django_project.configure(
-        INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions"],
-        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": folder / "shop.sqlite3"}},
-        TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates"}],
-        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
-    )
-    call_command("migrate", verbosity=0)
-    yield
-    gc.collect()
-    connections.close_all()
 
 
 @pytest.fixture
