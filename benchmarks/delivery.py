@@ -6,8 +6,10 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import posthog as official
@@ -72,6 +74,9 @@ def main() -> None:
     logging.disable()
     with sink_process() as url:
         ours = cpu_us(lambda host: hogline.PostHog("phc_x", host=host, max_queue_size=10**6), url)
+        with tempfile.TemporaryDirectory(dir=Path(__file__).parents[1]) as folder:
+            spooled = cpu_us(lambda host: hogline.PostHog("phc_x", host=host, spool_dir=folder), url)
+        v1 = cpu_us(lambda host: hogline.PostHog("phc_x", host=host, max_queue_size=10**6, capture_mode="v1"), url)
         peers = [
             (
                 "posthog-python, gzip off",
@@ -87,7 +92,13 @@ def main() -> None:
         node = node_us(url)
         if node is not None:
             peers.append(("posthog-node, gzip on", node))
-    print_figures([Figure("all CPU for each delivered event, gzip on", ours, "us/event", 20.0, tuple(peers))])
+    print_figures(
+        [
+            Figure("all CPU for each delivered event, gzip on", ours, "us/event", 20.0, tuple(peers)),
+            Figure("the same, with a spool", spooled, "us/event", None, tuple(peers)),
+            Figure("the same, by capture v1", v1, "us/event", None, tuple(peers)),
+        ]
+    )
     if node is None:
         print(
             "      posthog-node: not measured (no Node.js, or ./dev test has not installed the package)",

@@ -13,7 +13,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 _SERVER = """
 import asyncio, sys
-ANSWER = b"HTTP/1.1 200 OK\\r\\nContent-Type: application/json\\r\\nContent-Length: 13\\r\\n\\r\\n{\\"status\\": 1}"
+ANSWER = b"HTTP/1.1 200 OK\\r\\nContent-Type: application/json\\r\\nContent-Length: 28\\r\\n\\r\\n{\\"status\\": 1, \\"results\\": {}}"
 async def serve(reader, writer):
     try:
         while True:

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 HOGLINE = {
-    "hogline", "hogline.assembly", "hogline.client", "hogline.context", "hogline.default", "hogline.delivery", "hogline.delivery.lane", "hogline.delivery.ledger",
+    "hogline", "hogline.assembly", "hogline.client", "hogline.context", "hogline.default", "hogline.delivery", "hogline.delivery.door", "hogline.delivery.lane", "hogline.delivery.ledger",
     "hogline.delivery.lifetime", "hogline.delivery.outbox", "hogline.delivery.sender", "hogline.event",
     "hogline.exceptions", "hogline.facts", "hogline.facts.process", "hogline.facts.report", "hogline.facts.span",
     "hogline.identity", "hogline.limiter", "hogline.marks", "hogline.policy", "hogline.reporting", "hogline.settings",

@@ -8,6 +8,7 @@ collector, or not at all.  Source: spec/frameworks.md 1, R1 and R2.
 
 import functools
 import inspect
+import os
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextvars import ContextVar
 from types import TracebackType
@@ -116,6 +117,15 @@ class Context:
 
 
 current: ContextVar[Context | None] = ContextVar("hogline.context", default=None)
+
+
+def _after_fork_in_child() -> None:
+    """Leave the parent's request to the parent: a worker that is forked in the middle of one serves others."""
+    current.set(None)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def leave(mine: Context, previous: Context | None) -> None:

@@ -96,6 +96,26 @@ def test_a_forked_child_starts_empty_and_both_sides_lose_nothing(sink):
     assert names(sink) == ["child", "grandchild", "parent 0", "parent 1", "parent 2", "parent after"]
 
 
+def test_a_child_never_inherits_its_parents_request(sink):
+    """A worker that is forked in the middle of a request serves others; the parent goes on with its own."""
+    run(
+        sink,
+        """
+        from hogline import identify_context, new_context, set_context_session, tag
+        with new_context():
+            identify_context("alice"); set_context_session("s"); tag("plan", "pro")
+            pid = os.fork()
+            client.capture("parent" if pid else "child")
+            if pid == 0: os._exit(0 if client.flush(20) else 1)
+            assert os.waitpid(pid, 0)[1] == 0
+        """,
+    )
+    parent, child = sink.named("parent")[0], sink.named("child")[0]
+    assert (parent.distinct_id, parent.properties["$session_id"], parent.properties["plan"]) == ("alice", "s", "pro")
+    assert child.properties["$process_person_profile"] is False
+    assert not {"$session_id", "plan"} & child.properties.keys()
+
+
 def test_a_fork_that_no_hook_sees_is_noticed_by_its_pid(sink):
     """uWSGI forks without Python's hooks: the thread looks alive and is not (R9)."""
     run(

@@ -17,7 +17,7 @@ from hogline.version import __version__
 from hogline.wire.batch import BATCH_PATH, compress, encode
 
 if TYPE_CHECKING:
-    from hogline.delivery.lane import Delivery
+    from hogline.delivery.lane import Lane
 
 __all__ = ["AGENT", "Letter", "Request", "deliver"]
 
@@ -95,7 +95,7 @@ class LetterV0:
         return ()
 
 
-def deliver(lane: "Delivery", batch: list[bytes], transport: Transport, deadline_s: float | None = None) -> None:
+def deliver(lane: "Lane", batch: list[bytes], transport: Transport, deadline_s: float | None = None) -> None:
     """Send *batch* until each of its events is settled, or the lane lets it rest, or *deadline_s* has come."""
     settings = lane.settings
     letters: list[Letter]
@@ -109,7 +109,7 @@ def deliver(lane: "Delivery", batch: list[bytes], transport: Transport, deadline
         _carry(lane, letter, transport, deadline_s)
 
 
-def _carry(lane: "Delivery", letter: Letter, transport: Transport, deadline_s: float | None) -> None:
+def _carry(lane: "Lane", letter: Letter, transport: Transport, deadline_s: float | None) -> None:
     settings = lane.settings
     attempt = 0
     while lane.may_send(deadline_s):
@@ -154,7 +154,7 @@ def _carry(lane: "Delivery", letter: Letter, transport: Transport, deadline_s: f
                 lane.pause(seconds, answer, deadline_s)
 
 
-def _settle_judged(lane: "Delivery", letter: Letter, step: Partly, answer: Answer) -> None:
+def _settle_judged(lane: "Lane", letter: Letter, step: Partly, answer: Answer) -> None:
     """Settle what the server took, and give up what it never will."""
     judged = {*step.dropped, *step.again}
     lane.settle([event for place, event in enumerate(letter.batch) if place not in judged])

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from hogline.delivery.door import Delivery
     from hogline.delivery.flag_requests import FlagRequests
-    from hogline.delivery.lane import Delivery
 
 __all__ = ["import_courier", "import_flag_requests", "importing", "watch", "watch_process"]
 

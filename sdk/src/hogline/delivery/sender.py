@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from hogline.delivery import lifetime
 
 if TYPE_CHECKING:
-    from hogline.delivery.lane import Delivery
+    from hogline.delivery.lane import Lane
     from hogline.delivery.transport import Transport
 
 __all__ = ["Sender", "sender_for"]
@@ -30,11 +30,11 @@ class Sender:
         self.lock = threading.RLock()
         self.work = threading.Condition(self.lock)  # the thread waits here
         self.settled = threading.Condition(self.lock)  # flush() waits here, and who waits for room
-        self.lanes: weakref.WeakSet[Delivery] = weakref.WeakSet()
-        self.busy: dict[int, Delivery] = {}  # those with something to send; held until it is sent
+        self.lanes: weakref.WeakSet[Lane] = weakref.WeakSet()
+        self.busy: dict[int, Lane] = {}  # those with something to send; held until it is sent
         self.thread: threading.Thread | None = None  # who sends
         self._host = host
-        self._carrying: Delivery | None = None
+        self._carrying: Lane | None = None
 
     def wake(self) -> threading.Thread | None:
         """Notify the thread, or return a new one for the caller to start once it has let go of the lock.
@@ -60,7 +60,7 @@ class Sender:
         lifetime.watch_process()
         return True
 
-    def drain(self, lane: "Delivery", deadline_s: float | None) -> None:
+    def drain(self, lane: "Lane", deadline_s: float | None) -> None:
         """Be the sender for a while, on the caller's thread, where no other can be had."""
         with self.lock:
             self.thread = threading.current_thread()
@@ -79,7 +79,7 @@ class Sender:
             with self.lock:
                 self._leave()
 
-    def disown(self, lane: "Delivery") -> None:
+    def disown(self, lane: "Lane") -> None:
         """Let the others go on without the thread that is busy with *lane*, which gave up waiting; the caller holds the lock."""
         if self._carrying is lane and self.thread is not threading.current_thread():
             self._leave()
@@ -124,7 +124,7 @@ class Sender:
         if transport is not None:
             transport.close()
 
-    def _await_work(self, me: threading.Thread) -> "tuple[Delivery, list[bytes]] | None":
+    def _await_work(self, me: threading.Thread) -> "tuple[Lane, list[bytes]] | None":
         """Wait for a batch that is due, of one lane after the other; None: there will be none for this thread."""
         while self.thread is me:
             rest_s: float | None = None
