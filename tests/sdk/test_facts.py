@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hogline.facts.address import client_address
+from hogline.facts.address import client_address, forwarded_chain
 from hogline.facts.tracing import CookieIdentity, cookie_identity, split_joined, usable
-from hogline.facts.url import MASK, absolute_url, redacted_query, usable_host
+from hogline.facts.url import absolute_url, usable_host
+from hogline.redaction import MASK, redacted_query
 
 OURS = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8"))
 
@@ -70,6 +71,35 @@ def test_joined_duplicates_are_split_only_when_all_parts_are_plain_ids(joined, p
 def test_the_visitors_address(forwarded, peer, trusted, address):
     """Behaviour 70: no setting, hops, networks; IPv6, ports and zones."""
     assert client_address(forwarded, peer, trusted) == address
+
+
+@pytest.mark.parametrize(
+    ("header", "trusted", "address"),
+    [
+        ("for=192.0.2.60;proto=http;by=203.0.113.43", None, "192.0.2.60"),
+        ('For="[2001:db8:cafe::17]:4711"', None, "2001:db8:cafe::17"),
+        ("for=192.0.2.43, for=198.51.100.17", None, "192.0.2.43"),
+        ("proto=https; for = 192.0.2.43", None, "192.0.2.43"),
+        ('for=6.6.6.6, for="198.51.100.1:80";by="a,b;for=9.9.9.9", For=10.0.0.2', OURS, "198.51.100.1"),
+        ("for=6.6.6.6, for=198.51.100.1", 1, "198.51.100.1"),
+        ("for=unknown, for=198.51.100.1", None, "198.51.100.1"),
+        ("for=_hidden", None, "10.0.0.1"),
+        ("by=203.0.113.43", None, "10.0.0.1"),
+        ("for=198.51.100.1, for=_hidden", OURS, "10.0.0.1"),
+        ('for="198.51.100.1', None, "10.0.0.1"),
+        ("", None, "10.0.0.1"),
+    ],
+)
+def test_the_address_in_a_forwarded_header(header, trusted, address):
+    """RFC 7239: quotes, ports, obfuscated names; the same rules about whom to believe."""
+    assert client_address(forwarded_chain(header), "10.0.0.1", trusted) == address
+
+
+@given(st.text(max_size=300), st.sampled_from([None, 0, 1, OURS]))
+def test_any_forwarded_header_gives_an_address_or_none(header, trusted):
+    """Whatever it holds."""
+    address = client_address(forwarded_chain(header), "garbage", trusted)
+    assert address is None or ipaddress.ip_address(address)
 
 
 @given(st.text(max_size=200), st.text(max_size=50), st.sampled_from([None, 0, 1, 3, OURS]))
@@ -172,6 +202,10 @@ def cookie(state: object, extra: str = "") -> str:
         (cookie([]), CookieIdentity()),
         (f"ph_{TOKEN}_posthog=%7Bbroken", CookieIdentity()),
         ("ph_phc_other_posthog={}", CookieIdentity()),
+        (f"bad[name]=1; {cookie({'$sesid': FRESH})}; =; ;;", CookieIdentity("session-1")),
+        (f"{cookie({'$sesid': FRESH})}; {cookie({'$sesid': [NOW_S * 1000, 'second', NOW_S * 1000]})}", CookieIdentity("session-1")),
+        (cookie({"$sesid": FRESH}, f"; __ph_opt_in_out_{TOKEN}=no"), CookieIdentity()),
+        (cookie({"$sesid": [True, "x", None]}), CookieIdentity()),
         ("x" * 20_000, CookieIdentity()),
         ("", CookieIdentity()),
     ],
@@ -179,3 +213,9 @@ def cookie(state: object, extra: str = "") -> str:
 def test_the_cookie_counts_as_posthog_js_would_count_it(header, identity):
     """Idle and longest session, identified persons only, consent respected (sdk-wire.md 6.1)."""
     assert cookie_identity(header, TOKEN, NOW_S) == identity
+
+
+@pytest.mark.parametrize(("idle_s", "session"), [(30, None), (59, None), (60, "session-1"), (36_000, "session-1")])
+def test_how_long_a_session_may_be_idle_is_an_option(idle_s, session):
+    """posthog-js's `session_idle_timeout_seconds`; the last activity was a minute ago."""
+    assert cookie_identity(cookie({"$sesid": FRESH}), TOKEN, NOW_S, idle_s).session_id == session

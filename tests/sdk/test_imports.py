@@ -7,7 +7,7 @@ HOGLINE = {
     "hogline", "hogline.assembly", "hogline.client", "hogline.context", "hogline.default", "hogline.delivery", "hogline.delivery.door", "hogline.delivery.lane", "hogline.delivery.ledger",
     "hogline.delivery.lifetime", "hogline.delivery.outbox", "hogline.delivery.sender", "hogline.event",
     "hogline.exceptions", "hogline.facts", "hogline.facts.process", "hogline.facts.report", "hogline.facts.span",
-    "hogline.identity", "hogline.limiter", "hogline.marks", "hogline.policy", "hogline.reporting", "hogline.settings",
+    "hogline.identity", "hogline.limiter", "hogline.marks", "hogline.policy", "hogline.redaction", "hogline.reporting", "hogline.settings",
     "hogline.asking", "hogline.context_methods", "hogline.default_flags", "hogline.flag_decisions", "hogline.flag_methods",
     "hogline.strangers", "hogline.tracebacks",
     "hogline.tracebacks.budget", "hogline.tracebacks.chain", "hogline.tracebacks.frames", "hogline.tracebacks.rules", "hogline.version",

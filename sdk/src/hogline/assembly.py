@@ -62,6 +62,7 @@ class Assembly:
             project_root=settings.project_root or os.getcwd(),  # noqa: PTH109 - pathlib costs start-up time
             in_app_include=tuple(settings.in_app_include),
             in_app_exclude=tuple(settings.in_app_exclude),
+            redact_messages=settings.redact_messages,
         )
 
     def _defaults(self, runtime: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import itertools
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from hogline.context import Context, current
 from hogline.event import distinct_id_text
@@ -18,6 +18,7 @@ from hogline.facts.span import active_span
 from hogline.judgement import http_status, is_noise, leaves, unwrapped
 from hogline.marks import Captor, captured_before, mark_captured
 from hogline.policy import Policy, Sighting
+from hogline.settings import AddressHeader
 from hogline.tracebacks import Mechanism
 
 __all__ = [
@@ -31,9 +32,8 @@ __all__ = [
 
 _MAX_SIGHTINGS = 10  # exceptions of one request that wait for its status; more are the same mistake over and over
 _MAX_METHOD_CHARACTERS = 32
-_MAX_PATH_CHARACTERS = 2048
 HEADERS = (
-    tracing.SESSION_ID, tracing.DISTINCT_ID, tracing.WINDOW_ID, "cookie", "host", "user-agent", "x-forwarded-for",
+    tracing.SESSION_ID, tracing.DISTINCT_ID, tracing.WINDOW_ID, "cookie", "host", "user-agent", *get_args(AddressHeader),
 )  # fmt: skip
 """The only headers an exchange ever asks a protocol for."""
 _request_numbers = itertools.count(1)
@@ -177,7 +177,8 @@ class Exchange(Captor):
         if any(self.usable(name) for name in (tracing.SESSION_ID, tracing.DISTINCT_ID)):
             return tracing.CookieIdentity()
         header = "; ".join(self.headers("cookie"))
-        return tracing.cookie_identity(header, self.policy.client.project_token, time.time())
+        idle_s = self.policy.settings.cookie_idle_seconds
+        return tracing.cookie_identity(header, self.policy.client.project_token, time.time(), idle_s)
 
     def _collect(self) -> dict[str, Any]:
         facts: dict[str, Any] = {"$request_id": _new_request_id()}
@@ -205,15 +206,19 @@ class Exchange(Captor):
         if (window := usable(tracing.WINDOW_ID)) is not None:
             facts["$window_id"] = window
         host = url.usable_host(given_host, scheme) or url.usable_host(server, scheme)
-        if (current_url := url.absolute_url(scheme, host, path, query, settings.url_query)) is not None:
+        path, mode = url.shown_path(path, settings.url_query), settings.url_query
+        current_url = url.absolute_url(scheme, host, path, query, mode, self.policy.secret_names)
+        if current_url is not None:
             facts["$current_url"] = current_url
         if method:
             facts["$request_method"] = method[:_MAX_METHOD_CHARACTERS]
-        facts["$request_path"] = path[:_MAX_PATH_CHARACTERS]
+        facts["$request_path"] = path
         if (agent := usable("user-agent")) is not None:
             facts["$user_agent"] = facts["$raw_user_agent"] = agent
-        forwarded = self.headers("x-forwarded-for")
+        forwarded = self.headers(settings.address_header)
         chain = forwarded[0] if len(forwarded) == 1 else ",".join(forwarded)
+        if chain and settings.address_header == "forwarded":
+            chain = address.forwarded_chain(chain)
         if (ip := address.client_address(chain, peer, self.policy.trusted_proxies)) is not None:
             facts["$ip"] = ip
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hogline.context import Context
+from hogline.redaction import plain_name
 from hogline.settings import ExceptionCapture, InterceptorSettings, Network
 from hogline.tracebacks import Mechanism
 
@@ -32,12 +33,13 @@ class Recorder(Protocol):
 class Policy:
     """One interceptor's settings, with the client they belong to and the complaints it has made already."""
 
-    __slots__ = ("_client", "_complained", "exceptions", "settings", "source", "trusted_proxies")
+    __slots__ = ("_client", "_complained", "exceptions", "secret_names", "settings", "source", "trusted_proxies")
 
     def __init__(self, settings: InterceptorSettings, client: Callable[[], Recorder], source: str) -> None:
         self.settings: InterceptorSettings = settings
         self.exceptions: ExceptionCapture | None = settings.exceptions
         self.trusted_proxies: int | tuple[Network, ...] | None = settings.proxies
+        self.secret_names: frozenset[str] = frozenset(map(plain_name, settings.secret_parameters))
         self.source: str = source  # `$exception_source`, "<framework>.interceptor"
         self._client = client
         self._complained: set[str] = set()

@@ -51,6 +51,7 @@ _POSTHOG_NONE = {"code_variables_mask_url_credentials", "code_variables_detect_s
 
 Handled: TypeAlias = Literal["capture", "by_status", "ignore"]
 UrlQuery: TypeAlias = Literal["redact", "keep", "drop"]
+AddressHeader: TypeAlias = Literal["x-forwarded-for", "forwarded", "x-real-ip", "cf-connecting-ip"]
 WhenFull: TypeAlias = Literal["drop_newest", "drop_oldest", "block"]
 CaptureMode: TypeAlias = Literal["v0", "v1"]
 CaptureCompression: TypeAlias = Literal["none", "gzip", "deflate", "zstd"]
@@ -70,6 +71,7 @@ _LENIENT = (
     "capture_compression",
 )  # from the environment a wrong word is a warning, as in posthog-python
 
+_LONGEST_IDLE_S = 36_000  # posthog-js's `session_idle_timeout_seconds`
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
@@ -143,6 +145,9 @@ class ClientSettings:
     )
     on_error: Callable[[Exception, list[Event]], None] | None = _option(
         None, "Called on the sender's thread with the error and the events of a batch that was given up.", env=()
+    )
+    redact_messages: bool = _option(
+        True, "Mask, in exceptions' messages, secrets of URLs and whatever has the shape of a token or key."
     )
     project_root: str | None = _option(
         None, "Folder of the app's own code, for `in_app`; the working directory when None."
@@ -329,6 +334,17 @@ class InterceptorSettings:
     trusted_proxies: int | Sequence[str | Network] | None = _option(
         None, "How many proxies are ours (hops), or their networks; None takes X-Forwarded-For's first address."
     )
+    address_header: AddressHeader = _option(
+        "x-forwarded-for",
+        "The header in which proxies say whom they serve: 'x-forwarded-for', 'forwarded', 'x-real-ip' or 'cf-connecting-ip'.",
+    )
+    cookie_idle_seconds: int = _option(
+        30 * 60, "Seconds after which `read_cookie` counts a session without activity as over: 60 to 36000, as posthog-js.",
+        minimum=60,
+    )  # fmt: skip
+    secret_parameters: Sequence[str] = _option(
+        (), "More names of query parameters whose values `url_query='redact'` masks."
+    )
     url_query: UrlQuery = _option("redact", "`$current_url`'s query: 'redact' masks secrets, 'keep', or 'drop'.")
     request_filter: Callable[[Any], Any] | None = _option(
         None, "Called with the framework's request; returning False leaves this request alone entirely."
@@ -352,6 +368,20 @@ class InterceptorSettings:
             value = getattr(self, name)
             if value is not None and not callable(value):
                 raise SettingsError(f"{name} must be a function that takes the request, got {value!r}")
+        header = self.address_header.lower() if isinstance(self.address_header, str) else self.address_header
+        if header not in get_args(AddressHeader):
+            known = ", ".join(get_args(AddressHeader))
+            raise SettingsError(f"address_header must be one of {known}, got {self.address_header!r}")
+        put(self, "address_header", header)
+        idle_s = self.cookie_idle_seconds
+        if isinstance(idle_s, bool) or not isinstance(idle_s, int) or not 60 <= idle_s <= _LONGEST_IDLE_S:
+            raise SettingsError(
+                f"cookie_idle_seconds must be a whole number from 60 to {_LONGEST_IDLE_S}, got {idle_s!r}"
+            )
+        names = (self.secret_parameters,) if isinstance(self.secret_parameters, str) else tuple(self.secret_parameters)
+        if not all(isinstance(name, str) for name in names):
+            raise SettingsError(f"secret_parameters takes names of query parameters, got {self.secret_parameters!r}")
+        put(self, "secret_parameters", names)
         put(self, "trusted_proxies", _proxies(self.trusted_proxies))
 
     @property

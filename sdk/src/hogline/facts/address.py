@@ -6,10 +6,13 @@ from collections.abc import Sequence
 
 from hogline.settings import Network
 
-__all__ = ["client_address"]
+__all__ = ["client_address", "forwarded_chain"]
 
 # Most visitors' addresses, told without the ten times slower parser.
 _PLAIN_IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(?:\.(?!$)|$)){4}")
+_ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
+_FOR = re.compile(r'(?:^|;)\s*for\s*=\s*(?:"([^"]*)"|([^\s;,"]*))', re.IGNORECASE)
+_MAX_HEADER_CHARACTERS = 8192
 _MAX_HOPS = 50  # a longer chain is an attack, and its left end is the attacker's
 
 
@@ -38,6 +41,18 @@ def client_address(forwarded_for: str | None, peer: str | None, trusted: int | S
         if not _is_ours(address, trusted):
             break
     return nearest
+
+
+def forwarded_chain(header: str) -> str:
+    """Return the addresses of a `Forwarded` header as `X-Forwarded-For` would have them; what has none stays as garbage.
+
+    Source: RFC 7239: elements by commas, parameters by semicolons, either may stand in a quoted value.
+    """
+    named = []
+    for element in _ELEMENT.findall(header[:_MAX_HEADER_CHARACTERS]):
+        given = _FOR.search(element)
+        named.append((given[1] or given[2]) if given is not None else "-")
+    return ",".join(name.replace(",", "-") for name in named)
 
 
 def _is_ours(address: str, networks: Sequence[Network]) -> bool:

@@ -68,40 +68,43 @@ class CookieIdentity:
     distinct_id: str | None = None
 
 
-def cookie_identity(header: str, project_token: str, now_s: float) -> CookieIdentity:
+def cookie_identity(header: str, project_token: str, now_s: float, idle_s: float = _IDLE_S) -> CookieIdentity:
     """Return the session and the identified person in a `Cookie` header, as posthog-js would count them at *now_s*.
 
     Source: spec/sdk-wire.md 6.1: idle and maximum session length, identified persons only, consent respected.
     """
     if len(header) > _MAX_COOKIE_CHARACTERS:
         return CookieIdentity()
-    from http.cookies import CookieError, SimpleCookie  # read_cookie is rare, and http is slow to import
-
-    try:
-        cookies = SimpleCookie(header)
-    except CookieError:
-        return CookieIdentity()
-    consent = cookies.get(f"__ph_opt_in_out_{project_token}")
-    stored = cookies.get(f"ph_{project_token}_posthog")
-    if stored is None or (consent is not None and consent.value.strip('"').lower() in ("0", "no", "false")):
+    consent = _cookie(header, f"__ph_opt_in_out_{project_token}")
+    stored = _cookie(header, f"ph_{project_token}_posthog")
+    if stored is None or (consent is not None and consent.lower() in ("0", "no", "false")):
         return CookieIdentity()
     try:
-        state = orjson.loads(unquote(stored.value))
+        state = orjson.loads(unquote(stored))
     except (ValueError, TypeError):
         return CookieIdentity()
     if not isinstance(state, dict):
         return CookieIdentity()
     person = state.get("distinct_id") if state.get("$user_state") == "identified" else None
     return CookieIdentity(
-        session_id=_live_session(state.get("$sesid"), now_s * 1000),
+        session_id=_live_session(state.get("$sesid"), now_s * 1000, idle_s * 1000),
         distinct_id=usable([person]) if isinstance(person, str) else None,
     )
 
 
-def _live_session(stored: Any, now_ms: float) -> str | None:
+def _cookie(header: str, name: str) -> str | None:
+    """Return the first cookie of that *name*. The standard library's parser gives all of them up for one odd neighbour."""
+    for part in header.split(";"):
+        key, equals, value = part.partition("=")
+        if equals and key.strip() == name:
+            return value.strip().strip('"')
+    return None
+
+
+def _live_session(stored: Any, now_ms: float, idle_ms: float) -> str | None:
     """Return the id in `[lastActivity, id, start]` (milliseconds) while the session lasts."""
     match stored:
         case [int() | float() as active_ms, str() as identity, int() | float() as start_ms]:
-            alive = now_ms - active_ms <= _IDLE_S * 1000 and now_ms - start_ms <= _LONGEST_S * 1000
+            alive = now_ms - active_ms <= idle_ms and now_ms - start_ms <= _LONGEST_S * 1000
             return usable([identity]) if alive else None
     return None

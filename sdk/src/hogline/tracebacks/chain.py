@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from hogline.redaction import redacted_text
 from hogline.strangers import class_module, class_name, own_attribute
 from hogline.tracebacks.budget import fit
 from hogline.tracebacks.frames import Kept, cut, frames_of, own_stack, syntax_error_frame
@@ -94,7 +95,7 @@ def _entry(
         frames.append(place)
     entry: dict[str, Any] = {
         "type": _type_name(error),
-        "value": _text(error, rules.max_value_characters),
+        "value": _text(error, rules),
         "module": _module_name(error),
         "mechanism": _mechanism(visit, number, mechanism, synthetic=synthetic),
     }
@@ -155,7 +156,7 @@ def _module_name(error: BaseException) -> str | None:
     return cut(module) if module is not None and module != "builtins" else None
 
 
-def _text(error: BaseException, max_characters: int) -> str:
+def _text(error: BaseException, rules: Rules) -> str:
     """Return the message: `str(error)` first, so that a class attribute `message` cannot hide it; then its notes."""
     text = _read(str, error)
     if text is None:
@@ -163,6 +164,9 @@ def _text(error: BaseException, max_characters: int) -> str:
     elif not text:
         text = _read(own_attribute, error, "detail") or _read(own_attribute, error, "message") or ""
     text = "\n".join([text, *_notes(error)] if text else _notes(error))
+    if rules.redact_messages:
+        text = redacted_text(text)
+    max_characters = rules.max_value_characters
     return text if len(text) <= max_characters else text[: max_characters - len(_ELLIPSIS)] + _ELLIPSIS
 
 

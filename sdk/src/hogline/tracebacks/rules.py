@@ -22,6 +22,8 @@ class Rules:
     in_app_exclude: tuple[str, ...] = ()
     context_lines: int = 5
     """Source lines on each side."""
+    redact_messages: bool = True
+    """Whether secrets in messages are masked."""
     max_frames: int = 100
     """Frames of one exception; of deeper stacks the outermost and the innermost half stay."""
     max_value_characters: int = 10_000

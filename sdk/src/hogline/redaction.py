@@ -1,0 +1,129 @@
+"""Redaction: secrets in URLs, and in texts that may hold them, are replaced before anything leaves.
+
+Three ways to tell a secret: the parameter's name, the value's shape (tokens and keys that are recognised anywhere), and a
+URL's userinfo. What is percent-encoded, or a URL inside a URL, is looked through. Pure functions over hostile texts.
+"""
+
+import functools
+import re
+from collections.abc import Set as AbstractSet
+from urllib.parse import unquote_plus
+
+__all__ = ["MASK", "SECRET_NAMES", "SECRET_WITHIN", "plain_name", "redacted_path", "redacted_query", "redacted_text"]
+
+MASK = "redacted"
+_MAX_QUERY_CHARACTERS = 8192
+_MAX_TEXT_CHARACTERS = 65_536
+_MAX_ENCODINGS = 3  # a URL in a URL in a URL
+
+SECRET_WITHIN = (
+    "password", "passwd", "passphrase", "secret", "token", "apikey", "accesskey", "privatekey", "credential", "signature",
+    "authorization", "jwt", "sessionid", "csrf", "otp",
+)  # fmt: skip
+"""Names, compared without case and punctuation, whose values are secrets wherever these stand in the name."""
+SECRET_NAMES = frozenset(
+    {"auth", "code", "key", "pwd", "pass", "pin", "sid", "sig", "session", "state", "nonce", "ticket", "hash", "hmac"}
+)
+"""Names that are secrets only as a whole: 'code' is an OAuth grant, 'postcode' is not."""
+
+# Values that are secrets under any name: JWTs and vendors' key prefixes. A vendor's key has a digit; prose has none.
+_SECRET = re.compile(
+    r"eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?"
+    r"|(?<![A-Za-z0-9])(?:ph[cxsa]_|sk[-_]|pk[-_]|rk_|gh[pousr]_|github_pat_|glpat-|xox[abprs]-|AKIA|ASIA|AIza|hf_|npm_|pypi-|SG\.|ya29\.|whsec_)"
+    r"(?=[\w.-]*[0-9])[\w.-]{8,}"
+    r"|\bBearer\s+[\w.~+/=-]+",
+)
+_SHORTEST_SECRET = 8  # characters; the pattern above matches nothing shorter
+_USERINFO = re.compile(r"://[^/?#\s]*@")
+# A password may hold a slash; what stands before a slash and is a number is a port.
+_CREDENTIALS = re.compile(r"[^\s/?#]*@|[^\s/?#@:]*:(?!\d+(?:[/?#]|$))[^\s@]*@")
+_PARAMETER = re.compile(r"(?:^|[?&#;])([^=?&#;]{1,200})=[^&#;]")
+_URL = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s\"'<>`]+")
+_PUNCTUATION = re.compile(r"[^a-z0-9]")
+_LONGEST_REMEMBERED_NAME = 64
+_NONE: AbstractSet[str] = frozenset()
+
+
+def redacted_query(query: str, also: AbstractSet[str] = _NONE) -> str:
+    """Return *query* with the values of secret names, and secret values, replaced by `MASK`; order and spelling stay.
+
+    *also*: more names, as `plain_name` spells them.
+    """
+    if len(query) > _MAX_QUERY_CHARACTERS:  # without the last parameter, which may be half a secret now
+        query = query[:_MAX_QUERY_CHARACTERS].rpartition("&")[0]
+    return "&".join([_redacted_parameter(part, also) for part in query.split("&")])
+
+
+def redacted_path(path: str) -> str:
+    """Return *path* with segments that are secrets replaced by `MASK`."""
+    if len(path) < _SHORTEST_SECRET or ("%" not in path and _SECRET.search(path) is None):
+        return path
+    return "/".join(MASK if _is_secret(segment, _NONE) else segment for segment in path.split("/"))
+
+
+def redacted_text(text: str) -> str:
+    """Return *text* with its URLs redacted and everything that has a secret's shape replaced by `MASK`."""
+    if len(text) < _SHORTEST_SECRET:
+        return text
+    if len(text) > _MAX_TEXT_CHARACTERS:
+        text = text[:_MAX_TEXT_CHARACTERS].rpartition(" ")[0] or text[:_MAX_TEXT_CHARACTERS]
+    if "://" in text:
+        text = _URL.sub(_redacted_url, text)
+    return _SECRET.sub(MASK, text)
+
+
+def plain_name(name: str) -> str:
+    """Return *name* as names are compared: decoded, in lower case, without punctuation."""
+    return _PUNCTUATION.sub("", unquote_plus(name).lower())
+
+
+def _redacted_parameter(part: str, also: AbstractSet[str]) -> str:
+    name, equals, value = part.partition("=")
+    if value and (_is_secret_name(name, also) or _is_secret(value, also)):
+        value = MASK
+    return f"{MASK if _is_secret(name, also) else name}{equals}{value}"
+
+
+def _redacted_url(match: re.Match[str]) -> str:
+    scheme, _, rest = match[0].partition("://")
+    userinfo = _CREDENTIALS.match(rest)
+    if userinfo is not None:
+        rest = f"{MASK}@{rest[userinfo.end() :]}"
+    rest, hash_sign, fragment = rest.partition("#")
+    path, question_mark, query = rest.partition("?")
+    # Some put tokens into the fragment, as a query of its own.
+    return (
+        f"{scheme}://{redacted_path(path)}{question_mark}{redacted_query(query)}{hash_sign}{redacted_query(fragment)}"
+    )
+
+
+def _is_secret(text: str, also: AbstractSet[str]) -> bool:
+    """Tell whether *text* is, or holds, a secret; also percent-encoded, also as a parameter or userinfo of a URL in it."""
+    if len(text) < _SHORTEST_SECRET and "=" not in text and "%" not in text:
+        return False
+    for _ in range(_MAX_ENCODINGS):
+        if _SECRET.search(text) is not None or _USERINFO.search(text) is not None:
+            return True
+        if "=" in text and any(_is_secret_name(name, also) for name in _PARAMETER.findall(text)):
+            return True
+        if "%" not in text and "+" not in text:
+            return False
+        decoded = unquote_plus(text)
+        if decoded == text:
+            return False
+        text = decoded
+    return "%" in text  # encoded more often than anybody has a reason to
+
+
+def _is_secret_name(name: str, also: AbstractSet[str]) -> bool:
+    known = _known_name(name) if len(name) <= _LONGEST_REMEMBERED_NAME else _judged_name(name)
+    return known or (bool(also) and plain_name(name) in also)
+
+
+def _judged_name(name: str) -> bool:
+    plain = plain_name(name)
+    return plain in SECRET_NAMES or any(word in plain for word in SECRET_WITHIN)
+
+
+# An app's parameters have few names, and every request has them again.
+_known_name = functools.lru_cache(maxsize=1024)(_judged_name)

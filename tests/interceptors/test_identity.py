@@ -1,0 +1,220 @@
+"""Who an event belongs to, and where from: helpers for signed-in users, headers that strangers write, proxies."""
+
+import flask
+import flask_login
+import pytest
+from starlette.applications import Starlette
+from starlette.authentication import AuthCredentials, AuthenticationBackend, BaseUser, SimpleUser
+from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from hogline import SettingsError
+from hogline.interceptors.flask import PostHogInterceptor as FlaskInterceptor
+from hogline.interceptors.flask_login import signed_in_user as flask_user
+from hogline.interceptors.options import make_policy
+from hogline.interceptors.starlette import PostHogInterceptor as StarletteInterceptor
+from hogline.interceptors.starlette_auth import signed_in_user as starlette_user
+from hogline.interceptors.wsgi import PostHogInterceptor as WsgiInterceptor
+from tests.support.serving import VISITOR, serving, serving_asgi
+from tests.support.sink import person_of
+
+STRANGER = {"X-POSTHOG-DISTINCT-ID": "chosen by a stranger"}
+
+
+@pytest.fixture
+def flask_site(posthog, sink):
+    """A Flask app with Flask-Login, the interceptor with or without the helper."""
+
+    def build(**options):
+        app = flask.Flask(__name__)
+        app.secret_key = "of the test"
+        manager = flask_login.LoginManager(app)
+        loads = []
+
+        class User(flask_login.UserMixin):
+            def __init__(self, identity):
+                self.id = identity
+
+        @manager.user_loader
+        def load(identity):
+            loads.append(identity)
+            return User(identity)
+
+        @app.get("/login")
+        def login():
+            flask_login.login_user(User("alice"))
+            posthog.capture("logged in")
+            return "in"
+
+        @app.get("/quiet")
+        def quiet():
+            posthog.capture("quiet")
+            return str(vars(flask.globals.request_ctx._get_current_object())["_session"].accessed)
+
+        @app.get("/asks")
+        def asks():
+            assert flask_login.current_user.is_authenticated
+            posthog.capture("asks")
+            return "asks"
+
+        @app.get("/logout")
+        def logout():
+            flask_login.logout_user()
+            posthog.capture("logged out")
+            return "out"
+
+        app.loads = loads
+        FlaskInterceptor(app, client=posthog, **options)
+        return app
+
+    return build
+
+
+def cookie_of(answer):
+    return {"Cookie": answer.header("Set-Cookie").partition(";")[0]}
+
+
+def test_flask_logins_user_is_who_acts(flask_site, posthog, sink):
+    """Signed in, asked for or not, and signed out; over the header; without loading anybody, or a trace in the session."""
+    app, plain = flask_site(distinct_id=flask_user), flask_site()
+    with serving(app, posthog, sink) as site, serving(plain, posthog, sink) as bare:
+        signed_in = cookie_of(site.get("/login"))
+        loads = len(app.loads)
+        quiet = site.get("/quiet", signed_in | STRANGER)
+        assert len(app.loads) == loads
+        assert quiet.headers == bare.get("/quiet", signed_in | STRANGER).headers
+        assert quiet.body == b"False"  # the session does not know that it was read
+        site.get("/asks", signed_in)
+        site.get("/logout", signed_in)
+        site.get("/quiet")
+        site.get("/quiet", STRANGER)
+    told = [
+        (event.event, event.distinct_id if event.properties.get("$process_person_profile") is not False else None)
+        for event in posthog.events
+    ]
+    assert told == [
+        ("logged in", "alice"), ("quiet", "alice"), ("quiet", "chosen by a stranger"), ("asks", "alice"), ("logged out", None), ("quiet", None),
+        ("quiet", "chosen by a stranger"),
+    ]  # fmt: skip
+
+
+def test_flask_logins_helper_outside_a_request_knows_nobody():
+    """A thread, a script."""
+    assert flask_user(None) is None
+
+
+class Member(BaseUser):
+    """A user with an identity of its own."""
+
+    is_authenticated = True
+    display_name = "Alice"
+    identity = "user-1"
+
+
+class Backend(AuthenticationBackend):
+    """Says who it is by a header."""
+
+    async def authenticate(self, connection):
+        known = {"member": Member(), "simple": SimpleUser("simon")}.get(connection.headers.get("x-user"))
+        return (AuthCredentials(["authenticated"]), known) if known is not None else None
+
+
+def test_starlettes_authenticated_user_is_who_acts(posthog, sink):
+    """Its identity, or the name of one that has none; the header only where nobody is signed in."""
+
+    async def visit(request):
+        posthog.capture("visited")
+        return PlainTextResponse("ok")
+
+    app = Starlette(routes=[Route("/", visit)], middleware=[Middleware(AuthenticationMiddleware, backend=Backend())])
+    app.add_middleware(StarletteInterceptor, client=posthog, distinct_id=starlette_user)
+    with serving_asgi(app, posthog, sink) as site:
+        for headers in ({"X-User": "member"} | STRANGER, {"X-User": "simple"}, STRANGER, {}):
+            assert site.get("/", headers).status == 200
+    assert [event.distinct_id for event in posthog.events[:3]] == ["user-1", "simon", "chosen by a stranger"]
+    assert person_of(posthog.events[3]) is None
+
+
+@pytest.fixture
+def events_with(posthog, sink):
+    """Return the event of a request with *headers* to an app whose interceptor has *options*."""
+
+    def ask(headers, path="/", **options):
+        def app(environ, start_response):
+            posthog.capture("visited")
+            start_response("200 OK", [("Content-Length", "0")])
+            return [b""]
+
+        with serving(WsgiInterceptor(app, client=posthog, **options), posthog, sink) as site:
+            assert site.get(path, headers).status == 200
+        return posthog.events[-1]
+
+    return ask
+
+
+def test_strangers_choose_nobody_where_identity_headers_are_off(events_with):
+    """Session and window, which say which visit, are still read."""
+    event = events_with(VISITOR, identity_headers=False)
+    assert person_of(event) is None
+    assert (event.properties["$session_id"], event.properties["$window_id"]) == ("session-a", "window-a")
+
+
+@pytest.mark.parametrize(
+    ("options", "headers", "ip"),
+    [
+        ({}, {"X-Forwarded-For": "198.51.100.1"}, "198.51.100.1"),
+        (
+            {"address_header": "forwarded"},
+            {"Forwarded": 'for="[2001:db8::1]:80"', "X-Forwarded-For": "6.6.6.6"},
+            "2001:db8::1",
+        ),
+        ({"address_header": "X-Real-IP"}, {"X-Real-IP": "198.51.100.1", "X-Forwarded-For": "6.6.6.6"}, "198.51.100.1"),
+        ({"address_header": "cf-connecting-ip"}, {"CF-Connecting-IP": "198.51.100.1"}, "198.51.100.1"),
+        (
+            {"address_header": "cf-connecting-ip", "trusted_proxies": ["127.0.0.0/8"]},
+            {"CF-Connecting-IP": "198.51.100.1"},
+            "198.51.100.1",
+        ),
+        (
+            {"address_header": "cf-connecting-ip", "trusted_proxies": ["10.0.0.0/8"]},
+            {"CF-Connecting-IP": "6.6.6.6"},
+            "127.0.0.1",
+        ),
+        ({"address_header": "x-real-ip", "trusted_proxies": 0}, {"X-Real-IP": "6.6.6.6"}, "127.0.0.1"),
+        ({"address_header": "x-real-ip", "trusted_proxies": 1}, {"X-Real-IP": "garbage"}, "127.0.0.1"),
+        ({"trusted_proxies": 1}, {"X-Forwarded-For": "6.6.6.6, 198.51.100.1"}, "198.51.100.1"),
+    ],
+    ids=str,
+)
+def test_the_address_is_taken_from_the_header_that_was_named(events_with, options, headers, ip):
+    """Only from that one, and only as far as proxies are trusted (behaviour 70)."""
+    assert events_with(headers, **options).properties["$ip"] == ip
+
+
+def test_parameters_can_be_named_secret(events_with):
+    """Beside the default list; paths hide what has a secret's shape."""
+    event = events_with({}, "/reset/eyJhbGciOi.eyJzdWIi.sig?Order-Ref=7&q=1", secret_parameters=["order_ref"])
+    assert event.properties["$current_url"] == "http://shop.example/reset/redacted?Order-Ref=redacted&q=1"
+    assert event.properties["$request_path"] == "/reset/redacted"
+
+
+def test_a_url_can_be_kept_as_it_is(events_with):
+    """`url_query="keep"`."""
+    event = events_with({}, "/reset/eyJhbGciOi.eyJzdWIi.sig?token=7", url_query="keep")
+    assert event.properties["$current_url"] == "http://shop.example/reset/eyJhbGciOi.eyJzdWIi.sig?token=7"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"address_header": "x-client-ip"}, {"address_header": 1}, {"cookie_idle_seconds": 59}, {"cookie_idle_seconds": 36_001},
+        {"cookie_idle_seconds": True}, {"secret_parameters": [1]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_value_that_cannot_work_is_an_error(options):
+    """Where the interceptor is made."""
+    with pytest.raises(SettingsError):
+        make_policy("wsgi", options)

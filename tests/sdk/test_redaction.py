@@ -1,0 +1,185 @@
+"""Secrets in URLs and in texts: by name, by shape, in userinfo; encoded, nested; and what is no secret stays as it was."""
+
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from hogline.interceptors.wsgi import PostHogInterceptor
+from hogline.redaction import MASK, SECRET_NAMES, SECRET_WITHIN, redacted_path, redacted_query, redacted_text
+from hogline.testing import RecordingPostHog
+from tests.support.tools import ROOT
+
+WORD = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+JWT = st.builds(
+    "eyJ{}.{}.{}".format, st.text(WORD, min_size=8, max_size=30), st.text(WORD, min_size=8, max_size=30), st.text(WORD, min_size=8, max_size=30)
+)  # fmt: skip
+KEY = st.builds(
+    "{}{}7{}".format,
+    st.sampled_from(["phx_", "sk-", "sk_live_", "ghp_", "github_pat_", "glpat-", "xoxb-", "AKIA", "AIza", "hf_", "npm_", "SG."]),
+    st.text(WORD, min_size=8, max_size=20),
+    st.text(WORD, min_size=4, max_size=20),
+)  # fmt: skip
+SECRETS = JWT | KEY
+NAMES = st.sampled_from(["q", "next", "page", "x[y]", "ref", "ünï"])
+
+
+@pytest.mark.parametrize(
+    ("query", "redacted"),
+    [
+        ("next=https%3A%2F%2Fshop%2F%3Ftoken%3Dabc", f"next={MASK}"),
+        ("next=https://user:pw@shop/", f"next={MASK}"),
+        ("next=https%253A%252F%252Fa%253Ab%2540shop", f"next={MASK}"),
+        ("next=https://shop/a?q=1", "next=https://shop/a?q=1"),
+        ("next=https://medium.example/@someone", "next=https://medium.example/@someone"),
+        ("eyJhbGciOi.eyJzdWIi.sig=1", f"{MASK}=1"),
+        ("q=task-management-system", "q=task-management-system"),
+        ("q=npm_config_registry", "q=npm_config_registry"),
+        ("q=100%25&r=50%", "q=100%25&r=50%"),
+        ("a=1;b=2&+&=&&", "a=1;b=2&+&=&&"),
+    ],
+)
+def test_a_query_is_looked_through(query, redacted):
+    """URLs in URLs, encodings, secrets in place of names."""
+    assert redacted_query(query) == redacted
+
+
+def test_more_names_can_be_named():
+    """As they are written, or with other punctuation."""
+    assert redacted_query("Order-Ref=1&q=2", frozenset({"orderref"})) == f"Order-Ref={MASK}&q=2"
+
+
+@pytest.mark.parametrize(
+    ("path", "redacted"),
+    [
+        ("/", "/"),
+        ("/items/1234567", "/items/1234567"),
+        ("/reset/eyJhbGciOi.eyJzdWIi.sig/now", f"/reset/{MASK}/now"),
+        ("/keys/sk_live_0123456789", f"/keys/{MASK}"),
+        ("/f/%65yJhbGciOi.eyJzdWIi.sig", f"/f/{MASK}"),
+        ("/task-management-systems", "/task-management-systems"),
+    ],
+)
+def test_a_path_hides_segments_that_are_secrets(path, redacted):
+    """By their shape; a path has no names."""
+    assert redacted_path(path) == redacted
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ("no route to postgres://shop:s3cret@db:5432/shop", f"no route to postgres://{MASK}@db:5432/shop"),
+        ("redis://:pa/ss@cache:6379/0 refused", f"redis://{MASK}@cache:6379/0 refused"),
+        ("https://token@host/x", f"https://{MASK}@host/x"),
+        ("404 for url 'https://api/x?api_key=abc&q=1'", f"404 for url 'https://api/x?api_key={MASK}&q=1'"),
+        ("see https://api/cb#access_token=abc&state=x", f"see https://api/cb#access_token={MASK}&state={MASK}"),
+        ("http://host:8000/a@b stays", "http://host:8000/a@b stays"),
+        ("Authorization: Bearer abc.def-ghi", f"Authorization: {MASK}"),
+        ("bad key sk-proj-abcdefgh12345678!", f"bad key {MASK}!"),
+        ("the npm_config_registry and task-management-system", "the npm_config_registry and task-management-system"),
+        ("user@example.com has no password", "user@example.com has no password"),
+        ("", ""),
+    ],
+)
+def test_a_text_hides_what_is_secret_in_it(text, redacted):
+    """Exceptions' messages: URLs' userinfo and parameters, and whatever has the shape of a key."""
+    assert redacted_text(text) == redacted
+
+
+@given(st.text(max_size=300))
+def test_a_text_without_a_url_or_a_secret_stays_as_it_was(text):
+    """Nothing else is touched."""
+    if "://" not in text and "Bearer" not in text and "eyJ" not in text:
+        assert redacted_text(text) == text
+
+
+@given(st.text("ab%=&?#/:@.+eyJ-_", max_size=300), st.integers(0, 4))
+def test_hostile_texts_are_redacted_without_an_error(text, encodings):
+    """And what was redacted once has nothing more to hide."""
+    for _ in range(encodings):
+        text = quote(text)
+    for redact in (redacted_query, redacted_path, redacted_text):
+        once = redact(text)
+        assert isinstance(once, str)
+
+
+PLACES = {
+    "query": lambda secret, name: (f"/a?b=1&{quote(name)}={secret}", ""),
+    "encoded": lambda secret, name: (f"/a?{quote(name)}=" + "".join(f"%{ord(c):02X}" for c in secret), ""),
+    "twice encoded": lambda secret, name: (f"/a?{quote(name)}={quote_plus(quote_plus(f'https://x/?k={secret}'))}", ""),
+    "nested": lambda secret, name: (f"/a?{quote(name)}=https://user:{secret}@x/", ""),
+    "name": lambda secret, _: (f"/a?{secret}=1&{secret}", ""),
+    "path": lambda secret, _: (f"/a/{secret}/b", ""),
+    "message": lambda secret, name: (
+        "/a",
+        f"GET https://api.example/{secret}?{quote(name)}={secret} failed with {secret}",
+    ),
+    "message's userinfo": lambda secret, _: (
+        "/a",
+        f"cannot reach postgres://app:{secret}@db:5432/x, redis://{secret}@cache",
+    ),
+    "message's fragment": lambda secret, name: ("/a", f"bad redirect https://x/cb#{quote(name)}={secret}"),
+    "header in a message": lambda secret, _: ("/a", f"{{'Authorization': 'Bearer {secret}'}}"),
+}
+
+
+class UpstreamError(Exception):
+    """What an HTTP client raises."""
+
+
+def events_of(target, message):
+    """Return the events of a request to *target* whose handler captures, and raises *message* from another exception."""
+    client = RecordingPostHog()
+
+    def app(environ, start_response):
+        client.capture("visited")
+        try:
+            try:
+                raise UpstreamError(message)
+            except UpstreamError as error:
+                raise RuntimeError(f"while working: {error}") from error
+        except RuntimeError as error:
+            error.add_note(message)
+            client.capture_exception(error)
+        start_response("200 OK", [("Content-Length", "0")])
+        return [b""]
+
+    path, _, query = target.partition("?")
+    environ = {
+        "REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": query, "HTTP_HOST": "shop.example", "SERVER_NAME": "shop", "SERVER_PORT": "80",
+        "wsgi.url_scheme": "https", "HTTP_X_FORWARDED_FOR": "203.0.113.9",
+    }  # fmt: skip
+    for _ in PostHogInterceptor(app, client=client)(environ, lambda *_: None):
+        pass
+    return client.events
+
+
+@pytest.mark.parametrize("place", PLACES)
+@settings(max_examples=25, deadline=None)
+@given(SECRETS, NAMES)
+@example("sk_live_0123456789abcdef", "q")
+def test_what_has_the_shape_of_a_secret_appears_in_no_event(place, secret, name):
+    """Wherever the request or an exception's message holds it; neither does its percent-encoded form."""
+    target, message = PLACES[place](secret, name)
+    events = events_of(target, message)
+    assert [event.event for event in events] == ["visited", "$exception"]
+    encoded = "".join(f"%{ord(c):02X}" for c in secret)
+    for event in events:
+        assert secret.encode() not in event.raw
+        assert encoded.encode() not in event.raw
+
+
+def test_messages_can_be_left_as_they_are():
+    """The client's option `redact_messages`."""
+    client = RecordingPostHog(redact_messages=False)
+    client.capture_exception(ValueError("https://user:pw@host/"))
+    [event] = client.events
+    assert event.properties["$exception_list"][0]["value"] == "https://user:pw@host/"
+
+
+def test_the_page_lists_every_name():
+    """The documented default list is the one in the code."""
+    text = (ROOT / "docs" / "sdk" / "identity.md").read_text()
+    missing = [name for name in (*SECRET_WITHIN, *SECRET_NAMES) if f"`{name}`" not in text]
+    assert not missing
