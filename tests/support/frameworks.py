@@ -286,6 +286,19 @@ FRAMEWORKS = (
         },
     ),
     Framework(
+        name="connexion",
+        source="connexion.",
+        requires=("connexion",),
+        app="connexion",
+        protocol="asgi",
+        servers=("uvicorn",),
+        route="/items/{item_id}",
+        lacks={
+            "ws": "OpenAPI describes no WebSockets",
+            "ws-refused": "OpenAPI describes no WebSockets",
+        },
+    ),
+    Framework(
         name="django",
         source="django.",
         requires=("django",),

@@ -115,6 +115,9 @@ _FORBIDDEN = (
     "ASGI callable returned without",
 )
 
+# Lines of that kind that a framework logs by itself, with us or without.
+_THEIR_OWN = ("coroutine 'ServerErrorMiddleware.error_response'",)  # Connexion's last resort, when a stream fails
+
 
 @dataclass
 class Server:
@@ -151,6 +154,7 @@ class Server:
     def complaints(self) -> list[str]:
         """Return what the log holds that we are to blame for: forbidden lines, and tracebacks that end in our own code."""
         found = [line for line in self.log.splitlines() if any(text in line for text in _FORBIDDEN)]
+        found = [line for line in found if not any(text in line for text in _THEIR_OWN)]
         last = ""
         for line in self.log.splitlines():
             if 'File "' in line:

@@ -41,6 +41,7 @@ COMMANDS = {
     "falcon_app": [*_WAITRESS, "examples.falcon_app:app"],
     "pyramid_app": [*_WAITRESS, "examples.pyramid_app:app"],
     "bottle_app": [*_WAITRESS, "examples.bottle_app:app"],
+    "connexion_app": [*_UVICORN, "examples.connexion_app:app"],
     "wsgi_app": [*_WAITRESS, "examples.wsgi_app:app"],
     "quart_app": [sys.executable, "-m", "quart", "--app", "examples/quart_app.py", "run", "--port", "PORT"],
     "wsgi_app": [sys.executable, "-m", "waitress", "--listen=127.0.0.1:PORT", "examples.wsgi_app:app"],

@@ -1,0 +1,31 @@
+"""A Connexion shop: `uvicorn examples.connexion_app:app`."""
+
+from connexion import AsyncApp
+from connexion.middleware import MiddlewarePosition
+
+from hogline import PostHog
+from hogline.interceptors.connexion import PostHogInterceptor
+
+posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="...")
+SPECIFICATION = {
+    "openapi": "3.0.0",
+    "info": {"title": "shop", "version": "1"},
+    "paths": {
+        "/checkout": {"post": {"operationId": "examples.connexion_app.checkout", "responses": {"200": {"description": "paid"}}}},
+        "/broken": {"get": {"operationId": "examples.connexion_app.broken", "responses": {"200": {"description": "never"}}}},
+    },
+}  # fmt: skip
+
+
+async def checkout():
+    posthog.capture("checkout", properties={"total": 42})  # session, person, window, URL, IP: already on it
+    return {"ok": True}
+
+
+async def broken():
+    raise RuntimeError("the shop is on fire")
+
+
+app = AsyncApp(__name__)
+app.add_middleware(PostHogInterceptor, MiddlewarePosition.BEFORE_EXCEPTION, client=posthog, capture_exceptions=True)
+app.add_api(SPECIFICATION)
