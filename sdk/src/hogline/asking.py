@@ -30,7 +30,7 @@ class Asking(Assembly):
         """Overrides, and what the flag methods stand on."""
         if self._flags is not None:
             return self._flags
-        with lifetime.importing:
+        with lifetime.importing():
             from hogline.flagging import Flags  # hashes, patterns and dates cost start-up time
         made = Flags(self.settings, self._send_called)
         made.offline = self._flags_offline

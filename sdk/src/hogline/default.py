@@ -54,29 +54,73 @@ def set_default_client(client: Client | None) -> None:
     _chosen = client
 
 
-def of_default(method: "Callable[Concatenate[Client, _P], _T]") -> "Callable[_P, _T]":
-    """Return a function that calls the default client's *method*, with the method's own parameters and docstring."""
+def of_default(
+    method: "Callable[Concatenate[Client, _P], _T]",
+) -> "Callable[[Callable[[], None]], Callable[_P, _T]]":
+    """Return a decorator that makes a function call the default client's *method*, with the method's own parameters."""
 
-    @functools.wraps(method)
-    def handed_on(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-        result: _T = getattr(default_client(), method.__name__)(*args, **kwargs)
-        return result
+    def decorate(named: Callable[[], None]) -> Callable[_P, _T]:
+        @functools.wraps(named)
+        def handed_on(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+            result: _T = getattr(default_client(), named.__name__)(*args, **kwargs)
+            return result
 
-    signature = inspect.signature(method)
-    handed_on.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])  # type: ignore[attr-defined]
-    return handed_on
+        signature = inspect.signature(method)
+        parameters = list(signature.parameters.values())[1:]
+        handed_on.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return handed_on
+
+    return decorate
 
 
-capture = of_default(Client.capture)
-set = of_default(Client.set)  # noqa: A001 - posthog-python's name
-set_once = of_default(Client.set_once)
-identify = of_default(Client.identify)
-alias = of_default(Client.alias)
-group_identify = of_default(Client.group_identify)
-capture_exception = of_default(Client.capture_exception)
-flush = of_default(Client.flush)
-join = of_default(Client.join)
-shutdown = of_default(Client.shutdown)
+@of_default(Client.capture)
+def capture() -> None:
+    """Send an event through the default client; see `PostHog.capture`."""
+
+
+@of_default(Client.set)
+def set() -> None:  # noqa: A001 - posthog-python's name
+    """Set person properties through the default client; see `PostHog.set`."""
+
+
+@of_default(Client.set_once)
+def set_once() -> None:
+    """Set person properties that are not set yet through the default client; see `PostHog.set_once`."""
+
+
+@of_default(Client.identify)
+def identify() -> None:
+    """Identify a person through the default client; see `PostHog.identify`."""
+
+
+@of_default(Client.alias)
+def alias() -> None:
+    """Join two ids through the default client; see `PostHog.alias`."""
+
+
+@of_default(Client.group_identify)
+def group_identify() -> None:
+    """Set group properties through the default client; see `PostHog.group_identify`."""
+
+
+@of_default(Client.capture_exception)
+def capture_exception() -> None:
+    """Send an exception through the default client; see `PostHog.capture_exception`."""
+
+
+@of_default(Client.flush)
+def flush() -> None:
+    """Send what waits in the default client; see `PostHog.flush`."""
+
+
+@of_default(Client.join)
+def join() -> None:
+    """Send what waits in the default client and stop it; posthog-python's older name; see `PostHog.join`."""
+
+
+@of_default(Client.shutdown)
+def shutdown() -> None:
+    """Send what waits in the default client and stop it; see `PostHog.shutdown`."""
 
 
 def new_context(fresh: bool = False, capture_exceptions: bool | None = None, client: Client | None = None) -> Scope:

@@ -15,6 +15,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from types import ModuleType
 
     from hogline.delivery.door import Delivery
@@ -61,7 +62,7 @@ def _celery_child_ends(**_: Any) -> None:
 
 
 def _after_fork_in_child() -> None:
-    importing.release()
+    _importing.release()
     for delivery in list(_watched):
         delivery.after_fork()
 
@@ -82,7 +83,7 @@ def import_courier() -> "ModuleType":
 
     All at once, and a fork waits for it: a child that inherits a half done import can never finish it.
     """
-    with importing:
+    with _importing:
         import email.utils  # noqa: F401 - dates in Retry-After
         import encodings.idna  # noqa: F401 - resolving a host name imports it, at a moment of its own choice
 
@@ -91,18 +92,23 @@ def import_courier() -> "ModuleType":
         return courier
 
 
+def importing() -> "AbstractContextManager[object]":
+    """Return a block that no fork falls into: what is imported in it is whole in every child."""
+    return _importing
+
+
 def import_flag_requests() -> "type[FlagRequests]":
     """Return the class that asks about flags, in the same way."""
-    with importing:
+    with _importing:
         import_courier()
         from hogline.delivery.flag_requests import FlagRequests
 
         return FlagRequests
 
 
-importing = threading.RLock()
+_importing = threading.RLock()
 atexit.register(_shut_down_all)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=importing.acquire, after_in_parent=importing.release, after_in_child=_after_fork_in_child
+        before=_importing.acquire, after_in_parent=_importing.release, after_in_child=_after_fork_in_child
     )
