@@ -20,6 +20,9 @@ class Recorder(Protocol):
 
     project_token: str
 
+    def flush(self, timeout_seconds: float | None = 10.0) -> bool:
+        """Send what waits."""
+
     async def aflush(self, timeout_seconds: float | None = 10.0) -> bool:
         """Send what waits."""
 

@@ -1,0 +1,47 @@
+"""Azure Functions: a decorator under the function app's own, for HTTP triggers and for others, `def` and `async def`.
+
+    @app.route("items/{item_id}")
+    @PostHogInterceptor(client=posthog, capture_exceptions=True)
+    def main(req: func.HttpRequest) -> func.HttpResponse: ...
+
+The request has an absolute URL, as Azure's front end saw it, and no template.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from hogline.exchange import RequestFacts
+from hogline.interceptors import serverless
+
+__all__ = ["FunctionInvocation", "PostHogInterceptor"]
+
+
+class FunctionInvocation(serverless.Invocation):
+    """An invocation whose event is an `azure.functions.HttpRequest`, a timer, a message."""
+
+    @property
+    def is_http(self) -> bool:
+        """Tell whether a request caused it."""
+        return hasattr(self.event, "url") and hasattr(self.event, "headers")
+
+    def read(self) -> RequestFacts:
+        """Return the facts; the client's address is in `X-Forwarded-For` alone."""
+        url = urlsplit(self.event.url)
+        return RequestFacts(self.event.method, url.scheme, url.netloc, None, unquote(url.path) or "/", url.query, None)
+
+    def headers(self, name: str) -> Sequence[str]:
+        """Return the values of header *name*, which Azure has joined."""
+        value = self.event.headers.get(name) if self.is_http else None
+        return (value,) if value else ()
+
+    def answered(self, result: Any) -> int | None:
+        """Return the status of an `HttpResponse`."""
+        return int(getattr(result, "status_code", 200)) if self.is_http else None
+
+
+class PostHogInterceptor(serverless.Functions):
+    """A decorator for Azure's functions. Keyword options are `InterceptorSettings`'; callbacks get the request or event."""
+
+    source = "azure_functions"
+    invocation_class = FunctionInvocation

@@ -1,0 +1,208 @@
+"""Functions that a platform calls: one invocation is one exchange, and what it captured is sent before it returns.
+
+A platform freezes the process between invocations, or ends it: a thread that sends later does not run then. So the flush is a
+part of the invocation, bounded in time. Platforms' files say how their event is read and what became of it.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from inspect import iscoroutinefunction
+from typing import Any, TypeVar
+
+from hogline.context import current, leave
+from hogline.exchange import Exchange, current_exchange
+from hogline.interceptors.callbacks import Callbacks
+from hogline.interceptors.options import make_policy
+from hogline.judgement import http_status
+from hogline.policy import Policy
+
+__all__ = ["FLUSH_S", "Functions", "Invocation"]
+
+FLUSH_S = 5.0  # at most; what is left then waits for the next invocation, if there is one
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class Invocation(Exchange):
+    """One call of a function. *event* is its first argument, *context* the second, where the platform has one."""
+
+    def __init__(self, policy: Policy, event: Any, context: Any = None) -> None:
+        super().__init__(policy)
+        self.event = event
+        self.context = context
+
+    @property
+    def is_http(self) -> bool:
+        """Tell whether a request caused it, and not a queue, a bucket or the clock."""
+        return True
+
+    def headers(self, name: str) -> Sequence[str]:  # noqa: ARG002 - platforms know better
+        """Return the values of header *name*."""
+        return ()
+
+    def request(self) -> Any:
+        """Return the event, as the platform hands it to the function."""
+        return self.event
+
+    def answered(self, result: Any) -> int | None:  # noqa: ARG002 - platforms know better
+        """Return the status that *result*, which the function returned, stands for; None where there is no client."""
+        return 200 if self.is_http else None
+
+    def failed(self, error: BaseException) -> int:  # noqa: ARG002 - platforms know better
+        """Return the status with which the platform answers for a function that raised."""
+        return 500
+
+    def rest_s(self) -> float:
+        """Return for how many seconds the invocation may go on."""
+        return FLUSH_S
+
+    def _add_request(self, facts: dict[str, Any]) -> None:
+        if self.is_http:
+            super()._add_request(facts)
+
+
+class Functions:
+    """A decorator for functions. Keyword options are `InterceptorSettings`'."""
+
+    source = "serverless"
+    invocation_class: Callable[..., Exchange] = Invocation
+
+    def __init__(self, **options: Any) -> None:
+        self.policy = make_policy(self.source, options)
+        self._callbacks = Callbacks(self.policy)
+
+    def __call__(self, function: _F) -> _F:
+        """Return *function* with an exchange around each of its calls; one that is asynchronous stays so."""
+        if iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def asynchronous(*args: Any, **kwargs: Any) -> Any:
+                call = self._begin(args, kwargs)
+                if call.owns and self._callbacks.any and not await self._callbacks.admit(call.exchange):
+                    return await call.alone_async(function(*args, **kwargs))
+                call.enter()
+                try:
+                    result = await function(*args, **kwargs)
+                except BaseException as error:
+                    call.raised(error)
+                    raise
+                else:
+                    call.returned(result)
+                    return result
+                finally:
+                    await call.end_async()
+
+            return asynchronous  # type: ignore[return-value]
+
+        @functools.wraps(function)
+        def synchronous(*args: Any, **kwargs: Any) -> Any:
+            call = self._begin(args, kwargs)
+            filters = self.policy.settings.request_filter is not None
+            if call.owns and filters and call.exchange.answer("request_filter") is False:
+                return call.alone(functools.partial(function, *args, **kwargs))
+            call.enter()
+            try:
+                result = function(*args, **kwargs)
+            except BaseException as error:
+                call.raised(error)
+                raise
+            else:
+                call.returned(result)
+                return result
+            finally:
+                call.end()
+
+        return synchronous  # type: ignore[return-value]
+
+    def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "_Call":
+        given = [*args, *kwargs.values()]
+        event = given[0] if given else None
+        outer = self.find_outer(event)
+        own = outer is None
+        exchange = self.invocation_class(self.policy, *(given[:2] or [None])) if outer is None else outer
+        return _Call(exchange, self.policy, owns=own)
+
+    def find_outer(self, event: Any) -> Exchange | None:
+        """Return the exchange of an interceptor around us, if there is one of the same event."""
+        outer = current_exchange()
+        return outer if isinstance(outer, Invocation) and outer.event is event else None
+
+
+class _Call:
+    """One call while it runs; inside another interceptor's exchange it only observes."""
+
+    __slots__ = ("_mine", "_policy", "_previous", "exchange", "owns")
+
+    def __init__(self, exchange: Exchange, policy: Policy, *, owns: bool) -> None:
+        self.exchange = exchange
+        self.owns = owns
+        self._policy = policy
+        self._mine = self._previous = current.get()
+
+    def enter(self) -> None:
+        if self.owns:
+            self._mine, self._previous = self.exchange.enter()
+
+    def returned(self, result: Any) -> None:
+        if self.owns and isinstance(self.exchange, Invocation):
+            try:
+                self.exchange.status = self.exchange.answered(result)
+            except Exception as error:
+                self._policy.complain("response", error)
+
+    def raised(self, error: BaseException) -> None:
+        exchange = self.exchange
+        status = exchange.failed(error) if isinstance(exchange, Invocation) else None
+        exchange.observe(error, handled=not self.owns or self._answers(error), status=status, policy=self._policy)
+
+    def end(self) -> None:
+        self._close()
+        try:
+            self._policy.client.flush(self._rest_s())
+        except Exception as error:
+            self._policy.complain("flush", error)
+
+    async def end_async(self) -> None:
+        self._close()
+        try:
+            await self._policy.client.aflush(self._rest_s())
+        except Exception as error:
+            self._policy.complain("flush", error)
+
+    def alone(self, function: Callable[[], Any]) -> Any:
+        """Run a call that the filter left out: nobody acts in it, and what it captured is sent all the same."""
+        current.set(None)
+        try:
+            return function()
+        finally:
+            self._leave_alone()
+            self._policy.client.flush(self._rest_s())
+
+    async def alone_async(self, running: Any) -> Any:
+        current.set(None)
+        try:
+            return await running
+        finally:
+            self._leave_alone()
+            await self._policy.client.aflush(self._rest_s())
+
+    def _leave_alone(self) -> None:
+        if current.get() is None:
+            current.set(self._previous)
+
+    def _answers(self, error: BaseException) -> bool:
+        return isinstance(self.exchange, Invocation) and self.exchange.is_http and http_status(error) is not None
+
+    def _close(self) -> None:
+        if self.owns:
+            self.exchange.close()
+            if self._mine is not None:
+                leave(self._mine, self._previous)
+
+    def _rest_s(self) -> float:
+        if not isinstance(self.exchange, Invocation):
+            return FLUSH_S
+        try:
+            return max(0.0, min(FLUSH_S, self.exchange.rest_s()))
+        except Exception as error:
+            self._policy.complain("flush", error)
+            return FLUSH_S
