@@ -12,7 +12,7 @@ import nox
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tests.support.frameworks import FRAMEWORKS
+from tests.support.frameworks import FRAMEWORKS, Framework
 
 nox.options.default_venv_backend = "uv"
 nox.options.sessions = ["frameworks"]
@@ -54,14 +54,15 @@ def framework(session: nox.Session, name: str) -> None:
     more = (f"tests/interceptors/test_{name}.py", "tests/system/test_examples.py")
     special = [path for path in more if row.environment and (ROOT / path).exists()]
     session.run(
-        "python", "-m", "pytest", *SUITE, ENDINGS, *special, *_reporting(name), *session.posargs,
+        "python", "-m", "pytest", *SUITE, ENDINGS, *special, *_reporting(row), *session.posargs,
         env={"HOGLINE_FRAMEWORKS": " ".join(rows)},
     )  # fmt: skip
 
 
-def _reporting(name: str) -> list[str]:
-    """Return pytest's options: workers as in `./dev test`, and results for the documentation's table."""
+def _reporting(row: Framework) -> list[str]:
+    """Return pytest's options: workers as in `./dev test`, and results: for the documentation's table, which is of the newest."""
     workers = os.environ.get("TEST_WORKERS", "4")
+    results = f".cache/{'results' if row.environment else 'oldest'}/{row.name}.xml"
     # That old versions of frameworks use what newer versions of others deprecate is not ours to see to.
     ignored = ["-W", "ignore::DeprecationWarning", "-W", "ignore::PendingDeprecationWarning"]
-    return ["-q", "-n", workers, "--dist", "worksteal", *ignored, f"--junitxml=.cache/results/{name}.xml"]
+    return ["-q", "-n", workers, "--dist", "worksteal", *ignored, f"--junitxml={results}"]

@@ -229,3 +229,14 @@ def test_a_capture_that_fails_harms_nobody(posthog, sink):
         assert broken.stats().dropped == {"before_send": 1}
         broken.shutdown(10)
         assert site.get("/boom", VISITOR).status == 500
+
+
+def test_the_app_may_be_given_by_name():
+    """As old versions of Starlette hand it to middleware; without one there is nothing to stand around."""
+
+    async def app(scope, receive, send):
+        """Serve nobody."""
+
+    assert PostHogInterceptor(app=app).app is app
+    with pytest.raises(TypeError, match="goes around an app"):
+        PostHogInterceptor()

@@ -142,12 +142,5 @@ def shown() -> dict[int, list[Shown]]:
 
 ELSEWHERE: dict[int, str] = {}
 """Rows that no test can show, each with its reason."""
-AWAITED: dict[int, str] = {
-    24: "gevent",
-    38: "Tornado",
-    39: "Sanic",
-    44: "Strawberry",
-    45: "gRPC",
-    **dict.fromkeys(range(76, 82), "propagation"),
-}
+AWAITED: dict[int, str] = dict.fromkeys(range(76, 81), "propagation")
 """Rows whose tests are being written, each with what they wait for."""

@@ -221,6 +221,7 @@ FRAMEWORKS = (
             "validate": "nothing is validated",
             "background-error": "a response's close is the server's",
         },
+        oldest=("flask==2.3.0", "werkzeug==2.3.0"),
     ),
     Framework(
         name="falcon",

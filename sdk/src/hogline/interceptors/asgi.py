@@ -114,8 +114,12 @@ class PostHogInterceptor:
     exchange_class: MakeExchange = AsgiExchange
     source = "asgi"
 
-    def __init__(self, app: App, /, **options: Any) -> None:
-        self.app = app
+    def __init__(self, app: App | None = None, /, **options: Any) -> None:
+        # Old versions of Starlette hand it over by name, which its types do not allow for.
+        given = options.pop("app", None) if app is None else app
+        if given is None:
+            raise TypeError("PostHogInterceptor goes around an app: PostHogInterceptor(app, client=posthog)")
+        self.app: App = given
         self._policy = make_policy(self.source, options)
         self._callbacks = Callbacks(self._policy)
 

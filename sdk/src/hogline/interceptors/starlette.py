@@ -66,7 +66,7 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
     exchange_class: asgi.MakeExchange = StarletteExchange
     source = "starlette"
 
-    def __init__(self, app: Any, /, **options: Any) -> None:
+    def __init__(self, app: Any = None, /, **options: Any) -> None:
         super().__init__(app, **options)
         self._outermost = False
         if self._policy.exceptions is not None:
