@@ -4,12 +4,13 @@ import json
 import logging
 import os
 import stat
+import tempfile
 import threading
 
 import pytest
 
 from hogline import PostHog, SettingsError
-from hogline.delivery.flag_shelf import Shelf, State
+from hogline.delivery.flag_shelf import Shelf, State, default_folder
 from hogline.delivery.flag_source import next_wait_s
 from tests.sdk.flags.conftest import called
 from tests.support.faults import Faults, hang
@@ -273,6 +274,18 @@ def test_a_folder_where_others_write_is_not_used(sink, connect, tmp_path, caplog
         assert client.get_feature_flag("f", "u1", only_evaluate_locally=True) is True
     assert "set flag_cache_dir" in caplog.text
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="needs POSIX permissions")
+def test_somebody_elses_link_in_the_shared_temporary_folder_is_not_followed(tmp_path, monkeypatch):
+    """The default folder lies where everybody may write."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    target = tmp_path / "elsewhere"
+    target.mkdir(mode=0o700)
+    assert Shelf(default_folder(), host="h", token="t", secret_key="s").is_shared
+    (tmp_path / f"hogline-{os.getuid()}").rmdir()
+    (tmp_path / f"hogline-{os.getuid()}").symlink_to(target)
+    assert not Shelf(default_folder(), host="h", token="t", secret_key="s").is_shared
 
 
 def test_state_and_definitions_that_do_not_belong_together_are_not_mixed(tmp_path):

@@ -158,11 +158,12 @@ def _private(folder: str) -> bool:
     """Make *folder*, and tell whether nobody else can write there: what lies in it decides what people see."""
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)  # noqa: PTH103
-        found = os.stat(folder)  # noqa: PTH116
+        # In a place where everybody may write, somebody else's link is not followed either.
+        found = os.lstat(folder) if folder == default_folder() else os.stat(folder)  # noqa: PTH116
         own = not hasattr(os, "getuid") or found.st_uid == os.getuid()
         if stat.S_ISDIR(found.st_mode) and own and not found.st_mode & 0o022:
             return True
-        reason = "others may write there"
+        reason = "it is not a folder where you alone may write"
     except OSError as error:
         reason = str(error)
     _log.warning(

@@ -101,6 +101,8 @@ class FlagSource:
 
     def close(self) -> None:
         """Stop the thread."""
+        if self._pid != _getpid():  # the parent's thread may have held the lock at the fork
+            self._own()
         self._closed = True
         with self._changed:
             self._settled = True
