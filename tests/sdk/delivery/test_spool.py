@@ -203,6 +203,25 @@ def test_workers_share_the_folder_and_a_survivor_sends_what_a_killed_one_left(ru
     assert left(spool) == []
 
 
+def test_a_child_that_never_looks_keeps_nothing_locked(run, sink, spool):
+    """uWSGI forks without Python's hooks: the child has copies of its parent's handles, and does not know it."""
+    _, status = run(
+        """
+        import ctypes
+        client.capture("parent", distinct_id="u")
+        pid = ctypes.PyDLL(None).fork()
+        if pid == 0: time.sleep(60); os._exit(0)
+        client.shutdown(0)  # what waits stays for others, who can have it at once
+        again = PostHog("phc_test", host=os.environ["SINK"])
+        flushed = again.flush(20) and again.stats().recovered == 1
+        os.kill(pid, signal.SIGKILL); os.waitpid(pid, 0)
+        os._exit(0 if flushed else 1)
+        """
+    )
+    assert status == 0
+    assert {event.uuid for event in sink.events} == {sink.events[0].uuid}  # it may have been on its way already
+
+
 def test_many_clients_on_one_folder_send_each_event_once(make, run, sink, spool):
     """One drains, the others leave it alone."""
     for _ in range(3):
@@ -269,13 +288,25 @@ def test_a_folder_that_cannot_be_written_degrades_to_memory_loudly(make, sink, t
     assert "Not a directory" in line.message
 
 
+def no_file_over_8_kb():
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, resource.RLIM_INFINITY))
+
+
+def test_a_write_that_is_cut_short_leaves_nothing_torn(make, run, sink, spool):
+    """Whoever comes next finds whole records only."""
+    out, _ = run(
+        f"ids = [client.capture(f'e{{n}}', distinct_id='u') for n in range(60)]; {KILL}", preexec_fn=no_file_over_8_kb
+    )
+    client = make(spool_dir=spool)
+    assert client.flush(20)
+    assert 5 < len(sink.events) < 60
+    assert [event.uuid for event in sink.events] == out.split()[: len(sink.events)]
+    assert balanced(client).damaged_bytes == 0
+
+
 def test_a_disk_that_refuses_degrades_to_memory_and_is_used_again_when_it_takes_more(run, sink, spool):
-    """The kernel cuts a write short in the middle of a record: nothing is lost, sent twice or left torn."""
-
-    def no_file_over_8_kb():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, resource.RLIM_INFINITY))
-
+    """The kernel cuts a write short in the middle of a record: nothing is lost or sent twice."""
     out, status = run(
         """
         import resource

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from hogline.wire.records import HEADER_BYTES, frame, scan
 
-__all__ = ["Found", "Segment", "lock_file"]
+__all__ = ["Found", "Segment", "lock_file", "unlock_file"]
 
 _SUFFIX = ".spool"
 _SETTLED_SUFFIX = ".settled"
@@ -37,6 +37,12 @@ def lock_file(handle: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def unlock_file(handle: int) -> None:
+    """Give the lock back, whoever else has a copy of *handle*."""
+    with contextlib.suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_UN)
 
 
 class Segment:
@@ -152,10 +158,12 @@ class Segment:
         with contextlib.suppress(OSError):
             os.unlink(self.path)  # noqa: PTH108
             os.unlink(self.path + _SETTLED_SUFFIX)  # noqa: PTH108
-        self.close()
+        self.close(unlock=True)
 
-    def close(self) -> None:
-        """Let go of the files and the lock."""
+    def close(self, *, unlock: bool = False) -> None:
+        """Let go of the files. *unlock*: for forked children too, which may still hold the handle without knowing it."""
+        if unlock and self._handle >= 0:
+            unlock_file(self._handle)
         for handle in (self._handle, self._settled_handle):
             if handle >= 0:
                 with contextlib.suppress(OSError):

@@ -15,7 +15,7 @@ from hashlib import sha256
 from urllib.parse import urlsplit
 
 from hogline.delivery.outbox import Outbox
-from hogline.delivery.spool.segment import Segment, lock_file
+from hogline.delivery.spool.segment import Segment, lock_file, unlock_file
 from hogline.settings import ClientSettings
 from hogline.wire.records import frame
 
@@ -297,8 +297,10 @@ class Spool:
         self._lock_handle = handle
         return True
 
-    def _let_others_drain(self) -> None:
+    def _let_others_drain(self, *, unlock: bool = True) -> None:
         if self._lock_handle >= 0:
+            if unlock:
+                unlock_file(self._lock_handle)
             os.close(self._lock_handle)
             self._lock_handle = -1
 
@@ -312,6 +314,9 @@ class Spool:
         for segment in [*self._segments, *self._adopted]:
             if self._is_done(segment):
                 segment.remove()
+            else:
+                segment.close(unlock=True)
+        self._let_others_drain()
         self.forget()
 
     def forget(self) -> None:
@@ -321,7 +326,7 @@ class Spool:
         self._segments.clear()
         self._adopted.clear()
         self._places.clear()
-        self._let_others_drain()
+        self._let_others_drain(unlock=False)
 
 
 def _folder_name(settings: ClientSettings) -> str:
