@@ -290,6 +290,31 @@ class TestRouting:
                 ("DomainError", True, 418), ("ValueError", False, 500),
             ]  # fmt: skip
 
+    def test_a_template_is_found_where_starlette_does_not_say_it(self, posthog, serve):
+        """Behaviour 66: versions before 1.7; an endpoint of several routes has none, rather than another one's."""
+
+        async def seen(request):
+            request.scope.pop("route")  # what those versions do not have
+            posthog.capture("seen")
+            return PlainTextResponse("ok")
+
+        async def twice(request):
+            return await seen(request)
+
+        app = Starlette(
+            routes=[
+                Route("/one/{number}", twice),
+                Route("/two/{number}", twice),
+                Mount("/shops/{shop}", routes=[Mount("/things", routes=[Route("/{number:int}", seen)])]),
+            ],
+            middleware=[Middleware(StarletteInterceptor, client=posthog)],
+        )
+        with serve(app) as site:
+            for path in ("/shops/5/things/7", "/one/7", "/two/7"):
+                assert site.get(path).status == 200
+            routes = [event.properties.get("$request_route") for event in site.events]
+        assert routes == ["/shops/{shop}/things/{number:int}", None, None]
+
     @pytest.mark.parametrize("own", [False, True], ids=["outer-only", "own-too"])
     @pytest.mark.parametrize("between", [None, "outside", "inside"])
     def test_what_a_mounted_app_answers_itself_is_seen(self, posthog, serve, sink, own, between):

@@ -21,6 +21,7 @@ from hogline.interceptors import asgi
 __all__ = ["PostHogInterceptor", "StarletteExchange"]
 
 _MAX_LAYERS = 200
+_MAX_ROUTES = 10_000
 
 
 class StarletteExchange(asgi.AsgiExchange):
@@ -35,7 +36,7 @@ class StarletteExchange(asgi.AsgiExchange):
         scope = self.inner_scope
         route = scope.get("route")
         if route is None or isinstance(route, Mount):
-            return super().find_route()
+            return (_searched(scope) if route is None else None) or super().find_route()
         return self._prefix(scope, own_template(scope, route))
 
     def _prefix(self, scope: asgi.Scope, template: str | None) -> str | None:
@@ -50,6 +51,25 @@ class StarletteExchange(asgi.AsgiExchange):
         }
         parts = [f"{{{names[part]}}}" if part in names else part for part in concrete.split("/")]
         return "/".join(parts) + template
+
+
+def _searched(scope: asgi.Scope) -> str | None:
+    """Return the template of the route whose endpoint runs, where Starlette does not say which (before 1.7); None if several may."""
+    endpoint, routes = scope.get("endpoint"), getattr(scope.get("router"), "routes", None)
+    if endpoint is None or not isinstance(routes, list):
+        return None
+    found: set[str] = set()
+    waiting, seen = [("", routes)], 0
+    while waiting and seen < _MAX_ROUTES:
+        prefix, routes = waiting.pop()
+        seen += len(routes)
+        for route in routes:  # compared, never asked: routes of other frameworks' making may not take questions
+            path, inner = getattr(route, "path", ""), getattr(route, "routes", None)
+            if getattr(route, "endpoint", None) is endpoint:
+                found.add(prefix + path)
+            elif isinstance(inner, list) and inner:
+                waiting.append((prefix + path, inner))
+    return found.pop() if len(found) == 1 else None
 
 
 def own_template(scope: asgi.Scope, route: Any) -> str | None:
