@@ -14,8 +14,8 @@ import hogline
 from benchmarks.figures import Figure, best_us, print_figures
 from benchmarks.sinks import NOWHERE
 
-COUNT = 4
-ROUNDS = 40
+COUNT = 1
+ROUNDS = 100
 DEPTH = 30
 CHAIN = 3
 

@@ -25,8 +25,8 @@ _SOURCE = "python.logging"
 # Where servers, frameworks and the interpreter say that nothing handled an exception; everybody else has caught theirs.
 _LAST_RESORTS = frozenset(
     {
-        "aiohttp.server", "asyncio", "concurrent.futures", "django.request", "flask.app", "gunicorn.error", "hypercorn.error",
-        "quart.app", "sanic.error", "tornado.application", "uvicorn.error", "waitress",
+        "aiohttp.server", "asyncio", "celery.app.trace", "concurrent.futures", "django.request", "flask.app", "gunicorn.error", "hypercorn.error",
+        "quart.app", "rq.worker", "sanic.error", "tornado.application", "uvicorn.error", "waitress",
     }
 )  # fmt: skip
 

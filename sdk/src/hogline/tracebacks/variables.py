@@ -81,8 +81,9 @@ def _read(
     frame: FrameType, told: Mapping[str, Any], reader: ValueReader, room_bytes: int
 ) -> tuple[dict[str, Any], int]:
     """Return what *frame* holds, and how many bytes of JSON that is; what does not fit, or comes too late, is left out."""
-    is_module = frame.f_code.co_name == "<module>" or frame.f_locals is frame.f_globals
-    names = _named(frame.f_globals, told) if is_module else _locals(frame)
+    held = frame.f_locals  # once: each look at it copies a function's variables
+    is_module = frame.f_code.co_name == "<module>" or held is frame.f_globals
+    names = _named(frame.f_globals, told) if is_module else _locals(held)
     variables: dict[str, Any] = {}
     used_bytes = misfits = 0
     for name, value in _ordered(islice(names, _MAX_NAMES), reader.masks, with_definitions=not is_module):
@@ -112,8 +113,7 @@ def _ordered(names: Iterable[tuple[Any, Any]], masks: Masks, *, with_definitions
     return data + [item for item in wanted if with_definitions and is_definition(item[1])]
 
 
-def _locals(frame: FrameType) -> Iterator[tuple[Any, Any]]:
-    held: Any = frame.f_locals
+def _locals(held: Any) -> Iterator[tuple[Any, Any]]:
     kind: Any = type(held)
     if kind is _LOCALS:
         held = dict(held)
