@@ -174,6 +174,7 @@ class TestUrl:
         assert event.properties["$request_path"] == '/items/caf\u00e9 "x"'
         assert event.properties["$current_url"] == f"http://{HOST}/items/caf%C3%A9%20%22x%22?rid={answer.rid}"
 
+    @needs("unrouted")
     def test_a_path_that_is_no_route_has_no_template(self, site):
         """Behaviour 66: never the concrete path."""
         answer = site.ask("/items/7/nowhere", headers=visitor("alice"))

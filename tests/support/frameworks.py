@@ -143,6 +143,20 @@ _BLACKSHEEP = {
     "methods": "a method that a path does not have is its 404",
     "header-order": "BlackSheep keeps the values of one header together",
 }
+_CHANNELS = {
+    "sync": "a consumer answers asynchronously: /capture",
+    "error-sync": "a consumer fails asynchronously: /error",
+    "stream-sync": "a consumer sends its chunks itself: /stream",
+    "stream-long-sync": "a consumer sends its chunks itself: /stream-long",
+    "background": "nothing runs after a response but tasks: /task",
+    "background-error": "nothing runs after a response but tasks",
+    "handled": "there are no registered handlers",
+    "http": "there are no HTTP exceptions",
+    "methods": "consumers answer every method",
+    "unrouted": "a path without a route is an exception of the router's, which the server answers",
+    "validate": "nothing is validated",
+}
+
 FRAMEWORKS = (
     Framework(
         name="asgi",
@@ -197,6 +211,18 @@ FRAMEWORKS = (
         servers=("granian",),
         route="/items/:item_id",
         lacks=_BLACKSHEEP,
+    ),
+    Framework(
+        name="channels",
+        source="channels.",
+        requires=("channels",),
+        app="channels",
+        protocol="asgi",
+        servers=(
+            "uvicorn",
+        ),  # Daphne neither ends nor cuts a response that failed after its start: clients wait for ever
+        route="/items/<str:item_id>",
+        lacks=_CHANNELS,
     ),
     Framework(
         name="wsgi",

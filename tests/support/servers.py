@@ -94,11 +94,11 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
     "cheroot": ("-c", _CHEROOT.format("{app}")),
     "uwsgi": (*_UWSGI, "{target}"),
     "werkzeug": ("-c", _WERKZEUG.format("{app}")),
-    # They do not say which port they were given: "{port}" is a free one.
+    # It does not say which port it was given: "{port}" is a free one.
     "granian": ("-m", "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", "{port}", "{target}"),
-    "daphne": ("-m", "daphne", "-b", "127.0.0.1", "-p", "{port}", "{target}"),
     # Frameworks that bring their own server: the app's module starts it, and says where.
     "aiohttp": ("-m", "{app}"),
+    "robyn": ("-m", "{app}", "{port}"),
     "sanic": ("-m", "{app}"),
     "tornado": ("-m", "{app}"),
     "runserver": ("-m", "{app}", "runserver", "--noreload", "127.0.0.1:0"),

@@ -1,6 +1,7 @@
 """The examples that the documentation shows run: on a real server, with their events at the sink."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -29,9 +30,20 @@ COMMANDS = {
         "PORT",
     ],
     "blacksheep_app": [*_UVICORN, "examples.blacksheep_app:app"],
+    "channels_app": [
+        sys.executable,
+        "-m",
+        "daphne",
+        "-b",
+        "127.0.0.1",
+        "-p",
+        "PORT",
+        "examples.channels_app:application",
+    ],
     "litestar_app": [*_UVICORN, "examples.litestar_app:app"],
     "flask_app": [sys.executable, "-m", "flask", "--app", "examples/flask_app.py", "run", "--port", "PORT"],
     "django_app": [sys.executable, "examples/django_app/manage.py", "runserver", "--noreload", "127.0.0.1:PORT"],
+    "robyn_app": [sys.executable, "examples/robyn_app.py", "PORT"],
     "tornado_app": [sys.executable, "examples/tornado_app.py", "PORT"],
     "sanic_app": [sys.executable, "examples/sanic_app.py", "PORT"],
     "aiohttp_app": [sys.executable, "examples/aiohttp_app.py", "PORT"],
@@ -80,7 +92,8 @@ def run(sink):
 
     yield start
     for process in processes:
-        process.terminate()
+        # Robyn does not end of SIGTERM.
+        process.send_signal(signal.SIGINT if "examples/robyn_app.py" in process.args else signal.SIGTERM)
         process.wait(30)
 
 

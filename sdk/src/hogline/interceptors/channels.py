@@ -1,0 +1,100 @@
+"""Channels: around the outermost application; one context for each connection, alive in all of its consumer's messages.
+
+    application = PostHogInterceptor(ProtocolTypeRouter({...}), client=posthog, capture_exceptions=True)
+
+What consumers raise goes to the server.  Source: spec/frameworks.md 5.8.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.urls.exceptions import Resolver404
+
+from hogline.interceptors import asgi
+from hogline.policy import Policy
+
+__all__ = ["ChannelsExchange", "PostHogInterceptor"]
+
+_MAX_LAYERS = 100
+_UNROUTED = "No route found for path"  # a ValueError of the outermost URLRouter
+
+
+class ChannelsExchange(asgi.AsgiExchange):
+    """An ASGI exchange that knows Channels' routers, and who is signed in where an `AuthMiddleware` stands around us."""
+
+    application: Any = None
+
+    def find_route(self) -> str | None:
+        """Return the pattern of the matched route, a template or a regular expression; None where no router matches."""
+        path = (self._path or "/").removeprefix(self._root_path or "").lstrip("/")
+        parts: list[str] = []
+        application = self.application
+        while (router := _router_in(application, self.scope["type"])) is not None:
+            for route in router.routes:
+                try:
+                    matched = route.pattern.match(path)
+                except Resolver404:
+                    matched = None
+                if matched:
+                    parts.append(str(route.pattern))
+                    path, application = matched[0], route.callback
+                    break
+            else:
+                return super().find_route()
+        return f"/{''.join(parts)}" if parts else super().find_route()
+
+    def find_user(self) -> Any:
+        """Return the primary key of the signed-in user, if an `AuthMiddleware` around us has found one already."""
+        user = self.scope.get("user")
+        if user is not None and getattr(user, "is_authenticated", False):
+            return user.pk
+        return super().find_user()
+
+    def observe(
+        self, error: BaseException, *, handled: bool, status: int | None = None, policy: Policy | None = None
+    ) -> None:
+        """Note an exception, but for a path that no router knows: the client's mistake."""
+        unrouted = isinstance(error, ValueError) and str(error).startswith(_UNROUTED)
+        if not unrouted and not isinstance(error, Resolver404):
+            super().observe(error, handled=handled, status=status, policy=policy)
+
+
+class PostHogInterceptor(asgi.PostHogInterceptor):
+    """Middleware around Channels applications. Keyword options are `InterceptorSettings`'."""
+
+    source = "channels"
+
+    def __init__(self, app: Any, /, **options: Any) -> None:
+        super().__init__(app, **options)
+
+        def make_exchange(policy: Policy, scope: asgi.Scope) -> ChannelsExchange:
+            exchange = ChannelsExchange(policy, scope)
+            exchange.application = self.app
+            return exchange
+
+        self.exchange_class = make_exchange
+
+    def know_inside(self, exchange: asgi.AsgiExchange, scope: asgi.Scope) -> None:
+        """Let the exchange of an interceptor around us know who is signed in here, and the routes if it has none."""
+        exchange.adopt(self.exchange_class(self._policy, scope))
+
+
+def _router_in(application: Any, kind: str) -> Any:
+    """Return the URLRouter that *application* leads to, through the middleware around it, for scopes of type *kind*."""
+    for layer in _layers(application, kind):
+        if isinstance(layer, URLRouter):
+            return layer
+    return None
+
+
+def _layers(application: Any, kind: str) -> Iterator[Any]:
+    for _ in range(_MAX_LAYERS):
+        if application is None:
+            return
+        yield application
+        if isinstance(application, ProtocolTypeRouter):
+            application = application.application_mapping.get(kind)
+            continue
+        inner = (getattr(application, name, None) for name in ("inner", "application", "app"))
+        application = next((layer for layer in inner if layer is not None), None)

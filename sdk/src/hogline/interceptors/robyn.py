@@ -1,0 +1,222 @@
+"""Robyn: hooks before and after each request, and a look into the handlers that are added after us.
+
+    PostHogInterceptor(app, client=posthog, capture_exceptions=True)      # before the routes
+
+Robyn runs a request's hooks and its handler, a synchronous one in a thread, in one context of the request's own. Bodies that
+are made while they are sent run outside of it: they take it up again for each of their steps.
+Source: spec/frameworks.md 5.15.
+"""
+
+import functools
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from inspect import isawaitable, iscoroutinefunction
+from typing import Any, Self
+from urllib.parse import unquote
+
+from robyn import Request, Robyn, StreamingResponse, SubRouter
+from robyn.events import Events
+
+from hogline.context import Context, current, leave
+from hogline.exchange import Exchange, RequestFacts, current_exchange
+from hogline.facts.url import visited_scheme
+from hogline.interceptors.callbacks import Callbacks
+from hogline.interceptors.options import make_policy
+from hogline.policy import Policy
+
+__all__ = ["PostHogInterceptor", "RobynExchange"]
+
+_log = logging.getLogger("hogline")
+_FLUSH_S = 5.0
+
+
+class RobynExchange(Exchange):
+    """An exchange whose request is Robyn's."""
+
+    context: Context
+
+    def __init__(self, policy: Policy, request: Request) -> None:
+        super().__init__(policy)
+        self._request = request
+
+    def read(self) -> RequestFacts:
+        """Return the facts. Robyn says nothing of the server's own address, and keeps the query in parts, escapes included."""
+        request = self._request
+        host = self.headers("host")
+        upgrade = self.headers("upgrade")
+        query = "&".join(
+            f"{name}={value}" for name, values in request.query_params.to_dict().items() for value in values
+        )
+        return RequestFacts(
+            request.method,
+            visited_scheme(request.url.scheme, upgrade[0] if upgrade else None),
+            host[0] if host else None,
+            None,
+            unquote(request.url.path, errors="replace"),
+            query,
+            request.ip_addr,
+        )
+
+    def headers(self, name: str) -> Sequence[str]:
+        """Return the values of header *name*."""
+        return [value for key, value in self._request.headers.multi_items() if key.lower() == name]
+
+    def request(self) -> Any:
+        """Return the `robyn.Request`."""
+        return self._request
+
+
+class PostHogInterceptor:
+    """An extension for Robyn apps, to be made before their routes. Keyword options are `InterceptorSettings`'."""
+
+    def __init__(self, app: Robyn, **options: Any) -> None:
+        self._policy = make_policy("robyn", options)
+        self._callbacks = Callbacks(self._policy)
+        app.before_request()(self._begin)
+        app.after_request()(self._end)
+        self._flush_at_end(app)
+        self.watch(app)
+
+    def watch(self, router: Robyn | SubRouter) -> None:
+        """Look into the handlers that are added to *router* from now on; for sub-routers, which keep their own.
+
+        A patch: Robyn hands an exception to the one handler of `@app.exception`, and that only if there is one when a
+        route is added; nobody else hears of it.
+        """
+        routes: Any = router.router
+        if routes.routes:
+            _log.warning(
+                "hogline: %d routes were added before the interceptor, and are not watched", len(routes.routes)
+            )
+        add_route = routes.add_route
+
+        @functools.wraps(add_route)
+        def watching(*args: Any, **kwargs: Any) -> Any:
+            if "handler" in kwargs:
+                answered = kwargs.get("exception_handler") is not None
+                kwargs["handler"] = self._watched(kwargs["handler"], kwargs.get("endpoint"), answered=answered)
+            return add_route(*args, **kwargs)
+
+        routes.add_route = watching
+
+    def _flush_at_end(self, app: Robyn) -> None:
+        """Send what waits when the server stops: Robyn's processes end without Python's exit handlers (R10).
+
+        A patch: there is one shutdown handler, and whoever sets it last would take the place of ours (R12).
+        """
+        register = app.shutdown_handler
+
+        def shutdown_handler(handler: Callable[..., Any]) -> None:
+            register(self._then_flush(handler))
+
+        there = app.event_handlers.get(Events.SHUTDOWN)
+        register(self._then_flush(there.handler if there is not None else None))
+        app.shutdown_handler = shutdown_handler  # type: ignore[method-assign]
+
+    def _then_flush(self, handler: Callable[..., Any] | None) -> Callable[..., Any]:
+        async def ending() -> None:
+            try:
+                answer = handler() if handler is not None else None
+                if isawaitable(answer):
+                    await answer
+            finally:
+                try:
+                    await self._policy.client.aflush(_FLUSH_S)
+                except Exception as error:
+                    self._policy.complain("flush", error)
+
+        return ending
+
+    async def _begin(self, request: Request) -> Request:
+        """Begin the request's context from nothing."""
+        try:
+            exchange = RobynExchange(self._policy, request)
+            if self._callbacks.any and not await self._callbacks.admit(exchange):
+                current.set(None)
+            else:
+                exchange.context = exchange.enter()[0]
+        except Exception as error:
+            self._policy.complain("request", error)
+        return request
+
+    def _end(self, response: Any) -> Any:
+        """Settle what was seen, now that the status is known."""
+        exchange = current_exchange()
+        if exchange is not None:
+            exchange.status = getattr(response, "status_code", None)
+            exchange.close()
+        return response
+
+    def _watched(self, handler: Callable[..., Any], endpoint: str | None, *, answered: bool) -> Callable[..., Any]:
+        """Return *handler* with a look at what it raises; its signature, which Robyn reads, stays."""
+
+        def see(error: BaseException) -> None:
+            exchange = current_exchange()
+            if exchange is not None:
+                exchange.observe(error, handled=answered, policy=self._policy)
+
+        def begun() -> None:
+            exchange = current_exchange()
+            if exchange is not None:
+                exchange.annotate(route=endpoint)
+
+        @functools.wraps(handler)
+        async def asynchronous(*args: Any, **kwargs: Any) -> Any:
+            begun()
+            try:
+                return _streamed(await handler(*args, **kwargs))
+            except BaseException as error:
+                see(error)
+                raise
+
+        @functools.wraps(handler)
+        def synchronous(*args: Any, **kwargs: Any) -> Any:
+            begun()
+            try:
+                return _streamed(handler(*args, **kwargs))
+            except BaseException as error:
+                see(error)
+                raise
+
+        return asynchronous if iscoroutinefunction(handler) else synchronous
+
+
+def _streamed(response: Any) -> Any:
+    """Let the body of a stream be made in the request's context."""
+    exchange = current_exchange()
+    if isinstance(response, StreamingResponse) and isinstance(exchange, RobynExchange):
+        content: Any = response.content
+        response.content = _Body(content, exchange, response.status_code)  # type: ignore[assignment]
+    return response
+
+
+class _Body:
+    """A body that is made while it is sent: each step runs in the request's context, whoever asks for it."""
+
+    __slots__ = ("_context", "_exchange", "_steps")
+
+    def __init__(self, content: Any, exchange: RobynExchange, status: int) -> None:
+        exchange.status = status
+        self._steps: Iterator[Any] = iter(content)
+        self._exchange = exchange
+        self._context: Context = current.get() or exchange.context
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        outer = current.get()
+        current.set(self._context)
+        try:
+            return next(self._steps)
+        except StopIteration:
+            raise
+        except BaseException as error:
+            self._exchange.observe(error, handled=False)
+            self._exchange.close()
+            raise
+        finally:
+            now = current.get()
+            leave(self._exchange.context, outer)
+            if now is not None and current.get() is not now:
+                self._context = now  # what a step said stays for the next
