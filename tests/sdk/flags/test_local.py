@@ -84,10 +84,12 @@ def test_without_definitions_and_only_locally_the_answer_is_unknown(sink, local,
     """None and a warning."""
     with caplog.at_level(logging.WARNING, "hogline"):
         assert local.get_feature_flag("f", "u1", only_evaluate_locally=True) is None
-        assert local.evaluate_flags("u1", only_evaluate_locally=True).keys == []
+        assert local.evaluate_flags("u2", only_evaluate_locally=True).get_flag("f") is None
     assert "no definitions are loaded" in caplog.text
     assert "check secret_key" in caplog.text
     assert sink.asked("/flags/") == []
+    errors = [event.properties["$feature_flag_error"] for event in called(sink, local)]
+    assert errors == ["local_evaluation_inconclusive"] * 2  # it may well exist
 
 
 def test_what_cannot_be_known_here_is_asked_of_the_server(sink, local):

@@ -15,7 +15,7 @@ def judge():
     made.client.shutdown()
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(given_=definitions(), subject=subjects)
 def test_generated_definitions_are_judged_alike(judge, given_, subject):
     """Values, payloads, and where there is none the reason."""

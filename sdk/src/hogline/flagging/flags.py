@@ -28,6 +28,7 @@ __all__ = ["Flags"]
 _log = logging.getLogger("hogline")
 _getpid = os.getpid
 _LOG_EVERY_S = 60.0
+_NOT_HERE = "local_evaluation_inconclusive"
 _KnownRecord = LocalRecord | RemoteRecord | ForcedRecord
 
 
@@ -120,9 +121,7 @@ class Flags:
             if self.ruleset is None:
                 self._warn("definitions", "flag %r was to be evaluated locally, but no definitions are loaded", key)
             if send_events:
-                self._reporter.called(
-                    question, key, None, ["local_evaluation_inconclusive" if self._defines(key) else "flag_missing"]
-                )
+                self._reporter.called(question, key, None, [_NOT_HERE if self._may_define(key) else "flag_missing"])
             return None
         question.keys = [key]
         return (yield from self._read_remotely(key, question, match_value, send_events=send_events))
@@ -173,7 +172,8 @@ class Flags:
             return self.snapshot(question, dict(self._overrides.current()) if question is None else {})
         ruleset = yield from self._rules()
         records, unresolved, is_short = self._evaluate_here(ruleset, question)
-        answer, error = FlagsAnswer({}), None
+        answer = FlagsAnswer({})
+        error = _NOT_HERE if only_locally and ruleset is None else None
         minimal = ruleset is not None and ruleset.minimal_flag_called_events
         if is_short and not only_locally:
             answer, error = yield from self._answer(question)
@@ -338,9 +338,9 @@ class Flags:
             self._requests_of = (_getpid(), requests)
         return requests
 
-    def _defines(self, key: str) -> bool:
+    def _may_define(self, key: str) -> bool:
         ruleset = self.ruleset
-        return ruleset is not None and key in ruleset
+        return ruleset is None or key in ruleset
 
     def _warn(self, subject: str, message: str, *args: Any) -> None:
         """Log at most once a minute for each subject."""
