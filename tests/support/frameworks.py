@@ -257,6 +257,7 @@ FRAMEWORKS = (
         protocol="wsgi",
         servers=("uwsgi", "cheroot"),
         route="/items/{item_id}",
+        oldest=("falcon==3.1.3", "cheroot", "pyuwsgi"),
         lacks={
             **_NO_LOOP,
             "header-order": "Falcon keeps one header of a name, and puts cookies last",
@@ -272,6 +273,7 @@ FRAMEWORKS = (
         protocol="asgi",
         servers=("uvicorn", "hypercorn"),
         route="/items/{item_id}",
+        oldest=("falcon==3.1.3",),
         lacks={
             "header-order": "Falcon keeps one header of a name, and puts cookies last",
             "sync": "every responder is asynchronous",
@@ -289,6 +291,7 @@ FRAMEWORKS = (
         protocol="wsgi",
         servers=("waitress", "gevent"),
         route="/items/{item_id}",
+        oldest=("pyramid==2.0.2", "gevent", "setuptools<81"),
         lacks={
             **_NO_LOOP,
             "methods": "a method that no view of the route takes is a 404",
@@ -303,6 +306,7 @@ FRAMEWORKS = (
         protocol="wsgi",
         servers=("gunicorn-gevent", "cheroot"),
         route="/items/<item_id>",
+        oldest=("bottle==0.12.25", "cheroot", "gevent"),
         lacks={
             **_NO_LOOP,
             "handled": "handlers are for statuses, not for exceptions",

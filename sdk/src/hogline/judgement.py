@@ -31,6 +31,11 @@ def _nestipy(error: Any) -> int:
     return int(error.status_code) if 100 <= int(error.status_code) <= 599 else 500
 
 
+def _falcon(error: Any) -> Any:
+    # A number since Falcon 4; before it, only the line, such as "404 Not Found".
+    return error.status_code if hasattr(error, "status_code") else str(error.status)[:3]
+
+
 def _websocket(error: Any) -> int:
     # A close code, not a status: 1011 and the private range from 4500 say "server error".
     return 500 if error.code == 1011 or error.code >= 4500 else 400
@@ -53,8 +58,8 @@ _STATUS: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("ellar.common.exceptions.api.base", "APIException"): _attribute("status_code"),
     ("ellar.common.exceptions.validation", "RequestValidationError"): _fixed(422),
     ("ellar.common.exceptions.validation", "WebSocketRequestValidationError"): _fixed(422),
-    ("falcon.http_error", "HTTPError"): _attribute("status_code"),
-    ("falcon.http_status", "HTTPStatus"): _attribute("status_code"),
+    ("falcon.http_error", "HTTPError"): _falcon,
+    ("falcon.http_status", "HTTPStatus"): _falcon,
     ("fastapi.exceptions", "RequestValidationError"): _fixed(422),
     ("fastapi.exceptions", "WebSocketRequestValidationError"): _fixed(422),
     # What a resolver says on purpose; what went wrong inside one is its `original_error`.

@@ -26,7 +26,7 @@ def build(client: PostHog, options: dict[str, Any] | None) -> bottle.Bottle:
     shop = bottle.Bottle()
     for once in contract.installs(options):
         shop.install(PostHogInterceptor(client=client, **once))
-    shop.error(500, lambda error: "sorry")  # Bottle's own page holds the URL, which differs
+    shop.error(500)(lambda error: "sorry")  # Bottle's own page holds the URL, which differs
     _add_plain(shop, client)
     _add_context(shop, client)
     _add_streams(shop, client)
