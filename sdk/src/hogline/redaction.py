@@ -33,6 +33,10 @@ _SECRET = re.compile(
     r"(?=[\w.-]*[0-9])[\w.-]{8,}"
     r"|\bBearer\s+[\w.~+/=-]+",
 )
+# How each of them begins: what has none of these, as almost every text, is done with in a fraction of the time.
+_HINT = re.compile(
+    r"eyJ|ph[cxsa]_|sk[-_]|pk[-_]|rk_|gh[pousr]_|github_pat_|glpat-|xox[abprs]-|AKIA|ASIA|AIza|hf_|npm_|pypi-|SG\.|ya29\.|whsec_|Bearer"
+)
 _SHORTEST_SECRET = 8  # characters; the pattern above matches nothing shorter
 _USERINFO = re.compile(r"://[^/?#\s]*@")
 # A password may hold a slash; what stands before a slash and is a number is a port.
@@ -56,7 +60,7 @@ def redacted_query(query: str, also: AbstractSet[str] = _NONE) -> str:
 
 def redacted_path(path: str) -> str:
     """Return *path* with segments that are secrets replaced by `MASK`."""
-    if len(path) < _SHORTEST_SECRET or ("%" not in path and _SECRET.search(path) is None):
+    if len(path) < _SHORTEST_SECRET or ("%" not in path and _HINT.search(path) is None):
         return path
     return "/".join(MASK if _is_secret(segment, _NONE) else segment for segment in path.split("/"))
 
@@ -69,7 +73,7 @@ def redacted_text(text: str) -> str:
         text = text[:_MAX_TEXT_CHARACTERS].rpartition(" ")[0] or text[:_MAX_TEXT_CHARACTERS]
     if "://" in text:
         text = _URL.sub(_redacted_url, text)
-    return _SECRET.sub(MASK, text)
+    return text if _HINT.search(text) is None else _SECRET.sub(MASK, text)
 
 
 def plain_name(name: str) -> str:
@@ -102,7 +106,9 @@ def _is_secret(text: str, also: AbstractSet[str]) -> bool:
     if len(text) < _SHORTEST_SECRET and "=" not in text and "%" not in text:
         return False
     for _ in range(_MAX_ENCODINGS):
-        if _SECRET.search(text) is not None or _USERINFO.search(text) is not None:
+        if _HINT.search(text) is not None and _SECRET.search(text) is not None:
+            return True
+        if "://" in text and _USERINFO.search(text) is not None:
             return True
         if "=" in text and any(_is_secret_name(name, also) for name in _PARAMETER.findall(text)):
             return True
