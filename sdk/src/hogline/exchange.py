@@ -158,10 +158,10 @@ class Exchange(Captor):
             self.status = status
 
     def _find_distinct_id(self) -> str | None:
-        settings = self.policy.settings
-        answer = self.answer("distinct_id") if settings.distinct_id is not None else None
-        said = distinct_id_text(answer)
-        if said is None and settings.distinct_id is None and self._has_users:
+        settings, said = self.policy.settings, None
+        if settings.distinct_id is not None:
+            said = distinct_id_text(self.answer("distinct_id"))
+        elif self._has_users:
             try:
                 said = distinct_id_text(self.find_user())
             except Exception as error:
