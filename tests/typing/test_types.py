@@ -1,0 +1,42 @@
+"""Type checkers understand the public API: nothing in it is left for them to guess."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.tools import ROOT, require
+
+USES = Path(__file__).with_name("uses.py")
+
+
+def run(*command):
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # pyright looks for packages with it
+    environ = {**os.environ, "PATH": path, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1", "NO_COLOR": "1"}
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False, env=environ)
+
+
+def test_mypy_reads_a_users_program():
+    """Strictly, and every type is what the program says it is."""
+    done = run(sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir=.cache/mypy-uses", str(USES))
+    assert done.returncode == 0, done.stdout
+
+
+def test_pyright_reads_a_users_program():
+    """The other checker."""
+    require("node")
+    done = run(sys.executable, "-m", "pyright", "--pythonpath", sys.executable, str(USES))
+    assert done.returncode == 0, done.stdout
+
+
+def test_everything_public_has_a_type():
+    """All that `import hogline` and its modules offer; types of libraries that have none themselves are theirs."""
+    require("node")
+    done = run(
+        sys.executable, "-m", "pyright", "--pythonpath", sys.executable, "--verifytypes", "hogline", "--ignoreexternal"
+    )
+    score = re.search(r"completeness score: ([0-9.]+)%", done.stdout)
+    assert score, done.stdout + done.stderr
+    wrong = [line.strip() for line in done.stdout.splitlines() if "error:" in line]
+    assert float(score[1]) == 100, "\n".join(wrong)
