@@ -54,7 +54,7 @@ class Lane:
         self._rounds = 0  # of retries that were all in vain
         self._flushed = False
         self._untold = 0  # events that the disk did not give back
-        self.closed = False
+        self.closed: bool = False
         self._abandoned = False  # the deadline of shutdown() has passed; nothing counts any more
         self._traced = False  # a failure of the sender's own was logged with its traceback
         self._sender.lanes.add(self)

@@ -91,8 +91,8 @@ class Ledger:
 
     def reset(self) -> None:
         """Start from zero, with a new lock: a forked child owns none of its parent's events."""
-        self.lock = threading.RLock()
-        self.accepted = 0
+        self.lock: threading.RLock = threading.RLock()
+        self.accepted: int = 0
         self.sent = 0
         self.retried = 0
         self.batches = 0

@@ -34,6 +34,7 @@ class LetterV1:
         self._settings = settings
         self._body: bytes | None = None
         self._encoding = _encoding(settings)
+        self.request_id: str
         self.request_id, self._created_at = new_stamp()
 
     def request(self, attempt: int, now: datetime) -> Request:

@@ -73,7 +73,7 @@ class Outbox:
         self._events: deque[bytes] = deque()
         self._max_events = max_events
         self._max_bytes = max_bytes
-        self.size_bytes = 0
+        self.size_bytes: int = 0
         self.trouble: tuple[str, str] | None = None
 
     def __len__(self) -> int:

@@ -27,9 +27,9 @@ class Sender:
 
     def __init__(self, host: str) -> None:
         # The lock lets its holder in again: a signal handler, or a finalizer, may capture while its own thread holds it.
-        self.lock = threading.RLock()
-        self.work = threading.Condition(self.lock)  # the thread waits here
-        self.settled = threading.Condition(self.lock)  # flush() waits here, and who waits for room
+        self.lock: threading.RLock = threading.RLock()
+        self.work: threading.Condition = threading.Condition(self.lock)  # the thread waits here
+        self.settled: threading.Condition = threading.Condition(self.lock)  # flush() waits here, and who waits for room
         self.lanes: weakref.WeakSet[Lane] = weakref.WeakSet()
         self.busy: dict[int, Lane] = {}  # those with something to send; held until it is sent
         self.thread: threading.Thread | None = None  # who sends

@@ -45,7 +45,7 @@ class PostHogHandler(logging.Handler):
 
     def createLock(self) -> None:  # noqa: N802 - logging's name
         """Have none: a capture may wait for another thread, and that thread may be about to log."""
-        self.lock = None
+        self.lock: Any = None
 
     def handle(self, record: logging.LogRecord) -> Any:
         """Emit *record* if the filters let it through, without a lock."""

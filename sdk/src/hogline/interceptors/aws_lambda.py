@@ -6,11 +6,11 @@
 Sources: AWS's pages on the proxy integration's formats 1.0 and 2.0, and on Lambda behind an Application Load Balancer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from hogline.exchange import RequestFacts
+from hogline.exchange import Exchange, RequestFacts
 from hogline.interceptors import serverless
 from hogline.policy import Policy
 
@@ -97,7 +97,7 @@ class PostHogInterceptor(serverless.Functions):
     """A decorator for Lambda handlers. Keyword options are `InterceptorSettings`'; callbacks get the event."""
 
     source = "aws_lambda"
-    invocation_class = LambdaInvocation
+    invocation_class: Callable[..., Exchange] = LambdaInvocation
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -7,11 +7,11 @@
 The request has an absolute URL, as Azure's front end saw it, and no template.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from hogline.exchange import RequestFacts
+from hogline.exchange import Exchange, RequestFacts
 from hogline.interceptors import serverless
 
 __all__ = ["FunctionInvocation", "PostHogInterceptor"]
@@ -44,4 +44,4 @@ class PostHogInterceptor(serverless.Functions):
     """A decorator for Azure's functions. Keyword options are `InterceptorSettings`'; callbacks get the request or event."""
 
     source = "azure_functions"
-    invocation_class = FunctionInvocation
+    invocation_class: Callable[..., Exchange] = FunctionInvocation

@@ -73,7 +73,7 @@ class BlackSheepExchange(asgi.AsgiExchange):
 class PostHogInterceptor(asgi.PostHogInterceptor):
     """Middleware around BlackSheep applications. Keyword options are `InterceptorSettings`'."""
 
-    exchange_class = BlackSheepExchange
+    exchange_class: asgi.MakeExchange = BlackSheepExchange
     source = "blacksheep"
 
     def __init__(self, app: Any, /, **options: Any) -> None:

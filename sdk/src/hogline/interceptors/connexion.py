@@ -83,4 +83,4 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
             _log.warning(
                 "hogline: the interceptor is not at MiddlewarePosition.BEFORE_EXCEPTION, so what Connexion answers is not seen"
             )
-        self.exchange_class = partial(ConnexionExchange, handling)
+        self.exchange_class: asgi.MakeExchange = partial(ConnexionExchange, handling)

@@ -7,7 +7,7 @@
 An HTTP function gets a `flask.Request`. Flask answers an HTTP exception that leaves it, and a 500 for any other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hogline.exchange import Exchange, RequestFacts
@@ -58,7 +58,7 @@ class PostHogInterceptor(serverless.Functions):
     """A decorator for Google's functions. Keyword options are `InterceptorSettings`'; callbacks get the request or event."""
 
     source = "google_functions"
-    invocation_class = FunctionInvocation
+    invocation_class: Callable[..., Exchange] = FunctionInvocation
 
     def find_outer(self, event: Any) -> Exchange | None:
         """Return the exchange of an interceptor around us: also Flask's or WSGI's own, which the environ holds."""

@@ -53,7 +53,7 @@ class PostHogInterceptor:
     source = "graphql"
 
     def __init__(self, **options: Any) -> None:
-        self.policy = make_policy(self.source, options)
+        self.policy: Policy = make_policy(self.source, options)
         self._operation = Operation(self.policy)
 
     def resolve(self, following: Callable[..., Any], root: Any, info: Any, **arguments: Any) -> Any:

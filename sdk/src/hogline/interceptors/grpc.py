@@ -74,7 +74,7 @@ class PostHogInterceptor(grpc.ServerInterceptor, grpc.aio.ServerInterceptor):  #
     """An interceptor for both kinds of gRPC server. Keyword options are `InterceptorSettings`'."""
 
     def __init__(self, **options: Any) -> None:
-        self.policy = make_policy("grpc", options)
+        self.policy: Policy = make_policy("grpc", options)
         self._callbacks = Callbacks(self.policy)
 
     def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:

@@ -67,7 +67,7 @@ class Functions:
     invocation_class: Callable[..., Exchange] = Invocation
 
     def __init__(self, **options: Any) -> None:
-        self.policy = make_policy(self.source, options)
+        self.policy: Policy = make_policy(self.source, options)
         self._callbacks = Callbacks(self.policy)
 
     def __call__(self, function: _F) -> _F:

@@ -13,6 +13,7 @@ from strawberry.extensions import SchemaExtension
 
 from hogline.interceptors import graphql
 from hogline.interceptors.options import make_policy
+from hogline.policy import Policy
 
 __all__ = ["PostHogInterceptor"]
 
@@ -21,7 +22,7 @@ class PostHogInterceptor:
     """Makes the extension of each operation. Keyword options are `InterceptorSettings`'; those of the context are HTTP's."""
 
     def __init__(self, **options: Any) -> None:
-        self.policy = make_policy("strawberry", options)
+        self.policy: Policy = make_policy("strawberry", options)
         self._operation = graphql.Operation(self.policy)
 
     def __call__(self, **_: Any) -> SchemaExtension:

@@ -37,7 +37,8 @@ class TaskPolicy:
         for name in options:
             if name not in known:
                 raise TypeError(f"PostHogPropagation has no option {name!r}; it knows {', '.join(sorted(known))}")
-        self.settings = settings = TaskSettings(**options)
+        self.settings: TaskSettings = TaskSettings(**options)
+        settings = self.settings
         client = settings.client
         if client is not None and not isinstance(client, Client):
             raise SettingsError(

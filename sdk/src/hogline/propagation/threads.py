@@ -61,7 +61,7 @@ class Thread(threading.Thread):
 
     def start(self) -> None:
         """Start the thread."""
-        self.run = carry(self.run)  # type: ignore[method-assign]
+        self.run: Callable[[], None] = carry(self.run)
         super().start()
 
 

@@ -51,13 +51,13 @@ class Segment:
     __slots__ = ("_handle", "_settled", "_settled_handle", "damage", "offset", "path", "queued", "size_bytes")
 
     def __init__(self, path: str, handle: int) -> None:
-        self.path = path
+        self.path: str = path
         self._handle = handle
         self._settled_handle = -1
         self._settled: list[tuple[int, int]] = []
-        self.size_bytes = os.fstat(handle).st_size
-        self.offset = 0  # everything before it was handed out
-        self.queued = 0  # events that were appended here and not handed out
+        self.size_bytes: int = os.fstat(handle).st_size
+        self.offset: int = 0  # everything before it was handed out
+        self.queued: int = 0  # events that were appended here and not handed out
         self.damage: list[tuple[int, bytes]] = []  # bytes that hold no record, and where they stood
 
     @staticmethod

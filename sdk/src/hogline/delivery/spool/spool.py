@@ -33,7 +33,7 @@ class Spool:
     """A `Store` on disk."""
 
     def __init__(self, settings: ClientSettings, memory: Outbox) -> None:
-        self.folder = os.path.join(os.path.abspath(settings.spool_dir or ""), _folder_name(settings))  # noqa: PTH100, PTH118
+        self.folder: str = os.path.join(os.path.abspath(settings.spool_dir or ""), _folder_name(settings))  # noqa: PTH100, PTH118
         self._max_bytes = settings.spool_max_bytes
         self._segment_bytes = min(_SEGMENT_BYTES, settings.spool_max_bytes // 8)
         self._memory = memory
@@ -47,8 +47,11 @@ class Spool:
         self._retry_at_s = 0.0
         self._look_at_s = 0.0
         self._lock_handle = -1
-        self.behind = True
-        self.recovered = self.kept = self.lost = self.damaged_bytes = 0
+        self.behind: bool = True
+        self.recovered: int = 0
+        self.kept: int = 0
+        self.lost: int = 0
+        self.damaged_bytes: int = 0
         self.trouble: tuple[str, str] | None = None
 
     def __len__(self) -> int:

@@ -108,7 +108,7 @@ class DjangoExchange(wsgi.WsgiExchange):
 
     def answered(self, response: Any) -> Any:
         """End with *response*; what makes its body while it is read goes on in the request's context."""
-        self.status = getattr(response, "status_code", None)
+        self.status: int | None = getattr(response, "status_code", None)
         if self.outer is not None and self.outer.policy.exceptions is None:
             self.outer.status = self.status  # nobody out there looks at it
         if self._request.method == "OPTIONS" and self.outer is None:
