@@ -7,7 +7,7 @@ import zlib
 import orjson
 import pytest
 from backports import zstd
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hogline.wire.batch import compress
@@ -79,14 +79,12 @@ def test_the_library_is_the_headers_business():
     assert form({"$lib": "hogline", "$lib_version": "1", **kept})["properties"] == kept
 
 
-json = st.recursive(
-    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=8,
-)
+plain = st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=5)
+json = plain | st.lists(plain, max_size=3) | st.dictionaries(st.text(max_size=5), plain, max_size=3)
 names = st.sampled_from(["$session_id", "$window_id", "$set", "$process_person_profile", "$lib", "plan"])
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(names, json), st.dictionaries(st.sampled_from(["$set", "$set_once"]), json))
 def test_the_given_event_is_not_changed(properties, more):
     """Hooks, retries and the spool still need it."""
@@ -108,6 +106,7 @@ def test_a_body_has_no_key_and_no_sent_at():
     assert orjson.loads(encode_v1(events, "t", historical_migration=True))["historical_migration"] is True
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @pytest.mark.parametrize(
     ("encoding", "decompress"), [("gzip", gzip.decompress), ("deflate", zlib.decompress), ("zstd", zstd.decompress)]
 )

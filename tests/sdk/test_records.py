@@ -1,6 +1,6 @@
 """Records: what was framed is found again, whatever stands around it. The spool and the instance's journal both live by it."""
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hogline.wire.records import HEADER_BYTES, frame, scan
@@ -12,12 +12,14 @@ def found(data):
     return [data[begin + HEADER_BYTES : end] for begin, end, whole in scan(data) if whole]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(payloads)
 def test_what_was_framed_is_found(some):
     """In order, each whole."""
     assert found(b"".join(map(frame, some))) == some
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(payloads, st.binary(max_size=40), payloads)
 def test_rubbish_in_between_costs_nothing_else(before, rubbish, behind):
     """Unless it is the beginning of a record itself, which nobody wrote there."""
@@ -26,6 +28,7 @@ def test_rubbish_in_between_costs_nothing_else(before, rubbish, behind):
     assert found(data)[: len(before)] == before
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(payloads, st.integers(0, 2000))
 def test_a_torn_tail_costs_the_last_record_only(some, cut):
     """Wherever the crash came."""
@@ -36,6 +39,7 @@ def test_a_torn_tail_costs_the_last_record_only(some, cut):
     assert sum(HEADER_BYTES + len(one) for one in whole) <= len(torn)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=400))
 def test_stretches_cover_every_byte_once(data):
     """Also of what nobody wrote."""
