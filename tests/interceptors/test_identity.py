@@ -1,5 +1,9 @@
 """Who an event belongs to, and where from: helpers for signed-in users, headers that strangers write, proxies."""
 
+import json
+import time
+from urllib.parse import quote
+
 import flask
 import flask_login
 import pytest
@@ -159,6 +163,42 @@ def test_strangers_choose_nobody_where_identity_headers_are_off(events_with):
     event = events_with(VISITOR, identity_headers=False)
     assert person_of(event) is None
     assert (event.properties["$session_id"], event.properties["$window_id"]) == ("session-a", "window-a")
+
+
+def cookie(*, state="identified", idle_s=60, age_s=3600, consent=""):
+    """Return the header of a browser with posthog-js, *idle_s* after its last activity."""
+    now_ms = time.time() * 1000
+    stored = {
+        "distinct_id": "alice",
+        "$user_state": state,
+        "$sesid": [now_ms - idle_s * 1000, "from-cookie", now_ms - age_s * 1000],
+    }
+    return {"Cookie": f"a=b; odd[name]=1; ph_phc_testing_posthog={quote(json.dumps(stored))}{consent}"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "options", "person", "session"),
+    [
+        (cookie(), {}, "alice", "from-cookie"),
+        (cookie(state="anonymous"), {}, None, "from-cookie"),
+        (cookie(idle_s=2000), {}, "alice", None),
+        (cookie(idle_s=2000), {"cookie_idle_seconds": 3600}, "alice", "from-cookie"),
+        (cookie(age_s=90_000), {}, "alice", None),
+        (cookie(consent="; __ph_opt_in_out_phc_testing=0"), {}, None, None),
+        (cookie(consent="; __ph_opt_in_out_phc_testing=1"), {}, "alice", "from-cookie"),
+        (cookie() | {"X-POSTHOG-SESSION-ID": "s1"}, {}, None, "s1"),
+        (cookie() | STRANGER, {}, "chosen by a stranger", None),
+        (cookie(), {"identity_headers": False}, None, "from-cookie"),
+        (cookie(), {"read_cookie": False}, None, None),
+        (cookie(), {"distinct_id": lambda _: "bob"}, "bob", "from-cookie"),
+    ],
+    ids=lambda value: str(value)[:40] if isinstance(value, dict) and "Cookie" not in value else "",
+)
+def test_the_cookie_counts_where_no_header_came(events_with, headers, options, person, session):
+    """Idle and longest session, identified persons only, consent; never beside headers (sdk-wire.md 6.1)."""
+    event = events_with(headers, **{"read_cookie": True, **options})
+    assert person_of(event) == person
+    assert event.properties.get("$session_id") == session
 
 
 @pytest.mark.parametrize(

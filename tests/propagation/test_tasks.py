@@ -4,10 +4,13 @@ No event left a worker before its end (`flush_interval` is an hour), so all of t
 Source: spec/frameworks.md 6.1 and 10, behaviours 73 and 76 to 79.
 """
 
+import pytest
+
 from tests.propagation.recording import visitor
 from tests.support.sink import person_of
 from tests.support.site import needs
 
+pytestmark = pytest.mark.timeout(400)  # the first test of a queue starts four processes, the others wait for it
 KNOWN_FAILURES = {"broken", "caught", "reused"}
 
 
