@@ -235,7 +235,9 @@ class Apps:
         if path == "/-/pid":
             return b"%d" % os.getpid()
         if path == "/-/alive":
-            REUSED.__traceback__ = None  # an exception that lives for ever holds the frames it passed, whoever they belong to
+            REUSED.__traceback__ = (
+                None  # an exception that lives for ever holds the frames it passed, whoever they belong to
+            )
             gc.collect()
             # By type: an object of somebody else's may answer `isinstance` with anything.
             return b"%d" % sum(issubclass(type(thing), Context | Exchange) for thing in gc.get_objects())
