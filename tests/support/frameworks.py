@@ -271,7 +271,7 @@ FRAMEWORKS = (
         requires=("falcon",),
         app="falcon_asgi",
         protocol="asgi",
-        servers=("uvicorn", "hypercorn"),
+        servers=("uvicorn",),
         route="/items/{item_id}",
         oldest=("falcon==3.1.3",),
         lacks={
@@ -289,7 +289,7 @@ FRAMEWORKS = (
         requires=("pyramid",),
         app="pyramid",
         protocol="wsgi",
-        servers=("waitress", "gevent"),
+        servers=("gevent",),
         route="/items/{item_id}",
         oldest=("pyramid==2.0.2", "gevent", "setuptools<81"),
         lacks={
@@ -304,9 +304,9 @@ FRAMEWORKS = (
         requires=("bottle",),
         app="bottle",
         protocol="wsgi",
-        servers=("gunicorn-gevent", "cheroot"),
+        servers=("gunicorn-gevent",),
         route="/items/<item_id>",
-        oldest=("bottle==0.12.25", "cheroot", "gevent"),
+        oldest=("bottle==0.12.25", "gevent"),
         lacks={
             **_NO_LOOP,
             "handled": "handlers are for statuses, not for exceptions",
