@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks.figures import Figure, print_figures
 from benchmarks.sinks import NOWHERE
 
-COUNT, TURNS = 300, 9
+COUNT, TURNS = 1000, 9
 VARIANTS = ("bare", "ours", "sentry", "otel")
 HEADERS = {
     "host": "shop.example", "user-agent": "Mozilla/5.0 (X11; Linux x86_64)", "accept": "*/*", "accept-encoding": "gzip, br",

@@ -193,7 +193,7 @@ def test_a_listed_host_gets_the_three_headers_and_nothing_else(get, services):
 
 @every_client
 def test_no_redirect_takes_a_header_to_another_host_and_it_is_back_when_redirected_back(get, services):
-    """Listed, not listed, listed: judged at each hop."""
+    """Behaviour 80: listed, not listed, listed: judged at each hop."""
     ours, theirs = services
     with acting():
         assert get([ours.host], ours.to(theirs.to(ours.url)), {}) == 200

@@ -23,7 +23,7 @@ def belongs_to(event, name):
 
 
 def test_a_task_runs_in_the_context_of_the_request_that_queued_it(recorded):
-    """The three ids, the request's facts, its callback's properties, and the tags that were named; in another process."""
+    """Behaviour 76, 79: the three ids, the request's facts, its callback's properties, and the tags that were named; in another process."""
     for label, name in (("a", "alice"), ("b", "bob")):
         event = recorded.note(label)
         assert belongs_to(event, name)
@@ -47,7 +47,7 @@ def test_a_visitor_without_ids_stays_nobody(recorded):
 
 
 def test_a_task_queued_outside_a_request_starts_empty(recorded):
-    """R1: from nothing, whatever ran on this worker before."""
+    """Behaviour 79: from nothing (R1), whatever ran on this worker before."""
     event = recorded.note("bare")
     assert person_of(event) is None
     assert not {"$session_id", "$window_id", "$request_path", "$request_id", "shop"} & event.properties.keys()
@@ -80,7 +80,7 @@ def test_a_task_that_a_task_queued_belongs_to_the_same_visitor(recorded):
 
 
 def test_an_exception_is_captured_once_by_the_final_attempt(recorded):
-    """Unhandled, from the task, in the context of the request."""
+    """Behaviour 76, 78: unhandled, from the task, in the context of the request; before a forked worker ends."""
     [event] = recorded.exceptions("broken")
     assert belongs_to(event, "alice")
     [first, *_] = event.properties["$exception_list"]

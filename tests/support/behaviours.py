@@ -1,6 +1,6 @@
 """What interceptors and propagation have to do, row by row; and which tests show it, read from their docstrings.
 
-A test shows row 9 when its docstring says "Behaviour 9". The documentation's page of behaviours is made of this.
+A test shows row 9 when the first line of its docstring says "Behaviour 9". The documentation's page of behaviours is made of this.
 """
 
 import ast
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-_SAID = re.compile(r"Behaviours? ((?:\d+(?:, | and )?)+)")
+_SAID = re.compile(r"\(?\b[Bb]ehaviours? ((?:\d+(?:, | and )?)+)\)?")
 
 ROWS: dict[str, dict[int, str]] = {
     "Context, ASGI": {
@@ -130,10 +130,10 @@ def shown() -> dict[int, list[Shown]]:
             if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or not node.name.startswith("test_"):
                 continue
             text = (ast.get_docstring(node) or "").partition("\n")[0]
-            said = _SAID.match(text)
+            said = _SAID.search(text)
             if said is None:
                 continue
-            sentence = text[said.end() :].lstrip(": ")
+            sentence = f"{text[: said.start()].rstrip()}{text[said.end() :].lstrip(': ')}"
             test = Shown(str(path.relative_to(ROOT)), node.name, sentence)
             for number in re.findall(r"\d+", said[1]):
                 found.setdefault(int(number), []).append(test)
@@ -142,5 +142,5 @@ def shown() -> dict[int, list[Shown]]:
 
 ELSEWHERE: dict[int, str] = {}
 """Rows that no test can show, each with its reason."""
-AWAITED: dict[int, str] = dict.fromkeys(range(76, 81), "propagation")
+AWAITED: dict[int, str] = {}
 """Rows whose tests are being written, each with what they wait for."""

@@ -183,6 +183,7 @@ FRAMEWORKS = (
         servers=("uvicorn", "uvicorn-uvloop", "hypercorn"),
         route="/items/{item_id}",
         lacks={"validate": "nothing is validated"},
+        oldest=("starlette==0.46.2",),
     ),
     Framework(
         name="fastapi",
@@ -344,6 +345,7 @@ FRAMEWORKS = (
             "validate": "nothing is validated",
             "runserver:sigterm": "a server for development: it leaves SIGTERM to its default, which no Python code survives",
         },
+        oldest=("django==4.2",),
     ),
     Framework(
         name="django-asgi",
@@ -369,6 +371,7 @@ FRAMEWORKS = (
         servers=("gunicorn-gthread",),
         route="/items/<item_id>",
         lacks={**_NO_LOOP, **_DJANGO},
+        oldest=("djangorestframework==3.15.0", "django==4.2"),
     ),
     Framework(
         name="django-ninja",
