@@ -2,15 +2,20 @@
 
 import http.client
 import logging
+from contextlib import asynccontextmanager
 
 import pytest
+from aiohttp import web
 from fastapi import FastAPI
 from flask import Flask
 from starlette.middleware.cors import CORSMiddleware
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
 
 from hogline import PostHog
-from hogline.interceptors import asgi, fastapi, flask, wsgi
-from tests.support.serving import serving, serving_asgi
+from hogline.interceptors import aiohttp, asgi, fastapi, flask, tornado, wsgi
+from tests.support.serving import serving, serving_asgi, serving_own
 
 NAMES = ["x-posthog-session-id", "x-posthog-window-id", "x-posthog-distinct-id"]
 ORIGIN = "https://shop.example"
@@ -56,10 +61,52 @@ def on_wsgi(posthog, allowed):
     return wsgi.PostHogInterceptor(app, client=posthog), serving
 
 
+def on_aiohttp(posthog, allowed):
+    async def cart(request):
+        return web.Response(headers={"Access-Control-Allow-Headers": ", ".join(allowed)} if allowed is not None else {})
+
+    @asynccontextmanager
+    async def start():
+        app = web.Application(middlewares=[aiohttp.PostHogInterceptor(client=posthog)])
+        app.router.add_options("/cart", cart)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            yield runner.addresses[0][1]
+        finally:
+            await runner.cleanup()
+
+    return start, serving_own
+
+
+def on_tornado(posthog, allowed):
+    class Cart(RequestHandler):
+        def options(self):
+            if allowed is not None:
+                self.set_header("Access-Control-Allow-Headers", ", ".join(allowed))
+
+    @asynccontextmanager
+    async def start():
+        application = Application([("/cart", Cart)], log_function=lambda handler: None)
+        tornado.PostHogInterceptor(application, client=posthog)
+        server, sockets = HTTPServer(application), bind_sockets(0, "127.0.0.1")
+        server.add_sockets(sockets)
+        try:
+            yield sockets[0].getsockname()[1]
+        finally:
+            server.stop()
+            await server.close_all_connections()
+
+    return start, serving_own
+
+
 HINTS = {
     on_fastapi: 'app.add_middleware(CORSMiddleware, ..., allow_headers=[..., "x-posthog-session-id"',
     on_asgi: "Access-Control-Allow-Headers: x-posthog-session-id",
     on_flask: 'CORS(app, allow_headers=[..., "x-posthog-session-id"',
+    on_aiohttp: 'aiohttp_cors.ResourceOptions(allow_headers=[..., "x-posthog-session-id"',
+    on_tornado: "Access-Control-Allow-Headers: x-posthog-session-id",
     on_wsgi: "Access-Control-Allow-Headers: x-posthog-session-id",
 }
 
@@ -112,7 +159,9 @@ def test_nothing_is_said_where_nothing_is_wrong(build, posthog, sink, lines):
     assert lines() == []
 
 
-@pytest.mark.parametrize("build", [on_asgi, on_flask, on_wsgi], ids=lambda build: build.__name__)
+@pytest.mark.parametrize(
+    "build", [on_asgi, on_flask, on_wsgi, on_aiohttp, on_tornado], ids=lambda build: build.__name__
+)
 def test_an_app_without_cors_is_left_alone(build, posthog, sink, lines):
     """It answers no other origin, whatever a browser would like to send."""
     app, serve = build(posthog, None)

@@ -1,6 +1,7 @@
 """What is special to Sanic: one context for a connection, cancellations that are reported, a router's 404, workers."""
 
 import asyncio
+import http.client
 import os
 import signal
 import socket
@@ -300,3 +301,21 @@ def _answers(port):
     except OSError:
         time.sleep(0.05)
         return False
+
+
+def test_a_preflight_that_does_not_allow_tracing_headers_is_told_about(app, serve, caplog):
+    """Once, with Sanic's own setting."""
+
+    @app.options("/cart")
+    async def cart(request):
+        return text("", headers={"Access-Control-Allow-Headers": "content-type"})
+
+    with serve() as site:
+        for _ in range(2):
+            connection = http.client.HTTPConnection("127.0.0.1", site.port, timeout=20)
+            connection.request("OPTIONS", "/cart", headers={"Access-Control-Request-Headers": "x-posthog-session-id"})
+            connection.getresponse().read()
+            connection.close()
+    [line] = [record.getMessage() for record in caplog.records if record.name == "hogline"]
+    assert "does not allow x-posthog-session-id" in line
+    assert "app.config.CORS_ALLOW_HEADERS" in line

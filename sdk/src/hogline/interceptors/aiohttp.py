@@ -16,6 +16,7 @@ from aiohttp import web
 
 from hogline.context import current
 from hogline.exchange import Exchange, RequestFacts
+from hogline.facts import cors
 from hogline.facts.tracing import as_latin1
 from hogline.facts.url import joined_address, visited_scheme
 from hogline.interceptors.callbacks import Callbacks
@@ -147,7 +148,11 @@ class PostHogInterceptor:
             exchange.watch()
             handler = self._inside(handler)
         try:
-            return await handler(request)
+            response = await handler(request)
+            if request.method == "OPTIONS":
+                get = request.headers.get
+                self._policy.check_preflight(get(cors.ASKED), get("origin"), response.headers.items())
+            return response
         except BaseException as error:
             exchange.escape(error)
             raise

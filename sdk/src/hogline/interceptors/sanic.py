@@ -18,6 +18,7 @@ from sanic.http import Stage
 
 from hogline.context import Context, current, leave
 from hogline.exchange import Exchange, RequestFacts
+from hogline.facts import cors
 from hogline.facts.tracing import as_latin1
 from hogline.facts.url import joined_address
 from hogline.interceptors.callbacks import Callbacks
@@ -135,6 +136,9 @@ class PostHogInterceptor:
         """End the request: its response is made, or streamed already, and nothing of the app's runs any more."""
         try:
             exchange = _exchange_of(request)
+            if request.method == "OPTIONS" and response is not None:
+                get = request.headers.get
+                self._policy.check_preflight(get(cors.ASKED), get("origin"), response.headers.items())
             if exchange is not None:
                 self._end(exchange, getattr(response, "status", None))
         except Exception as error:

@@ -23,6 +23,7 @@ from tornado.websocket import WebSocketHandler
 
 from hogline.context import Context, current, leave
 from hogline.exchange import Exchange, RequestFacts
+from hogline.facts import cors
 from hogline.facts.url import joined_address, visited_scheme
 from hogline.interceptors.callbacks import Callbacks
 from hogline.interceptors.options import make_policy
@@ -156,6 +157,9 @@ class _Seeing(RequestHandler):
             await super()._execute(*args, **kwargs)
         finally:
             exchange.status = self.get_status()
+            if self.request.method == "OPTIONS":
+                get = self.request.headers.get
+                exchange.policy.check_preflight(get(cors.ASKED), get("origin"), self._headers.get_all())
             exchange.close()
 
     def _handle_request_exception(self, e: BaseException) -> None:
