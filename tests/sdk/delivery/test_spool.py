@@ -383,6 +383,19 @@ def test_a_handler_may_capture_at_any_moment_with_a_spool_too(run, sink, spool):
     assert left(spool) == []
 
 
+@pytest.mark.parametrize("size", [3_000, 70_000, 400_000])
+def test_events_of_any_size_come_back_as_they_were(make, run, sink, spool, size):
+    """Whatever the window that is read at once holds of them."""
+    out, _ = run(
+        f"ids = [client.capture(f'e{{n}}', distinct_id='u', properties={{'x': 'y' * ({size} + n)}}) for n in range(40)]; {KILL}"
+    )
+    client = make(spool_dir=spool)
+    assert client.flush(30)
+    assert [event.uuid for event in sink.events] == out.split()
+    assert [len(event.properties["x"]) for event in sink.events] == [size + n for n in range(40)]
+    assert balanced(client).damaged_bytes == 0
+
+
 def test_a_segment_is_removed_once_it_is_sent_while_the_process_goes_on(make, sink, spool):
     """A long life fills no disk."""
     client = make(spool_dir=spool, flush_at=1000)

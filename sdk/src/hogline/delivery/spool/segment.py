@@ -19,6 +19,7 @@ __all__ = ["Found", "Segment", "lock_file", "unlock_file"]
 _SUFFIX = ".spool"
 _SETTLED_SUFFIX = ".settled"
 _RANGE = struct.Struct("<QQ")  # first byte of a record, first byte behind the last
+_WINDOW_BYTES = 256 * 1024  # a batch of usual events; the backlog behind it is not read for each
 _MODE = 0o600  # events are personal data
 
 
@@ -115,20 +116,27 @@ class Segment:
 
     def read(self, max_events: int, max_bytes: int) -> list[Found]:
         """Hand out the next events that are not settled. What holds no record goes into `damage`."""
-        base, size = self.offset, 0
         found: list[Found] = []
-        data = os.pread(self._handle, self.size_bytes - base, base)
-        for begin, end, whole in scan(data):
-            if not whole:
-                self.damage.append((base + begin, data[begin:end]))
-            elif not self._is_settled(base + begin):
-                size += end - begin - HEADER_BYTES
-                if len(found) >= max_events or (found and size > max_bytes):
-                    break
-                found.append(Found(data[begin + HEADER_BYTES : end], base + begin, base + end))
-            self.offset = base + end
-        else:
-            self.offset = self.size_bytes
+        size, window = 0, _WINDOW_BYTES
+        while not self.exhausted:
+            base = self.offset
+            data = os.pread(self._handle, min(window, self.size_bytes - base), base)
+            cut = base + len(data) < self.size_bytes
+            for begin, end, whole in scan(data):
+                if not whole and cut and end == len(data):
+                    break  # the record goes on behind the window
+                if not whole:
+                    self.damage.append((base + begin, data[begin:end]))
+                elif not self._is_settled(base + begin):
+                    size += end - begin - HEADER_BYTES
+                    if len(found) >= max_events or (found and size > max_bytes):
+                        return found
+                    found.append(Found(data[begin + HEADER_BYTES : end], base + begin, base + end))
+                self.offset = base + end
+            if not data:
+                self.offset = self.size_bytes  # somebody cut the file
+            elif self.offset == base:
+                window = self.size_bytes  # one record is larger than the window
         return found
 
     def settle(self, places: Iterable[tuple[int, int]]) -> None:
