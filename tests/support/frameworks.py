@@ -193,6 +193,7 @@ FRAMEWORKS = (
         protocol="asgi",
         servers=_ASGI_SERVERS,
         route="/items/{item_id}",
+        oldest=("fastapi==0.115.12", "starlette==0.46.2"),
     ),
     Framework(
         name="litestar",
@@ -361,6 +362,7 @@ FRAMEWORKS = (
             "http": "no exception takes a status: Http404, PermissionDenied and their like each have one",
             "validate": "nothing is validated",
         },
+        oldest=("django==4.2",),
     ),
     Framework(
         name="django-rest",
@@ -382,6 +384,7 @@ FRAMEWORKS = (
         servers=("uvicorn",),
         route="/items/<item_id>",
         lacks={**_DJANGO, **_DJANGO_ASGI},
+        oldest=("django-ninja==1.3.0", "django==4.2"),
     ),
     Framework(
         name="aiohttp",
