@@ -257,7 +257,10 @@ def test_a_worker_process_sends_what_waits(sink, tmp_path):
         assert sink.events == []
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(30)
+        try:
+            process.wait(60)
+        finally:
+            process.kill()
     assert sorted(event.event for event in sink.events) == ["$exception", "captured"], (tmp_path / "log").read_text()
 
 
