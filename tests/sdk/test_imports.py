@@ -4,13 +4,15 @@ import subprocess
 import sys
 
 HOGLINE = {
-    "hogline", "hogline.assembly", "hogline.client", "hogline.context", "hogline.default", "hogline.delivery", "hogline.delivery.door", "hogline.delivery.lane", "hogline.delivery.ledger",
-    "hogline.delivery.lifetime", "hogline.delivery.outbox", "hogline.delivery.sender", "hogline.event",
-    "hogline.exceptions", "hogline.facts", "hogline.facts.process", "hogline.facts.report", "hogline.facts.span",
-    "hogline.identity", "hogline.limiter", "hogline.marks", "hogline.policy", "hogline.redaction", "hogline.reporting", "hogline.settings",
-    "hogline.asking", "hogline.context_methods", "hogline.default_flags", "hogline.flag_decisions", "hogline.flag_methods",
-    "hogline.strangers", "hogline.tracebacks",
-    "hogline.tracebacks.budget", "hogline.tracebacks.chain", "hogline.tracebacks.frames", "hogline.tracebacks.rules", "hogline.version",
+    "hogline", "hogline.client", "hogline.client.asking", "hogline.client.assembly", "hogline.client.client",
+    "hogline.client.context_methods", "hogline.client.flag_decisions", "hogline.client.flag_methods",
+    "hogline.client.identity", "hogline.client.reporting", "hogline.context", "hogline.default",
+    "hogline.default_flags", "hogline.delivery", "hogline.delivery.door", "hogline.delivery.lane",
+    "hogline.delivery.ledger", "hogline.delivery.lifetime", "hogline.delivery.outbox", "hogline.delivery.sender",
+    "hogline.event", "hogline.exceptions", "hogline.facts", "hogline.facts.process", "hogline.facts.report",
+    "hogline.facts.span", "hogline.limiter", "hogline.marks", "hogline.policy", "hogline.redaction",
+    "hogline.settings", "hogline.strangers", "hogline.tracebacks", "hogline.tracebacks.budget",
+    "hogline.tracebacks.chain", "hogline.tracebacks.frames", "hogline.tracebacks.rules", "hogline.version",
     "hogline.wire", "hogline.wire.values",
 }  # fmt: skip
 OTHERS = {"orjson"}

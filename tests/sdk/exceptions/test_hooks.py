@@ -299,7 +299,7 @@ def test_a_child_that_is_forked_while_another_thread_installs_is_not_stuck(run, 
     """A lock that no thread of the child holds is the child's to take."""
     run(
         """
-        from hogline import hooks
+        from hogline.client import hooks
         taken, go = threading.Event(), threading.Event()
         def hold():
             with hooks._lock: taken.set(); go.wait()

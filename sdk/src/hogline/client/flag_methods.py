@@ -8,9 +8,9 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hogline.asking import GroupProperties, Properties
-from hogline.asking import about as asked_about
-from hogline.flag_decisions import FlagDecisionMethods
+from hogline.client.asking import GroupProperties, Properties
+from hogline.client.asking import about as asked_about
+from hogline.client.flag_decisions import FlagDecisionMethods
 
 if TYPE_CHECKING:
     from hogline.flagging import FeatureFlagEvaluations, FeatureFlagResult

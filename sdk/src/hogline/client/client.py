@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from hogline.client.context_methods import ContextMethods
+from hogline.client.flag_methods import FlagMethods
+from hogline.client.identity import IdentityMethods
 from hogline.context import current
-from hogline.context_methods import ContextMethods
 from hogline.delivery import Stats
 from hogline.event import distinct_id_text
-from hogline.flag_methods import FlagMethods
-from hogline.identity import IdentityMethods
 from hogline.settings import ClientSettings
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Client(IdentityMethods, ContextMethods, FlagMethods):
         if self.settings.flag_overrides:
             assert self.flags  # made now, so that an override that cannot be read is told here
         if self.settings.capture_exceptions:
-            from hogline import hooks  # only who asks for them pays for them
+            from hogline.client import hooks  # only who asks for them pays for them
 
             hooks.install(self)
 
@@ -109,7 +109,7 @@ class Client(IdentityMethods, ContextMethods, FlagMethods):
         """Send what waits and stop; afterwards nothing is accepted. At most *timeout_seconds*, by default `shutdown_timeout`."""
         _living.pop(id(self), None)
         if self.settings.capture_exceptions:
-            from hogline import hooks
+            from hogline.client import hooks
 
             hooks.uninstall(self)
         if self._flags is not None:

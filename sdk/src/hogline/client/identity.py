@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from hogline.assembly import Assembly, context_person, guarded
+from hogline.client.assembly import Assembly, context_person, guarded
 from hogline.context import current
 from hogline.event import distinct_id_text
 

@@ -18,7 +18,7 @@ from hogline.marks import Captor, captured_before
 from hogline.tracebacks import Mechanism
 
 if TYPE_CHECKING:
-    from hogline.reporting import ExceptionMethods
+    from hogline.client.reporting import ExceptionMethods
 
 __all__ = ["install", "uninstall"]
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hogline.asking import Asking, GroupProperties, Properties
-from hogline.asking import about as asked_about
+from hogline.client.asking import Asking, GroupProperties, Properties
+from hogline.client.asking import about as asked_about
 
 if TYPE_CHECKING:
     from hogline.flagging import FeatureFlagEvaluationRuntime

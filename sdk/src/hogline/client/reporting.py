@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from hogline.asking import Asking
-from hogline.assembly import guarded
+from hogline.client.asking import Asking
+from hogline.client.assembly import guarded
 from hogline.context import Context, current
 from hogline.delivery.ledger import RATE_LIMITED
 from hogline.event import distinct_id_text

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from hogline import context
+from hogline.client.reporting import ExceptionMethods
 from hogline.context import Scope, scoped_with
-from hogline.reporting import ExceptionMethods
 
 __all__ = ["ContextMethods"]
 

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hogline.assembly import Assembly
+from hogline.client.assembly import Assembly
 from hogline.context import current
 from hogline.delivery import lifetime
 
