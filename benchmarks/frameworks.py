@@ -272,8 +272,13 @@ APPS: dict[str, tuple[Callable[[str], Any], str, bool]] = {
 async def _ask_asgi(app: Any, count: int) -> float:
     headers = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 
+    never = asyncio.Event()
+    bodies: list[dict[str, Any]] = []
+
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        if not bodies:
+            await never.wait()  # the client stays
+        return bodies.pop()
 
     async def send(message: dict[str, Any]) -> None:
         assert message.get("status", 200) < 300
@@ -285,8 +290,32 @@ async def _ask_asgi(app: Any, count: int) -> float:
             "raw_path": b"/", "root_path": "", "query_string": b"", "client": ("127.0.0.1", 5), "server": ("127.0.0.1", 80),
             "scheme": "http", "headers": headers, "state": {},
         }  # fmt: skip
+        bodies[:] = [{"type": "http.request", "body": b"", "more_body": False}]
         await app(scope, receive, send)
     return time.process_time() - begun
+
+
+async def _start_up(app: Any) -> None:
+    """Run the app's lifespan as far as its start, as servers do; some interceptors wait for it."""
+    started, never = asyncio.Event(), asyncio.Event()
+    messages = [{"type": "lifespan.startup"}]
+
+    async def receive() -> dict[str, Any]:
+        if not messages:
+            await never.wait()
+        return messages.pop()
+
+    async def send(message: dict[str, Any]) -> None:
+        assert message["type"] == "lifespan.startup.complete", message
+        started.set()
+
+    _running.append(
+        asyncio.ensure_future(app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, receive, send))
+    )
+    await asyncio.wait_for(started.wait(), 30)
+
+
+_running: list[Any] = []
 
 
 def _ask_wsgi(app: Any, count: int) -> float:

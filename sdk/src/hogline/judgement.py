@@ -159,6 +159,9 @@ def is_exit(error: BaseException) -> bool:
 
 def unwrapped(error: BaseException) -> BaseException:
     """Return the error that a framework's own wrappers, at most a few, were raised from, or *error* itself."""
+    context = own_attribute(error, "__context__")
+    if isinstance(context, BaseException) and _is_refusal(error):
+        return context
     for _ in range(_MAX_WRAPPERS):
         cause = own_attribute(error, "__cause__")
         if not (isinstance(cause, BaseException) and isinstance(error, Exception)):
@@ -171,6 +174,16 @@ def unwrapped(error: BaseException) -> BaseException:
             break
         error = cause
     return error
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Tell whether *error* is only what an exception said to `contextlib`, which assigned its `__traceback__` (R3)."""
+    trace, before = own_attribute(error, "__traceback__"), None
+    while trace is not None and trace.tb_next is not None:
+        before, trace = trace, trace.tb_next
+    if trace is None or before is None or trace.tb_frame.f_code.co_name != "__setattr__":
+        return False
+    return bool(before.tb_frame.f_globals.get("__name__") == "contextlib")
 
 
 def ungrouped(error: BaseException, package: str) -> BaseException:
