@@ -1,6 +1,7 @@
 """What is special to ASGI: lifespans and unknown scopes, nested calls in process, the scope that outer layers see."""
 
 import asyncio
+import contextlib
 
 import httpx
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from hogline import PostHog, tag
 from hogline.context import current
 from hogline.interceptors.asgi import EXCHANGE_KEY, PostHogInterceptor
+from hogline.judgement import unwrapped
+from tests.interceptors.apps.contract import FrozenError
 from tests.support.serving import VISITOR, now, serving_asgi
 from tests.support.sink import exception_of, person_of
 
@@ -240,3 +243,18 @@ def test_the_app_may_be_given_by_name():
     assert PostHogInterceptor(app=app).app is app
     with pytest.raises(TypeError, match="goes around an app"):
         PostHogInterceptor()
+
+
+def test_what_contextlib_makes_of_an_exception_that_refuses_it_is_seen_through():
+    """Behaviour 56: `contextlib` assigns `__traceback__`, and the refusal replaces the app's exception; the app's is the mistake."""
+
+    @contextlib.contextmanager
+    def scope():
+        yield
+
+    try:
+        with scope():
+            raise FrozenError("frozen")
+    except Exception as raised:
+        assert type(raised) is not FrozenError
+        assert type(unwrapped(raised)) is FrozenError
