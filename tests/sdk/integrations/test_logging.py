@@ -195,6 +195,20 @@ def test_a_record_that_cannot_be_formatted_is_captured(client, handler):
     assert only(client).properties["$log_message"] == "%d items"
 
 
+@pytest.mark.parametrize("redacts", [True, False])
+def test_the_message_is_redacted_as_the_exceptions_is(handler, redacts):
+    """It mostly holds the same text. Redacted before it is cut, so that half a secret is none."""
+    secret = "sk_live_4eC39HqLyjWDarjtT1zdp7dc"
+    client = handler._client = RecordingPostHog(redact_messages=redacts)
+    log.error("%s %s", "w" * 9990, secret, exc_info=ValueError("boom"))
+    log.error("at %s", "https://ann:hunter2@db.example/", exc_info=ValueError("boom"))
+    cut, whole = (event.properties["$log_message"] for event in client.events)
+    client.shutdown()
+    assert ("sk_live" in cut, "hunter2" in whole) == (not redacts, not redacts)
+    assert len(cut) <= 10_000
+    assert whole.startswith("at https://")
+
+
 def test_filters_are_heard(client, handler):
     """As with any handler; a filter may also replace the record."""
     handler.addFilter(lambda record: "secret" not in record.getMessage())

@@ -412,6 +412,29 @@ def test_names_that_sound_like_secrets_hide_what_they_hold(shown, name):
     assert value not in shown({f"the {name}=7": value})
 
 
+class Field(enum.Enum):
+    PASSWORD = "w"
+
+
+@pytest.mark.parametrize("name", [b"password", ("db", "password"), frozenset({"api_key"}), Field.PASSWORD])
+def test_keys_that_are_no_texts_hide_as_much(shown, name):
+    """A row of Redis has bytes for keys. What is hidden has a key of its own, so that none takes another's place."""
+    value = "plain words"
+    told = json.loads(shown({name: value, b"second_password": value, ("city", 1): "Ulm", 7: "seven"}))
+    assert list(told.values()) == [REDACTED, REDACTED, "Ulm", "seven"]
+    assert list(told)[2:] == ['["city",1]', "7"]
+
+
+@pytest.mark.parametrize("kind", [tuple, list])
+@pytest.mark.parametrize("name", ["password", b"authorization"])
+def test_pairs_hide_as_a_dict_does(shown, kind, name):
+    """Forms and headers are lists of names and values; a loop over them holds one."""
+    value = "plain words"
+    pair = kind((name, value))
+    assert value not in shown(pair)
+    assert json.loads(shown([("city", "Ulm"), pair])) == [["city", "Ulm"], [REDACTED, REDACTED]]
+
+
 SECRETS = [
     "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\n", "AKIAIOSFODNN7EXAMPLE", "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
     "glpat-abcdefghij0123456789", "xoxb-123456789012-abcdefghijkl", "AIzaSyA1234567890abcdefghijklmnopqrstuv",

@@ -14,6 +14,7 @@ from hogline.client import Client
 from hogline.default import default_client
 from hogline.exchange import current_exchange
 from hogline.judgement import is_noise, unwrapped
+from hogline.redaction import redacted_text
 from hogline.tracebacks import Mechanism
 
 __all__ = ["PostHogHandler"]
@@ -74,14 +75,18 @@ class PostHogHandler(logging.Handler):
         exchange = current_exchange()
         if exchange is not None and exchange.is_judging(error):
             return
-        (self._client or default_client()).report_exception(
+        client = self._client or default_client()
+        message = _message(record)
+        if client.settings.redact_messages:
+            message = redacted_text(message)
+        client.report_exception(
             error,
             Mechanism(type="logger", handled=record.name not in _LAST_RESORTS),
             level=next((word for least, word in _LEVELS if record.levelno >= least), "debug"),
             source=_SOURCE,
             traceback=told[2] if error is told[1] else None,
             limited=True,
-            properties={"$logger_name": record.name, "$log_message": _message(record)},
+            properties={"$logger_name": record.name, "$log_message": message[:_MAX_MESSAGE_CHARACTERS]},
         )
 
 
@@ -91,6 +96,6 @@ def _is_own(record: logging.LogRecord) -> bool:
 
 def _message(record: logging.LogRecord) -> str:
     try:
-        return record.getMessage()[:_MAX_MESSAGE_CHARACTERS]
+        return record.getMessage()
     except Exception:  # arguments that do not fit
-        return str(record.msg)[:_MAX_MESSAGE_CHARACTERS]
+        return str(record.msg)

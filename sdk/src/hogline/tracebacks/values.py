@@ -32,6 +32,7 @@ _mro = type.__dict__["__mro__"].__get__
 _namespace = type.__dict__["__dict__"].__get__
 _arguments = BaseException.__dict__["args"].__get__
 _module_dict = vars(types.ModuleType)["__dict__"].__get__
+_BLIND = Masks((), (), (), url_credentials=False, detect_secrets=False)
 _is_own = (types.GetSetDescriptorType, types.MemberDescriptorType)
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
 _SEQUENCES = (list, tuple, set, frozenset, deque)
@@ -124,6 +125,8 @@ class ValueReader:
             return self._mapping(dict.items(value), dict.__len__(value), depth, around)
         for base in _SEQUENCES:
             if issubclass(kind, base):
+                if (base is tuple or base is list) and self._is_secret_pair(value, base):
+                    return [self._node(base.__getitem__(value, 0), depth, around), REDACTED]
                 return self._sequence(base.__iter__(value), base.__len__(value), depth, around)
         for binary in (bytes, bytearray):
             if issubclass(kind, binary):
@@ -175,9 +178,7 @@ class ValueReader:
     def _key(self, key: Any, depth: int, around: tuple[int, ...]) -> tuple[str, bool]:
         """Return a key as it is shown, and whether it hides what it stands for."""
         if not issubclass(type(key), str):
-            self._nodes += 1  # a key is its item's
-            node = self._node(key, depth, around)
-            return (node if type(node) is str else _json(node)), False
+            return self._other_key(key, depth, around)
         text = str.__getitem__(key, slice(_MAX_TEXT_CHARACTERS))
         is_hidden = self.masks.hides(text)
         # A name that only sounds like a secret is shown, and hides its value; one that holds a secret is not.
@@ -188,6 +189,37 @@ class ValueReader:
             return text, is_hidden
         self._redacted_keys += 1
         return REDACTED_KEY.format(self._redacted_keys), is_hidden
+
+    def _other_key(self, key: Any, depth: int, around: tuple[int, ...]) -> tuple[str, bool]:
+        """Do the same with a key that is no text, by what it would say without masks."""
+        room = self._nodes, self._room
+        masks, self.masks = self.masks, _BLIND
+        try:
+            plain = self._name(key, depth, around)
+        finally:
+            self.masks = masks
+            self._nodes, self._room = room
+        self._nodes += 1  # a key is its item's
+        name, is_hidden = self._name(key, depth, around), masks.hides(plain)
+        if not is_hidden and name == plain:
+            return name, False
+        self._redacted_keys += 1
+        return REDACTED_KEY.format(self._redacted_keys), is_hidden
+
+    def _name(self, key: Any, depth: int, around: tuple[int, ...]) -> str:
+        node = self._node(key, depth, around)
+        return node if type(node) is str else _json(node)
+
+    def _is_secret_pair(self, value: Any, base: Any) -> bool:
+        """Tell whether *value* is a name that hides what stands behind it, as forms and headers have them."""
+        if base.__len__(value) != 2:
+            return False
+        name = base.__getitem__(value, 0)
+        for kind in (str, bytes):
+            if issubclass(type(name), kind):
+                text: Any = kind.__getitem__(name, slice(_MAX_TEXT_CHARACTERS))
+                return self.masks.hides(text if kind is str else text.decode("latin-1"))
+        return False
 
     def _sequence(self, items: Iterator[Any], length: int, depth: int, around: tuple[int, ...]) -> list[Any]:
         told: list[Any] = []
