@@ -9,6 +9,7 @@ import itertools
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, NamedTuple, get_args
 
 from hogline.context import Context, current
@@ -37,6 +38,9 @@ HEADERS = (
 )  # fmt: skip
 """The only headers an exchange ever asks a protocol for."""
 _request_numbers = itertools.count(1)
+_asked: ContextVar[tuple[list[Any], ...]] = ContextVar("hogline_asked", default=())
+# The callbacks that are being asked here, each an exchange and a name; emptied on its answer, since what the callback started
+# may have inherited this.
 
 
 class RequestFacts(NamedTuple):
@@ -63,6 +67,7 @@ class Exchange(Captor):
     """The status that left for the client, once it has."""
     _route: str | None = None
     _facts: dict[str, Any] | None = None
+    _bare_facts: dict[str, Any] | None = None  # without what the app's callback adds
     _distinct_id: str | None = None
     _sightings: list[Sighting] | None = None
     _answers: Mapping[str, Any] | None = None  # what asynchronous callbacks said at the start
@@ -159,13 +164,13 @@ class Exchange(Captor):
 
     def _find_distinct_id(self) -> str | None:
         settings, said = self.policy.settings, None
-        if settings.distinct_id is not None:
-            said = distinct_id_text(self.answer("distinct_id"))
-        elif self._has_users:
-            try:
+        try:
+            if settings.distinct_id is not None:
+                said = distinct_id_text(self.answer("distinct_id"))
+            elif self._has_users:
                 said = distinct_id_text(self.find_user())
-            except Exception as error:
-                self.policy.complain("user", error)
+        except Exception as error:
+            self.policy.complain("user" if settings.distinct_id is None else "distinct_id", error)
         if said is None and settings.identity_headers:
             said = self.usable(tracing.DISTINCT_ID)
         if said is None and settings.read_cookie and settings.identity_headers:
@@ -181,17 +186,29 @@ class Exchange(Captor):
         return tracing.cookie_identity(header, self.policy.client.project_token, time.time(), idle_s)
 
     def _collect(self) -> dict[str, Any]:
+        asks = self.policy.settings.properties is not None
+        if asks and self._bare_facts is not None:
+            return self._with_properties(self._bare_facts)
         facts: dict[str, Any] = {"$request_id": _new_request_id()}
         try:
             self._add_request(facts)
         except Exception as error:
             self.policy.complain("request", error)
-        if self.policy.settings.properties is not None:
-            more = self.answer("properties")
+        if asks:
+            # Kept before asking: what the callback itself captures is of the same request.
+            self._bare_facts = facts
+            return self._with_properties(facts)
+        return facts
+
+    def _with_properties(self, facts: dict[str, Any]) -> dict[str, Any]:
+        more = self.answer("properties")
+        try:
             if isinstance(more, Mapping):
-                facts.update(more)
-            elif more is not None:
-                self.policy.complain("properties", TypeError(f"it returned {type(more).__name__}, not a mapping"))
+                return {**facts, **more}
+            if more is not None:
+                raise TypeError(f"it returned {type(more).__name__}, not a mapping")  # noqa: TRY301 - complained of like the others
+        except Exception as error:
+            self.policy.complain("properties", error)
         return facts
 
     def _add_request(self, facts: dict[str, Any]) -> None:
@@ -223,10 +240,26 @@ class Exchange(Captor):
             facts["$ip"] = ip
 
     def answer(self, name: str) -> Any:
-        """Return what the user's callback *name* says of this request, None where there is none."""
+        """Return what the user's callback *name* says of this request, None where there is none, or where it asks itself.
+
+        A callback may capture, or do what others capture (a query's span, an HTTP call), which asks who acts. Never raises.
+        """
         if self._answers is not None and name in self._answers:
             return self._answers[name]
-        return self.policy.call(name, self.request())
+        before = _asked.get()
+        for asked in before:
+            if asked and asked[0] is self and asked[1] == name:
+                return None
+        question = [self, name]
+        _asked.set((*before, question))
+        try:
+            return self.policy.call(name, self.request())
+        except Exception as error:  # a request that cannot be made any more
+            self.policy.complain(name, error)
+            return None
+        finally:
+            question.clear()
+            _asked.set(before)
 
     def keep_answers(self, answers: Mapping[str, Any]) -> None:
         """Remember what asynchronous callbacks answered before the app ran."""

@@ -59,15 +59,16 @@ class Policy:
             return None
         try:
             answer = callback(request)
+            # Asked inside: a lazy object makes itself here, and may fail.
+            if not hasattr(answer, "__await__"):
+                return answer
+            if hasattr(answer, "close"):
+                answer.close()
         except Exception as error:
             self.complain(name, error)
             return None
-        if hasattr(answer, "__await__"):
-            if hasattr(answer, "close"):
-                answer.close()
-            self.complain(name, TypeError("it is asynchronous, and this framework's interceptor asks it synchronously"))
-            return None
-        return answer
+        self.complain(name, TypeError("it is asynchronous, and this framework's interceptor asks it synchronously"))
+        return None
 
     def check_preflight(self, asked: str | None, origin: str | None, answer: Iterable[tuple[str, str]]) -> None:
         """Say once which tracing headers a CORS preflight asked for and the *answer*'s headers do not allow."""

@@ -69,9 +69,9 @@ class FlaskExchange(wsgi.WsgiExchange):
     def keep_callbacks(self) -> None:
         """Ask the callbacks now, while `flask.session` and its like work: later events come when Flask is done."""
         if self._answers is None:
-            settings, request = self.policy.settings, self.request()
+            settings = self.policy.settings
             names = [name for name in ("distinct_id", "properties") if getattr(settings, name) is not None]
-            self.keep_answers({name: self.policy.call(name, request) for name in names})
+            self.keep_answers({name: self.answer(name) for name in names})
 
     def _known(self) -> flask.Request | None:
         request = self._live()

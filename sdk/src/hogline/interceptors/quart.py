@@ -81,7 +81,7 @@ class QuartExchange(asgi.AsgiExchange):
         answers = dict(self._answers or {})
         for name in ("distinct_id", "properties"):
             if getattr(settings, name) is not None and name not in answers:
-                answers[name] = self.policy.call(name, self.request())
+                answers[name] = self.answer(name)
         self.keep_answers(answers)
 
     def _made(self) -> Any:

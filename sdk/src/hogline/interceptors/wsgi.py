@@ -105,7 +105,7 @@ class Layer:
         if EXCHANGE_KEY in environ:
             return self._observe(environ[EXCHANGE_KEY], environ, start_response)
         exchange = self._make_exchange(self._policy, environ)
-        if self._filter is not None and not self._admits(exchange):
+        if self._filter is not None and exchange.answer("request_filter") is False:
             return self._alone(environ, start_response)
         environ[EXCHANGE_KEY] = exchange
         if environ.get("REQUEST_METHOD") == "OPTIONS":
@@ -159,13 +159,6 @@ class Layer:
         finally:
             if current.get() is None:
                 current.set(previous)
-
-    def _admits(self, exchange: WsgiExchange) -> bool:
-        try:
-            return exchange.answer("request_filter") is not False
-        except Exception as error:  # a request class of the user's that cannot be made
-            self._policy.complain("request_filter", error)
-            return True
 
 
 class PostHogInterceptor(Layer):

@@ -4,16 +4,19 @@ What posthog-js's `tracing_headers` does in a browser. A host that is not listed
 client's file asks here for each hop. Source: spec/frameworks.md 6.2.
 """
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from hogline.context import current
+from hogline.context import Context, current
 from hogline.exceptions import SettingsError
 from hogline.facts.tracing import DISTINCT_ID, SESSION_ID, WINDOW_ID, usable
 
 __all__ = ["NAMES", "Destinations"]
+
+_log = logging.getLogger("hogline")
 
 NAMES = (SESSION_ID, DISTINCT_ID, WINDOW_ID)
 """The headers, in lower case."""
@@ -51,6 +54,7 @@ class Destinations:
         if not listed:
             raise SettingsError("hosts is empty, so no host would ever get a header; list those of your own services")
         self._entries = [_entry(host) for host in listed]
+        self._complained = False
 
     def allows(self, url: str) -> bool:
         """Tell whether the server at *url* is listed. Anything that cannot be read is not."""
@@ -67,10 +71,20 @@ class Destinations:
         return any(entry.matches(scheme, host, wanted) for entry in self._entries)
 
     def headers(self, url: str) -> dict[str, str]:
-        """Return the headers for a request to *url*: none for a host that is not listed, or outside a context."""
+        """Return the headers for a request to *url*: none for a host that is not listed, or outside a context. Never raises."""
         now = current.get()
-        if now is None or not self.allows(url):
+        if now is None:
             return {}
+        try:
+            return self._told(now) if self.allows(url) else {}
+        except Exception as error:  # the app's call goes out all the same
+            if not self._complained:
+                self._complained = True
+                _log.warning("hogline: the headers of an outgoing call failed and are left out: %r (logged once)", error)
+            return {}
+
+    @staticmethod
+    def _told(now: Context) -> dict[str, str]:
         window = now.properties().get("$window_id")
         told = ((SESSION_ID, now.session()), (DISTINCT_ID, now.who()), (WINDOW_ID, window))
         found = {}
