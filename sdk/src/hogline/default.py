@@ -6,6 +6,7 @@ environment (`HOGLINE_PROJECT_TOKEN`, `HOGLINE_HOST`, or PostHog's own variables
 
 import functools
 import inspect
+import os
 import threading
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -34,18 +35,53 @@ __all__ = [
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _F = TypeVar("_F", bound=Callable[..., Any])
-_lock = threading.Lock()
+_MAKING_S = 5.0
+_lock = threading.RLock()
+_is_making = False  # true only for the thread that holds the lock
 _chosen: Client | None = None
 
 
 def default_client() -> Client:
-    """Return the client that the module-level functions and interceptors without a `client` use."""
-    global _chosen  # noqa: PLW0603 - the default client is this module's one piece of state
-    client = _chosen or Client.first()
+    """Return the client that the module-level functions and interceptors without a `client` use.
+
+    Raises RuntimeError: it is being made at this moment, and the caller is what its making waits for: a log handler, say.
+    """
+    client = _chosen or Client.first() or _made()
     if client is None:
-        with _lock:
-            client = _chosen = _chosen or Client()
+        raise RuntimeError("hogline: the default client is still being made")
     return client
+
+
+def _made() -> Client | None:
+    """Make the default client, or wait for the thread that makes it; None: nobody can have it yet.
+
+    A client that is made may log, and the app's log handlers may capture. Such a handler runs inside the making, or in a
+    thread that holds the lock of a handler which the making waits for: so nobody waits here for ever.
+    """
+    global _chosen, _is_making  # noqa: PLW0603 - the default client is this module's one piece of state
+    lock = _lock
+    if not lock.acquire(timeout=_MAKING_S):
+        return None
+    try:
+        if _chosen is None and not _is_making:
+            _is_making = True
+            try:
+                _chosen = Client()
+            finally:
+                _is_making = False
+        return _chosen
+    finally:
+        lock.release()
+
+
+def _after_fork_in_child() -> None:
+    """Let go of what a thread of the parent held while it made its client."""
+    global _lock, _is_making  # noqa: PLW0603
+    _lock, _is_making = threading.RLock(), False
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def set_default_client(client: Client | None) -> None:
@@ -57,12 +93,16 @@ def set_default_client(client: Client | None) -> None:
 def of_default(
     method: "Callable[Concatenate[Client, _P], _T]",
 ) -> "Callable[[Callable[[], None]], Callable[_P, _T]]":
-    """Return a decorator that makes a function call the default client's *method*, with the method's own parameters."""
+    """Return a decorator that makes a function call the default client's *method*, with the method's own parameters.
+
+    A call from inside the making of the default client comes to nothing, and returns None.
+    """
 
     def decorate(named: Callable[[], None]) -> Callable[_P, _T]:
         @functools.wraps(named)
         def handed_on(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-            result: _T = getattr(default_client(), named.__name__)(*args, **kwargs)
+            client = _chosen or Client.first() or _made()
+            result: _T = getattr(client, named.__name__)(*args, **kwargs) if client is not None else None
             return result
 
         signature = inspect.signature(method)
