@@ -1,5 +1,7 @@
 """Whole definitions: generated ones against posthog-python's local evaluation, and by hand what it gets wrong."""
 
+import threading
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -141,6 +143,32 @@ def test_flags_and_cohorts_that_meet_themselves_are_unresolved():
     itself = {"cohorts": {"1": {"type": "AND", "values": [{"type": "cohort", "key": "id", "value": 1}]}}}
     verdict = ask([flag("f", everybody({"type": "cohort", "key": "id", "value": 1}))], **itself)
     assert verdict.unresolved is UnresolvedFlagReason.UNSUPPORTED_DEFINITION
+
+
+def test_a_cohort_that_another_thread_is_making_does_not_meet_itself():
+    """Two flags of one cohort, first asked for at once; the definitions hold the first thread up in the middle."""
+    is_there, go_on = threading.Event(), threading.Event()
+
+    class Cohorts(dict):
+        def __getitem__(self, key):
+            if threading.current_thread() is first:
+                is_there.set()
+                assert go_on.wait(20)
+            return super().__getitem__(key)
+
+    pro = {"key": "plan", "value": "pro", "operator": "exact", "type": "person"}
+    in_cohort = everybody({"type": "cohort", "key": "id", "value": 5})
+    rules = Ruleset(
+        {"flags": [flag("a", in_cohort), flag("b", in_cohort)], "cohorts": Cohorts({"5": group("OR", pro)})}
+    )
+    subject = Subject("u", person_properties={"plan": "pro"})
+    first = threading.Thread(target=rules.verdict, args=("a", subject))
+    first.start()
+    assert is_there.wait(20)
+    assert rules.verdict("b", subject).value is True
+    go_on.set()
+    first.join(20)
+    assert [rules.verdict(key, subject).value for key in "ab"] == [True, True]
 
 
 def test_a_long_chain_of_flags_is_unresolved_rather_than_an_error():

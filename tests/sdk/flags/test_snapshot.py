@@ -149,6 +149,17 @@ def test_what_the_server_could_not_evaluate_has_no_value(sink, client):
     assert event.properties["$feature_flag_error"] == "errors_while_computing_flags,evaluation_failed"
 
 
+def test_a_record_that_cannot_be_read_is_off_and_says_so(sink, client):
+    """However it is read.  Source: spec/sdk-wire.md 5.2."""
+    sink.flags = {"g": True}
+    sink.flags_more = {"flags": {"f": {"enabled": "yes"}, "g": {"enabled": True}}}
+    flags = client.evaluate_flags("u1")
+    assert (flags.is_enabled("f", True), flags.is_enabled("g")) == (False, True)
+    assert client.get_feature_flag("f", "u2") is False
+    errors = [event.properties.get("$feature_flag_error") for event in called(sink, client)]
+    assert errors == ["unknown_error", None, "unknown_error"]
+
+
 def test_flag_keys_limit_what_is_asked_and_what_is_kept(sink, client):
     """An empty list asks for nothing at all."""
     sink.flags = {"a": True, "b": True, "c": True}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from hogline.flagging.results import Record
+from hogline.flagging.results import Record, RemoteRecord
 from hogline.flags import FlagValue, UnresolvedFlagReason
 from hogline.wire.flags import FlagsAnswer
 
@@ -108,6 +108,8 @@ class FeatureFlagEvaluations:
             errors.append(self.error)
         if record is not None and record.failed:
             errors.append("evaluation_failed")
+        if isinstance(record, RemoteRecord) and record.flag.malformed:
+            errors.append("unknown_error")
         if key in self._unresolved:
             errors.append("local_evaluation_inconclusive")
         elif record is None and self.error is None:

@@ -4,6 +4,7 @@ A cohort is a group of filters and of further groups. A flag that another depend
 person's or the group's properties that it is about, whoever asks.  Source: spec/sdk-wire.md 5.6.
 """
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -61,6 +62,12 @@ class Filters:
         self._made: dict[str, tuple[Check, bool]] = {}  # cohorts, by id
         self._open: set[str] = set()  # cohorts that are being made: one that meets itself has no end
 
+    def for_one_flag(self) -> "Filters":
+        """Return the same filters for the making of one flag: a cohort that another thread is making is not one that meets itself."""
+        own = copy.copy(self)
+        own._open = set()
+        return own
+
     def check(self, filter_: Mapping[str, Any]) -> tuple[Check, bool]:
         """Return the check of *filter_*, and whether it is broken: of no use whatever the properties are."""
         kind = filter_.get("type")
@@ -81,8 +88,10 @@ class Filters:
             return _answering(UNSUPPORTED), True
         if number not in self._made:
             self._open.add(number)
-            self._made[number] = self._group(self._cohorts[number])
-            self._open.discard(number)
+            try:
+                self._made[number] = self._group(self._cohorts[number])
+            finally:
+                self._open.discard(number)
         check, broken = self._made[number]
         return (_inverted(check) if operator == "not_in" else check), broken
 

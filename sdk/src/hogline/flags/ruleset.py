@@ -230,7 +230,7 @@ class Ruleset:
         if definition is None:
             return None
         try:
-            flag: Flag | None = Flag(definition, self._filters, self._mapping)
+            flag: Flag | None = Flag(definition, self._filters.for_one_flag(), self._mapping)
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
             flag = None
         self._compiled[key] = flag
