@@ -76,7 +76,7 @@ def _made() -> Client | None:
 
 def _after_fork_in_child() -> None:
     """Let go of what a thread of the parent held while it made its client."""
-    global _lock, _is_making  # noqa: PLW0603
+    global _lock, _is_making
     _lock, _is_making = threading.RLock(), False
 
 

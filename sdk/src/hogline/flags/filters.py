@@ -65,7 +65,7 @@ class Filters:
     def for_one_flag(self) -> "Filters":
         """Return the same filters for the making of one flag: a cohort that another thread is making is not one that meets itself."""
         own = copy.copy(self)
-        own._open = set()
+        own._open = set()  # noqa: SLF001 - the copy is one of us
         return own
 
     def check(self, filter_: Mapping[str, Any]) -> tuple[Check, bool]:
