@@ -102,7 +102,8 @@ def of_default(
         @functools.wraps(named)
         def handed_on(*args: _P.args, **kwargs: _P.kwargs) -> _T:
             client = _chosen or Client.first() or _made()
-            result: _T = getattr(client, named.__name__)(*args, **kwargs) if client is not None else None
+            found: Any = getattr(client, named.__name__)(*args, **kwargs) if client is not None else None
+            result: _T = found
             return result
 
         signature = inspect.signature(method)
