@@ -1,11 +1,13 @@
 """What is special to aiohttp: middlewares around and inside, bodies made while they are sent, control flow by exception."""
 
 import asyncio
+import gc
+import weakref
 from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
-from aiohttp import web
+from aiohttp import web, web_app
 
 from hogline import PostHog
 from hogline.interceptors.aiohttp import PostHogInterceptor
@@ -141,6 +143,58 @@ class TestMiddlewares:
         app.add_subapp("/shop/", app_of(who, PostHogInterceptor(client=posthog)))
         with serve(app) as site:
             assert [site.get(path, VISITOR).body for path in ("/x", "/shop/x")] == [b"None", b"alice"]
+
+
+class TestMemory:
+    @pytest.mark.parametrize("others", [(), (answering,)], ids=["alone", "with-another"])
+    def test_requests_that_no_route_matches_are_not_kept(self, interceptor, serve, others):
+        """aiohttp makes a handler of each 404, which holds the request."""
+        seen = []
+
+        @web.middleware
+        async def noting(request, handler):
+            seen.append(weakref.ref(request))
+            return await handler(request)
+
+        async def hidden(request):
+            raise AssertionError
+
+        with serve(app_of(hidden, noting, interceptor, *others)) as site:
+            assert [site.get("/no/such/path").status for _ in range(5)] == [404] * 5
+        gc.collect()
+        assert [reference() for reference in seen] == [None] * 5
+
+    def test_a_handlers_interceptor_goes_with_it(self, interceptor, serve):
+        """What is watched is made once for each handler, and holds it no longer than the application does."""
+        made = []
+        observing = interceptor._observing
+        interceptor._observing = lambda handler: made.append(weakref.ref(handler)) or observing(handler)
+
+        async def fine(request):
+            return web.Response()
+
+        with serve(app_of(fine, interceptor)) as site:
+            assert [site.get("/x").status for _ in range(3)] == [200] * 3
+        assert len(made) == 1
+        del fine, site
+        kept = getattr(web_app, "_cached_build_middleware", None)  # aiohttp's own, of the last 1024 handlers
+        if kept is not None:
+            kept.cache_clear()
+        gc.collect()
+        assert made[0]() is None
+
+    def test_two_applications_may_share_a_handler(self, posthog, serve):
+        """Each watches it with its own rules."""
+
+        async def fail(request):
+            raise ValueError("x")
+
+        strict = PostHogInterceptor(client=posthog, capture_exceptions=True)
+        app = app_of(fail, strict)
+        app.add_subapp("/shop", app_of(fail, PostHogInterceptor(client=posthog, capture_exceptions=True), answering))
+        with serve(app) as site:
+            assert [site.get(path).status for path in ("/x", "/shop/x", "/x")] == [500] * 3
+            assert [exception_of(event) for event in site.events] == [("ValueError", False, 500)] * 3
 
 
 class TestControlFlow:

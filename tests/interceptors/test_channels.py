@@ -219,3 +219,22 @@ def test_a_lifespan_is_answered_where_the_router_has_none(posthog, own):
     asyncio.run(PostHogInterceptor(routers, client=posthog)({"type": "lifespan"}, receive, send))
     assert sent == (["lifespan.startup.failed"] if own else ["lifespan.startup.complete", "lifespan.shutdown.complete"])
     assert calls == (["lifespan"] if own else [])
+
+
+class SilentError(ValueError):
+    """What cannot be printed."""
+
+    def __str__(self):
+        raise RuntimeError("broken __str__")
+
+
+def test_an_exception_that_cannot_be_printed_leaves_as_it_is(posthog, events):
+    """Its `__str__` is a stranger's; the server gets the exception, and so do you."""
+
+    async def application(scope, receive, send):
+        raise SilentError
+
+    around = PostHogInterceptor(application, client=posthog, capture_exceptions=True)
+    with pytest.raises(SilentError):
+        asyncio.run(around({"type": "http", "path": "/", "headers": HEADERS}, None, None))
+    assert [exception_of(event) for event in events()] == [("SilentError", False, 500)]

@@ -204,6 +204,24 @@ class TestLambda:
         assert list(invocation.headers("cookie")) == ["a=1", "b=2"]
 
 
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_client_that_cannot_be_made_never_reaches_the_platform(monkeypatch, asynchronous):
+    """Also for an invocation that the filter left out: the answer is the function's."""
+    monkeypatch.setenv("HOGLINE_FLUSH_AT", "many")
+    interceptor = aws_lambda.PostHogInterceptor(request_filter=lambda event: event["path"] != "/health")
+
+    def handler(event, context):
+        return {"statusCode": 200}
+
+    async def handler_async(event, context):
+        return {"statusCode": 200}
+
+    function = interceptor(handler_async if asynchronous else handler)
+    for path in ("/x", "/health"):
+        answer = function({"httpMethod": "GET", "path": path}, None)
+        assert (asyncio.run(answer) if asynchronous else answer) == {"statusCode": 200}
+
+
 class TestGoogle:
     @pytest.mark.parametrize("around", [False, True])
     def test_an_http_function_is_a_request(self, posthog, sink, around):

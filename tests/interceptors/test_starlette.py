@@ -315,6 +315,87 @@ class TestRouting:
             routes = [event.properties.get("$request_route") for event in site.events]
         assert routes == ["/shops/{shop}/things/{number:int}", None, None]
 
+    @pytest.mark.parametrize("is_mounted", [False, True], ids=["the-app", "a-mounted-app"])
+    def test_an_interceptor_of_a_mount_decides_for_that_mount_only(self, posthog, serve, is_mounted):
+        """Its options are that part's: another part has others, and what has no interceptor is left alone."""
+
+        def hit(request):
+            posthog.capture("hit")
+            return PlainTextResponse("ok")
+
+        def fail(request):
+            raise ValueError("x")
+
+        def part(name, **options):
+            ours = Middleware(StarletteInterceptor, client=posthog, properties=lambda _: {"part": name}, **options)
+            return Mount(f"/{name}", routes=[Route("/hit", hit)], middleware=[ours])
+
+        app = Starlette(
+            routes=[
+                Route("/hit", hit),
+                Route("/fail", fail),
+                part("api", capture_exceptions=True),
+                part("admin", identity_headers=False),
+            ]
+        )
+        prefix = "/sub" if is_mounted else ""
+        with serve(Starlette(routes=[Mount(prefix, app)]) if is_mounted else app) as site:
+            for _ in range(2):
+                for path in ("/hit", "/fail", "/admin/hit", "/api/hit"):
+                    site.get(prefix + path, VISITOR)
+            events = site.events
+        assert [(event.properties.get("part"), person_of(event)) for event in events] == [
+            (None, None), ("admin", None), ("api", "alice"),
+        ] * 2  # fmt: skip
+
+    def test_the_interceptor_of_a_mounted_app_moves_around_that_app(self, posthog, serve):
+        """Behaviour 3: its own 500 handler belongs to the visitor, although the parent's router stands in the scope."""
+
+        async def sorry(request, error):
+            posthog.capture("sorry")
+            return PlainTextResponse("sorry", 500)
+
+        async def fail(request):
+            raise ValueError("x")
+
+        inner = Starlette(
+            routes=[Route("/fail", fail)],
+            exception_handlers={Exception: sorry},
+            middleware=[Middleware(PassesOn), Middleware(StarletteInterceptor, client=posthog)],
+        )
+        with serve(Starlette(routes=[Mount("/sub", inner)])) as site:
+            assert [site.get("/sub/fail", VISITOR).status for _ in range(2)] == [500] * 2
+            # The first request, which moved it, was another task's.
+            assert [person_of(event) for event in site.events] == [None, "alice"]
+        assert isinstance(inner.middleware_stack, StarletteInterceptor)
+
+    @pytest.mark.parametrize("kind", [asgi.PostHogInterceptor, StarletteInterceptor])
+    def test_a_filter_is_asked_once_for_a_request(self, posthog, serve, kind):
+        """However often one interceptor stands in a request's way, and whatever another one's filter says."""
+        asked = []
+
+        def every_other(request):
+            asked.append(request)
+            return len(asked) % 2 == 0
+
+        async def hit(request):
+            posthog.capture("hit")
+            return PlainTextResponse("ok")
+
+        app = Starlette(routes=[Route("/", hit)])
+        first = kind(app, client=posthog, request_filter=every_other)
+        if kind is StarletteInterceptor:
+            app.add_middleware(kind, client=posthog, request_filter=every_other)
+            served = app
+        else:
+            none = kind(first, client=posthog, request_filter=lambda _: False)
+            served = first.around(none)
+        with serve(served) as site:
+            for _ in range(4):
+                assert site.get("/", VISITOR).status == 200
+            assert [person_of(event) for event in site.events] == [None, "alice"] * 2
+        assert len(asked) == 4
+
     @pytest.mark.parametrize("own", [False, True], ids=["outer-only", "own-too"])
     @pytest.mark.parametrize("between", [None, "outside", "inside"])
     def test_what_a_mounted_app_answers_itself_is_seen(self, posthog, serve, sink, own, between):

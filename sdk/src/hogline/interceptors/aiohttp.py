@@ -7,10 +7,10 @@ is sent, and what runs until the task ends, still belong to the visitor.  Source
 """
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
-from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
@@ -31,6 +31,7 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 # Names of an application's own would do, but aiohttp warns of them since it has keys (3.14).
 _KEY: Any = web.RequestKey("hogline.exchange", object) if hasattr(web, "RequestKey") else "hogline.exchange"
 _MAX_LAYERS = 200
+_WATCHED = "_hogline_watched"  # on a handler: (the interceptor, the handler, that handler as it is watched)
 
 
 class AiohttpExchange(Exchange):
@@ -129,7 +130,6 @@ class PostHogInterceptor:
     def __init__(self, **options: Any) -> None:
         self._policy = make_policy("aiohttp", options)
         self._callbacks = Callbacks(self._policy)
-        self._watched: WeakKeyDictionary[Any, Handler] = WeakKeyDictionary()
 
     async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Run *handler*, the rest of the application, with the request's context around it."""
@@ -137,7 +137,7 @@ class PostHogInterceptor:
         watches = self._policy.exceptions is not None
         if outer is not None:
             inside = watches and outer.policy is not self._policy  # else it is watched already
-            return await (self._inside(handler) if inside else handler)(request)
+            return await (self._inside(handler, request) if inside else handler)(request)
         exchange = AiohttpExchange(self._policy, request)
         if self._callbacks.any and not await self._callbacks.admit(exchange):
             current.set(None)
@@ -146,7 +146,7 @@ class PostHogInterceptor:
         request[_KEY] = exchange
         if watches:
             exchange.watch()
-            handler = self._inside(handler)
+            handler = self._inside(handler, request)
         try:
             response = await handler(request)
             if request.method == "OPTIONS":
@@ -159,18 +159,22 @@ class PostHogInterceptor:
         finally:
             request.pop(_KEY, None)  # or the two would hold each other
 
-    def _inside(self, handler: Handler) -> Handler:
+    def _inside(self, handler: Any, request: web.Request) -> Handler:
         """Return *handler* with an observer between its last middleware and what that calls.
 
         aiohttp composes middlewares as `partial(middleware, handler=next)`, once for each route. What is composed in
         another way is watched from where we stand: then middleware inside of us may answer an exception unseen.
+
+        What was made of a handler is kept on it, where the two are collected together. A handler's attributes are copied
+        to what is put around it, so what is found may be another's.
         """
-        try:
-            watched = self._watched.get(handler)
-            if watched is None:
-                watched = self._watched[handler] = self._rebuilt(handler)
-        except TypeError:  # no weak reference to it, or no hash
-            return self._observing(handler)
+        kept: tuple[PostHogInterceptor, Any, Handler] | None = getattr(handler, _WATCHED, None)
+        if kept is not None and kept[0] is self and kept[1] is handler:
+            return kept[2]
+        watched = self._rebuilt(handler)
+        if request.match_info.http_exception is None:  # else the handler is this request's alone
+            with contextlib.suppress(AttributeError, TypeError):  # a method, or an object with slots
+                setattr(handler, _WATCHED, (self, handler, watched))
         return watched
 
     def _rebuilt(self, handler: Any) -> Handler:

@@ -25,6 +25,7 @@ from hogline.policy import Policy
 __all__ = ["EXCHANGE_KEY", "AsgiExchange", "MakeExchange", "PostHogInterceptor", "Receive", "Scope", "Send"]
 
 EXCHANGE_KEY = "hogline.exchange"
+_LEFT_OUT_KEY = "hogline.left_out"  # the policies whose filter left this request out
 _ENCODED = {name: name.encode() for name in HEADERS}
 
 
@@ -143,6 +144,9 @@ class PostHogInterceptor:
         if kind not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
+        if self._callbacks.any and self._policy in scope.get(_LEFT_OUT_KEY, ()):
+            await self.app(scope, receive, send)  # asked already, by the same interceptor further out
+            return
         outer = scope.get(EXCHANGE_KEY)
         if outer is not None:
             self.know_inside(outer, scope)
@@ -183,11 +187,13 @@ class PostHogInterceptor:
 
     async def _alone(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the app for a request that the filter left out: without a context, also without an earlier request's."""
-        previous = current.get()
+        previous, others = current.get(), scope.get(_LEFT_OUT_KEY, ())
         current.set(None)
+        scope[_LEFT_OUT_KEY] = (*others, self._policy)
         try:
             await self.app(scope, receive, send)
         finally:
+            scope[_LEFT_OUT_KEY] = others
             if current.get() is None:
                 current.set(previous)
 

@@ -55,8 +55,7 @@ class ChannelsExchange(asgi.AsgiExchange):
         self, error: BaseException, *, handled: bool, status: int | None = None, policy: Policy | None = None
     ) -> None:
         """Note an exception, but for a path that no router knows: the client's mistake."""
-        unrouted = isinstance(error, ValueError) and str(error).startswith(_UNROUTED)
-        if not unrouted and not isinstance(error, Resolver404):
+        if not _is_unrouted(error):
             super().observe(error, handled=handled, status=status, policy=policy)
 
 
@@ -78,6 +77,13 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
     def know_inside(self, exchange: asgi.AsgiExchange, scope: asgi.Scope) -> None:
         """Let the exchange of an interceptor around us know who is signed in here, and the routes if it has none."""
         exchange.adopt(self.exchange_class(self._policy, scope))
+
+
+def _is_unrouted(error: BaseException) -> bool:
+    try:
+        return isinstance(error, Resolver404) or (isinstance(error, ValueError) and str(error).startswith(_UNROUTED))
+    except Exception:  # a stranger's __str__ may do anything
+        return False
 
 
 def _router_in(application: Any, kind: str) -> Any:

@@ -156,17 +156,11 @@ class _Call:
 
     def end(self) -> None:
         self._close()
-        try:
-            self._policy.client.flush(self._rest_s())
-        except Exception as error:
-            self._policy.complain("flush", error)
+        self._flush()
 
     async def end_async(self) -> None:
         self._close()
-        try:
-            await self._policy.client.aflush(self._rest_s())
-        except Exception as error:
-            self._policy.complain("flush", error)
+        await self._flush_async()
 
     def alone(self, function: Callable[[], Any]) -> Any:
         """Run a call that the filter left out: nobody acts in it, and what it captured is sent all the same."""
@@ -175,7 +169,7 @@ class _Call:
             return function()
         finally:
             self._leave_alone()
-            self._policy.client.flush(self._rest_s())
+            self._flush()
 
     async def alone_async(self, running: Any) -> Any:
         current.set(None)
@@ -183,7 +177,19 @@ class _Call:
             return await running
         finally:
             self._leave_alone()
+            await self._flush_async()
+
+    def _flush(self) -> None:
+        try:
+            self._policy.client.flush(self._rest_s())
+        except Exception as error:
+            self._policy.complain("flush", error)
+
+    async def _flush_async(self) -> None:
+        try:
             await self._policy.client.aflush(self._rest_s())
+        except Exception as error:
+            self._policy.complain("flush", error)
 
     def _leave_alone(self) -> None:
         if current.get() is None:

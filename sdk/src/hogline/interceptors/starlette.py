@@ -88,19 +88,26 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
 
     def __init__(self, app: Any = None, /, **options: Any) -> None:
         super().__init__(app, **options)
-        self._outermost = False
+        self._outermost = self._stays = False
         if self._policy.exceptions is not None:
             self._observe_innermost()
 
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         """Run the app with the request's context around it, outermost if we can."""
-        if not self._outermost and asgi.EXCHANGE_KEY not in scope:
-            self._move_out(scope.get("app"))
+        if not (self._outermost or self._stays) and asgi.EXCHANGE_KEY not in scope:
+            self._move_out(scope.get("app"), scope)
         await super().__call__(scope, receive, send)
 
-    def _move_out(self, application: Any) -> None:
-        """Put a copy of ourselves around the application's whole stack, once; inside of it we only observe from then on."""
+    def _move_out(self, application: Any, scope: asgi.Scope) -> None:
+        """Put a copy of ourselves around the application's whole stack, once; inside of it we only observe from then on.
+
+        In a Mount or a Route we stay: what we were told holds for that part only. There the application's router has been
+        passed. But a mounted application finds its parent's router in the scope too, so its own stack is looked through.
+        """
         if not isinstance(application, Starlette) or application.middleware_stack is None:
+            return
+        if "router" in scope and not self._is_in(application.middleware_stack):
+            self._stays = True
             return
         if isinstance(application.middleware_stack, PostHogInterceptor):
             return
@@ -111,7 +118,15 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
     def _handled_outside(self, scope: asgi.Scope) -> bool:
         # The one request that moved us out: its 500 handler runs after us, and finds the person only if we leave it there.
         # The next request begins from nothing whatever it finds (R1).
-        return not self._outermost and isinstance(scope.get("app"), Starlette)
+        return not (self._outermost or self._stays) and isinstance(scope.get("app"), Starlette)
+
+    def _is_in(self, stack: Any) -> bool:
+        """Tell whether we are one of the layers of *stack*."""
+        for _ in range(_MAX_LAYERS):
+            if stack is None or stack is self:
+                break
+            stack = getattr(stack, "app", None)
+        return stack is self
 
     def _observe_innermost(self) -> None:
         """Put an observer around ExceptionMiddleware, inside every middleware that runs the app in another task."""
