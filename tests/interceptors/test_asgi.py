@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import gc
+import weakref
 
 import httpx
 import pytest
@@ -10,6 +12,7 @@ from hogline import PostHog, tag
 from hogline.context import current
 from hogline.interceptors.asgi import EXCHANGE_KEY, PostHogInterceptor
 from hogline.judgement import unwrapped
+from hogline.testing import RecordingPostHog
 from tests.interceptors.apps.contract import FrozenError
 from tests.support.serving import VISITOR, now, serving_asgi
 from tests.support.sink import exception_of, person_of
@@ -258,3 +261,67 @@ def test_what_contextlib_makes_of_an_exception_that_refuses_it_is_seen_through()
     except Exception as raised:
         assert type(raised) is not FrozenError
         assert type(unwrapped(raised)) is FrozenError
+
+
+class RefusingError(ValueError):
+    """An exception that takes no mark."""
+
+    __dict__ = property(lambda self: {})
+
+
+class Held:
+    """What a failing function has in hand."""
+
+
+@pytest.mark.parametrize("kind", [ValueError, RefusingError])
+def test_a_long_connection_does_not_hold_what_it_captured(kind):
+    """Frames and locals go with the exception; of those that refuse the mark, the last few stay. Each is one event all the same."""
+    posthog, held, alive = RecordingPostHog(), weakref.WeakSet(), []
+
+    def fail():
+        mine = Held()
+        held.add(mine)
+        raise kind("bad message")
+
+    async def app(scope, receive, send):
+        await send({"type": "websocket.accept"})
+        for _ in range(30):
+            try:
+                fail()
+            except ValueError as error:
+                posthog.capture_exception(error)
+                posthog.capture_exception(error)
+        gc.collect()
+        alive.append(len(held))
+
+    scope = {"type": "websocket", "path": "/", "headers": [], "scheme": "ws"}
+    call(PostHogInterceptor(app, client=posthog), scope)
+    assert len(posthog.named("$exception")) == 30
+    assert alive[0] <= (0 if kind is ValueError else 8)
+
+
+def test_an_instance_that_two_requests_raise_at_once_is_one_event_of_each():
+    """Each sees it again in an outer layer, after the other has captured it (R11)."""
+    posthog, shared = RecordingPostHog(), ValueError("shared")
+
+    async def main():
+        both = asyncio.Barrier(2)
+
+        async def app(scope, receive, send):
+            try:
+                raise shared
+            except ValueError as error:
+                posthog.capture_exception(error)
+            await both.wait()
+            raise shared
+
+        async def request():
+            scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
+            with contextlib.suppress(ValueError):
+                await PostHogInterceptor(app, client=posthog, capture_exceptions=True)(scope, None, None)
+
+        await asyncio.gather(request(), request())
+
+    asyncio.run(main())
+    ids = [event.properties["$request_id"] for event in posthog.named("$exception")]
+    assert len(ids) == len(set(ids)) == 2

@@ -15,6 +15,7 @@ from tornado.web import Application, RequestHandler
 
 from hogline import PostHog
 from hogline.interceptors import aiohttp, asgi, fastapi, flask, tornado, wsgi
+from tests.interceptors.test_asgi import call
 from tests.support.serving import serving, serving_asgi, serving_own
 
 NAMES = ["x-posthog-session-id", "x-posthog-window-id", "x-posthog-distinct-id"]
@@ -168,3 +169,19 @@ def test_an_app_without_cors_is_left_alone(build, posthog, sink, lines):
     with serve(app, posthog, sink) as site:
         preflight(site, ", ".join(NAMES))
     assert lines() == []
+
+
+@pytest.mark.parametrize("kind", [list, tuple, iter], ids=["list", "tuple", "generator"])
+def test_the_answer_keeps_its_headers_however_they_are_given(kind, posthog, sink, lines):
+    """ASGI allows any iterable; one that can be read once is read by the server too."""
+    given = [(b"access-control-allow-headers", b"content-type"), (b"x-own", b"kept")]
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 204, "headers": kind(given)})
+        await send({"type": "http.response.body", "body": b""})
+
+    asked = [(b"access-control-request-headers", NAMES[0].encode()), (b"origin", ORIGIN.encode())]
+    scope = {"type": "http", "method": "OPTIONS", "path": "/cart", "headers": asked}
+    start, _ = call(asgi.PostHogInterceptor(app, client=posthog), scope)
+    assert list(start["headers"]) == given
+    assert len(lines()) == 1

@@ -1,6 +1,7 @@
 """What is special to one queue: its formats, stores and kinds of workers. In this process, with the real library."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -219,6 +220,23 @@ def test_taskiqs_scheduled_tasks_keep_their_visitor():
     asyncio.run(main())
     [event] = client.events
     assert (event.distinct_id, event.properties["$session_id"]) == ("alice", "session-a")
+
+
+@pytest.mark.parametrize("inside", [acting, contextlib.nullcontext], ids=["a-request", "nothing"])
+def test_taskiqs_task_in_place_leaves_its_context_to_nobody(inside):
+    """It runs in the asyncio task of who queued it, who may be nobody."""
+
+    async def main():
+        broker = InMemoryBroker(await_inplace=True).with_middlewares(TaskiqPropagation(client=client))
+        task = broker.task(task_name="work")(work)
+        with inside():
+            before = current.get()
+            await task.kiq("in place")
+            assert current.get() is before
+        await broker.shutdown()
+
+    asyncio.run(main())
+    assert [event.properties["$task_name"] for event in client.events] == ["work"]
 
 
 def test_rqs_simple_worker_gives_each_job_its_own_context(tmp_path):

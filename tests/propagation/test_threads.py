@@ -10,6 +10,7 @@ import anyio.to_thread
 import pytest
 
 import hogline
+from hogline.context import current
 from hogline.propagation import threads
 from hogline.testing import RecordingPostHog
 from tests.support.serving import VISITOR, now
@@ -231,3 +232,23 @@ def test_an_event_from_a_carried_thread_has_the_requests_facts():
     [event] = client.events
     assert (event.distinct_id, event.properties["$session_id"]) == ("alice", "session-a")
     assert event.properties["$request_path"] == "/later"
+
+
+def test_threads_that_start_threads_chain_no_contexts(acting, patched):
+    """A timer that sets itself again would hold all of its predecessors' contexts."""
+    done, depths = threading.Event(), []
+
+    def tick():
+        depth, context = 0, current.get()
+        while context is not None:
+            depth, context = depth + 1, context.parent
+        depths.append((depth, now()))
+        if len(depths) < 10:
+            threading.Timer(0, tick).start()
+        else:
+            done.set()
+
+    with acting("alice"):
+        threading.Timer(0, tick).start()
+    assert done.wait(30)
+    assert depths == [(1, "alice")] * 10

@@ -206,7 +206,7 @@ class Exchange(Captor):
             if isinstance(more, Mapping):
                 return {**facts, **more}
             if more is not None:
-                raise TypeError(f"it returned {type(more).__name__}, not a mapping")  # noqa: TRY301 - complained of like the others
+                raise TypeError(f"it returned {type(more).__name__}, not a mapping")
         except Exception as error:
             self.policy.complain("properties", error)
         return facts
@@ -337,7 +337,6 @@ class Exchange(Captor):
             sighting.entries[0]["mechanism"]["handled"] = True
         else:
             sighting.entries[0]["mechanism"]["handled"] = False
-        self.remember_captured(error)
         mark_captured(error, self)
         sighting.policy.client.record_exception(sighting, {"$response_status_code": status})
 

@@ -115,4 +115,4 @@ def test_an_exception_is_left_as_it_was_but_for_its_mark(client):
     before = dict(vars(error))
     client.capture_exception(error)
     assert error.__traceback__ is None
-    assert vars(error) == {**before, "__hogline_captured__": 0}
+    assert vars(error) == {**before, "__hogline_captured__": (0,)}

@@ -146,8 +146,6 @@ class ExceptionMethods(Asking):
         if self.disabled or (not anew and captured_before(error, captor)):
             return None
         entries = self._snapshot(error, mechanism, now, traceback, limited=limited)
-        if captor is not None:
-            captor.remember_captured(error)
         mark_captured(error, captor)
         said = dict(properties or {})
         if groups:

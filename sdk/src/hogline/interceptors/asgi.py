@@ -276,6 +276,9 @@ def _preflight(policy: Policy, scope: Scope, send: Send) -> Send:
     async def watched(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = message.get("headers") or ()
+            if not isinstance(headers, list | tuple):  # any iterable may come, and some can be read only once
+                headers = list(headers)
+                message = {**message, "headers": headers}
             answer = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)
             policy.check_preflight(asked[cors.ASKED], asked.get("origin"), answer)
         await send(message)

@@ -80,7 +80,9 @@ class Destinations:
         except Exception as error:  # the app's call goes out all the same
             if not self._complained:
                 self._complained = True
-                _log.warning("hogline: the headers of an outgoing call failed and are left out: %r (logged once)", error)
+                _log.warning(
+                    "hogline: the headers of an outgoing call failed and are left out: %r (logged once)", error
+                )
             return {}
 
     @staticmethod

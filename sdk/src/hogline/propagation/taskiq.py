@@ -58,14 +58,14 @@ class PostHogPropagation(TaskiqMiddleware):
         return message
 
     def post_execute(self, message: TaskiqMessage, result: TaskiqResult[Any]) -> None:
-        """Judge the failure, now that every retry middleware has spoken; end a run that stands inside another context."""
+        """Judge the failure, now that every retry middleware has spoken, and end the run."""
         run = current_run()
         if run is None or run.identity != message.task_id:
             return
         # A retry middleware may have put NoResultError in the error's place.
         run.failed(run.error, final=not isinstance(result.error, NoResultError))
-        if run.is_inline:
-            run.end()
+        # At once: a task that ran in place leaves nothing to whoever queued it, also where nobody's context was before.
+        run.end()
 
     def on_error(self, message: TaskiqMessage, result: TaskiqResult[Any], exception: BaseException) -> None:
         """Keep the exception until `post_execute`."""

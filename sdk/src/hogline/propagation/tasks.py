@@ -140,11 +140,6 @@ class TaskRun(Captor):
         self._mine = Context(self, self)
         current.set(self._mine)
 
-    @property
-    def is_inline(self) -> bool:
-        """Whether the run began inside another context, as eager ones do: whoever was there wants it back at once."""
-        return self._previous is not None
-
     def end(self) -> None:
         """Write back what was there before, if the variable still holds something of this run's. Safe to call twice."""
         mine, self._mine = self._mine, None

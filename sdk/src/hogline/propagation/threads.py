@@ -129,7 +129,8 @@ class _Visit:
     __slots__ = ("_guest", "_previous")
 
     def __init__(self, context: Context) -> None:
-        self._guest = context.child(fresh=False)
+        # Without the parent: threads that start threads, and jobs that queue themselves again, would chain without end.
+        self._guest = context.changed(scope=object(), parent=None)
 
     def __enter__(self) -> None:
         self._previous = current.get()
