@@ -242,6 +242,8 @@ class ClientSettings:
         if isinstance(self.spool_dir, os.PathLike):
             put(self, "spool_dir", os.fspath(self.spool_dir))
         _check_types(self)
+        if self.spool_dir is not None:
+            put(self, "spool_dir", _absolute("spool_dir", self.spool_dir))
         put(self, "project_token", self.project_token.strip())
         put(self, "secret_key", self.secret_key.strip())
         if self.secret_key.startswith("phc_"):
@@ -466,6 +468,14 @@ def _check_types(settings: "ClientSettings | TaskSettings") -> None:
             continue
         if not right:
             raise SettingsError(f"{declared.name} must be {wanted}, got {value!r}")
+
+
+def _absolute(name: str, value: str) -> str:
+    """Return the path as it is now: neither `chdir` nor a fork moves it later."""
+    try:
+        return os.path.abspath(value)  # noqa: PTH100 - no pathlib here
+    except OSError as error:
+        raise SettingsError(f"{name}={value!r} is relative, and there is no current folder ({error})") from error
 
 
 def _choice(name: str, value: Any) -> Any:

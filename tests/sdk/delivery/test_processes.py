@@ -161,6 +161,56 @@ def test_a_fork_in_the_middle_of_captures_never_deadlocks_the_child(sink):
     assert [name for name in names(sink) if name != "busy"] == sorted(f"child {n}" for n in range(20))
 
 
+def test_a_child_that_cannot_begin_anew_tries_again_with_its_next_capture(sink):
+    """One failure, here of the system that has no lock to give, costs that one event and never the child (R9)."""
+    out = run(
+        sink,
+        """
+        import ctypes, faulthandler, threading
+        client.capture("parent", distinct_id="u")
+        client.flush()
+        pid = ctypes.PyDLL(None).fork()
+        if pid == 0:
+            faulthandler.dump_traceback_later(20, exit=True)
+            real = threading.RLock
+            def refuse(): raise RuntimeError("can't allocate lock")
+            threading.RLock = refuse
+            print(client.capture("refused", distinct_id="u"), client.flush(1), client.shutdown(1), flush=True)
+            threading.RLock = real
+            client.capture("child", distinct_id="u")
+            os._exit(0 if client.flush(20) else 1)
+        assert os.waitpid(pid, 0)[1] == 0
+        """,
+    )
+    assert out.split() == ["None", "False", "False"]
+    assert names(sink) == ["child", "parent"]
+
+
+def test_a_handler_in_the_middle_of_a_childs_beginning_does_not_wait_for_itself(sink):
+    """Its own thread is the one that begins: it is refused after some seconds, and the thread goes on."""
+    run(
+        sink,
+        """
+        import ctypes, faulthandler, threading
+        client.capture("parent", distinct_id="u")
+        client.flush()
+        pid = ctypes.PyDLL(None).fork()
+        if pid == 0:
+            faulthandler.dump_traceback_later(40, exit=True)
+            real = threading.RLock
+            def interrupted():
+                threading.RLock = real
+                assert client.capture("handler", distinct_id="u") is None
+                return real()
+            threading.RLock = interrupted
+            client.capture("child", distinct_id="u")
+            os._exit(0 if client.flush(20) else 1)
+        assert os.waitpid(pid, 0)[1] == 0
+        """,
+    )
+    assert names(sink) == ["child", "parent"]
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_children_of_multiprocessing_flush_before_they_leave(sink, tmp_path, method):
     """They end through `os._exit`, where no atexit runs."""

@@ -222,6 +222,53 @@ def test_a_child_that_never_looks_keeps_nothing_locked(run, sink, spool):
     assert {event.uuid for event in sink.events} == {sink.events[0].uuid}  # it may have been on its way already
 
 
+def test_a_relative_folder_stays_where_it_was(run, sink, tmp_path):
+    """Neither `chdir` moves it, nor a fork after it, nor the end of the folder that the process was started in."""
+    start = tmp_path / "release"
+    start.mkdir()
+    _, status = run(
+        """
+        import faulthandler, shutil
+        client = PostHog("phc_test", host=os.environ["SINK"], spool_dir="spool", flush_interval=60)
+        os.mkdir("elsewhere"); os.chdir("elsewhere")
+        for gone in (False, True):
+            if gone: shutil.rmtree(os.getcwd())
+            pid = os.fork()
+            if pid == 0:
+                faulthandler.dump_traceback_later(20, exit=True)
+                kept = client.capture(f"child {gone}", distinct_id="u") and client.stats().spooled
+                os._exit(0 if kept else 1)
+            assert os.waitpid(pid, 0)[1] == 0
+        """,
+        cwd=start,
+    )
+    assert status == 0
+    assert on_disk(start / "spool") == ["child False", "child True"]
+
+
+def test_a_child_that_closed_what_it_inherited_goes_on(run, sink, spool):
+    """As daemons do, in the middle of draining too, where no hook saw the fork."""
+    run(f"ids = [client.capture('old', distinct_id='u')]; {KILL}")
+    sink.answer(503, headers={"Retry-After": "30"})
+    _, status = run(
+        """
+        import ctypes, faulthandler
+        client.capture("parent", distinct_id="u")
+        client.flush(0)
+        while client.stats().retried == 0: time.sleep(0.01)
+        pid = ctypes.PyDLL(None).fork()
+        if pid == 0:
+            faulthandler.dump_traceback_later(20, exit=True)
+            os.closerange(3, 256)
+            os._exit(0 if client.capture("child", distinct_id="u") else 1)
+        assert os.waitpid(pid, 0)[1] == 0
+        client.shutdown(0)
+        """
+    )
+    assert status == 0
+    assert sorted(on_disk(spool)) == ["child", "old", "parent"]
+
+
 def test_many_clients_on_one_folder_send_each_event_once(make, run, sink, spool):
     """One drains, the others leave it alone."""
     for _ in range(3):

@@ -18,6 +18,7 @@ __all__ = ["Delivery"]
 
 _log = logging.getLogger("hogline")
 _LOOK_FOR_ROOM_S = 0.05
+_OWN_WITHIN_S = 5.0  # what takes microseconds; longer waits only who interrupted it
 _getpid = os.getpid
 
 
@@ -29,12 +30,33 @@ class Delivery(Lane):
         lifetime.watch(self)
 
     def _own(self) -> None:
-        """Begin anew in a process that was forked without Python's hooks. Of several threads one does it, the others wait."""
+        """Begin anew in a process that was forked without Python's hooks. Of several threads one does it, the others wait.
+
+        Raises whatever hindered it: the next call tries again.
+        """
         pid, claim = _getpid(), object()
-        if self._claims.setdefault(pid, claim) is claim:
-            self.after_fork()
+        until_s = time.monotonic() + _OWN_WITHIN_S
         while self._pid != pid:
-            time.sleep(0.001)
+            claims = self._claims
+            if claims.setdefault(pid, claim) is claim:
+                try:
+                    self.after_fork()
+                except BaseException:
+                    claims.pop(pid, None)
+                    raise
+            elif time.monotonic() > until_s:
+                raise TimeoutError("this process was forked, and its client has not begun anew")
+            else:
+                time.sleep(0.001)
+
+    def _is_ours(self) -> bool:
+        """Tell whether this is the client's own process, or has become it now."""
+        try:
+            self._own()
+        except Exception as error:
+            _log.warning("hogline: the client cannot begin anew after a fork: %r", error)
+            return False
+        return True
 
     def put(self, event: bytes) -> bool:
         """Take one serialised event; False: it is refused, and counted."""
@@ -124,8 +146,8 @@ class Delivery(Lane):
 
         Never raises. False at once: this is the sender's own thread, or all retries were in vain and the disk keeps the rest.
         """
-        if self._pid != _getpid():
-            self._own()
+        if self._pid != _getpid() and not self._is_ours():
+            return False
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
         sender = self._sender
         with self._lock:
@@ -158,8 +180,8 @@ class Delivery(Lane):
 
         What is on disk is not given up: it stays for the next process.
         """
-        if self._pid != _getpid():
-            self._own()
+        if self._pid != _getpid() and not self._is_ours():
+            return False
         with self._lock:
             self.closed = True
         flushed = self.flush(timeout_s) if self.used else True

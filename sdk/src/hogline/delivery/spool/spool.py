@@ -33,7 +33,7 @@ class Spool:
     """A `Store` on disk."""
 
     def __init__(self, settings: ClientSettings, memory: Outbox) -> None:
-        self.folder: str = os.path.join(os.path.abspath(settings.spool_dir or ""), _folder_name(settings))  # noqa: PTH100, PTH118
+        self.folder: str = os.path.join(settings.spool_dir or "", _folder_name(settings))  # noqa: PTH118
         self._max_bytes = settings.spool_max_bytes
         self._segment_bytes = min(_SEGMENT_BYTES, settings.spool_max_bytes // 8)
         self._memory = memory
@@ -304,7 +304,8 @@ class Spool:
         if self._lock_handle >= 0:
             if unlock:
                 unlock_file(self._lock_handle)
-            os.close(self._lock_handle)
+            with contextlib.suppress(OSError):  # a daemon's first step is to close whatever it inherited
+                os.close(self._lock_handle)
             self._lock_handle = -1
 
     # -- the end ----------------------------------------------------------------------------------------------------
