@@ -335,6 +335,57 @@ def test_a_folder_that_cannot_be_written_degrades_to_memory_loudly(make, sink, t
     assert "Not a directory" in line.message
 
 
+@pytest.mark.parametrize("thread", ["a thread", "no thread"])
+def test_a_file_that_cannot_be_opened_keeps_nobody_from_those_behind_it(run, sink, spool, thread):
+    """Another user's, or what is no file: it stays, the log names it, and all others are drained."""
+    for n in range(2):
+        run(f"ids = [client.capture('e{n}', distinct_id='u')]; {KILL}")
+    [folder] = spool.iterdir()
+    (folder / "00000000000000000001-1.spool").mkdir()
+    script = f"""
+        import logging
+        def refuse(thread): raise RuntimeError("can't start new thread")
+        if {thread == "no thread"}: threading.Thread.start = refuse
+        heard = threading.Event()
+        class Listen(logging.Handler):
+            def emit(self, record):
+                print(record.getMessage(), flush=True)
+                heard.set()
+        logging.getLogger("hogline").addHandler(Listen(logging.ERROR))
+        assert client.flush(20)
+        print(client.stats().recovered, heard.wait(5))
+        """
+    log, counts = run(script)[0].splitlines()
+    assert "00000000000000000001-1.spool cannot be opened" in log
+    assert counts == "2 True"
+    assert arrived(sink) == ["e0", "e1"]
+    log, counts = run(script)[0].splitlines()  # and where it is alone, and no batch comes to speak for it
+    assert "00000000000000000001-1.spool cannot be opened" in log
+    assert counts == "0 True"
+
+
+def test_a_file_system_without_locks_costs_neither_files_nor_handles(run, sink, spool):
+    """However often it is tried again."""
+    run(f"ids = [client.capture('old', distinct_id='u')]; {KILL}")
+    out, _ = run(
+        """
+        import errno, fcntl
+        import hogline.delivery.spool.spool as module
+        module._RETRY_S = 0.0
+        def flock(*_): raise OSError(errno.ENOLCK, "No locks available")
+        fcntl.flock = flock
+        client.capture("e", distinct_id="u"); client.flush(20)
+        def handles(): return len(os.listdir("/dev/fd"))
+        before = handles()
+        for _ in range(20): client.capture("e", distinct_id="u"); client.flush(20)
+        print(handles() - before, client.stats().sent)
+        """
+    )
+    assert out.split() == ["0", "21"]
+    assert on_disk(spool) == ["old"]
+    assert len(left(spool)) == 1
+
+
 def no_file_over_8_kb():
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, resource.RLIM_INFINITY))

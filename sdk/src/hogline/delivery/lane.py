@@ -135,6 +135,11 @@ class Lane:
                 self._sender.settled.notify_all()  # nothing is behind any more
         return self._in_flight
 
+    @property
+    def troubled(self) -> bool:
+        """Whether `log` has something to say that no batch may come to say."""
+        return self._outbox.trouble is not None or self._untold > 0
+
     def may_send(self, deadline_s: float | None) -> bool:
         """Tell whether the courier may make another request."""
         now_s = time.monotonic()

@@ -78,6 +78,7 @@ class Sender:
                 transport.close()
             with self.lock:
                 self._leave()
+            lane.log()
 
     def disown(self, lane: "Lane") -> None:
         """Let the others go on without the thread that is busy with *lane*, which gave up waiting; the caller holds the lock."""
@@ -111,9 +112,10 @@ class Sender:
                 lane, batch = found
                 self._carrying = lane
             try:
-                courier = lifetime.import_courier()
-                transport = transport or courier.Transport(self._host)
-                courier.deliver(lane, batch, transport)
+                if batch:
+                    courier = lifetime.import_courier()
+                    transport = transport or courier.Transport(self._host)
+                    courier.deliver(lane, batch, transport)
             except BaseException as error:  # a SystemExit that a hook raised is not this thread's end either
                 lane.failed(error)
             with self.lock:
@@ -125,7 +127,10 @@ class Sender:
             transport.close()
 
     def _await_work(self, me: threading.Thread) -> "tuple[Lane, list[bytes]] | None":
-        """Wait for a batch that is due, of one lane after the other; None: there will be none for this thread."""
+        """Wait for a batch that is due, of one lane after the other; None: there will be none for this thread.
+
+        An empty batch: the lane has only something to log, which nobody does who holds the lock.
+        """
         while self.thread is me:
             rest_s: float | None = None
             for key, lane in list(self.busy.items()):
@@ -133,7 +138,7 @@ class Sender:
                 if due_s is not None and due_s <= 0:
                     self.busy[key] = self.busy.pop(key)  # the others come first next time
                     batch = lane.take()
-                    if batch:
+                    if batch or lane.troubled:
                         return lane, batch
                     due_s = lane.due_in_s(time.monotonic())
                 if due_s is None:

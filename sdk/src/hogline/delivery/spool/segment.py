@@ -78,9 +78,15 @@ class Segment:
                 handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, _MODE)
             except FileExistsError:
                 continue
-            # Between the two calls a drainer may have taken the empty file for a dead process's, and removed it.
-            if lock_file(handle) and os.path.exists(path):  # noqa: PTH110
-                return cls(path, handle)
+            try:
+                # Between the two calls a drainer may have taken the empty file for a dead process's, and removed it.
+                if lock_file(handle) and os.path.exists(path):  # noqa: PTH110
+                    return cls(path, handle)
+            except BaseException:  # a file system without locks, or with none left: it will be tried again and again
+                with contextlib.suppress(OSError):
+                    os.unlink(path)  # noqa: PTH108
+                os.close(handle)
+                raise
             os.close(handle)
 
     @classmethod
@@ -92,13 +98,12 @@ class Segment:
             return None
         try:
             if lock_file(handle) and os.path.exists(path):  # noqa: PTH110
-                segment = cls(path, handle)
+                segment, handle = cls(path, handle), -1  # it closes itself
                 segment._read_settled()
                 return segment
-        except BaseException:
-            os.close(handle)
-            raise
-        os.close(handle)
+        finally:
+            if handle >= 0:
+                os.close(handle)
         return None
 
     def append(self, record: bytes) -> None:

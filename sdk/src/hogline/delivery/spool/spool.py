@@ -282,11 +282,19 @@ class Spool:
                 if len(self._adopted) == _MAX_ADOPTED:
                     self._look_at_s = 0.0  # the others come next
                     break
-                segment = Segment.adopt(os.path.join(self.folder, name))  # noqa: PTH118
-                if segment is not None:
-                    self._adopted.append(segment)
+                self._adopt(os.path.join(self.folder, name))  # noqa: PTH118
         except OSError as error:
             self.trouble = ("read", f"the spool {self.folder} cannot be drained ({error})")
+
+    def _adopt(self, path: str) -> None:
+        """Take over the segment at *path*. One that cannot be opened keeps nobody from those behind it."""
+        try:
+            segment = Segment.adopt(path)
+        except OSError as error:
+            self.trouble = ("read", f"the spool's file {path} cannot be opened ({error}); it stays where it is")
+            return
+        if segment is not None:
+            self._adopted.append(segment)
 
     def _is_drainer(self) -> bool:
         """Tell whether this spool is, or now becomes, the one that drains the folder."""
@@ -294,11 +302,13 @@ class Spool:
             return True
         path = os.path.join(self.folder, _LOCK_NAME)  # noqa: PTH118
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        if not lock_file(handle):
-            os.close(handle)
-            return False
-        self._lock_handle = handle
-        return True
+        try:
+            if lock_file(handle):
+                self._lock_handle, handle = handle, -1
+        finally:
+            if handle >= 0:
+                os.close(handle)
+        return self._lock_handle >= 0
 
     def _let_others_drain(self, *, unlock: bool = True) -> None:
         if self._lock_handle >= 0:
