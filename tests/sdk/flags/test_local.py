@@ -1,9 +1,12 @@
 """Local evaluation: when definitions are asked for, what happens without them, and what the server is still asked."""
 
+import asyncio
 import json
 import logging
 import os
 import stat
+import subprocess
+import sys
 import tempfile
 import threading
 
@@ -298,4 +301,110 @@ def test_state_and_definitions_that_do_not_belong_together_are_not_mixed(tmp_pat
     assert shelf.definitions("2") is None
     state_file = next(path for path in (tmp_path / "cache").iterdir() if path.suffix == ".state")
     state_file.write_text(json.dumps({"unknown": 1}))
-    assert shelf.state() == State()
+    assert shelf.state() is None
+
+
+@pytest.mark.parametrize("what", ["gone", "half", "empty", "unreadable"])
+def test_rules_outlive_a_state_that_cannot_be_read(sink, local, tmp_path, what):
+    """Nobody said that they are void; the server cannot be asked either."""
+    sink.definitions = {"flags": [flag("f")]}
+    assert local.load_feature_flags()
+    [state] = (tmp_path / "cache").glob("*.state")
+    kept = state.read_bytes()
+    state.unlink()
+    if what == "half":
+        state.write_bytes(kept[: len(kept) // 2])
+    elif what == "empty":
+        state.write_bytes(b"")
+    elif what == "unreadable":
+        state.mkdir()
+    sink.answer(500, path=DEFINITIONS)
+    local.flags._source._refresh()
+    assert local.get_feature_flag("f", "u1", only_evaluate_locally=True) is True
+
+
+@pytest.mark.parametrize(
+    ("error", "is_kept"),
+    [
+        ("api_error_401 401", False),
+        ("api_error_402 402", False),
+        ("timeout", True),
+        ("api_error_500 500", True),
+        ("", True),
+    ],
+)
+def test_only_a_state_that_says_why_takes_rules_away(sink, local, tmp_path, error, is_kept):
+    """Another process, which never had definitions, failed to get any."""
+    sink.definitions = {"flags": [flag("f")]}
+    assert local.load_feature_flags()
+    source = local.flags._source
+    now_s = source._state.asked_at_s
+    source._shelf.put(State(asked_at_s=now_s + 1, ask_again_at_s=now_s + 30, failures=1, error=error))
+    source._refresh()
+    assert (local.feature_flag_definitions() != []) is is_kept
+
+
+@pytest.fixture
+def no_temporary_folder(monkeypatch):
+    """A system without a place for temporary files: a read-only container, say."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc/nowhere"])
+
+
+@pytest.mark.usefixtures("no_temporary_folder")
+@pytest.mark.parametrize("is_given", [False, True])
+def test_local_evaluation_needs_no_temporary_folder(sink, connect, tmp_path, is_given):
+    """Without one nothing is shared, unless `flag_cache_dir` says where."""
+    sink.definitions = {"flags": [flag("f")]}
+    folder = str(tmp_path / "given") if is_given else None
+    client = connect(secret_key="phs_secret", flag_cache_dir=folder, flag_cold_start_seconds=20)
+    assert client.get_feature_flag("f", "u1", only_evaluate_locally=True) is True
+    assert client.flags._source._shelf.is_shared is is_given
+
+
+def test_no_flag_method_raises_where_flags_cannot_be_made(sink, local, monkeypatch):
+    """They are made when they are first asked for, with what the system has then."""
+
+    def fails(*_):
+        raise OSError("too many open files")
+
+    monkeypatch.setattr("hogline.flagging.Flags", fails)
+    assert local.evaluate_flags("u1").keys == []
+    assert local.get_feature_flag("f", "u1") is None
+    assert local.get_all_flags("u1") == {}
+    assert asyncio.run(local.aevaluate_flags("u1")).keys == []
+    assert asyncio.run(local.aget_feature_flag_result("f", "u1")) is None
+    assert asyncio.run(local.aget_all_flags_and_payloads("u1")) == {"featureFlags": {}, "featureFlagPayloads": {}}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX signals")
+@pytest.mark.parametrize("where", ["wait", "_start", "close"])
+def test_a_signal_handler_may_shut_down_in_the_middle_of_anything(sink, tmp_path, where):
+    """SIGTERM arrives while the flag method that it interrupts holds the lock, wherever it does."""
+    script = """
+import os, signal, sys, threading
+from hogline import PostHog
+client = PostHog("phc_test", host=os.environ["SINK"], secret_key="phs_secret", flag_cache_dir="", send=False)
+signal.signal(signal.SIGTERM, lambda *_: client.shutdown(0.1))
+source, sent = client.flags._source, []
+class Interrupted(type(source._changed)):
+    def __enter__(self):
+        entered = super().__enter__()
+        if sys._getframe(1).f_code.co_name == os.environ["WHERE"] and not sent:
+            sent.append(1)
+            os.kill(os.getpid(), signal.SIGTERM)
+        return entered
+source._changed.__class__ = Interrupted
+client.get_feature_flag_result("f", "u1", only_evaluate_locally=True)
+client.shutdown(0.1)
+assert sent
+"""
+    process = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"SINK": sink.url, "WHERE": where},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr

@@ -103,6 +103,33 @@ def test_a_transport_failure_is_asked_again_once(sink, fault, connections, error
     client.shutdown(0)
 
 
+def test_an_answer_that_drips_is_given_up_in_time(sink):
+    """Each byte comes soon after the last, so no read ever times out; the whole has a deadline all the same."""
+    bytes_sent = []
+
+    def drip(visit):
+        visit.request()
+        visit.connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\n")
+        while len(bytes_sent) < 300 and not visit.stopped.wait(0.05):
+            visit.connection.sendall(b" ")
+            bytes_sent.append(1)
+
+    proxy = Faults(sink.url, drip)
+    client = PostHog(
+        "phc_test",
+        host=proxy.url,
+        feature_flags_request_timeout_seconds=0.3,
+        feature_flags_request_max_retries=0,
+        send=False,
+    )
+    assert client.evaluate_flags("u1").error == "timeout"
+    assert len(bytes_sent) < 300
+    sink.flags = {"f": True}
+    assert client.evaluate_flags("u1").get_flag("f") is True  # what is left of the first is not read as the second
+    proxy.stop()
+    client.shutdown(0)
+
+
 def test_a_refused_connection_is_not_asked_again():
     """Nobody will listen in a third of a second either."""
     with socket.create_server(("127.0.0.1", 0)) as free:

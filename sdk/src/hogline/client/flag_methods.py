@@ -45,7 +45,7 @@ class FlagMethods(FlagDecisionMethods):
             distinct_id, groups, person_properties, group_properties, disable_geoip, device_id, flag_keys
         )
         flow = self._evaluate(about, only_locally=only_evaluate_locally)
-        return self._wait("evaluate_flags", flow, None) or self.flags.snapshot(None, {})
+        return self._wait("evaluate_flags", flow, None) or _nothing()
 
     async def aevaluate_flags(
         self,
@@ -63,11 +63,11 @@ class FlagMethods(FlagDecisionMethods):
             distinct_id, groups, person_properties, group_properties, disable_geoip, device_id, flag_keys
         )
         flow = self._evaluate(about, only_locally=only_evaluate_locally)
-        return await self._await("aevaluate_flags", flow, None) or self.flags.snapshot(None, {})
+        return await self._await("aevaluate_flags", flow, None) or _nothing()
 
     def _evaluate(self, about: Mapping[str, Any], *, only_locally: bool) -> "Flow[FeatureFlagEvaluations]":
         if self.disabled:
-            return self.flags.snapshot(None, {})
+            return _nothing()
         return (yield from self.flags.evaluate(about, only_locally=only_locally))
 
     # -- one flag -----------------------------------------------------------------------------------------------------
@@ -231,7 +231,7 @@ class FlagMethods(FlagDecisionMethods):
         )
         if self.disabled:
             return _both(None)
-        flow = self.flags.all_values(about, only_locally=only_evaluate_locally)
+        flow = self._all_values(about, only_locally=only_evaluate_locally)
         return _both(await self._await("aget_all_flags_and_payloads", flow, ({}, {})))
 
     # -- the doors ------------------------------------------------------------------------------------------------------
@@ -242,8 +242,8 @@ class FlagMethods(FlagDecisionMethods):
         """Read one flag: what can be said at once is said at once."""
         if self.disabled:
             return None
-        flags = self._flags or self.flags
         try:
+            flags = self._flags or self.flags
             at_once = flags.read_at_hand(key, about, match_value, send_events=send_events)
         except Exception as error:
             return self._stumbled("get_feature_flag", error, None)
@@ -257,13 +257,37 @@ class FlagMethods(FlagDecisionMethods):
     ) -> "FeatureFlagResult | None":
         if self.disabled:
             return None
-        flow = self.flags.read(key, about, match_value=match_value, only_locally=only_locally, send_events=send_events)
+        flow = self._read_flow(key, about, match_value, only_locally, send_events)
         return await self._await("aget_feature_flag_result", flow, None)
+
+    # Flows of their own, so that `flags`, which is made when it is first read, is read inside the guard.
+
+    def _read_flow(
+        self, key: str, about: dict[str, Any], match_value: Any, only_locally: bool, send_events: bool
+    ) -> "Flow[FeatureFlagResult | None]":
+        flags = self.flags
+        return (
+            yield from flags.read(
+                key, about, match_value=match_value, only_locally=only_locally, send_events=send_events
+            )
+        )
+
+    def _all_values(
+        self, about: dict[str, Any], *, only_locally: bool
+    ) -> "Flow[tuple[dict[str, FlagValue], dict[str, Any]]]":
+        return (yield from self.flags.all_values(about, only_locally=only_locally))
 
     def _all(self, what: str, about: dict[str, Any], only_locally: bool) -> dict[str, Any]:
         if self.disabled:
             return _both(None)
-        return _both(self._wait(what, self.flags.all_values(about, only_locally=only_locally), ({}, {})))
+        return _both(self._wait(what, self._all_values(about, only_locally=only_locally), ({}, {})))
+
+
+def _nothing() -> "FeatureFlagEvaluations":
+    """Return the snapshot of nobody."""
+    from hogline.flagging import FeatureFlagEvaluations
+
+    return FeatureFlagEvaluations({}, tell=lambda *_: None)
 
 
 def _both(found: "tuple[dict[str, FlagValue], dict[str, Any]] | None") -> dict[str, Any]:

@@ -21,6 +21,7 @@ _RETRYABLE = frozenset({502, 504})
 _FIRST_WAIT_S = 0.3
 _CONNECTIONS = 10
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
+_PIECE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,20 +113,22 @@ class FlagRequests:
         self, method: str, path: str, headers: dict[str, str], timeout_s: float, body: bytes | None = None
     ) -> tuple[int, str | None, bytes]:
         headers["User-Agent"] = f"hogline/{__version__}"
+        until_s = time.monotonic() + timeout_s
         try:
             response = self._pool.request(
                 method,
                 self._host + path,
                 body=body,
                 headers=headers,
-                timeout=urllib3.Timeout(connect=timeout_s, read=timeout_s),
+                timeout=urllib3.Timeout(total=timeout_s),
                 retries=False,
                 redirect=False,
+                preload_content=False,
             )
-            answer = response.data
+            answer = _read(response, until_s)
         except urllib3.exceptions.NewConnectionError as error:  # which is a TimeoutError too
             raise FlagsUnavailable("connection_error", str(error)) from error
-        except urllib3.exceptions.TimeoutError as error:
+        except (urllib3.exceptions.TimeoutError, TimeoutError) as error:
             raise FlagsUnavailable("timeout", f"no answer within {timeout_s:g} s") from error
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise FlagsUnavailable("connection_error", f"{type(error).__name__}: {error}") from error
@@ -138,6 +141,29 @@ class FlagRequests:
                 retry_after=retry_after_s(response.headers.get("Retry-After"), datetime.now(UTC)),
             )
         return response.status, response.headers.get("ETag"), answer
+
+
+def _read(response: urllib3.BaseHTTPResponse, until_s: float) -> bytes:
+    """Return the body, or a little more of it than is allowed; urllib3's own timeout begins anew with every byte.
+
+    Raises TimeoutError: it is not whole at *until_s* (monotonic).
+    """
+    piece_of = getattr(response, "read1", response.read)  # older ones wait until a piece is full
+    answer, is_whole = bytearray(), False
+    try:
+        while len(answer) <= _MAX_ANSWER_BYTES:
+            piece = piece_of(_PIECE_BYTES)
+            if not piece:
+                is_whole = True
+                break
+            answer += piece
+            if time.monotonic() >= until_s:
+                raise TimeoutError
+    finally:
+        if not is_whole:
+            response.close()  # what is left of it would be read as the next answer
+        response.release_conn()
+    return bytes(answer)
 
 
 def _was_refused(error: BaseException | None) -> bool:

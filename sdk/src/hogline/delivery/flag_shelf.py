@@ -43,15 +43,24 @@ class State:
         """Return a copy with *changes*."""
         return replace(self, **changes)
 
+    @property
+    def status(self) -> int | None:
+        """The HTTP status that *error* ends with, if the server answered."""
+        word = self.error.rpartition(" ")[2]
+        return int(word) if word.isdecimal() else None
+
 
 def default_folder() -> str:
-    """Return the folder that the processes of this user share."""
+    """Return the folder that the processes of this user share; empty: this system has no place for temporary files."""
     user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
-    return os.path.join(tempfile.gettempdir(), f"hogline-{user}")  # noqa: PTH118 - pathlib costs start-up time
+    try:
+        return os.path.join(tempfile.gettempdir(), f"hogline-{user}")  # noqa: PTH118 - pathlib costs start-up time
+    except OSError:
+        return ""
 
 
 class Shelf:
-    """The files of one host and key. *folder* None or unusable: nothing is kept, nobody is locked out."""
+    """The files of one host and key. *folder* empty or unusable: nothing is kept, nobody is locked out."""
 
     def __init__(self, folder: str, *, host: str, token: str, secret_key: str) -> None:
         name = hashlib.sha256(f"{host}\n{token}\n{secret_key}".encode()).hexdigest()[:32]
@@ -62,13 +71,13 @@ class Shelf:
         """Whether other processes see what is put here."""
         return self._base is not None
 
-    def state(self) -> State:
-        """Return what the last request of any process came to."""
+    def state(self) -> State | None:
+        """Return what the last request of any process came to; None: that cannot be read, or nobody has asked."""
         raw = self._read(".state")
         try:
-            return State(**orjson.loads(raw)) if raw else State()
-        except (TypeError, ValueError):  # another version wrote it, or nobody did
-            return State()
+            return State(**orjson.loads(raw)) if raw else None
+        except (TypeError, ValueError):  # another version wrote it, or only half of it is there
+            return None
 
     def definitions(self, version: str) -> dict[str, Any] | None:
         """Return the definitions of *version*; None: they are not here, or have been replaced meanwhile."""
@@ -164,7 +173,7 @@ def _private(folder: str) -> bool:
         if stat.S_ISDIR(found.st_mode) and own and not found.st_mode & 0o022:
             return True
         reason = "it is not a folder where you alone may write"
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter: no system takes such a name
         reason = str(error)
     _log.warning(
         "hogline: flag definitions are not shared in %s (%s); set flag_cache_dir to a folder of your own",

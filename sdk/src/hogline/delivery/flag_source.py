@@ -63,8 +63,9 @@ class FlagSource:
 
     def _own(self) -> None:
         """Begin anew in this process: threads and locks are not inherited, rules are."""
-        self._changed = threading.Condition(threading.Lock())
-        self._asking = threading.Lock()
+        # Re-entrant: a signal handler may shut the client down while the thread that it interrupts holds it.
+        self._changed = threading.Condition(threading.RLock())
+        self._asking = threading.Lock()  # which `close()` does not take
         self._thread: threading.Thread | None = None
         self._settled = self.ruleset is not None  # the first attempt has come to something, if only to a failure
         self._begun_s = 0.0
@@ -82,8 +83,9 @@ class FlagSource:
         self._start()
         with self._changed:
             until_s = self._begun_s + self._settings.flag_cold_start_seconds
-            while not self._settled and (rest_s := until_s - time.monotonic()) > 0:
-                self._changed.wait(rest_s)
+            while not (self._settled or self._closed) and (rest_s := until_s - time.monotonic()) > 0:
+                # In steps: what a signal handler tells between the look and the wait reaches nobody.
+                self._changed.wait(min(rest_s, _LOOK_AGAIN_S))
             self._settled = True  # once in a process's life is enough
         return self.ruleset
 
@@ -159,8 +161,13 @@ class FlagSource:
         # A time that far ahead was written by a clock that has been set back since.
         return rest_s <= 0 or rest_s > 2 * max(_LONGEST_WAIT_S, self._settings.poll_interval)
 
-    def _take_over(self, state: State) -> None:
-        """Make what *state* describes ours. Rules from the shelf serve at once, however old: the server is asked next."""
+    def _take_over(self, state: State | None) -> None:
+        """Make what *state* describes ours. Rules from the shelf serve at once, however old: the server is asked next.
+
+        A state that cannot be read (None) changes nothing, and only one that says why takes rules away.
+        """
+        if state is None:
+            return
         if state.version and state.version != self._state.version:
             definitions = self._shelf.definitions(state.version)
             if definitions is None:
@@ -168,8 +175,8 @@ class FlagSource:
             else:
                 self.ruleset = Ruleset(definitions)
                 self._settle()
-        elif not state.version and self._state.version:
-            self.ruleset = None  # another process was told that the key is void
+        elif not state.version and state.status in _CLEARING:
+            self.ruleset = None  # another process was told so
         self._state = state
 
     def _ask(self) -> None:
