@@ -5,11 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
+import hogline
+from hogline.client import client
 from tests.support.sink import Sink
-
-# A shell starts its background jobs with SIGINT ignored, and whatever they start inherits that. Tests interrupt for real.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
@@ -18,3 +16,20 @@ def sink() -> Iterator[Sink]:
     server = Sink()
     yield server
     server.stop()
+
+
+@pytest.fixture(autouse=True)
+def no_default_client() -> None:
+    """Begin without a default client: one that an earlier test of this process left behind would be taken for it."""
+    client._living.clear()
+    hogline.set_default_client(None)
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> None:
+    """Let processes that a test starts be interrupted for real.
+
+    A shell starts its background jobs with SIGINT ignored, some servers leave it so, and whatever we start inherits that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

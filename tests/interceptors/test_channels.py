@@ -2,14 +2,7 @@
 
 import asyncio
 
-import django
 import pytest
-from django.conf import settings
-
-if not settings.configured:
-    settings.configure(SECRET_KEY="x", USE_TZ=True)
-    django.setup()
-
 from channels.consumer import SyncConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer, WebsocketConsumer
 from channels.routing import ProtocolTypeRouter, URLRouter
@@ -21,6 +14,8 @@ from hogline import PostHog
 from hogline.context import current
 from hogline.interceptors.channels import PostHogInterceptor
 from tests.support.sink import exception_of, person_of
+
+pytestmark = pytest.mark.usefixtures("project")
 
 HEADERS = [(b"host", b"shop.example"), (b"x-posthog-distinct-id", b"alice"), (b"x-posthog-session-id", b"session-a")]
 

@@ -275,7 +275,8 @@ def test_rqs_simple_worker_gives_each_job_its_own_context(tmp_path):
             job = queue.enqueue(work_here, "second", meta={"own": 1})
         queue.enqueue(work_here, "third")
         Worker([queue], connection=redis).work(burst=True, logging_level="ERROR")
-        assert job.meta.keys() == {"own", KEY}
+        # Sentry's client patches RQ where an earlier test of this process has started it.
+        assert {name for name in job.meta if not name.startswith("_sentry")} == {"own", KEY}
         redis.close()
     finally:
         server.send_signal(signal.SIGTERM)

@@ -72,7 +72,7 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
             exchange.application = self.app
             return exchange
 
-        self.exchange_class = make_exchange
+        self.exchange_class: asgi.MakeExchange = make_exchange
 
     def know_inside(self, exchange: asgi.AsgiExchange, scope: asgi.Scope) -> None:
         """Let the exchange of an interceptor around us know who is signed in here, and the routes if it has none."""
