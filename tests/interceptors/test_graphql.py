@@ -21,8 +21,10 @@ from strawberry.extensions import MaskErrors, SchemaExtension
 from strawberry.fastapi import GraphQLRouter
 
 from hogline import ExceptionCapture, PostHog
-from hogline.interceptors import fastapi, flask, graphql
+from hogline.interceptors import asgi, fastapi, flask, graphql
 from hogline.interceptors.strawberry import PostHogInterceptor
+from hogline.testing import RecordingPostHog
+from tests.interceptors.test_asgi import call, ok
 from tests.support.serving import VISITOR, serving, serving_asgi
 from tests.support.sink import exception_of, person_of
 
@@ -243,3 +245,55 @@ def test_the_example_sends_what_its_page_promises(sink):
         process.wait(30)
     assert (first.event, exception_of(failure)) == ("checkout", ("RuntimeError", True, 200))
     assert {event.properties["$session_id"] for event in (first, failure)} == {"session-a"}
+
+
+def test_a_sockets_operations_are_told_of_while_it_is_open():
+    """A connection may last for days, and fail more often than there is room for what waits."""
+    posthog, told = RecordingPostHog(enable_exception_autocapture_rate_limiting=False), []
+
+    async def app(scope, receive, send):
+        await send({"type": "websocket.accept"})
+        for number in range(12):
+            fail_once(schema, number)
+        told.extend(posthog.named("$exception"))
+
+    schema = failing_schema(posthog)
+    call(
+        asgi.PostHogInterceptor(app, client=posthog, capture_exceptions=True),
+        {"type": "websocket", "path": "/", "headers": []},
+    )
+    assert len(told) == len(posthog.named("$exception")) == 12
+    assert {event.properties["$response_status_code"] for event in told} == {101}
+
+
+def test_what_finds_no_room_is_counted():
+    """While the status is not known, ten exceptions of a request wait for it."""
+    posthog = RecordingPostHog(enable_exception_autocapture_rate_limiting=False)
+
+    async def app(scope, receive, send):
+        for number in range(12):
+            fail_once(schema, number)
+        await ok(send)
+
+    schema = failing_schema(posthog)
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
+    call(asgi.PostHogInterceptor(app, client=posthog, capture_exceptions=True), scope)
+    assert len(posthog.named("$exception")) == 10
+    assert posthog.stats().dropped == {"too_many_exceptions": 2}
+
+
+def failing_schema(posthog):
+    """Return a Graphene schema, and the interceptor its operations run with."""
+
+    class Failing(graphene.ObjectType):
+        number = graphene.String(of=graphene.Int())
+
+        def resolve_number(self, info, of):
+            raise ValueError(f"number {of}")
+
+    return graphene.Schema(Failing), graphql.PostHogInterceptor(client=posthog, capture_exceptions=True)
+
+
+def fail_once(schema, number):
+    made, interceptor = schema
+    assert made.execute(f"{{ number(of: {number}) }}", middleware=[interceptor]).errors

@@ -298,6 +298,8 @@ class Exchange(Captor):
                     sighting.status = status if status is not None else sighting.status
                     return
             if len(sightings) >= _MAX_SIGHTINGS:
+                if not captured_before(error, self):
+                    policy.client.refuse_exception()
                 return
             mechanism = Mechanism(type="middleware", handled=handled)
             entries = policy.client.snapshot_exception(error, mechanism)
@@ -308,6 +310,20 @@ class Exchange(Captor):
             )
         except Exception as failure:
             policy.complain("exception capture", failure)
+
+    def settle(self, error: BaseException) -> None:
+        """Judge *error*, which was observed, if the status is known: on a socket that is long before the end.
+
+        For who knows that no outer layer will have another word on it.
+        """
+        waiting = self._sightings
+        if self.status is None or not waiting:
+            return
+        error = unwrapped(error)
+        self._sightings = [sighting for sighting in waiting if sighting.error is not error]
+        for sighting in waiting:
+            if sighting.error is error:
+                self._settle(sighting)
 
     def close(self) -> None:
         """Send what was seen, now that the response's status is known. Safe to call twice."""

@@ -32,6 +32,9 @@ class Recorder(Protocol):
     def record_exception(self, sighting: "Sighting", properties: Mapping[str, Any]) -> None:
         """Send the `$exception` event of a sighting."""
 
+    def refuse_exception(self) -> None:
+        """Count an exception that found no room among those that wait for their request's status."""
+
 
 class Policy:
     """One interceptor's settings, with the client they belong to and the complaints it has made already."""

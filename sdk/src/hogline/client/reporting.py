@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hogline.client.asking import Asking
 from hogline.client.assembly import guarded
 from hogline.context import Context, current
-from hogline.delivery.ledger import RATE_LIMITED
+from hogline.delivery.ledger import RATE_LIMITED, TOO_MANY_EXCEPTIONS
 from hogline.event import distinct_id_text
 from hogline.facts.report import fingerprint, with_own_words
 from hogline.facts.span import active_span
@@ -187,6 +187,11 @@ class ExceptionMethods(Asking):
         self._report(
             sighting.entries, seen_in, said, who, level="error", source=source, limited=True, timestamp=seen_at
         )
+
+    def refuse_exception(self) -> None:
+        """Count an exception that found no room among those that wait for their request's status."""
+        if not self.disabled:
+            self._ledger.refuse(TOO_MANY_EXCEPTIONS)
 
     # -- the way of one exception -------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ __all__ = [
     "SPOOL_DAMAGED",
     "SPOOL_FULL",
     "TOO_LARGE",
+    "TOO_MANY_EXCEPTIONS",
     "UNREADABLE_ANSWER",
     "Ledger",
     "Stats",
@@ -40,6 +41,7 @@ RETRIES_EXHAUSTED: Final = "retries_exhausted"
 SEND_IS_FALSE: Final = "send_is_false"
 SHUTDOWN: Final = "shutdown"
 TOO_LARGE: Final = "too_large"
+TOO_MANY_EXCEPTIONS: Final = "too_many_exceptions"
 SENDER_ERROR: Final = "sender_error"
 SPOOL_DAMAGED: Final = "spool_damaged"
 SPOOL_FULL: Final = "spool_full"

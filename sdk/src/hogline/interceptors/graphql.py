@@ -34,15 +34,14 @@ class Operation:
         try:
             error = original_of(error)
             exchange = current_exchange()
-            alone = _Alone(self._policy) if exchange is None else None
             with Scope():
                 if name:
                     tag("graphql_operation", name)
                 if path:
                     tag("graphql_path", ".".join(map(str, path)))
-                (exchange or alone or _Alone(self._policy)).observe(error, handled=True, policy=self._policy)
-            if alone is not None:
-                alone.close()
+                exchange = exchange or _Alone(self._policy)
+                exchange.observe(error, handled=True, policy=self._policy)
+                exchange.settle(error)  # GraphQL lets none of these go any further
         except Exception as failure:
             self._policy.complain("exception capture", failure)
 
