@@ -296,6 +296,20 @@ def test_a_proxy_from_the_environment_is_used(network, sink, monkeypatch, form):
     assert request.headers.get("proxy-authorization") == ("Basic bWU6cEBzcw==" if "me:" in form else None)
 
 
+def test_a_proxy_that_cannot_be_used_is_trouble_like_any_other(network, sink, tmp_path, monkeypatch):
+    """The spool keeps the events, and what is set right later is used."""
+    monkeypatch.setenv("ALL_PROXY", "socks5h://127.0.0.1:9")
+    client, _ = network(host="http://hogline.invalid", spool_dir=tmp_path, max_retries=0)
+    fill(client)
+    assert client.flush(20) is False
+    stats = client.stats()
+    assert (stats.spooled, dict(stats.dropped)) == (5, {})
+    assert "socks5h" in stats.last_error
+    monkeypatch.setenv("ALL_PROXY", sink.url)
+    assert client.flush(20)
+    assert arrived(sink) == NAMES
+
+
 def test_no_proxy_names_hosts_to_reach_directly(network, sink, monkeypatch):
     """With or without a port."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")

@@ -148,6 +148,27 @@ def test_a_flush_without_a_thread_that_runs_out_of_time_loses_nothing(sink):
     assert [event.event for event in sink.events] == ["early", "late"]
 
 
+def test_a_flush_without_a_thread_keeps_its_deadline_while_the_server_is_silent(sink):
+    """The request on the caller's thread has no more time than the caller gave."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        run(
+            sink,
+            f"""
+            def refuse(thread): raise RuntimeError("can't start new thread")
+            threading.Thread.start = refuse
+            client = PostHog("phc_test", host="http://127.0.0.1:{silent.getsockname()[1]}", timeout=20)
+            client.capture("waits", distinct_id="u")
+            begun_s = time.monotonic()
+            for _ in range(3): assert client.flush(0.3) is False  # the first has enough to do with its imports
+            assert time.monotonic() - begun_s < 10
+            assert client.stats().waiting == 1
+            client.shutdown(0)
+            """,
+        )
+
+
 def test_a_server_that_hangs_takes_no_time_from_other_clients_at_exit(sink):
     """All clients of a process send at once when it ends."""
     import socket

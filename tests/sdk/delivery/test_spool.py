@@ -386,6 +386,35 @@ def test_a_file_system_without_locks_costs_neither_files_nor_handles(run, sink, 
     assert len(left(spool)) == 1
 
 
+@pytest.mark.parametrize("thread", ["a thread", "no thread"])
+def test_an_error_of_ours_deletes_nothing_until_it_has_come_five_times(
+    make, run, sink, spool, monkeypatch, caplog, thread
+):
+    """Then the batch holds up those behind it no more, and is counted. flush() never raises."""
+    if thread == "no thread":
+        start = threading.Thread.start
+
+        def refuse(one):
+            if one.name == "hogline-sender":
+                raise RuntimeError("can't start new thread")
+            start(one)
+
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+    run(f"ids = [client.capture('old', distinct_id='u')]; {KILL}")
+    [segment] = spool.glob("*/*.spool")
+    segment.write_bytes(frame(b"whole, and no event"))  # capture v1 has to read what it sends
+    client = make(spool_dir=spool, capture_mode="v1")
+    client.capture("new", distinct_id="u")
+    for _ in range(4):
+        assert client.flush(20) is False
+        stats = balanced(client)
+        assert (stats.spooled, dict(stats.dropped)) == (2, {})
+    assert client.flush(20)
+    assert dict(balanced(client).dropped) == {"sender_error": 1}
+    assert arrived(sink) == ["new"]
+    assert caplog.text.count("the sender failed") == 1
+
+
 def no_file_over_8_kb():
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, resource.RLIM_INFINITY))

@@ -4,6 +4,7 @@ Imported when the first batch leaves.
 """
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from random import random
@@ -23,6 +24,7 @@ __all__ = ["AGENT", "Letter", "Request", "deliver"]
 
 _log = logging.getLogger("hogline")
 AGENT = f"hogline/{__version__}"
+_MIN_TIMEOUT_S = 0.001  # urllib3 takes no 0
 _MAX_ANSWER_BYTES = 64 * 1024  # of v0's answer nobody reads more than the beginning, for the log
 
 
@@ -119,7 +121,7 @@ def _carry(lane: "Lane", letter: Letter, transport: Transport, deadline_s: float
             request.path,
             request.body,
             request.headers,
-            timeout_s=settings.timeout,
+            timeout_s=_timeout_s(settings, deadline_s),
             max_answer_bytes=request.max_answer_bytes,
         )
         if settings.debug:
@@ -152,6 +154,13 @@ def _carry(lane: "Lane", letter: Letter, transport: Transport, deadline_s: float
                 return
             case RetryAfter(seconds):
                 lane.pause(seconds, answer, deadline_s)
+
+
+def _timeout_s(settings: ClientSettings, deadline_s: float | None) -> float:
+    """Return how long a request may take: on the thread of a caller who has a deadline, no longer than that."""
+    if deadline_s is None:
+        return settings.timeout
+    return min(settings.timeout, max(_MIN_TIMEOUT_S, deadline_s - time.monotonic()))
 
 
 def _settle_judged(lane: "Lane", letter: Letter, step: Partly, answer: Answer) -> None:

@@ -22,6 +22,7 @@ __all__ = ["Lane"]
 _log = logging.getLogger("hogline")
 _MIN_BATCH_EVENTS = 100  # a backlog leaves in batches of at least this many, however small `flush_at` is
 _REST_S = 30.0  # between two rounds of attempts for what waits on disk
+_MAX_FAILURES = 5  # of our own with one batch that is on disk: it must not hold up those behind it for ever
 _getpid = os.getpid
 
 
@@ -52,6 +53,7 @@ class Lane:
         self._recovered = False  # what is on its way was a dead process's
         self._rest_until_s = 0.0  # retries are used up; what is on disk can wait
         self._rounds = 0  # of retries that were all in vain
+        self._failures = 0  # of our own with the batch that is on its way
         self._flushed = False
         self._untold = 0  # events that the disk did not give back
         self.closed: bool = False
@@ -174,12 +176,14 @@ class Lane:
         request_id: str | None = None,
         details: tuple[str, ...] = (),
     ) -> None:
-        """Count *batch* as dropped and tell the hooks; or, where only the retries are used up, let what is on disk rest."""
+        """Count *batch* as dropped and tell the hooks; or, where another round may help, let what is on disk rest."""
         with self._lock:
             if self._abandoned:
                 return
             self._ledger.last_error = str(answer)
-            if reason == RETRIES_EXHAUSTED and self._outbox.keeps(batch[0]):
+            self._failures += reason == SENDER_ERROR
+            again = reason == RETRIES_EXHAUSTED or (reason == SENDER_ERROR and self._failures < _MAX_FAILURES)
+            if again and self._outbox.keeps(batch[0]):
                 self._rest_until_s = time.monotonic() + _REST_S
                 self._rounds += 1
                 self._sender.settled.notify_all()
@@ -214,7 +218,7 @@ class Lane:
                 self._ledger.hook_failed("on_error", failure)
 
     def failed(self, error: BaseException) -> None:
-        """Give up what is on its way after an error of ours."""
+        """Let what is on its way rest after an error of ours, or give it up."""
         from hogline.delivery.retry import Answer
 
         if not self._traced:  # a failure of ours will come again with each batch; the ledger counts them
@@ -238,6 +242,7 @@ class Lane:
     def _let_go(self, batch: list[bytes]) -> None:
         """Take *batch* off what is on its way; the caller holds the lock."""
         self._outbox.settle(batch)
+        self._failures = 0
         if len(batch) == len(self._in_flight):
             self._in_flight = []
         else:

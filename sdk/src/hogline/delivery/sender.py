@@ -64,15 +64,19 @@ class Sender:
         """Be the sender for a while, on the caller's thread, where no other can be had."""
         with self.lock:
             self.thread = threading.current_thread()
-        courier, transport = lifetime.import_courier(), None
+        transport: Transport | None = None
         try:
             while deadline_s is None or time.monotonic() < deadline_s:
                 with self.lock:
                     batch = lane.take()
                 if not batch or not lane.may_send(deadline_s):
                     break
-                transport = transport or courier.Transport(self._host)
-                courier.deliver(lane, batch, transport, deadline_s)
+                try:
+                    courier = lifetime.import_courier()
+                    transport = transport or courier.Transport(self._host)
+                    courier.deliver(lane, batch, transport, deadline_s)
+                except Exception as error:  # what ends the caller's own thread, an interrupt, is the caller's
+                    lane.failed(error)
         finally:
             if transport is not None:
                 transport.close()

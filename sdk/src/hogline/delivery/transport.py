@@ -23,7 +23,7 @@ class Transport:
 
     def __init__(self, host: str) -> None:
         self._host = host
-        self._pool = open_pool(host)
+        self._pool: urllib3.PoolManager | None = None
 
     def send(
         self, path: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float, max_answer_bytes: int
@@ -31,20 +31,29 @@ class Transport:
         """POST *body* and return the answer, its body cut at *max_answer_bytes*; a failure to get one is an answer too."""
         timeout = urllib3.Timeout(connect=timeout_s, read=timeout_s)
         try:
-            return self._post(self._host + path, body, headers, timeout, max_answer_bytes)
+            if self._pool is None:  # a proxy that urllib3 cannot use says so here
+                self._pool = open_pool(self._host)
+            return self._post(self._pool, self._host + path, body, headers, timeout, max_answer_bytes)
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             return Answer(None, text=f"{type(error).__name__}: {error}"[:_MAX_TEXT_CHARACTERS])
 
     def close(self) -> None:
         """Close the connections."""
-        self._pool.clear()
+        if self._pool is not None:
+            self._pool.clear()
 
+    @staticmethod
     def _post(
-        self, url: str, body: bytes, headers: Mapping[str, str], timeout: urllib3.Timeout, max_answer_bytes: int
+        pool: urllib3.PoolManager,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        timeout: urllib3.Timeout,
+        max_answer_bytes: int,
     ) -> Answer:
         """POST, and POST again where a redirect points: a GET there would count as delivered and lose everything."""
         for _ in range(_MAX_REDIRECTS + 1):
-            response = self._pool.request(
+            response = pool.request(
                 "POST",
                 url,
                 body=body,
