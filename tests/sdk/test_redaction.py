@@ -7,7 +7,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hogline.interceptors.wsgi import PostHogInterceptor
-from hogline.redaction import MASK, SECRET_NAMES, SECRET_WITHIN, redacted_path, redacted_query, redacted_text
+from hogline.redaction import (
+    _JWT,
+    _KEY,
+    MASK,
+    SECRET_NAMES,
+    SECRET_WITHIN,
+    redacted_path,
+    redacted_query,
+    redacted_text,
+)
 from hogline.testing import RecordingPostHog
 from tests.support.tools import ROOT
 
@@ -59,10 +68,16 @@ def test_more_names_can_be_named():
         ("/keys/sk_live_0123456789", f"/keys/{MASK}"),
         ("/f/%65yJhbGciOi.eyJzdWIi.sig", f"/f/{MASK}"),
         ("/task-management-systems", "/task-management-systems"),
+        ("/cart;jsessionid=0123ABCDEF99", f"/{MASK}"),
+        ("/a/b;access_token=hunter2/c", f"/a/{MASK}/c"),
+        ("/cb?token=hunter2/2&q=1", f"/cb?token={MASK}&q=1"),
+        ("/fetch/https://bob:hun/ter2@db.internal/x", f"/fetch/https://{MASK}@db.internal/x"),
+        ("/fetch/http://host:8000/a@b", "/fetch/http://host:8000/a@b"),
+        ("/year=2026/colour;v=1", "/year=2026/colour;v=1"),
     ],
 )
 def test_a_path_hides_segments_that_are_secrets(path, redacted):
-    """By their shape; a path has no names."""
+    """By their shape; by the names of parameters in it; a query or a URL that the server decoded into it is one."""
     assert redacted_path(path) == redacted
 
 
@@ -79,12 +94,37 @@ def test_a_path_hides_segments_that_are_secrets(path, redacted):
         ("bad key sk-proj-abcdefgh12345678!", f"bad key {MASK}!"),
         ("the npm_config_registry and task-management-system", "the npm_config_registry and task-management-system"),
         ("user@example.com has no password", "user@example.com has no password"),
+        ("cannot GET https://api/cart;jsessionid=0123ABCDEF", f"cannot GET https://api/{MASK}"),
+        ("GET https://api/fetch/https://bob:hunter2@db/x", f"GET https://api/fetch/https://{MASK}@db/x"),
+        ("url_https://bob:hunter2@db/x", f"url_https://{MASK}@db/x"),
+        ('{"u":"https://a:1","m":"x@y"}', '{"u":"https://a:1","m":"x@y"}'),
+        ("keyJar monkeyJuice eyJx-sk-live-12345678 aeyJab.cd", f"keyJar monkeyJuice eyJx-{MASK} a{MASK}"),
         ("", ""),
     ],
 )
 def test_a_text_hides_what_is_secret_in_it(text, redacted):
     """Exceptions' messages: URLs' userinfo and parameters, and whatever has the shape of a key."""
     assert redacted_text(text) == redacted
+
+
+@pytest.mark.parametrize("pattern", [_JWT, _KEY])
+@pytest.mark.parametrize("unit", ["sk-", "eyJ", "eyJ-sk-", "AKIAeyJ_"])
+def test_a_strangers_text_is_read_once(pattern, unit):
+    """However often a secret seems to begin: one place in a run of characters is tried, so twice the text is twice the work."""
+    for repeats in (10, 20):
+        text = f"{unit * repeats}7.abcdefgh"
+        tried = [start for start in range(len(text)) if pattern.match(text, start)]
+        assert len(tried) <= 1
+    assert "(?>" in pattern.pattern  # the first prefix decides; no later one is tried from there
+
+
+@pytest.mark.parametrize("between", [" ", ""])
+def test_no_more_of_a_text_is_read_than_is_shown(between):
+    """What stands far behind it costs nothing; what stands across the cut is masked all the same."""
+    text = f"{'x' * 95} postgres://shop:s3cret@db/{between}{'y' * 1_000_000}"
+    redacted = redacted_text(text, 100)
+    assert len(redacted) <= 100 + 2048
+    assert redacted.startswith(f"{'x' * 95} postgres://{MASK}@db/")
 
 
 @given(st.text(max_size=300))

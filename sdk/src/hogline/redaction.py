@@ -14,6 +14,7 @@ __all__ = ["MASK", "SECRET_NAMES", "SECRET_WITHIN", "plain_name", "redacted_path
 MASK = "redacted"
 _MAX_QUERY_CHARACTERS = 8192
 _MAX_TEXT_CHARACTERS = 65_536
+_MARGIN_CHARACTERS = 2048  # looked at beyond what is shown, for what stands across the cut
 _MAX_ENCODINGS = 3  # a URL in a URL in a URL
 
 SECRET_WITHIN = (
@@ -27,20 +28,24 @@ SECRET_NAMES = frozenset(
 """Names that are secrets only as a whole: 'code' is an OAuth grant, 'postcode' is not."""
 
 # Values that are secrets under any name: JWTs and vendors' key prefixes. A vendor's key has a digit; prose has none.
-_SECRET = re.compile(
-    r"eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?"
-    r"|(?<![A-Za-z0-9])(?:ph[cxsa]_|sk[-_]|pk[-_]|rk_|gh[pousr]_|github_pat_|glpat-|xox[abprs]-|AKIA|ASIA|AIza|hf_|npm_|pypi-|SG\.|ya29\.|whsec_)"
-    r"(?=[\w.-]*[0-9])[\w.-]{8,}"
-    r"|\bBearer\s+[\w.~+/=-]+",
+# A run of characters is judged once, from its beginning and by the first prefix in it: where that one fails, later ones in
+# the run would too. So the work grows with the text's length, and not with its square.
+_JWT = re.compile(r"(?<![\w-])(?>([\w-]*?)eyJ)[\w-]++\.[\w-]++(?:\.[\w-]*+)?")
+_KEY = re.compile(
+    r"(?<![\w.-])(?>([\w.-]*?)(?<![A-Za-z0-9])"
+    r"(?:ph[cxsa]_|sk[-_]|pk[-_]|rk_|gh[pousr]_|github_pat_|glpat-|xox[abprs]-|AKIA|ASIA|AIza|hf_|npm_|pypi-|SG\.|ya29\.|whsec_))"
+    r"(?=[\w.-]*?[0-9])[\w.-]{8,}+"
 )
+_BEARER = re.compile(r"(\b)Bearer\s++[\w.~+/=-]++")
+_SECRETS = (_JWT, _KEY, _BEARER)
 # How each of them begins: what has none of these, as almost every text, is done with in a fraction of the time.
 _HINT = re.compile(
     r"eyJ|ph[cxsa]_|sk[-_]|pk[-_]|rk_|gh[pousr]_|github_pat_|glpat-|xox[abprs]-|AKIA|ASIA|AIza|hf_|npm_|pypi-|SG\.|ya29\.|whsec_|Bearer"
 )
-_SHORTEST_SECRET = 8  # characters; the pattern above matches nothing shorter
+_SHORTEST_SECRET = 8  # characters; the patterns above match nothing shorter
 _USERINFO = re.compile(r"://[^/?#\s]*@")
 # A password may hold a slash; what stands before a slash and is a number is a port.
-_CREDENTIALS = re.compile(r"[^\s/?#]*@|[^\s/?#@:]*:(?!\d+(?:[/?#]|$))[^\s@]*@")
+_CREDENTIALS = re.compile(r"://(?:[^\s/?#\"'<>`]*@|[^\s/?#@:\"'<>`]*:(?!\d+(?:[/?#\s\"'<>`]|$))[^\s@\"'<>`]{0,256}+@)")
 _PARAMETER = re.compile(r"(?:^|[?&#;])([^=?&#;]{1,200})=[^&#;]")
 _URL = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s\"'<>`]+")
 _PUNCTUATION = re.compile(r"[^a-z0-9]")
@@ -59,21 +64,35 @@ def redacted_query(query: str, also: AbstractSet[str] = _NONE) -> str:
 
 
 def redacted_path(path: str) -> str:
-    """Return *path* with segments that are secrets replaced by `MASK`."""
-    if len(path) < _SHORTEST_SECRET or ("%" not in path and _HINT.search(path) is None):
+    """Return *path* with segments that are, or hold, secrets replaced by `MASK`; a query or userinfo in it as in a URL."""
+    # Every name and its value are told from each other by "=", in ";jsessionid=x" as well as in "?token=x".
+    suspicious = "%" in path or "=" in path or "://" in path
+    if not suspicious and (len(path) < _SHORTEST_SECRET or _HINT.search(path) is None):
         return path
-    return "/".join(MASK if _is_secret(segment, _NONE) else segment for segment in path.split("/"))
+    if "://" in path:
+        path = _CREDENTIALS.sub(f"://{MASK}@", path)  # before it is taken apart: a password may hold a slash
+    path, question_mark, query = path.partition("?")  # decoded by the server, it is one more character of the path
+    path = "/".join([MASK if _is_secret(segment, _NONE) else segment for segment in path.split("/")])
+    return f"{path}{question_mark}{redacted_query(query)}"
 
 
-def redacted_text(text: str) -> str:
-    """Return *text* with its URLs redacted and everything that has a secret's shape replaced by `MASK`."""
+def redacted_text(text: str, shown: int = _MAX_TEXT_CHARACTERS) -> str:
+    """Return *text* with its URLs redacted and everything that has a secret's shape replaced by `MASK`.
+
+    *shown*: how many characters of it are of use; what stands far behind them is neither looked at nor returned.
+    """
     if len(text) < _SHORTEST_SECRET:
         return text
-    if len(text) > _MAX_TEXT_CHARACTERS:
-        text = text[:_MAX_TEXT_CHARACTERS].rpartition(" ")[0] or text[:_MAX_TEXT_CHARACTERS]
+    if len(text) > shown + _MARGIN_CHARACTERS:
+        text = text[: shown + _MARGIN_CHARACTERS]
+        space = text.rfind(" ", shown + 1)  # the last word may be half a secret now
+        text = text[:space] if space > 0 else text
     if "://" in text:
-        text = _URL.sub(_redacted_url, text)
-    return text if _HINT.search(text) is None else _SECRET.sub(MASK, text)
+        text = _URL.sub(_redacted_url, _CREDENTIALS.sub(f"://{MASK}@", text))
+    if _HINT.search(text) is not None:
+        for secret in _SECRETS:
+            text = secret.sub(rf"\1{MASK}", text)
+    return text
 
 
 def plain_name(name: str) -> str:
@@ -90,9 +109,6 @@ def _redacted_parameter(part: str, also: AbstractSet[str]) -> str:
 
 def _redacted_url(match: re.Match[str]) -> str:
     scheme, _, rest = match[0].partition("://")
-    userinfo = _CREDENTIALS.match(rest)
-    if userinfo is not None:
-        rest = f"{MASK}@{rest[userinfo.end() :]}"
     rest, hash_sign, fragment = rest.partition("#")
     path, question_mark, query = rest.partition("?")
     # Some put tokens into the fragment, as a query of its own.
@@ -106,7 +122,7 @@ def _is_secret(text: str, also: AbstractSet[str]) -> bool:
     if len(text) < _SHORTEST_SECRET and "=" not in text and "%" not in text:
         return False
     for _ in range(_MAX_ENCODINGS):
-        if _HINT.search(text) is not None and _SECRET.search(text) is not None:
+        if _HINT.search(text) is not None and any(secret.search(text) for secret in _SECRETS):
             return True
         if "://" in text and _USERINFO.search(text) is not None:
             return True

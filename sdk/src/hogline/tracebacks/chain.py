@@ -164,9 +164,9 @@ def _text(error: BaseException, rules: Rules) -> str:
     elif not text:
         text = _read(own_attribute, error, "detail") or _read(own_attribute, error, "message") or ""
     text = "\n".join([text, *_notes(error)] if text else _notes(error))
-    if rules.redact_messages:
-        text = redacted_text(text)
     max_characters = rules.max_value_characters
+    if rules.redact_messages:
+        text = redacted_text(text, max_characters)
     return text if len(text) <= max_characters else text[: max_characters - len(_ELLIPSIS)] + _ELLIPSIS
 
 
