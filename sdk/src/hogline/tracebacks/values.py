@@ -197,7 +197,7 @@ class ValueReader:
         try:
             plain = self._name(key, depth, around)
         finally:
-            self.masks = masks
+            self.masks: Masks = masks
             self._nodes, self._room = room
         self._nodes += 1  # a key is its item's
         name, is_hidden = self._name(key, depth, around), masks.hides(plain)
