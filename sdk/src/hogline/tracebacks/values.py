@@ -66,7 +66,7 @@ class ValueReader:
     """Reads values until its time is over."""
 
     def __init__(self, masks: Masks, clock: Callable[[], float], deadline_s: float) -> None:
-        self.masks = masks
+        self.masks: Masks = masks
         self._names: dict[str, bool] = {}  # shown as they are; whether they hide. The same ones come again and again
         self._clock = clock
         self.deadline_s = deadline_s
@@ -197,7 +197,7 @@ class ValueReader:
         try:
             plain = self._name(key, depth, around)
         finally:
-            self.masks: Masks = masks
+            self.masks = masks
             self._nodes, self._room = room
         self._nodes += 1  # a key is its item's
         name, is_hidden = self._name(key, depth, around), masks.hides(plain)
