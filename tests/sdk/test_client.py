@@ -4,6 +4,8 @@ import asyncio
 import dataclasses
 import inspect
 import logging
+import math
+import threading
 import uuid
 from datetime import UTC, datetime
 
@@ -259,6 +261,87 @@ def test_bad_data_never_raises(client, properties, caplog):
     client.capture_exception(ValueError("x"), properties=properties)
     client.capture("fine", distinct_id="u")
     assert client.events[-1].event == "fine"
+
+
+class Bottomless(dict):
+    def keys(self):
+        raise RecursionError
+
+    __iter__ = keys
+
+
+LOSING = {
+    "no stack left": lambda client: client.capture_exception(ValueError("x"), properties=Bottomless(a=1)),
+    "capture": lambda client: client.capture("x", properties=Explosive(a=1)),
+    "groups": lambda client: client.capture("x", groups=7),
+    "capture_exception": lambda client: client.capture_exception(ValueError("x"), properties=3),
+    "set": lambda client: client.set(distinct_id="u", properties=Explosive(a=1)),
+    "set_once": lambda client: client.set_once(distinct_id="u", properties=Explosive(a=1)),
+    "identify": lambda client: client.identify("u", Explosive(a=1)),
+    "group_identify": lambda client: client.group_identify("company", "1", properties=7),
+}
+
+
+@pytest.mark.parametrize("way", LOSING)
+def test_an_event_that_cannot_be_made_is_counted(way):
+    """As every loss, and told to `on_drop`; a disabled client would not have sent it anyway."""
+    told = []
+    client = RecordingPostHog(on_drop=lambda reason, event: told.append((reason, event)))
+    assert LOSING[way](client) is None
+    stats = client.stats()
+    assert (stats.accepted, stats.dropped, told) == (1, {"capture_error": 1}, [("capture_error", None)])
+    client.disable()
+    LOSING[way](client)
+    assert client.stats().dropped["capture_error"] == 1
+
+
+def test_what_sends_no_event_loses_none():
+    """A failed `register()` is logged."""
+    client = RecordingPostHog()
+    client.register(["x"])
+    assert client.stats().accepted == 0
+
+
+def test_failures_that_take_turns_are_logged_once_a_minute_each(caplog):
+    """Not once for each event."""
+    client = RecordingPostHog(before_send=lambda event: 1 / 0)
+    for _ in range(20):
+        client.capture("x")
+        client.capture("x", properties=Explosive(a=1))
+    failures = [record.getMessage() for record in caplog.records if "the app goes on" in record.getMessage()]
+    assert sorted(text.split()[1] for text in failures) == ["before_send", "capture"]
+
+
+def test_a_working_directory_that_is_gone_stops_nobody(tmp_path, monkeypatch):
+    """A deployment removes the folder under a running process."""
+    (gone := tmp_path / "gone").mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    client = RecordingPostHog()
+    client.capture_exception(ValueError("x"))
+    assert only(client).event == "$exception"
+
+
+@pytest.mark.parametrize("seconds", [math.inf, math.nan, threading.TIMEOUT_MAX * 2])
+def test_waiting_for_ever_is_waiting_as_long_as_it_takes(sink, seconds):
+    """It raised, and nothing was sent."""
+    client = PostHog("phc_x", host=sink.url)
+    client.capture("first", distinct_id="u")
+    assert client.flush(seconds)
+    client.capture("second", distinct_id="u")
+    assert client.shutdown(seconds)
+    assert client.stats().sent == 2
+
+
+def test_a_recording_client_asks_nobody(sink):
+    """Whatever the options: a test touches no network."""
+    client = RecordingPostHog(host=sink.url, secret_key="phx_secret", flag_cache_dir="")
+    client.load_feature_flags()
+    client.evaluate_flags("u")
+    client.get_feature_flag_result("new-shop", "u")
+    client.get_remote_config_payload("conf")
+    client.shutdown()
+    assert sink.requests == []
 
 
 def test_wrong_use_raises_a_type_error_at_the_call(client):

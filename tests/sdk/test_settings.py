@@ -1,12 +1,15 @@
 """Options: declared once, checked where the client is made, with an error that says what to do."""
 
+import dataclasses
 import ipaddress
 import logging
+import math
+import threading
 
 import pytest
 
 from hogline import ExceptionCapture, PostHog, SettingsError
-from hogline.settings import ClientSettings, InterceptorSettings
+from hogline.settings import LONGEST_WAIT_S, ClientSettings, InterceptorSettings
 
 
 def load(environ: dict[str, str] | None = None, **options: object) -> ClientSettings:
@@ -33,6 +36,10 @@ def test_the_apps_address_becomes_the_ingestion_address(host, base):
         ({"host": "ftp://x"}, "must start with http:// or https://"),
         ({"flush_at": 0}, "flush_at must be a whole number of at least 1, got 0"),
         ({"flush_at": "10"}, "flush_at must be a whole number"),
+        ({"host": "http://h:99999"}, "host must be a URL such as"),
+        ({"host": "http://[::1"}, "host must be a URL such as"),
+        ({"host": "http://h:0"}, "host must have a port from 1 to 65535"),
+        ({"flush_interval": math.nan}, "flush_interval must be a number of at least 0, and at most 2147483 seconds"),
         ({"timeout": -1}, "timeout must be a number of at least 0.001"),
         ({"gzip": "yes"}, "gzip must be True or False, got 'yes'"),
         ({"before_send": 3}, "before_send must be a function, got 3"),
@@ -45,6 +52,23 @@ def test_a_value_that_cannot_work_says_so_at_once(options, says):
     with pytest.raises(SettingsError) as error:
         load(**options)
     assert says in str(error.value)
+
+
+SECONDS = [
+    declared.name
+    for declared in dataclasses.fields(ClientSettings)
+    if declared.metadata["minimum"] is not None and isinstance(declared.default, float)
+]
+
+
+@pytest.mark.parametrize("name", SECONDS)
+@pytest.mark.parametrize("value", [math.inf, math.nan, 1e10, threading.TIMEOUT_MAX])
+def test_seconds_that_nothing_can_wait_for_are_refused(name, value):
+    """Every wait would raise, and nothing be sent."""
+    assert len(SECONDS) > 5
+    with pytest.raises(SettingsError, match=f"{name} must be a number of at least .* at most 2147483 seconds"):
+        load(**{name: value})
+    assert getattr(load(**{name: LONGEST_WAIT_S}), name) == LONGEST_WAIT_S
 
 
 def test_an_option_that_does_not_exist_is_a_type_error_with_the_known_ones():

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from hogline.exceptions import SettingsError
 
 __all__ = [
+    "LONGEST_WAIT_S",
     "CaptureCompression",
     "CaptureMode",
     "ClientSettings",
@@ -71,6 +72,8 @@ _LENIENT = (
     "capture_compression",
 )  # from the environment a wrong word is a warning, as in posthog-python
 
+LONGEST_WAIT_S = 2_147_483.0
+"""24 days; sockets count milliseconds in 31 bits, and wait no longer."""
 _LONGEST_IDLE_S = 36_000  # posthog-js's `session_idle_timeout_seconds`
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -96,7 +99,9 @@ class ClientSettings:
         DEFAULT_HOST, "Where events go: PostHog Cloud, or your own instance's URL.", env=("POSTHOG_HOST",)
     )
     disabled: bool = _option(False, "True: nothing is sent; `capture()` returns None.")
-    send: bool = _option(True, "False: ids are returned as usual, and nothing leaves the process.")
+    send: bool = _option(
+        True, "False: ids are returned as usual, and no event leaves the process. Flags are still asked about."
+    )
     debug: bool = _option(False, "True: log each batch, and raise errors at the caller instead of counting them.")
     flush_at: int = _option(100, "Events that make a batch leave at once.", minimum=1)
     flush_interval: float = _option(5.0, "Seconds that an event waits for company at most.", minimum=0.0)
@@ -451,9 +456,13 @@ def _check_types(settings: "ClientSettings | TaskSettings") -> None:
         elif minimum is not None:
             whole = isinstance(default, int)
             right = (
-                isinstance(value, int if whole else int | float) and not isinstance(value, bool) and value >= minimum
+                isinstance(value, int if whole else int | float)
+                and not isinstance(value, bool)
+                and (value >= minimum if whole else minimum <= value <= LONGEST_WAIT_S)
             )
             wanted = f"a {'whole ' if whole else ''}number of at least {minimum:g}"
+            if not whole:
+                wanted += f", and at most {LONGEST_WAIT_S:.0f} seconds (24 days)"
         elif isinstance(default, str):
             right, wanted = isinstance(value, str), "a string"
         elif declared.name in ("release_id", "flag_cache_dir", "flag_overrides_file"):
@@ -544,7 +553,15 @@ def _host(value: str) -> str:
     text = value.strip().rstrip("/")
     if not text:
         return DEFAULT_HOST
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise SettingsError(
+            f"host must be a URL such as https://posthog.example.com:8000, got {value!r}: {error}"
+        ) from None
+    if port == 0:
+        raise SettingsError(f"host must have a port from 1 to 65535, or none, got {value!r}")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         hint = "" if "://" in text else f"; did you mean 'https://{text}'?"
         raise SettingsError(f"host must start with http:// or https://, got {value!r}{hint}")

@@ -125,7 +125,7 @@ def test_a_forked_child_has_buckets_and_a_lock_of_its_own():
 def limited(**options):
     return RecordingPostHog(
         enable_exception_autocapture_rate_limiting=True, exception_autocapture_bucket_size=2,
-        exception_autocapture_refill_rate=2, exception_autocapture_refill_interval_seconds=1e9, **options,
+        exception_autocapture_refill_rate=2, exception_autocapture_refill_interval_seconds=1e6, **options,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from hogline.context import current
 from hogline.delivery import Delivery, Ledger
-from hogline.delivery.ledger import BEFORE_SEND, DISABLED, NO_NAME, SEND_IS_FALSE, TOO_LARGE
+from hogline.delivery.ledger import BEFORE_SEND, CAPTURE_ERROR, DISABLED, NO_NAME, SEND_IS_FALSE, TOO_LARGE
 from hogline.event import checked_event_id, new_stamp, timestamp_text
 from hogline.exceptions import EventTooLarge
 from hogline.facts.process import library_properties, runtime_properties
@@ -19,15 +19,20 @@ from hogline.settings import ClientSettings
 from hogline.tracebacks import Rules, fit
 from hogline.wire.values import serialise
 
-__all__ = ["Assembly", "context_person", "guarded"]
+__all__ = ["Assembly", "context_person", "guarded", "guarded_event"]
 
 _log = logging.getLogger("hogline")
+_LOG_EVERY_S = 60.0
+_MAX_PLACES = 100
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-def guarded(method: Callable[_P, _T]) -> Callable[_P, _T | None]:
-    """The door that keeps the host safe: bad data never raises here. Wrong use (a TypeError of the call itself) does."""
+def guarded(method: Callable[_P, _T], *, sends: bool = False) -> Callable[_P, _T | None]:
+    """The door that keeps the host safe: bad data never raises here. Wrong use (a TypeError of the call itself) does.
+
+    *sends*: the method was to send an event, which is counted as lost.
+    """
 
     @functools.wraps(method)
     def guard(*args: _P.args, **kwargs: _P.kwargs) -> _T | None:
@@ -39,10 +44,18 @@ def guarded(method: Callable[_P, _T]) -> Callable[_P, _T | None]:
             never_began = isinstance(error, TypeError) and trace is not None and trace.tb_next is None
             if never_began or client.settings.debug:
                 raise
-            client.failed(method.__name__, error)
+            if sends:
+                client.lost(method.__name__, error)
+            else:
+                client.failed(method.__name__, error)
             return None
 
     return guard
+
+
+def guarded_event(method: Callable[_P, _T]) -> Callable[_P, _T | None]:
+    """The door of a method that sends an event: one that is lost here is counted."""
+    return guarded(method, sends=True)
 
 
 class Assembly:
@@ -57,9 +70,9 @@ class Assembly:
         self._delivery = Delivery(settings, ledger=self._ledger)
         self._super: dict[str, Any] = dict(settings.super_properties or {})
         self._set_defaults()
-        self._complained: set[str] = set()
+        self._complained_at_s: dict[str, float] = {}
         self.exception_rules: Rules = Rules(
-            project_root=settings.project_root or os.getcwd(),  # noqa: PTH109 - pathlib costs start-up time
+            project_root=settings.project_root or _working_directory(),
             in_app_include=tuple(settings.in_app_include),
             in_app_exclude=tuple(settings.in_app_exclude),
             redact_messages=settings.redact_messages,
@@ -218,10 +231,25 @@ class Assembly:
 
     def failed(self, what: str, error: BaseException) -> None:
         """Log a failure of ours or of a hook, once a minute for each place."""
-        minute = f"{what} {int(time.monotonic() // 60)}"
-        if minute not in self._complained:
-            self._complained = {minute}
-            _log.error("hogline: %s failed: %r (the app goes on)", what, error)
+        now_s, last_s = time.monotonic(), self._complained_at_s.get(what)
+        if last_s is not None and now_s - last_s < _LOG_EVERY_S:
+            return
+        if len(self._complained_at_s) >= _MAX_PLACES:
+            self._complained_at_s.clear()
+        self._complained_at_s[what] = now_s
+        _log.error("hogline: %s failed: %r (the app goes on)", what, error)
+
+    def lost(self, what: str, error: BaseException) -> None:
+        """Count an event that a failure kept from being made, and log the failure."""
+        self._ledger.refuse(DISABLED if self._disabled else CAPTURE_ERROR)
+        self.failed(what, error)
+
+
+def _working_directory() -> str:
+    try:
+        return os.getcwd()  # noqa: PTH109 - pathlib costs start-up time
+    except OSError:  # it is gone; then all that is no package's is the app's own code
+        return ""
 
 
 def context_person() -> str | None:

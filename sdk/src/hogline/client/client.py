@@ -11,7 +11,7 @@ from hogline.client.identity import IdentityMethods
 from hogline.context import current
 from hogline.delivery import Stats
 from hogline.event import distinct_id_text
-from hogline.settings import ClientSettings
+from hogline.settings import LONGEST_WAIT_S, ClientSettings
 
 if TYPE_CHECKING:
     from hogline.flagging import FeatureFlagEvaluations
@@ -96,14 +96,15 @@ class Client(IdentityMethods, ContextMethods, FlagMethods):
         except Exception as error:
             if self.settings.debug:
                 raise
-            self.failed("capture", error)
+            self.lost("capture", error)
             return None
 
     # -- delivery -----------------------------------------------------------------------------------------------------
 
     def flush(self, timeout_seconds: float | None = 10.0) -> bool:
         """Send what waits; returns whether all of it was settled within *timeout_seconds* (None: however long). Never raises."""
-        return self._delivery.flush(timeout_seconds)
+        limit = None if timeout_seconds is None else min(LONGEST_WAIT_S, timeout_seconds)
+        return self._delivery.flush(limit)
 
     def shutdown(self, timeout_seconds: float | None = None) -> bool:
         """Send what waits and stop; afterwards nothing is accepted. At most *timeout_seconds*, by default `shutdown_timeout`."""
@@ -115,7 +116,7 @@ class Client(IdentityMethods, ContextMethods, FlagMethods):
         if self._flags is not None:
             self._flags.close()
         limit = self.settings.shutdown_timeout if timeout_seconds is None else timeout_seconds
-        return self._delivery.shutdown(limit)
+        return self._delivery.shutdown(min(LONGEST_WAIT_S, limit))
 
     def join(self) -> None:
         """Send what waits and stop, as `shutdown()` does; posthog-python's older name."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from hogline.client.assembly import Assembly, context_person, guarded
+from hogline.client.assembly import Assembly, context_person, guarded_event
 from hogline.context import current
 from hogline.event import distinct_id_text
 
@@ -19,7 +19,7 @@ _LINE = ("$session_id", "$window_id", "$request_id")  # what ties an identity ev
 class IdentityMethods(Assembly):
     """What a client says about people and groups."""
 
-    @guarded
+    @guarded_event
     def set(
         self,
         *,
@@ -32,7 +32,7 @@ class IdentityMethods(Assembly):
         """Set person *properties*. Without a person, from here or the context, nothing is sent."""
         return self._person("$set", {"$set": properties}, distinct_id, timestamp, uuid, disable_geoip)
 
-    @guarded
+    @guarded_event
     def set_once(
         self,
         *,
@@ -45,7 +45,7 @@ class IdentityMethods(Assembly):
         """Set person *properties* that are not set yet. Without a person nothing is sent."""
         return self._person("$set_once", {"$set_once": properties}, distinct_id, timestamp, uuid, disable_geoip)
 
-    @guarded
+    @guarded_event
     def identify(
         self,
         distinct_id: Any = None,
@@ -61,7 +61,7 @@ class IdentityMethods(Assembly):
         said = {"$set": properties, "$set_once": set_once, "$anon_distinct_id": distinct_id_text(anonymous_id)}
         return self._person("$identify", said, distinct_id, timestamp, uuid, disable_geoip, bare=True)
 
-    @guarded
+    @guarded_event
     def alias(
         self,
         previous_id: Any,
@@ -79,7 +79,7 @@ class IdentityMethods(Assembly):
         said = {"distinct_id": previous, "alias": new}
         return self._person("$create_alias", said, previous, timestamp, uuid, disable_geoip)
 
-    @guarded
+    @guarded_event
     def group_identify(
         self,
         group_type: str,

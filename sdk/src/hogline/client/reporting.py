@@ -12,9 +12,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from hogline.client.asking import Asking
-from hogline.client.assembly import guarded
+from hogline.client.assembly import guarded_event
 from hogline.context import Context, current
-from hogline.delivery.ledger import RATE_LIMITED, TOO_MANY_EXCEPTIONS
+from hogline.delivery.ledger import CAPTURE_ERROR, RATE_LIMITED, TOO_MANY_EXCEPTIONS
 from hogline.event import distinct_id_text
 from hogline.facts.report import fingerprint, with_own_words
 from hogline.facts.span import active_span
@@ -92,11 +92,15 @@ class ExceptionMethods(Asking):
                 raise answer
             return answer
         except RecursionError:  # not even these few; logging would take more
+            try:
+                self._ledger.refuse(CAPTURE_ERROR)
+            except RecursionError:  # it is counted, or cannot be
+                pass
             return None
         except Exception as failure:
             if self.settings.debug:
                 raise
-            self.failed("capture_exception", failure)
+            self.lost("capture_exception", failure)
             return None
 
     def _capture(self, error: Any, said: dict[str, Any]) -> str | None:
@@ -154,7 +158,7 @@ class ExceptionMethods(Asking):
         said = {**active_span(), **said}
         return self._report(entries, now, said, who, level=level, source=source, limited=limited, **when)
 
-    @guarded
+    @guarded_event
     def report_uncaught(
         self,
         error: BaseException,
@@ -176,7 +180,7 @@ class ExceptionMethods(Asking):
         """Return `$exception_list` for *error* as it stands now."""
         return self._snapshot(error, mechanism, current.get(), None, limited=True)
 
-    @guarded
+    @guarded_event
     def record_exception(self, sighting: Sighting, properties: Mapping[str, Any]) -> None:
         """Send what an interceptor saw, with the context it was seen in."""
         seen_in: Context | None = sighting.context

@@ -13,6 +13,7 @@ import orjson
 
 __all__ = [
     "BEFORE_SEND",
+    "CAPTURE_ERROR",
     "DISABLED",
     "NO_NAME",
     "QUEUE_FULL",
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 BEFORE_SEND: Final = "before_send"
+CAPTURE_ERROR: Final = "capture_error"
 DISABLED: Final = "disabled"
 NO_NAME: Final = "no_name"
 QUEUE_FULL: Final = "queue_full"

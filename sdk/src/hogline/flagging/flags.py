@@ -243,6 +243,8 @@ class Flags:
         if self._source is None:
             self._warn("secret_key", "flag definitions need a key: set secret_key (HOGLINE_SECRET_KEY)%s", "")
             return False
+        if self.offline:
+            return self.ruleset is not None
         return bool((yield self._source.load))
 
     def remote_config(self, key: str) -> Flow[bytes | None]:
