@@ -695,7 +695,10 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("given", "text"),
         [
-            ({"capture_exeptions": True}, r"'capture_exeptions'; it knows capture_exceptions, client, distinct_id"),
+            (
+                {"capture_exeptions": True},
+                r"'capture_exeptions'; it knows address_header, capture_exceptions, client, ",
+            ),
             ({"project_token": "phc_x"}, r"'project_token'.*belong to the client: HOGLINE = \{'client': PostHog"),
             ({"distinct_id": "shop.nowhere.user"}, r"HOGLINE\['distinct_id'\] names 'shop.nowhere.user': No module"),
             ({"url_query": "hide"}, "url_query must be one of redact, keep, drop, got 'hide'"),

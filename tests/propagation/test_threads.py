@@ -52,6 +52,20 @@ def in_thread(make, target=now):
     return found[0]
 
 
+def test_a_thread_beside_sentrys_patch_runs_all_the_same(acting, monkeypatch):
+    """Sentry's patch of `Thread.start` hands the thread itself to the `run` that it finds."""
+    start = threading.Thread.start
+
+    def patched_start(self):
+        found = self.run
+        self.run = lambda: getattr(found, "__func__", found)(self)
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", patched_start)
+    with acting("alice"):
+        assert in_thread(threads.Thread) == "alice"
+
+
 def test_a_bare_thread_and_executor_see_nothing(acting):
     """What the helpers are for (frameworks.md 3.1; behaviour 7)."""
     with acting("alice"), concurrent.futures.ThreadPoolExecutor(1) as pool:

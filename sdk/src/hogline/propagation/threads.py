@@ -61,8 +61,18 @@ class Thread(threading.Thread):
 
     def start(self) -> None:
         """Start the thread."""
-        self.run: Callable[[], None] = carry(self.run)
+        self.run: Callable[..., None] = _carried(self.run)
         super().start()
+
+
+def _carried(run: Callable[[], None]) -> Callable[..., None]:
+    """Return a thread's *run* that carries the context; Sentry's patch of threads hands the thread to whatever it finds."""
+    carried = carry(run)
+
+    def run_anyhow(*_: Any) -> None:
+        carried()
+
+    return run_anyhow
 
 
 def patch() -> None:
@@ -79,7 +89,7 @@ def patch() -> None:
     def start(self: threading.Thread) -> None:
         # An executor's own threads live on and serve others; what is submitted to them carries for itself. And ours sends.
         if current.get() is not None and not _serves_many(self) and not isinstance(self, Thread):
-            self.run = carry(self.run)  # type: ignore[method-assign]
+            self.run = _carried(self.run)  # type: ignore[method-assign]
         _originals["start"](self)
 
     @functools.wraps(_originals["submit"])
