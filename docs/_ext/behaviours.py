@@ -11,7 +11,7 @@ from tables import marked
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.support.behaviours import AWAITED, ELSEWHERE, ROWS, Shown, shown
+from tests.support.behaviours import ELSEWHERE, ROWS, Shown, shown
 
 
 class Behaviours(SphinxDirective):
@@ -29,7 +29,7 @@ class Behaviours(SphinxDirective):
                 paragraph += nodes.strong(text=f"{number}. ")
                 paragraph += marked(sentence)
                 section += paragraph
-                section += _tests(tested.get(number, []), ELSEWHERE.get(number) or AWAITED.get(number))
+                section += _tests(tested.get(number, []), ELSEWHERE.get(number))
             sections.append(section)
         return sections
 

@@ -142,5 +142,3 @@ def shown() -> dict[int, list[Shown]]:
 
 ELSEWHERE: dict[int, str] = {}
 """Rows that no test can show, each with its reason."""
-AWAITED: dict[int, str] = {}
-"""Rows whose tests are being written, each with what they wait for."""

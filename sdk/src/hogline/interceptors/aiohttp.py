@@ -149,7 +149,9 @@ class PostHogInterceptor:
             handler = self._inside(handler, request)
         try:
             response = await handler(request)
-            if request.method == "OPTIONS":
+            if request.method == "OPTIONS" and isinstance(
+                response, web.StreamResponse
+            ):  # a handler may return anything
                 get = request.headers.get
                 self._policy.check_preflight(get(cors.ASKED), get("origin"), response.headers.items())
             return response
