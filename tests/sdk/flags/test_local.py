@@ -375,6 +375,13 @@ def test_no_flag_method_raises_where_flags_cannot_be_made(sink, local, monkeypat
     assert asyncio.run(local.aevaluate_flags("u1")).keys == []
     assert asyncio.run(local.aget_feature_flag_result("f", "u1")) is None
     assert asyncio.run(local.aget_all_flags_and_payloads("u1")) == {"featureFlags": {}, "featureFlagPayloads": {}}
+    assert local.get_flags_decision("u1") == local.get_feature_variants("u1") == local.get_feature_payloads("u1") == {}
+    assert local.get_feature_flags_and_payloads("u1") == {"featureFlags": {}, "featureFlagPayloads": {}}
+    assert local.load_feature_flags() is asyncio.run(local.aload_feature_flags()) is False
+    assert local.feature_flag_definitions() == local.get_feature_flag_keys_by_evaluation_runtime("server") == []
+    assert local.get_feature_flag_evaluation_runtime("f") is None
+    assert local.get_remote_config_payload("f") is asyncio.run(local.aget_remote_config_payload("f")) is None
+    assert local.capture("e", distinct_id="u1", send_feature_flags=True)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX signals")
@@ -407,4 +414,35 @@ assert sent
         timeout=20,
         check=False,
     )
+    assert process.returncode == 0, process.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX signals")
+@pytest.mark.parametrize("method", ["load_feature_flags()", "evaluate_flags('u1')"])
+def test_a_signal_handler_may_ask_while_its_thread_is_asking(sink, method):
+    """SIGHUP reads the definitions anew, in the middle of reading them: inside the request, wherever that is."""
+    sink.definitions = {"flags": [flag("f")]}
+    script = f"""
+import os, queue, signal, sys
+from hogline import PostHog
+client = PostHog("phc_test", host=os.environ["SINK"], secret_key="phs_secret", flag_cache_dir="", send=False)
+signal.signal(signal.SIGHUP, lambda *_: client.{method})
+sent, inner = [], (queue.LifoQueue._get.__code__, queue.LifoQueue._put.__code__)
+def interrupt(frame, *_):
+    if frame.f_code in inner:  # which run with the queue's own lock held
+        sent.append(1)
+        if len(sent) < 20: os.kill(os.getpid(), signal.SIGHUP)
+sys.setprofile(interrupt)
+assert client.load_feature_flags()
+client.evaluate_flags("u1")
+client.get_flags_decision("u1")
+sys.setprofile(None)
+client.shutdown(0.1)
+assert sent
+"""
+    process = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"SINK": sink.url},
+        capture_output=True, text=True, timeout=20, check=False,
+    )  # fmt: skip
     assert process.returncode == 0, process.stderr

@@ -1,7 +1,7 @@
 """Asking: how a client's flag methods reach `flagging`, which is imported with the first of them, and what keeps the host safe there."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hogline.client.assembly import Assembly
@@ -37,19 +37,21 @@ class Asking(Assembly):
         kept: Flags = vars(self).setdefault("_flags", made)  # of several threads one is first
         return kept
 
-    def _wait(self, what: str, flow: "Flow[_T]", otherwise: _T) -> _T:
-        from hogline.flagging.flow import run
+    # The doors. `flags` is made when it is first read, with what the system has then, so it is read inside of them.
 
+    def _wait(self, what: str, asked: "Callable[[Flags], Flow[_T]]", otherwise: _T) -> _T:
         try:
-            return run(flow)
+            from hogline.flagging.flow import run
+
+            return run(asked(self.flags))
         except Exception as error:
             return self._stumbled(what, error, otherwise)
 
-    async def _await(self, what: str, flow: "Flow[_T]", otherwise: _T) -> _T:
-        from hogline.flagging.flow import arun
-
+    async def _await(self, what: str, asked: "Callable[[Flags], Flow[_T]]", otherwise: _T) -> _T:
         try:
-            return await arun(flow)
+            from hogline.flagging.flow import arun
+
+            return await arun(asked(self.flags))
         except Exception as error:
             return self._stumbled(what, error, otherwise)
 
@@ -115,8 +117,9 @@ class Asking(Assembly):
         locally = said.get("only_evaluate_locally")
         if locally is None:
             locally = self.flags.ruleset is not None
-        flow = self.flags.evaluate(asked, only_locally=bool(locally))
-        snapshot = self._wait("capture(send_feature_flags=...)", flow, None)
+        snapshot = self._wait(
+            "capture(send_feature_flags=...)", lambda flags: flags.evaluate(asked, only_locally=bool(locally)), None
+        )
         return snapshot.event_properties() if snapshot is not None else {}
 
 

@@ -40,7 +40,7 @@ class FlagDecisionMethods(Asking):
             device_id,
             flag_keys_to_evaluate or None,
         )
-        answer = self._wait("get_flags_decision", self.flags.decide(about), None)
+        answer = self._wait("get_flags_decision", lambda flags: flags.decide(about), None)
         if answer is None:
             return {}
         return {
@@ -109,22 +109,21 @@ class FlagDecisionMethods(Asking):
 
     def load_feature_flags(self) -> bool:
         """Ask for the flag definitions now; returns whether there are any. Needs `secret_key`."""
-        return not self.disabled and bool(self._wait("load_feature_flags", self.flags.load(), False))
+        return not self.disabled and bool(self._wait("load_feature_flags", lambda flags: flags.load(), False))
 
     async def aload_feature_flags(self) -> bool:
         """`load_feature_flags()` that lets the event loop run."""
-        return not self.disabled and bool(await self._await("aload_feature_flags", self.flags.load(), False))
+        return not self.disabled and bool(await self._await("aload_feature_flags", lambda flags: flags.load(), False))
 
     def feature_flag_definitions(self) -> list[Mapping[str, Any]]:
         """Return the definitions that are loaded, as the server sent them."""
-        ruleset = self.flags.ruleset
-        return list(ruleset.definitions.values()) if ruleset is not None else []
+        return list(self._definitions("feature_flag_definitions").values())
 
     def get_feature_flag_evaluation_runtime(self, key: str) -> "FeatureFlagEvaluationRuntime | None":
         """Return where the flag is meant to be evaluated; None: no definition of it is loaded."""
         from hogline.flagging import FeatureFlagEvaluationRuntime
 
-        definition = self._definitions().get(key)
+        definition = self._definitions("get_feature_flag_evaluation_runtime").get(key)
         return FeatureFlagEvaluationRuntime.of(definition) if definition is not None else None
 
     def get_feature_flag_keys_by_evaluation_runtime(
@@ -137,24 +136,28 @@ class FlagDecisionMethods(Asking):
         from hogline.flagging import FeatureFlagEvaluationRuntime as Runtime
 
         wanted = Runtime(evaluation_runtime)
-        found = {key: Runtime.of(definition) for key, definition in self._definitions().items()}
+        loaded = self._definitions("get_feature_flag_keys_by_evaluation_runtime")
+        found = {key: Runtime.of(definition) for key, definition in loaded.items()}
         return [key for key, runtime in found.items() if runtime is wanted or Runtime.ALL in (runtime, wanted)]
 
-    def _definitions(self) -> Mapping[str, Mapping[str, Any]]:
-        ruleset = self.flags.ruleset
+    def _definitions(self, what: str) -> Mapping[str, Mapping[str, Any]]:
+        try:
+            ruleset = self.flags.ruleset
+        except Exception as error:
+            return self._stumbled(what, error, {})
         return ruleset.definitions if ruleset is not None else {}
 
     def get_remote_config_payload(self, key: str) -> Any:
         """Return the payload of the remote config flag *key*, decrypted by the server. Needs `secret_key`."""
         if self.disabled:
             return None
-        return _config(self._wait("get_remote_config_payload", self.flags.remote_config(key), None))
+        return _config(self._wait("get_remote_config_payload", lambda flags: flags.remote_config(key), None))
 
     async def aget_remote_config_payload(self, key: str) -> Any:
         """`get_remote_config_payload()` that lets the event loop run."""
         if self.disabled:
             return None
-        return _config(await self._await("aget_remote_config_payload", self.flags.remote_config(key), None))
+        return _config(await self._await("aget_remote_config_payload", lambda flags: flags.remote_config(key), None))
 
 
 def _config(body: bytes | None) -> Any:

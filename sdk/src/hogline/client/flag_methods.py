@@ -5,7 +5,7 @@ raise: what cannot be known is None, and a snapshot is empty.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hogline.client.asking import GroupProperties, Properties
@@ -14,7 +14,6 @@ from hogline.client.flag_decisions import FlagDecisionMethods
 
 if TYPE_CHECKING:
     from hogline.flagging import FeatureFlagEvaluations, FeatureFlagResult
-    from hogline.flagging.flow import Flow
     from hogline.flags import FlagValue
 
 __all__ = ["FlagMethods"]
@@ -44,8 +43,12 @@ class FlagMethods(FlagDecisionMethods):
         about = asked_about(
             distinct_id, groups, person_properties, group_properties, disable_geoip, device_id, flag_keys
         )
-        flow = self._evaluate(about, only_locally=only_evaluate_locally)
-        return self._wait("evaluate_flags", flow, None) or _nothing()
+        if self.disabled:
+            return _nothing()
+        found = self._wait(
+            "evaluate_flags", lambda flags: flags.evaluate(about, only_locally=only_evaluate_locally), None
+        )
+        return found or _nothing()
 
     async def aevaluate_flags(
         self,
@@ -62,13 +65,12 @@ class FlagMethods(FlagDecisionMethods):
         about = asked_about(
             distinct_id, groups, person_properties, group_properties, disable_geoip, device_id, flag_keys
         )
-        flow = self._evaluate(about, only_locally=only_evaluate_locally)
-        return await self._await("aevaluate_flags", flow, None) or _nothing()
-
-    def _evaluate(self, about: Mapping[str, Any], *, only_locally: bool) -> "Flow[FeatureFlagEvaluations]":
         if self.disabled:
             return _nothing()
-        return (yield from self.flags.evaluate(about, only_locally=only_locally))
+        found = await self._await(
+            "aevaluate_flags", lambda flags: flags.evaluate(about, only_locally=only_evaluate_locally), None
+        )
+        return found or _nothing()
 
     # -- one flag -----------------------------------------------------------------------------------------------------
 
@@ -231,8 +233,13 @@ class FlagMethods(FlagDecisionMethods):
         )
         if self.disabled:
             return _both(None)
-        flow = self._all_values(about, only_locally=only_evaluate_locally)
-        return _both(await self._await("aget_all_flags_and_payloads", flow, ({}, {})))
+        none: tuple[dict[str, FlagValue], dict[str, Any]] = ({}, {})
+        found = await self._await(
+            "aget_all_flags_and_payloads",
+            lambda flags: flags.all_values(about, only_locally=only_evaluate_locally),
+            none,
+        )
+        return _both(found)
 
     # -- the doors ------------------------------------------------------------------------------------------------------
 
@@ -249,38 +256,32 @@ class FlagMethods(FlagDecisionMethods):
             return self._stumbled("get_feature_flag", error, None)
         if at_once is not None:
             return at_once
-        flow = flags.read(key, about, match_value=match_value, only_locally=only_locally, send_events=send_events)
-        return self._wait("get_feature_flag", flow, None)
+        return self._wait(
+            "get_feature_flag",
+            lambda flags: flags.read(
+                key, about, match_value=match_value, only_locally=only_locally, send_events=send_events
+            ),
+            None,
+        )
 
     async def _aread(
         self, key: str, about: dict[str, Any], match_value: Any, only_locally: bool, send_events: bool
     ) -> "FeatureFlagResult | None":
         if self.disabled:
             return None
-        flow = self._read_flow(key, about, match_value, only_locally, send_events)
-        return await self._await("aget_feature_flag_result", flow, None)
-
-    # Flows of their own, so that `flags`, which is made when it is first read, is read inside the guard.
-
-    def _read_flow(
-        self, key: str, about: dict[str, Any], match_value: Any, only_locally: bool, send_events: bool
-    ) -> "Flow[FeatureFlagResult | None]":
-        flags = self.flags
-        return (
-            yield from flags.read(
+        return await self._await(
+            "aget_feature_flag_result",
+            lambda flags: flags.read(
                 key, about, match_value=match_value, only_locally=only_locally, send_events=send_events
-            )
+            ),
+            None,
         )
-
-    def _all_values(
-        self, about: dict[str, Any], *, only_locally: bool
-    ) -> "Flow[tuple[dict[str, FlagValue], dict[str, Any]]]":
-        return (yield from self.flags.all_values(about, only_locally=only_locally))
 
     def _all(self, what: str, about: dict[str, Any], only_locally: bool) -> dict[str, Any]:
         if self.disabled:
             return _both(None)
-        return _both(self._wait(what, self._all_values(about, only_locally=only_locally), ({}, {})))
+        none: tuple[dict[str, FlagValue], dict[str, Any]] = ({}, {})
+        return _both(self._wait(what, lambda flags: flags.all_values(about, only_locally=only_locally), none))
 
 
 def _nothing() -> "FeatureFlagEvaluations":

@@ -1,29 +1,102 @@
-"""Connections to one host: through the proxy, and with the certificate authorities, that the environment names for it."""
+"""Connections to one host: through the proxy, and with the certificate authorities, that the environment names for it.
 
+An answer has to be whole in time: a socket's own timeout begins anew with every byte, and a server that drips holds it for ever.
+"""
+
+import http.client
+import io
 import os
+import socket
+import time
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
 __all__ = ["authorities", "open_pool", "proxy_of"]
 
+_SHORTEST_WAIT_S = 0.001  # 0 would mean: do not wait at all
 
-def open_pool(host: str, *, connections: int = 1) -> urllib3.PoolManager:
-    """Return keep-alive connections to *host*, at most *connections* of them kept."""
-    options: dict[str, Any] = {"num_pools": 4, "maxsize": connections}
+
+def open_pool(host: str) -> urllib3.PoolManager:
+    """Return what keeps a connection to *host*, and to each of the few hosts that it may redirect to."""
+    options: dict[str, Any] = {"num_pools": 4, "maxsize": 1}
     trusted = authorities()
     if trusted is not None:
         options["ca_cert_dir" if os.path.isdir(trusted) else "ca_certs"] = trusted  # noqa: PTH112 - no pathlib here
     proxy = proxy_of(host)
     if proxy is None:
-        return urllib3.PoolManager(**options)
+        return _in_time(urllib3.PoolManager(**options))
     address = urlsplit(proxy)
     if address.username is not None:
         who = f"{unquote(address.username)}:{unquote(address.password or '')}"
         options["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=who)
-    return urllib3.ProxyManager(f"{address.scheme}://{address.netloc.rpartition('@')[2]}", **options)
+    return _in_time(urllib3.ProxyManager(f"{address.scheme}://{address.netloc.rpartition('@')[2]}", **options))
+
+
+def _in_time(pools: urllib3.PoolManager) -> urllib3.PoolManager:
+    pools.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+    return pools
+
+
+class _Reader(io.RawIOBase):
+    """What a socket receives, until the timeout that it has now is over, however the bytes come in."""
+
+    def __init__(self, raw: io.RawIOBase, connection: socket.socket) -> None:
+        self._raw = raw
+        self._connection = connection
+        timeout_s = connection.gettimeout()
+        self._until_s = None if timeout_s is None else time.monotonic() + timeout_s
+
+    def readable(self) -> bool:
+        """Tell that it is."""
+        return True
+
+    def fileno(self) -> int:
+        """Return the socket's number."""
+        return self._raw.fileno()
+
+    def readinto(self, buffer: Any) -> int | None:
+        """Receive what there is. Raises TimeoutError: the time is over."""
+        if self._until_s is not None:
+            rest_s = self._until_s - time.monotonic()
+            if rest_s <= 0:
+                raise TimeoutError("the answer is not whole in time")
+            self._connection.settimeout(max(rest_s, _SHORTEST_WAIT_S))
+        received: int | None = self._raw.readinto(buffer)
+        return received
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        if not self.closed:
+            self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer, head and body, that is read in time."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_Reader(self.fp.detach(), sock))
+
+
+class _Connection(HTTPConnection):
+    response_class = _Response
+
+
+class _SecureConnection(HTTPSConnection):
+    response_class = _Response
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
 
 
 def proxy_of(host: str) -> str | None:

@@ -19,7 +19,7 @@ __all__ = ["Definitions", "FlagRequests"]
 
 _RETRYABLE = frozenset({502, 504})
 _FIRST_WAIT_S = 0.3
-_CONNECTIONS = 10
+_MAX_IDLE = 10
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
 _PIECE_BYTES = 64 * 1024
 
@@ -51,7 +51,9 @@ class FlagRequests:
         self._timeout_s = timeout_s
         self._definitions_timeout_s = definitions_timeout_s
         self._max_retries = max_retries
-        self._pool = open_pool(host, connections=_CONNECTIONS)
+        # Each used by one request at a time, so that nobody waits for another's lock: a signal handler may ask in the middle of
+        # a question. Taking and putting back are one step of the list each.
+        self._idle: list[urllib3.PoolManager] = []
 
     def ask(self, question: bytes) -> FlagsAnswer:
         """Return the answer to *question*.
@@ -104,7 +106,8 @@ class FlagRequests:
 
     def close(self) -> None:
         """Close the connections."""
-        self._pool.clear()
+        while self._idle:
+            self._idle.pop().clear()
 
     def _authorised(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._secret_key}"}
@@ -113,9 +116,12 @@ class FlagRequests:
         self, method: str, path: str, headers: dict[str, str], timeout_s: float, body: bytes | None = None
     ) -> tuple[int, str | None, bytes]:
         headers["User-Agent"] = f"hogline/{__version__}"
-        until_s = time.monotonic() + timeout_s
         try:
-            response = self._pool.request(
+            pool = self._idle.pop()
+        except IndexError:
+            pool = open_pool(self._host)
+        try:
+            response = pool.request(
                 method,
                 self._host + path,
                 body=body,
@@ -125,13 +131,18 @@ class FlagRequests:
                 redirect=False,
                 preload_content=False,
             )
-            answer = _read(response, until_s)
+            answer = _read(response)
         except urllib3.exceptions.NewConnectionError as error:  # which is a TimeoutError too
             raise FlagsUnavailable("connection_error", str(error)) from error
         except (urllib3.exceptions.TimeoutError, TimeoutError) as error:
             raise FlagsUnavailable("timeout", f"no answer within {timeout_s:g} s") from error
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise FlagsUnavailable("connection_error", f"{type(error).__name__}: {error}") from error
+        finally:
+            if len(self._idle) < _MAX_IDLE:
+                self._idle.append(pool)
+            else:
+                pool.clear()
         if response.status not in (200, 304) or len(answer) > _MAX_ANSWER_BYTES:
             text = " ".join(answer[:200].decode("utf-8", "replace").split())
             raise FlagsUnavailable(
@@ -143,22 +154,14 @@ class FlagRequests:
         return response.status, response.headers.get("ETag"), answer
 
 
-def _read(response: urllib3.BaseHTTPResponse, until_s: float) -> bytes:
-    """Return the body, or a little more of it than is allowed; urllib3's own timeout begins anew with every byte.
-
-    Raises TimeoutError: it is not whole at *until_s* (monotonic).
-    """
-    piece_of = getattr(response, "read1", response.read)  # older ones wait until a piece is full
+def _read(response: urllib3.BaseHTTPResponse) -> bytes:
+    """Return the body, or a little more of it than is allowed."""
     answer, is_whole = bytearray(), False
     try:
-        while len(answer) <= _MAX_ANSWER_BYTES:
-            piece = piece_of(_PIECE_BYTES)
-            if not piece:
-                is_whole = True
-                break
+        while len(answer) <= _MAX_ANSWER_BYTES and not is_whole:
+            piece = response.read(_PIECE_BYTES)
             answer += piece
-            if time.monotonic() >= until_s:
-                raise TimeoutError
+            is_whole = not piece
     finally:
         if not is_whole:
             response.close()  # what is left of it would be read as the next answer

@@ -65,7 +65,8 @@ class FlagSource:
         """Begin anew in this process: threads and locks are not inherited, rules are."""
         # Re-entrant: a signal handler may shut the client down while the thread that it interrupts holds it.
         self._changed = threading.Condition(threading.RLock())
-        self._asking = threading.Lock()  # which `close()` does not take
+        # Which `close()` does not take. Re-entrant for a handler that asks for the rules while its thread is asking for them.
+        self._asking = threading.RLock()
         self._thread: threading.Thread | None = None
         self._settled = self.ruleset is not None  # the first attempt has come to something, if only to a failure
         self._begun_s = 0.0
@@ -90,7 +91,12 @@ class FlagSource:
         return self.ruleset
 
     def load(self) -> bool:
-        """Ask the server now, whatever the other processes have; returns whether there are rules."""
+        """Ask the server now, whatever the other processes have; returns whether there are rules.
+
+        Within itself (in a signal handler, or a finalizer) it asks nobody: what it interrupts goes on when it has returned.
+        """
+        if self._asking._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001 - as threading.Condition asks it
+            return self.ruleset is not None
         begun_s = time.time()
         self._start()
         until_s = time.monotonic() + self._settings.flag_definitions_timeout_seconds
