@@ -1,16 +1,14 @@
-"""Functions: a loop of invocations in a process that is frozen between them; platforms' events, and what became of them."""
+"""Functions on Lambda: invocations of a process that is frozen between them, by Amazon's runtime client; its events, and what became of them."""
 
 import asyncio
 
-import flask
 import pytest
+from starlette.exceptions import HTTPException
 
-import hogline
 from hogline import PostHog
-from hogline.interceptors import aws_lambda, azure_functions, google_functions
-from hogline.interceptors import flask as flask_interceptor
+from hogline.interceptors import aws_lambda
 from tests.support.invocations import Platform
-from tests.support.serving import VISITOR, serving
+from tests.support.serving import VISITOR
 from tests.support.sink import exception_of, names, person_of
 
 NEWER = {
@@ -38,6 +36,7 @@ BALANCER = {
     "headers": {**{name.lower(): value for name, value in VISITOR.items()}, "host": "api.example", "x-forwarded-for": "203.0.113.9"},
     "requestContext": {"elb": {"targetGroupArn": "arn"}},
 }  # fmt: skip
+pytest.importorskip("awslambdaric")
 QUEUE = {"Records": [{"eventSource": "aws:sqs", "body": "x"}]}
 
 
@@ -47,7 +46,7 @@ def platform(sink):
     running = []
 
     def start(name="handler"):
-        running.append(Platform(f"tests.interceptors.apps.functions:{name}", SINK=sink.url))
+        running.append(Platform(f"tests.interceptors.apps.functions.{name}", SINK=sink.url))
         return running[-1]
 
     yield start
@@ -177,6 +176,17 @@ class TestLambda:
             assert caught.value is error
         assert [exception_of(event) for event in sink.events] == [("ValueError", False, status)] * 2
 
+    def test_a_frameworks_http_exception_is_no_answer_here(self, posthog, sink):
+        """Lambda answers 502 for it, as for any other."""
+
+        @aws_lambda.PostHogInterceptor(client=posthog, capture_exceptions=True)
+        def handler(event, context):
+            raise HTTPException(404)
+
+        with pytest.raises(HTTPException):
+            handler(OLDER, None)
+        assert [exception_of(event) for event in sink.events] == [("HTTPException", False, 502)]
+
     def test_callbacks_get_the_event(self, posthog, sink):
         """distinct_id, properties, request_filter; one that raises is skipped."""
 
@@ -222,131 +232,10 @@ def test_a_client_that_cannot_be_made_never_reaches_the_platform(monkeypatch, as
         assert (asyncio.run(answer) if asynchronous else answer) == {"statusCode": 200}
 
 
-class TestGoogle:
-    @pytest.mark.parametrize("around", [False, True])
-    def test_an_http_function_is_a_request(self, posthog, sink, around):
-        """On Flask, as the Functions Framework calls it; with Flask's own interceptor around it too it is one event."""
-        interceptor = google_functions.PostHogInterceptor(client=posthog, capture_exceptions=True)
-
-        @interceptor
-        def function(request):
-            posthog.capture("captured")
-            match request.path:
-                case "/plain":
-                    raise ValueError
-                case "/abort":
-                    flask.abort(503)
-                case "/missing":
-                    flask.abort(404)
-            return "ok", 201
-
-        app = flask.Flask("functions")
-        app.logger.disabled = True
-        app.add_url_rule("/<path:path>", view_func=lambda path: function(flask.request))
-        if around:
-            flask_interceptor.PostHogInterceptor(app, client=posthog, capture_exceptions=True)
-        with serving(app, posthog, sink) as site:
-            statuses = [site.get(f"/{name}", VISITOR).status for name in ("ok", "plain", "abort", "missing")]
-            failures = site.exceptions
-            captured = [event for event in site.events if event.event == "captured"]
-        assert statuses == [201, 500, 503, 404]
-        assert [exception_of(event) for event in failures] == [
-            ("ValueError", False, 500),
-            ("ServiceUnavailable", True, 503),
-        ]
-        assert {(person_of(event), event.properties["$request_path"][0]) for event in captured} == {("alice", "/")}
-        assert captured[0].properties["$current_url"] == "http://shop.example/ok"
-
-    def test_a_cloud_event_is_no_request(self, posthog, sink):
-        """It has attributes and data."""
-
-        @google_functions.PostHogInterceptor(client=posthog, capture_exceptions=True)
-        def function(event):
-            posthog.capture("captured")
-            raise ValueError
-
-        with pytest.raises(ValueError):
-            function({"type": "google.cloud.storage.object.v1.finalized"})
-        captured, failure = sink.events
-        assert "$request_path" not in captured.properties
-        assert exception_of(failure) == ("ValueError", False, 500)
-
-
-class Request:
-    """As `azure.functions.HttpRequest`: a method, an absolute URL, headers of any case."""
-
-    method = "GET"
-    url = "https://shop.example/api/items/caf%C3%A9?token=s3cret"
-
-    def __init__(self):
-        self.headers = {name.lower(): value for name, value in VISITOR.items()} | {"x-forwarded-for": "203.0.113.9:443"}
-
-
-class Response:
-    """As `azure.functions.HttpResponse`."""
-
-    status_code = 503
-
-
-class TestAzure:
-    @pytest.mark.parametrize("asynchronous", [False, True])
-    def test_an_http_trigger_is_a_request(self, posthog, sink, asynchronous):
-        """`def` stays `def`, `async def` stays that; the argument's name is the user's, and is given by name."""
-        interceptor = azure_functions.PostHogInterceptor(client=posthog, capture_exceptions=True)
-
-        def main(req):
-            posthog.capture("captured")
-            posthog.capture_exception(LookupError("by hand"))
-            return Response()
-
-        async def main_async(req):
-            await asyncio.sleep(0)
-            return main(req)
-
-        if asynchronous:
-            asyncio.run(interceptor(main_async)(req=Request()))
-        else:
-            interceptor(main)(req=Request())
-        captured, failure = sink.events
-        assert person_of(captured) == "alice"
-        assert captured.properties["$current_url"] == "https://shop.example/api/items/caf%C3%A9?token=redacted"
-        assert (captured.properties["$request_path"], captured.properties["$ip"]) == (
-            "/api/items/caf\u00e9",
-            "203.0.113.9",
-        )
-        assert failure.properties["$exception_list"][0]["mechanism"]["handled"] is True
-        assert hogline.get_context_distinct_id() is None
-
-    def test_awaited_callbacks(self, posthog, sink):
-        """Where the function is asynchronous."""
-
-        async def user(request):
-            await asyncio.sleep(0)
-            return "user-7"
-
-        @azure_functions.PostHogInterceptor(client=posthog, distinct_id=user)
-        async def main(req):
-            posthog.capture("captured")
-
-        asyncio.run(main(Request()))
-        assert [event.distinct_id for event in sink.events] == ["user-7"]
-
-    def test_a_timer_is_no_request(self, posthog, sink):
-        """An error of it is one event."""
-
-        @azure_functions.PostHogInterceptor(client=posthog, capture_exceptions=True)
-        def main(timer):
-            raise ValueError
-
-        with pytest.raises(ValueError):
-            main(timer=object())
-        assert [exception_of(event) for event in sink.events] == [("ValueError", False, 500)]
-
-
 def test_the_example_sends_what_its_page_promises(sink):
     """In a platform's process: one event with the browser's session, one exception."""
     environ = {"HOGLINE_PROJECT_TOKEN": "phc_example", "HOGLINE_HOST": sink.url}
-    function = Platform("examples.lambda_app:handler", **environ)
+    function = Platform("examples.lambda_app.handler", **environ)
     try:
         assert function.invoke(NEWER) == {"result": {"statusCode": 200, "body": "ok"}}
         assert "RuntimeError" in function.invoke({**NEWER, "rawPath": "/broken"})["error"]

@@ -1,84 +1,118 @@
-"""A function platform's process: it takes one event after the other, and may be frozen as soon as it has answered.
+"""Lambda around a function's process: Amazon's own runtime client in it, and here the API that hands it events.
 
-    python -m tests.support.invocations module:function
-
-Each line of its input is an event and how it is to be handed over; each line of its output an answer. What the real platforms do
-around a handler is this loop, and SIGSTOP.
+The process may be frozen as soon as it has answered, and is killed in the end without having run again. A platform's part is
+this API and SIGSTOP; the handler's context, its errors and its answers are the runtime client's.
+Source: AWS Lambda runtime API, version 2018-06-01.
 """
 
-import asyncio
+import itertools
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
+import threading
 import time
-from importlib import import_module
-from inspect import iscoroutinefunction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 _WAIT_S = 60.0
+_API = "/2018-06-01/runtime"
 
 
-class _Context:
-    """What Lambda hands over beside the event."""
+class _Api:
+    """The runtime API of one process: one event at a time goes out, and its answer comes back."""
 
-    def __init__(self, left_s: float) -> None:
-        self._end_s = time.monotonic() + left_s
+    def __init__(self) -> None:
+        events: queue.Queue[tuple[dict[str, str], bytes] | None] = queue.Queue()
+        answers: queue.Queue[dict[str, Any]] = queue.Queue()
 
-    def get_remaining_time_in_millis(self) -> int:
-        return int((self._end_s - time.monotonic()) * 1000)
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                told = events.get()
+                if told is None:
+                    self.close_connection = True
+                    return
+                headers, body = told
+                self._send(200, headers, body)
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                said = json.loads(body)
+                if self.path.endswith("/response"):
+                    answers.put({"result": said})
+                else:
+                    answers.put({"error": f"{said['errorType']}: {said['errorMessage']}"})
+                self._send(202, {}, b"{}")
+
+            def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args: object) -> None:
+                """Stay silent."""
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, request: object, address: object) -> None:
+                """Stay silent: processes are killed in the middle of requests."""
+
+        self._events, self._answers = events, answers
+        self._numbers = itertools.count(1)
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.address = f"127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    def ask(self, event: Any, left_s: float) -> dict[str, Any]:
+        headers = {
+            "Content-Type": "application/json",
+            "Lambda-Runtime-Aws-Request-Id": f"request-{next(self._numbers)}",
+            "Lambda-Runtime-Deadline-Ms": str(int((time.time() + left_s) * 1000)),
+            "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:eu-west-1:1:function:shop",
+        }
+        self._events.put((headers, json.dumps(event).encode()))
+        return self._answers.get(timeout=_WAIT_S)
+
+    def stop(self) -> None:
+        self._events.put(None)
+        self._server.shutdown()
+        self._server.server_close()
 
 
 class Platform:
-    """A function's process, as a platform keeps it."""
+    """A function's process, as Lambda keeps it. *target* is the handler's name as Lambda has it: `module.function`."""
 
     def __init__(self, target: str, **environ: str) -> None:
+        self._api = _Api()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.invocations", target],
+            [sys.executable, "-m", "awslambdaric", target],
             cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "AWS_LAMBDA_RUNTIME_API": self._api.address, **environ},
         )
 
     def invoke(self, event: Any, *, left_s: float = 60.0) -> dict[str, Any]:
         """Hand *event* over, and freeze the process with its answer."""
-        if self.process.stdin is None or self.process.stdout is None:
-            raise AssertionError
         self.process.send_signal(signal.SIGCONT)
-        self.process.stdin.write(json.dumps({"event": event, "left_s": left_s}) + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
+        try:
+            answer = self._api.ask(event, left_s)
+        except queue.Empty:
+            raise AssertionError(f"no answer in {_WAIT_S} s; the process ended with {self.process.poll()}") from None
         self.process.send_signal(signal.SIGSTOP)
-        assert answer, f"the process ended with {self.process.poll()}"
-        return json.loads(answer)
+        return answer
 
     def stop(self) -> None:
         """End it as a platform does: without a word, while it is frozen."""
         self.process.kill()
-        self.process.communicate(timeout=_WAIT_S)
-
-
-def _serve(target: str) -> None:
-    module, _, name = target.partition(":")
-    function = getattr(import_module(module), name)
-    for line in sys.stdin:
-        told = json.loads(line)
-        try:
-            if iscoroutinefunction(function):
-                result = asyncio.run(function(told["event"], _Context(told["left_s"])))
-            else:
-                result = function(told["event"], _Context(told["left_s"]))
-            answer = {"result": result}
-        except Exception as error:
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        sys.stdout.write(json.dumps(answer) + "\n")
-        sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    _serve(sys.argv[1])
+        self.process.wait(_WAIT_S)
+        self._api.stop()

@@ -1,5 +1,6 @@
 """Functions that a platform calls, on Lambda's event."""
 
+import asyncio
 import os
 
 import hogline
@@ -26,8 +27,13 @@ def handler(event, context):
 
 
 @intercepted
-async def asynchronous(event, context):
+async def handler_async(event, context):
     return handler.__wrapped__(event, context)
+
+
+def asynchronous(event, context):
+    """Lambda knows no coroutines: a function that is one is run like this."""
+    return asyncio.run(handler_async(event, context))
 
 
 twice = intercepted(handler)

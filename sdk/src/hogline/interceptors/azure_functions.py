@@ -4,7 +4,8 @@
     @PostHogInterceptor(client=posthog, capture_exceptions=True)
     def main(req: func.HttpRequest) -> func.HttpResponse: ...
 
-The request has an absolute URL, as Azure's front end saw it, and no template.
+The request has an absolute URL, as Azure's front end saw it, and no template. It is called for by the names of its bindings, so which of
+them is the request only their kind tells; with Azure's extension for streams it is Starlette's.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +17,8 @@ from hogline.interceptors import serverless
 
 __all__ = ["FunctionInvocation", "PostHogInterceptor"]
 
+_CONTEXT = "context"  # the only name that is Azure's and not the function's
+
 
 class FunctionInvocation(serverless.Invocation):
     """An invocation whose event is an `azure.functions.HttpRequest`, a timer, a message."""
@@ -23,11 +26,11 @@ class FunctionInvocation(serverless.Invocation):
     @property
     def is_http(self) -> bool:
         """Tell whether a request caused it."""
-        return hasattr(self.event, "url") and hasattr(self.event, "headers")
+        return _is_request(self.event)
 
     def read(self) -> RequestFacts:
         """Return the facts; the client's address is in `X-Forwarded-For` alone."""
-        url = urlsplit(self.event.url)
+        url = urlsplit(str(self.event.url))
         return RequestFacts(self.event.method, url.scheme, url.netloc, None, unquote(url.path) or "/", url.query, None)
 
     def headers(self, name: str) -> Sequence[str]:
@@ -45,3 +48,13 @@ class PostHogInterceptor(serverless.Functions):
 
     source = "azure_functions"
     invocation_class: Callable[..., Exchange] = FunctionInvocation
+
+    def find_event(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        """Return the request among what a function is called with, or what comes first, and the context if it was asked for."""
+        given = [*args, *(value for name, value in kwargs.items() if name != _CONTEXT)]
+        event = next(filter(_is_request, given), given[0] if given else None)
+        return event, kwargs.get(_CONTEXT)
+
+
+def _is_request(value: Any) -> bool:
+    return hasattr(value, "method") and hasattr(value, "url") and hasattr(value, "headers")

@@ -4,27 +4,38 @@
     @PostHogInterceptor(client=posthog, capture_exceptions=True)
     def handler(request): ...
 
-An HTTP function gets a `flask.Request`. Flask answers an HTTP exception that leaves it, and a 500 for any other.
+An HTTP function gets a `flask.Request`, or Starlette's under `functions_framework.aio`; each answers HTTP exceptions of its own that
+leave the function, and a 500 for any other. A typed function gets an object that was made of the body of Flask's request.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from hogline.exchange import Exchange, RequestFacts
-from hogline.interceptors import serverless, wsgi
+from hogline.interceptors import asgi, serverless, wsgi
 from hogline.judgement import http_status
 from hogline.policy import Policy
 
 __all__ = ["FunctionInvocation", "PostHogInterceptor"]
 
+_HTTP_EXCEPTIONS = {"environ": "werkzeug.exceptions", "scope": "starlette.exceptions", "typed": None}
+
 
 class FunctionInvocation(serverless.Invocation):
-    """An invocation whose event is a `flask.Request`, a CloudEvent, or data with a context."""
+    """An invocation whose event is a request of Flask's or Starlette's, an object made of one, a CloudEvent, or data with a context."""
+
+    _http: Exchange | None = None
 
     def __init__(self, policy: Policy, event: Any, context: Any = None) -> None:
         super().__init__(policy, event, context)
-        environ = getattr(event, "environ", None)
-        self._http = wsgi.WsgiExchange(policy, environ) if isinstance(environ, dict) else None
+        kind, request = _request_of(event, context)
+        self._kind = kind
+        self._request = request
+        if kind == "scope":
+            self._http = asgi.AsgiExchange(policy, request.scope)
+        elif kind is not None:
+            self._http = wsgi.WsgiExchange(policy, request.environ)
 
     @property
     def is_http(self) -> bool:
@@ -32,7 +43,7 @@ class FunctionInvocation(serverless.Invocation):
         return self._http is not None
 
     def read(self) -> RequestFacts:
-        """Return the facts, as WSGI has them."""
+        """Return the facts, as WSGI or ASGI has them."""
         if self._http is None:
             return RequestFacts(None, "https", None, None, "/", "", None)
         return self._http.read()
@@ -41,17 +52,33 @@ class FunctionInvocation(serverless.Invocation):
         """Return the values of header *name*."""
         return self._http.headers(name) if self._http is not None else ()
 
+    def request(self) -> Any:
+        """Return the request, or the event where there is none."""
+        return self._request if self._request is not None else self.event
+
     def answered(self, result: Any) -> int | None:
-        """Return the status of what the function returned, in any of Flask's spellings."""
+        """Return the status of what the function returned, in any of Flask's spellings and Starlette's."""
         if not self.is_http:
             return None
+        if result is None:  # nothing to answer with, but for typed functions
+            return 200 if self._kind == "typed" else 500
         if isinstance(result, tuple):
-            result = next((part for part in result[1:] if isinstance(part, int)), result[0])
-        return result if isinstance(result, int) else int(getattr(result, "status_code", 200))
+            for part in result[1:]:
+                if isinstance(part, int | str):
+                    return int(str(int(part)) if isinstance(part, int) else part.split()[0])
+            result = result[0]
+        return int(getattr(result, "status_code", 200))
 
     def failed(self, error: BaseException) -> int:
-        """Return what Flask answers."""
-        return http_status(error) or 500
+        """Return what the framework answers."""
+        return (http_status(error) if self.answers(error) else None) or 500
+
+    def answers(self, error: BaseException) -> bool:
+        """Tell whether *error* is an HTTP exception of the framework that the function runs on."""
+        module = _HTTP_EXCEPTIONS.get(self._kind or "typed")
+        return module is not None and any(
+            (kind.__module__, kind.__qualname__) == (module, "HTTPException") for kind in type(error).__mro__
+        )
 
 
 class PostHogInterceptor(serverless.Functions):
@@ -61,7 +88,21 @@ class PostHogInterceptor(serverless.Functions):
     invocation_class: Callable[..., Exchange] = FunctionInvocation
 
     def find_outer(self, event: Any) -> Exchange | None:
-        """Return the exchange of an interceptor around us: also Flask's or WSGI's own, which the environ holds."""
-        environ = getattr(event, "environ", None)
-        outer: Exchange | None = environ.get(wsgi.EXCHANGE_KEY) if isinstance(environ, dict) else None
+        """Return the exchange of an interceptor around us: also Flask's, WSGI's or ASGI's own, which the request holds."""
+        kind, request = _request_of(event, None)
+        around = None if kind is None else getattr(request, "scope" if kind == "scope" else "environ")
+        outer: Exchange | None = around.get(wsgi.EXCHANGE_KEY) if around is not None else None
         return outer if outer is not None else super().find_outer(event)
+
+
+def _request_of(event: Any, context: Any) -> tuple[str | None, Any]:
+    """Return how *event* belongs to a request, and that; no CloudEvent does, nor data with a *context*: both are delivered."""
+    if isinstance(getattr(event, "environ", None), dict):
+        return "environ", event
+    if isinstance(getattr(event, "scope", None), dict):
+        return "scope", event
+    if context is None and event is not None and not type(event).__module__.startswith("cloudevents."):
+        flask = sys.modules.get("flask")
+        if flask is not None and flask.has_request_context():
+            return "typed", flask.request._get_current_object()  # noqa: SLF001 - the name of the documented way to it
+    return None, None

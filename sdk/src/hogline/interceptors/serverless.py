@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 from hogline.context import current, leave
 from hogline.exchange import Exchange, current_exchange
+from hogline.interceptors import streamed
 from hogline.interceptors.callbacks import Callbacks
 from hogline.interceptors.options import make_policy
-from hogline.judgement import http_status
 from hogline.policy import Policy
 
 __all__ = ["FLUSH_S", "Functions", "Invocation"]
@@ -32,8 +32,8 @@ class Invocation(Exchange):
 
     @property
     def is_http(self) -> bool:
-        """Tell whether a request caused it, and not a queue, a bucket or the clock."""
-        return True
+        """Tell whether a request caused it, and not a queue, a bucket or the clock; platforms know."""
+        return False
 
     def headers(self, name: str) -> Sequence[str]:  # noqa: ARG002 - platforms know better
         """Return the values of header *name*."""
@@ -50,6 +50,10 @@ class Invocation(Exchange):
     def failed(self, error: BaseException) -> int:  # noqa: ARG002 - platforms know better
         """Return the status with which the platform answers for a function that raised."""
         return 500
+
+    def answers(self, error: BaseException) -> bool:  # noqa: ARG002 - platforms know better
+        """Tell whether the platform has an answer of its own for *error*; most know no HTTP exceptions."""
+        return False
 
     def rest_s(self) -> float:
         """Return for how many seconds the invocation may go on."""
@@ -84,12 +88,12 @@ class Functions:
                     result = await function(*args, **kwargs)
                 except BaseException as error:
                     call.raised(error)
-                    raise
-                else:
-                    call.returned(result)
-                    return result
-                finally:
                     await call.end_async()
+                    raise
+                result = call.returned(result)
+                if not call.goes_on:
+                    await call.end_async()
+                return result
 
             return asynchronous  # type: ignore[return-value]
 
@@ -104,22 +108,29 @@ class Functions:
                 result = function(*args, **kwargs)
             except BaseException as error:
                 call.raised(error)
-                raise
-            else:
-                call.returned(result)
-                return result
-            finally:
                 call.end()
+                raise
+            result = call.returned(result)
+            if not call.goes_on:
+                call.end()
+            return result
 
         return synchronous  # type: ignore[return-value]
 
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "_Call":
-        given = [*args, *kwargs.values()]
-        event = given[0] if given else None
-        outer = self.find_outer(event)
-        own = outer is None
-        exchange = self.invocation_class(self.policy, *(given[:2] or [None])) if outer is None else outer
-        return _Call(exchange, self.policy, owns=own)
+        try:
+            event, context = self.find_event(args, kwargs)
+            outer = self.find_outer(event)
+            exchange = self.invocation_class(self.policy, event, context) if outer is None else outer
+        except Exception as error:  # a stranger's object may do anything when it is asked what it is
+            self.policy.complain("request", error)
+            outer, exchange = None, Invocation(self.policy, None)
+        return _Call(exchange, self.policy, owns=outer is None)
+
+    def find_event(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        """Return the event among what a function is called with, and its context; None for what there is not."""
+        event, context, *_ = (*args, *kwargs.values(), None, None)
+        return event, context
 
     def find_outer(self, event: Any) -> Exchange | None:
         """Return the exchange of an interceptor around us, if there is one of the same event."""
@@ -130,11 +141,12 @@ class Functions:
 class _Call:
     """One call while it runs; inside another interceptor's exchange it only observes."""
 
-    __slots__ = ("_mine", "_policy", "_previous", "exchange", "owns")
+    __slots__ = ("_mine", "_policy", "_previous", "exchange", "goes_on", "owns")
 
     def __init__(self, exchange: Exchange, policy: Policy, *, owns: bool) -> None:
         self.exchange = exchange
         self.owns = owns
+        self.goes_on = False  # a body that is still to be read ends it
         self._policy = policy
         self._mine = self._previous = current.get()
 
@@ -142,17 +154,38 @@ class _Call:
         if self.owns:
             self._mine, self._previous = self.exchange.enter()
 
-    def returned(self, result: Any) -> None:
-        if self.owns and isinstance(self.exchange, Invocation):
-            try:
-                self.exchange.status = self.exchange.answered(result)
-            except Exception as error:
-                self._policy.complain("response", error)
+    def returned(self, result: Any) -> Any:
+        """Note how the function ended; returns its *result*, the body of which ends the call if it is yet to be made."""
+        exchange = self.exchange
+        try:
+            if self.owns and isinstance(exchange, Invocation):
+                exchange.status = exchange.answered(result)
+                if not exchange.is_http:
+                    return result
+            if streamed.lasts(result):
+                held = self._hold()
+                self.goes_on = True
+                return streamed.hold(result, held)
+        except Exception as error:
+            self._policy.complain("response", error)
+        return result
+
+    def _hold(self) -> streamed.Held:
+        """Put the call aside until its body is read, which may be never: what waits for the status is told now."""
+        now = current.get()
+        self._close()
+        if not self.owns:
+            return streamed.Held(self, None, None)
+        # What is still there after leaving was not ours; then the body begins with what the call began with.
+        context = self._mine if now is None or now is current.get() else now
+        return streamed.Held(self, self._mine, context)
 
     def raised(self, error: BaseException) -> None:
         exchange = self.exchange
-        status = exchange.failed(error) if isinstance(exchange, Invocation) else None
-        exchange.observe(error, handled=not self.owns or self._answers(error), status=status, policy=self._policy)
+        invocation = exchange if isinstance(exchange, Invocation) else None
+        status = invocation.failed(error) if invocation is not None else None
+        answered = invocation is not None and invocation.answers(error)
+        exchange.observe(error, handled=not self.owns or answered, status=status, policy=self._policy)
 
     def end(self) -> None:
         self._close()
@@ -161,6 +194,11 @@ class _Call:
     async def end_async(self) -> None:
         self._close()
         await self._flush_async()
+
+    def broken(self, error: BaseException) -> None:
+        """Note what a step of its body raised; an interceptor around us sees it for itself."""
+        if self.owns:
+            self.exchange.observe(error, handled=False, policy=self._policy)
 
     def alone(self, function: Callable[[], Any]) -> Any:
         """Run a call that the filter left out: nobody acts in it, and what it captured is sent all the same."""
@@ -194,9 +232,6 @@ class _Call:
     def _leave_alone(self) -> None:
         if current.get() is None:
             current.set(self._previous)
-
-    def _answers(self, error: BaseException) -> bool:
-        return isinstance(self.exchange, Invocation) and self.exchange.is_http and http_status(error) is not None
 
     def _close(self) -> None:
         if self.owns:

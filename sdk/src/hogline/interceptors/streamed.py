@@ -1,0 +1,184 @@
+"""Bodies that a function returned and that are made while its server reads them, and tasks that follow a response.
+
+Each step runs in the context of its call, whoever asks for it, and the last one ends the call. Three kinds are known: an
+iterator, as Flask takes it; a response of Werkzeug's with one inside; a response of Starlette's, with a body or a background task.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from types import TracebackType
+from typing import Any, Protocol
+
+from hogline.context import Context, current, leave
+
+__all__ = ["Held", "HeldCall", "hold", "lasts"]
+
+
+class HeldCall(Protocol):
+    """A call that its body ends."""
+
+    def broken(self, error: BaseException) -> None:
+        """Note what a step raised."""
+
+    def end(self) -> None:
+        """Send what was captured."""
+
+    async def end_async(self) -> None:
+        """Send what was captured."""
+
+
+class Held:
+    """A call between its function's return and its body's end: a `with` block around each step. *root* is what its context began with; None: another's call."""
+
+    def __init__(self, call: HeldCall, root: Context | None, context: Context | None) -> None:
+        self._call = call
+        self._root = root
+        self._context = context  # what a step says in it stays for the next one
+        self._outer: Context | None = None
+        self._ended = False
+
+    def __enter__(self) -> None:
+        self._outer = current.get()
+        if self._root is not None:
+            current.set(self._context)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and not isinstance(error, StopIteration | StopAsyncIteration):
+            self._call.broken(error)
+        if self._root is None:
+            return
+        now = current.get()
+        leave(self._root, self._outer)
+        if now is not None and current.get() is not now:
+            self._context = now
+
+    def end(self) -> None:
+        """End the call, once."""
+        if not self._ended:
+            self._ended = True
+            self._call.end()
+
+    async def end_async(self) -> None:
+        """End the call, once."""
+        if not self._ended:
+            self._ended = True
+            await self._call.end_async()
+
+
+def lasts(result: Any) -> bool:
+    """Tell whether something of *result* is still to be made when its function has returned."""
+    body = _first(result)
+    return isinstance(body, Iterator) or _inner_iterator(body) is not None or _is_starlettes(body)
+
+
+def hold(result: Any, held: Held) -> Any:
+    """Return *result*, of which `lasts` is true, with *held* around what is still to be made."""
+    body = _first(result)
+    if isinstance(body, Iterator):
+        held_body: Any = _Body(body, held)
+        return (held_body, *result[1:]) if isinstance(result, tuple) else held_body
+    if (inner := _inner_iterator(body)) is not None:
+        body.response = _Body(inner, held)
+        return result
+    task, steps = body.background, getattr(body, "body_iterator", None)
+    if steps is not None:
+        body.body_iterator = _AsyncBody(steps, held, ends=task is None)
+    if task is not None:
+        body.background = _task(task, held)
+    return result
+
+
+def _first(result: Any) -> Any:
+    return result[0] if isinstance(result, tuple) and result else result
+
+
+def _inner_iterator(body: Any) -> Any:
+    """Return what a streamed response of Werkzeug's makes its body of; a file that the server sends itself is left to it."""
+    if getattr(body, "is_streamed", False) is not True or getattr(body, "direct_passthrough", False):
+        return None
+    return getattr(body, "response", None)
+
+
+def _is_starlettes(body: Any) -> bool:
+    return hasattr(body, "background") and (hasattr(body, "body_iterator") or body.background is not None)
+
+
+def _task(task: Callable[[], Any], held: Held) -> Callable[[], Any]:
+    async def run() -> None:
+        # One step: a task runs through, and what it awaits runs in a context of the request's own task.
+        try:
+            with held:
+                await task()
+        finally:
+            await held.end_async()
+
+    return run
+
+
+class _Body:
+    """An iterator whose steps run in the call's context. Flask takes no mere iterable for a body."""
+
+    def __init__(self, items: Any, held: Held) -> None:
+        self._items = items
+        self._steps: Iterator[Any] | None = None
+        self._held = held
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        held = self._held
+        try:
+            with held:
+                if self._steps is None:
+                    self._steps = iter(self._items)
+                return next(self._steps)
+        except BaseException:
+            held.end()
+            raise
+
+    def close(self) -> None:
+        """Close what the function returned; the server does so when it has read it, or its client has gone."""
+        close = getattr(self._items, "close", None)
+        try:
+            with self._held:
+                if close is not None:
+                    close()
+        finally:
+            self._held.end()
+
+
+class _AsyncBody:
+    """The same for asynchronous steps, on the task of their request."""
+
+    def __init__(self, items: Any, held: Held, *, ends: bool) -> None:
+        self._steps: AsyncIterator[Any] = items.__aiter__()
+        self._held = held
+        self._ends = ends  # whether nothing comes after it
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        held = self._held
+        try:
+            with held:
+                return await self._steps.__anext__()
+        except StopAsyncIteration:
+            if self._ends:
+                await held.end_async()
+            raise
+        except BaseException:
+            await held.end_async()
+            raise
+
+    async def aclose(self) -> None:
+        """Close what the function returned."""
+        close = getattr(self._steps, "aclose", None)
+        try:
+            with self._held:
+                if close is not None:
+                    await close()
+        finally:
+            await self._held.end_async()
