@@ -5,6 +5,7 @@ import dataclasses
 import inspect
 import logging
 import math
+import sys
 import threading
 import uuid
 from datetime import UTC, datetime
@@ -14,6 +15,9 @@ import pytest
 
 import hogline
 from hogline import EventTooLarge, PostHog, Posthog, new_context, tag
+from hogline.integrations.logging import PostHogHandler
+from hogline.interceptors.wsgi import PostHogInterceptor
+from hogline.propagation.tasks import TaskPolicy
 from hogline.testing import RecordingPostHog
 
 
@@ -205,7 +209,7 @@ def test_opting_out_and_in_takes_effect_at_once():
     client.enable()
     assert client.capture("in", distinct_id="u")
     assert [event.event for event in client.events] == ["in", "in"]
-    assert client.stats().dropped == {"disabled": 2}
+    assert client.stats().dropped == {"disabled": 3}
 
 
 def test_a_client_without_a_token_cannot_be_enabled(caplog):
@@ -293,6 +297,104 @@ def test_an_event_that_cannot_be_made_is_counted(way):
     client.disable()
     LOSING[way](client)
     assert client.stats().dropped["capture_error"] == 1
+
+
+ENVIRON = {
+    "REQUEST_METHOD": "GET", "PATH_INFO": "/", "SERVER_NAME": "shop", "SERVER_PORT": "80", "wsgi.url_scheme": "http",
+}  # fmt: skip
+
+
+class Frozen(dict):
+    """What a `before_send` may return, and nobody can put the event's id into."""
+
+    def __setitem__(self, *_):
+        raise TypeError("it cannot be changed")
+
+
+def logged(client):
+    handler, logger = PostHogHandler(client), logging.getLogger("tests.shop")
+    logger.addHandler(handler)
+    try:
+        logger.error("it failed", exc_info=ValueError("x"))
+    finally:
+        logger.removeHandler(handler)
+
+
+def task_failed(client):
+    with TaskPolicy("queue", {"client": client}).begin(None, name="note") as run:
+        run.failed(ValueError("x"))
+
+
+def request_failed(client):
+    def app(environ, start_response):
+        raise ValueError("x")
+
+    with pytest.raises(ValueError, match="x"):
+        b"".join(PostHogInterceptor(app, client=client, capture_exceptions=True)(dict(ENVIRON), lambda *_: None))
+
+
+def uncaught(client):
+    sys.excepthook(ValueError, ValueError("x"), None)
+
+
+def flag_read(client):
+    assert client.get_feature_flag_result("f", "u").enabled
+
+
+def snapshot_read(client):
+    assert client.evaluate_flags("u").is_enabled("f")
+
+
+DOORS = [logged, task_failed, request_failed, uncaught, flag_read, snapshot_read]
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_an_event_that_fails_at_any_door_is_counted_and_nothing_else_fails(sink, door, tmp_path):
+    """Whoever noticed the exception, or read the flag: the flag has its answer, the app goes on."""
+    sink.definitions = {"flags": [{"key": "f", "active": True, "filters": {"groups": [{}]}}]}
+    told = []
+    client = PostHog(
+        "phc_test", host=sink.url, before_send=Frozen, capture_exceptions=door is uncaught, secret_key="phs_x",
+        flag_cache_dir=str(tmp_path / "flags"), flag_cold_start_seconds=20, on_drop=lambda *what: told.append(what),
+    )  # fmt: skip
+    try:
+        door(client)
+        stats = client.stats()
+        assert (stats.accepted, stats.dropped, told) == (1, {"capture_error": 1}, [("capture_error", None)])
+    finally:
+        client.shutdown(0)
+
+
+@pytest.mark.parametrize("door", DOORS[:4])
+def test_an_exception_that_a_disabled_client_refuses_is_counted(door):
+    """Whoever noticed it."""
+    client = PostHog("phc_test", disabled=True, capture_exceptions=door is uncaught)
+    try:
+        door(client)
+        assert client.stats().dropped == {"disabled": 1}
+    finally:
+        client.shutdown(0)
+
+
+SAYS_TOO_LITTLE = {
+    "set without a person": lambda client: client.set(properties={"a": 1}),
+    "set_once without properties": lambda client: client.set_once(distinct_id="u"),
+    "identify without a person": lambda client: client.identify(None, {"a": 1}),
+    "alias without ids": lambda client: client.alias("", ""),
+    "a group without a key": lambda client: client.group_identify("company", None),
+    "no exception": lambda client: client.capture_exception(),
+}
+
+
+@pytest.mark.parametrize("way", SAYS_TOO_LITTLE)
+def test_what_says_too_little_for_an_event_is_counted(way):
+    """A warning alone is easily missed."""
+    client = RecordingPostHog()
+    assert SAYS_TOO_LITTLE[way](client) is None
+    assert (client.events, client.stats().dropped) == ([], {"incomplete": 1})
+    client.disable()
+    SAYS_TOO_LITTLE[way](client)
+    assert sum(client.stats().dropped.values()) == 2
 
 
 def test_what_sends_no_event_loses_none():

@@ -13,6 +13,7 @@ from hogline.tracebacks import Mechanism
 __all__ = ["Policy", "Recorder", "Sighting"]
 
 _log = logging.getLogger("hogline")
+_CAPTURE = "exception capture"  # whose failure costs an event
 
 
 class Recorder(Protocol):
@@ -34,6 +35,9 @@ class Recorder(Protocol):
 
     def refuse_exception(self) -> None:
         """Count an exception that found no room among those that wait for their request's status."""
+
+    def lost(self, what: str, error: BaseException) -> None:
+        """Count an event that a failure kept from being made, and log the failure."""
 
 
 class Policy:
@@ -95,7 +99,12 @@ class Policy:
             )
 
     def complain(self, name: str, error: BaseException) -> None:
-        """Log a failure of *name*, once for each interceptor."""
+        """Log a failure of *name*, once for each interceptor. An exception that could not be captured is counted, too."""
+        if name == _CAPTURE:
+            try:
+                self.client.lost(name, error)
+            except Exception as failure:  # there is no client to be had
+                _log.debug("hogline: a lost exception could not be counted: %r", failure)
         if name not in self._complained:
             self._complained.add(name)
             _log.warning("hogline: the interceptor's %s failed and is skipped: %r (logged once)", name, error)

@@ -32,7 +32,7 @@ class Asking(Assembly):
             return self._flags
         with lifetime.importing():
             from hogline.flagging import Flags  # hashes, patterns and dates cost start-up time
-        made = Flags(self.settings, self._send_called)
+        made = Flags(self.settings, self._send_called, self._lost_called)
         made.offline = self._flags_offline
         kept: Flags = vars(self).setdefault("_flags", made)  # of several threads one is first
         return kept
@@ -79,6 +79,11 @@ class Asking(Assembly):
 
             merged = {name: value for name, value in merged.items() if name in MINIMAL}
         self._send("$feature_flag_called", distinct_id, merged, None, None, disable_geoip)
+
+    def _lost_called(self, error: Exception) -> None:
+        if self.settings.debug:
+            raise error
+        self.lost("$feature_flag_called", error)
 
     def _flag_properties(
         self,

@@ -4,6 +4,7 @@ One installation serves all clients that ask for it. Each hook goes on to what w
 that are still ours, and one that somebody has wrapped meanwhile stays, and stays silent.  Source: spec/sdk-wire.md 4.5.
 """
 
+import contextlib
 import contextvars
 import os
 import sys
@@ -238,10 +239,13 @@ def _report(
         told = set()
         for client in tuple(_clients):
             project = client.settings.host, client.project_token
-            if project not in told and not client.disabled:
-                told.add(project)
+            if project not in told:
+                if not client.disabled:  # one that is counts it, and leaves it to the next one
+                    told.add(project)
                 client.report_uncaught(error, mechanism, level=level, source=source, context=now, traceback=trace)
-    except Exception:  # a stranger's exception in its last moment
-        return
+    except Exception as failure:  # a stranger's exception in its last moment
+        for client in tuple(_clients):
+            with contextlib.suppress(Exception):
+                client.lost("capture_exceptions", failure)
     finally:
         _reporting.discard(me)

@@ -7,6 +7,7 @@ from typing import Any
 
 from hogline.client.assembly import Assembly, context_person, guarded_event
 from hogline.context import current
+from hogline.delivery.ledger import DISABLED, INCOMPLETE
 from hogline.event import distinct_id_text
 
 __all__ = ["IdentityMethods"]
@@ -75,6 +76,7 @@ class IdentityMethods(Assembly):
         new = distinct_id_text(distinct_id) or context_person()
         if previous is None or new is None:
             _log.warning("hogline: alias() needs two ids, got %r and %r; nothing was sent", previous_id, distinct_id)
+            self._incomplete()
             return None
         said = {"distinct_id": previous, "alias": new}
         return self._person("$create_alias", said, previous, timestamp, uuid, disable_geoip)
@@ -94,10 +96,14 @@ class IdentityMethods(Assembly):
         key = distinct_id_text(group_key)
         if not group_type or key is None:
             _log.warning("hogline: group_identify() needs a type and a key, got %r and %r", group_type, group_key)
+            self._incomplete()
             return None
         said = {"$group_type": group_type, "$group_key": key, "$group_set": dict(properties or {})}
         person = distinct_id_text(distinct_id) or context_person() or f"${group_type}_{key}"
         return self._person("$groupidentify", said, person, timestamp, uuid, disable_geoip)
+
+    def _incomplete(self) -> None:
+        self._ledger.refuse(DISABLED if self.disabled else INCOMPLETE)
 
     def _person(
         self,
@@ -115,6 +121,7 @@ class IdentityMethods(Assembly):
         who = distinct_id_text(distinct_id) or context_person()
         if who is None or not (own or bare):
             _log.warning("hogline: %s needs a person and properties; nothing was sent", event)
+            self._incomplete()
             return None
         now = current.get()
         context = now.properties() if now is not None else _NOTHING

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hogline.client.asking import Asking
 from hogline.client.assembly import guarded_event
 from hogline.context import Context, current
-from hogline.delivery.ledger import CAPTURE_ERROR, RATE_LIMITED, TOO_MANY_EXCEPTIONS
+from hogline.delivery.ledger import CAPTURE_ERROR, DISABLED, INCOMPLETE, RATE_LIMITED, TOO_MANY_EXCEPTIONS
 from hogline.event import distinct_id_text
 from hogline.facts.report import fingerprint, with_own_words
 from hogline.facts.span import active_span
@@ -110,6 +110,7 @@ class ExceptionMethods(Asking):
         # By type: `isinstance` asks the object for its class when the type is none of them, and it may raise.
         if not issubclass(type(error), BaseException):
             _log.warning("hogline: capture_exception() outside an except block needs an exception, got %r", error)
+            self._ledger.refuse(INCOMPLETE)
             return None
         return self.report_exception(error, Mechanism(), traceback=traceback, **said)
 
@@ -147,7 +148,10 @@ class ExceptionMethods(Asking):
         now = context if context is not None else current.get()
         origin = now.origin if now is not None else None
         captor = origin if isinstance(origin, Captor) else None
-        if self.disabled or (not anew and captured_before(error, captor)):
+        if not anew and captured_before(error, captor):
+            return None
+        if self.disabled:
+            self._ledger.refuse(DISABLED)
             return None
         entries = self._snapshot(error, mechanism, now, traceback, limited=limited)
         mark_captured(error, captor)

@@ -15,6 +15,7 @@ __all__ = [
     "BEFORE_SEND",
     "CAPTURE_ERROR",
     "DISABLED",
+    "INCOMPLETE",
     "NO_NAME",
     "QUEUE_FULL",
     "RATE_LIMITED",
@@ -35,6 +36,7 @@ __all__ = [
 BEFORE_SEND: Final = "before_send"
 CAPTURE_ERROR: Final = "capture_error"
 DISABLED: Final = "disabled"
+INCOMPLETE: Final = "incomplete"
 NO_NAME: Final = "no_name"
 QUEUE_FULL: Final = "queue_full"
 RATE_LIMITED: Final = "rate_limited"
@@ -53,6 +55,7 @@ _log = logging.getLogger("hogline")
 _LOG_EVERY_S = 60.0
 # Dropping these is what the user asked for; a log line would only repeat it.
 _ASKED_FOR = frozenset({BEFORE_SEND, DISABLED, RATE_LIMITED, SEND_IS_FALSE})
+_NO_LINE = _ASKED_FOR | {INCOMPLETE}  # whose own line says what is missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,7 @@ class Ledger:
 
         An event is the assembled dict, its wire bytes, or None where it is not at hand.
         """
-        if reason not in _ASKED_FOR:
+        if reason not in _NO_LINE:
             with self.lock:
                 self._unlogged[reason] += len(events)
             self.log_losses()

@@ -3,7 +3,7 @@
 The check and the note are one step of the dict, without a lock that a fork could leave taken.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Protocol
 
 from hogline.flagging.question import Question
@@ -75,9 +75,10 @@ class Reporter:
     What somebody forced is no exposure: no event.
     """
 
-    def __init__(self, limit: int, send: SendCalled) -> None:
+    def __init__(self, limit: int, send: SendCalled, lost: Callable[[Exception], None]) -> None:
         self._once = Once(limit)
         self._send = send
+        self._lost = lost
 
     def forget(self) -> None:
         """Forget what was sent."""
@@ -99,7 +100,25 @@ class Reporter:
         answer: FlagsAnswer | None = None,
         minimal: bool = False,
     ) -> None:
-        """Report that *record* is what was read; *errors* say why it is none, or of what use it is."""
+        """Report that *record* is what was read; *errors* say why it is none, or of what use it is.
+
+        Who asked has the answer all the same when the event fails: that is counted.
+        """
+        try:
+            self._called(question, key, record, errors, answer, minimal=minimal)
+        except Exception as error:
+            self._lost(error)
+
+    def _called(
+        self,
+        question: Question,
+        key: str,
+        record: Record | None,
+        errors: list[str],
+        answer: FlagsAnswer | None,
+        *,
+        minimal: bool,
+    ) -> None:
         value = record.value if record is not None else None
         groups = tuple(sorted(question.groups.items())) if question.groups else ()
         if not self._once.first((question.distinct_id, key, value, groups)):

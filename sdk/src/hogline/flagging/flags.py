@@ -7,7 +7,7 @@ Nothing here raises at the caller for what the network or a definition does: wha
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,10 +35,12 @@ _KnownRecord = LocalRecord | RemoteRecord | ForcedRecord
 class Flags:
     """What a client holds of its flags: `client.flags`."""
 
-    def __init__(self, settings: ClientSettings, send_called: SendCalled) -> None:
+    def __init__(
+        self, settings: ClientSettings, send_called: SendCalled, lost_called: Callable[[Exception], None]
+    ) -> None:
         self._settings = settings
         self._overrides = Overrides(settings)
-        self._reporter = Reporter(settings.flag_called_max_entries, send_called)
+        self._reporter = Reporter(settings.flag_called_max_entries, send_called, lost_called)
         self._requests_of: tuple[int, Any] = (0, None)  # the pid that made them, and the requests
         self._warned_at_s: dict[str, float] = {}
         self.offline = False

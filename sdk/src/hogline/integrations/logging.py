@@ -62,10 +62,18 @@ class PostHogHandler(logging.Handler):
         self._inside.now = True
         try:
             self._emit(record)
-        except Exception:
-            self.handleError(record)
+        except Exception as error:
+            self._lost(record, error)
         finally:
             self._inside.now = False
+
+    def _lost(self, record: logging.LogRecord, error: Exception) -> None:
+        """Count the event that could not be made; the client logs why."""
+        try:
+            client = self._client or default_client()
+            client.lost("PostHogHandler", error)
+        except Exception:  # there is no client, or it logs to where this is no use
+            self.handleError(record)
 
     def _emit(self, record: logging.LogRecord) -> None:
         told: Any = record.exc_info

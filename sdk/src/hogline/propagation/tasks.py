@@ -86,6 +86,13 @@ class TaskPolicy:
         except Exception as error:
             self.complain("flush", error)
 
+    def lost(self, failure: Exception) -> None:
+        """Count a task's exception that could not be captured; the client logs why."""
+        try:
+            self.client.lost("exception capture", failure)
+        except Exception:  # there is no client to be had
+            self.complain("exception capture", failure)
+
     def complain(self, name: str, error: BaseException) -> None:
         """Log a failure of *name*, once for each queue."""
         if name not in self._complained:
@@ -165,7 +172,7 @@ class TaskRun(Captor):
         try:
             self._judge(error, final=final and not self.retried)
         except Exception as failure:
-            self.policy.complain("exception capture", failure)
+            self.policy.lost(failure)
 
     def asked_again(self, request: BaseException, *, granted: bool) -> None:
         """Note that the task asked for another attempt, with *request*: what it was raised from is the mistake."""
