@@ -27,6 +27,8 @@ class Figure:
     budget: float | None = None
     peers: tuple[tuple[str, float], ...] = ()
     more_is_better: bool = False
+    note: str = ""
+    """What a reader of the row has to know."""
 
     @property
     def within_budget(self) -> bool | None:
@@ -66,6 +68,8 @@ def print_figures(figures: list[Figure]) -> None:
         for peer, value in figure.peers:
             ratio = figure.value / value if figure.more_is_better else value / figure.value
             print(f"      {peer:<54}{value:>10.2f} {figure.unit}  = {ratio:.1f} x ours")
+        if figure.note:
+            print(f"      {figure.note}")
     if RECORD in os.environ:
         with Path(os.environ[RECORD]).open("a") as record:
             record.writelines(json.dumps(dataclasses.asdict(figure)) + "\n" for figure in figures)

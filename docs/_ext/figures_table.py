@@ -16,10 +16,11 @@ def rows(names: list[str]) -> list[tuple[str, str, str, str]]:
     """Return (what, ours, budget, peers as multiples of ours) for each figure of the benchmarks *names*."""
     figures = json.loads(RECORDED.read_text())["figures"]
     found = []
-    for figure in (figure for name in names for figure in figures[name]):
+    for figure in (figure for name in names for figure in figures.get(name, ())):
         budget = figure["budget"]
         limit = "" if budget is None else f"{'at least' if figure['more_is_better'] else 'at most'} {_number(budget)}"
         peers = ", ".join(f"{peer} {_ratio(figure, value)}" for peer, value in figure["peers"])
+        peers = "; ".join(text for text in (peers, figure.get("note")) if text)
         found.append((figure["name"], f"{_number(figure['value'])} {figure['unit']}", limit, peers))
     return found
 
@@ -43,7 +44,11 @@ class FiguresTable(SphinxDirective):
         """Return the table."""
         self.env.note_dependency(str(RECORDED))
         titles = ["", "Hogline", "Budget", "Peers, times ours"]
-        return [table(titles, (40, 15, 15, 40), rows(self.arguments[0].split()))]
+        found = rows(self.arguments[0].split())
+        if not found:
+            command = f"./dev bench --record {self.arguments[0]}"
+            return [nodes.paragraph("", "Not recorded yet: ", nodes.literal(text=command))]
+        return [table(titles, (40, 15, 15, 40), found)]
 
 
 class Machine(SphinxDirective):

@@ -1,0 +1,171 @@
+"""Ways to ask an empty app for many requests, and to say how much of the processor its process took for them."""
+
+import asyncio
+import io
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+__all__ = ["HEADERS", "AsgiAsker", "OwnAsker", "WsgiAsker"]
+
+HEADERS = {
+    "host": "shop.example", "user-agent": "Mozilla/5.0 (X11; Linux x86_64)", "accept": "*/*", "accept-encoding": "gzip, br",
+    "x-forwarded-for": "198.51.100.1", "x-posthog-session-id": "0192f0c0-0000-7000-8000-000000000000", "x-posthog-distinct-id": "alice",
+    "x-posthog-window-id": "0192f0c0-0000-7000-8000-000000000001", "cookie": "a=b",
+}  # fmt: skip
+_START_S = 30.0
+
+
+class AsgiAsker:
+    """Calls an ASGI app as a server would, its lifespan begun: no server, no socket."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self._loop = asyncio.new_event_loop()
+        self._headers = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+        self._loop.run_until_complete(self._start_up())
+
+    def ask(self, count: int) -> float:
+        """Return the seconds of the processor that *count* requests took."""
+        return self._loop.run_until_complete(self._ask(count))
+
+    async def _ask(self, count: int) -> float:
+        never = asyncio.Event()
+        bodies: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            if not bodies:
+                await never.wait()  # the client stays
+            return bodies.pop()
+
+        async def send(message: dict[str, Any]) -> None:
+            assert message.get("status", 200) < 300, message
+
+        app, headers = self._app, self._headers
+        begun = time.process_time()
+        for _ in range(count):
+            scope = {
+                "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "GET", "path": "/",
+                "raw_path": b"/", "root_path": "", "query_string": b"", "client": ("127.0.0.1", 5), "server": ("127.0.0.1", 80),
+                "scheme": "http", "headers": headers, "state": {},
+            }  # fmt: skip
+            bodies[:] = [{"type": "http.request", "body": b"", "more_body": False}]
+            await app(scope, receive, send)
+        return time.process_time() - begun
+
+    async def _start_up(self) -> None:
+        """Run the app's lifespan as far as its start, as servers do: some frameworks and interceptors wait for it."""
+        answered, never = asyncio.Event(), asyncio.Event()
+        messages = [{"type": "lifespan.startup"}]
+
+        async def receive() -> dict[str, Any]:
+            if not messages:
+                await never.wait()
+            return messages.pop()
+
+        async def send(message: dict[str, Any]) -> None:
+            assert message["type"] == "lifespan.startup.complete", message
+            answered.set()
+
+        scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
+        self._lifespan = asyncio.ensure_future(self._app(scope, receive, send))
+        waiting = asyncio.ensure_future(answered.wait())
+        await asyncio.wait({self._lifespan, waiting}, timeout=_START_S, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if self._lifespan.done():
+            self._lifespan.exception()  # it has no lifespan, which is how apps say so
+
+
+class WsgiAsker:
+    """Calls a WSGI app as a server would: no server, no socket."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self._given = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in HEADERS.items()}
+
+    def ask(self, count: int) -> float:
+        """Return the seconds of the processor that *count* requests took."""
+
+        def start_response(status: str, headers: Any, exc_info: Any = None) -> Callable[[bytes], None]:
+            assert status.startswith("2"), status
+            return lambda _: None
+
+        app, given = self._app, self._given
+        begun = time.process_time()
+        for _ in range(count):
+            environ = {
+                "REQUEST_METHOD": "GET", "SCRIPT_NAME": "", "PATH_INFO": "/", "QUERY_STRING": "", "SERVER_NAME": "127.0.0.1", "SERVER_PORT": "80",
+                "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": "127.0.0.1", "wsgi.version": (1, 0), "wsgi.url_scheme": "http",
+                "wsgi.input": io.BytesIO(), "wsgi.errors": sys.stderr, "wsgi.multithread": True, "wsgi.multiprocess": False,
+                "wsgi.run_once": False, **given,
+            }  # fmt: skip
+            result = app(environ, start_response)
+            for _chunk in result:
+                pass
+            if hasattr(result, "close"):
+                result.close()
+        return time.process_time() - begun
+
+
+class OwnAsker:
+    """Asks a framework's own server over one connection, from a process of its own, so that the client's work is not counted."""
+
+    def __init__(self, port: int) -> None:
+        self._client = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.asking", str(port)],
+            cwd=Path(__file__).parents[1], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def ask(self, count: int) -> float:
+        """Return the seconds of the processor that *count* requests took of this process, the server's."""
+        begun = time.process_time()
+        assert self._client.stdin is not None
+        assert self._client.stdout is not None
+        self._client.stdin.write(f"{count}\n")
+        self._client.stdin.flush()
+        if self._client.stdout.readline() != "done\n":
+            raise SystemExit("the client ended")
+        return time.process_time() - begun
+
+
+def serve_and(serve: Callable[[int], object], work: Callable[[OwnAsker], object]) -> None:
+    """Serve on the main thread, as servers want it, and do *work* beside it; ends with the process."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    threading.Thread(target=lambda: work(OwnAsker(port)), daemon=True).start()
+    serve(port)
+
+
+def _client(port: int) -> None:
+    request = "\r\n".join(["GET / HTTP/1.1", *(f"{name}: {value}" for name, value in HEADERS.items()), "", ""]).encode()
+    connection = _connect(port)
+    for line in sys.stdin:
+        for _ in range(int(line)):
+            connection.sendall(request)
+            answer = b""
+            while b"\r\n\r\n" not in answer:  # an empty body: the head is all
+                chunk = connection.recv(65536)
+                assert chunk, "the server closed the connection"
+                answer += chunk
+            assert answer.startswith(b"HTTP/1.1 2"), answer
+        print("done", flush=True)
+
+
+def _connect(port: int) -> socket.socket:
+    deadline_s = time.monotonic() + _START_S
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=_START_S)
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    _client(int(sys.argv[1]))
