@@ -30,6 +30,19 @@ VISITOR = (
 )
 
 
+NAMED = {"hang_collect": "hang", "hang_chat": "hang_stream"}  # methods of which it does not matter what comes in
+HANGING = {
+    "hang": "unary_unary", "hang_stream": "unary_stream", "hang_collect": "stream_unary", "hang_chat": "stream_stream"
+}  # fmt: skip
+
+
+class _Status(grpc.Status):
+    code, details, trailing_metadata = grpc.StatusCode.UNAVAILABLE, "sorry", ()
+
+
+SORRY = _Status()
+
+
 class Shop:
     """The methods of one service, over one client; messages are bytes."""
 
@@ -96,8 +109,63 @@ class Shop:
             self.say("said")
             yield request
 
+    def nothing(self, request, context):
+        return None
+
+    def whole(self, request, context):
+        return [b"a", b"b"]
+
+    def abort_with_status(self, request, context):
+        context.abort_with_status(SORRY)
+
+    def hang(self, request, context):
+        over = threading.Event()
+        context.add_callback(lambda *_: over.set())
+        self.say("begun")
+        over.wait(20)
+        return b""
+
+    def hang_stream(self, request, context):
+        yield self.hang(request, context)
+
+    def fail_stream(self, requests, context):
+        next(requests)
+        raise ValueError("boom")
+
+    def fail_chat(self, requests, context):
+        for request in requests:
+            yield request
+            raise ValueError("boom")
+
 
 class AsyncShop(Shop):
+    async def nothing(self, request, context):
+        return None
+
+    async def whole(self, request, context):
+        for letter in b"a", b"b":
+            await context.write(letter)
+
+    async def abort_with_status(self, request, context):
+        await context.abort_with_status(SORRY)
+
+    async def hang(self, request, context):
+        self.say("begun")
+        await asyncio.sleep(30)
+        return b""
+
+    async def hang_stream(self, request, context):
+        yield await self.hang(request, context)
+
+    async def fail_stream(self, requests, context):
+        async for _ in requests:
+            raise ValueError("boom")
+
+    async def fail_chat(self, requests, context):
+        async for request in requests:
+            yield request
+            raise ValueError("boom")
+
     async def capture(self, request, context):
         return super().capture(request, context)
 
@@ -155,15 +223,21 @@ class AsyncShop(Shop):
 def handlers(shop):
     make = {
         **dict.fromkeys(
-            ("capture", "who", "tag", "slow", "fail", "lookalike", "abort", "set_code"),
+            ("capture", "who", "tag", "slow", "fail", "lookalike", "abort", "set_code", "abort_with_status", "hang"),
             grpc.unary_unary_rpc_method_handler,
         ),
-        **dict.fromkeys(("stream", "stream_fail", "long"), grpc.unary_stream_rpc_method_handler),
-        "collect": grpc.stream_unary_rpc_method_handler,
-        "chat": grpc.stream_stream_rpc_method_handler,
+        **dict.fromkeys(
+            ("stream", "stream_fail", "long", "nothing", "whole", "hang_stream"), grpc.unary_stream_rpc_method_handler
+        ),
+        **dict.fromkeys(("collect", "fail_stream"), grpc.stream_unary_rpc_method_handler),
+        **dict.fromkeys(("chat", "fail_chat"), grpc.stream_stream_rpc_method_handler),
     }
+    make["hang_collect"], make["hang_chat"] = (
+        grpc.stream_unary_rpc_method_handler,
+        grpc.stream_stream_rpc_method_handler,
+    )
     return grpc.method_handlers_generic_handler(
-        "shop.Shop", {name: kind(getattr(shop, name)) for name, kind in make.items()}
+        "shop.Shop", {name: kind(getattr(shop, NAMED.get(name, name))) for name, kind in make.items()}
     )
 
 
@@ -339,6 +413,89 @@ class TestContext:
         assert (called.event.properties["$session_id"], called.event.distinct_id) == ("first", "x" * 1000)
 
 
+class TestEnds:
+    """However a call of any kind ends: nothing is left behind, and a client's leaving is no mistake."""
+
+    @pytest.mark.parametrize(
+        ("name", "how"), [*((name, "cancelled") for name in HANGING), ("hang", "deadline"), ("hang_chat", "deadline")]
+    )
+    def test_a_client_that_waits_no_longer(self, serve, name, how):
+        """Behaviour 9, 49: of unary calls and streams, cancelled or with its deadline exceeded."""
+        called = serve(capture_exceptions=True)
+        method = getattr(called.channel, HANGING[name])(f"/shop.Shop/{name}")
+        given = iter([b""]) if name in ("hang_collect", "hang_chat") else b""
+        options = {"metadata": VISITOR, "timeout": 30 if how == "cancelled" else 0.5}
+        call = method(given, **options) if HANGING[name].endswith("_stream") else method.future(given, **options)
+        called.sink.wait_until(lambda: called.client.flush(20) and called.sink.events)
+        if how == "cancelled":
+            call.cancel()
+        called.sink.wait_until(call.done)
+        expected = grpc.StatusCode.CANCELLED if how == "cancelled" else grpc.StatusCode.DEADLINE_EXCEEDED
+        assert call.code() is expected
+        for _ in range(4):
+            assert called.call("who", metadata=()) == b"-"
+        assert [(event.event, person_of(event)) for event in called.wait(1)] == [("begun", "alice")]
+
+    @pytest.mark.parametrize("twice", [False, True])
+    @pytest.mark.parametrize(
+        ("name", "shape"), [("fail", "unary_unary"), ("stream_fail", "unary_stream"), ("fail_stream", "stream_unary"), ("fail_chat", "stream_stream")]
+    )  # fmt: skip
+    def test_an_error_in_any_kind_of_call_is_one_event(self, serve, name, shape, twice):
+        """Behaviour 45, 54: and the next call begins empty."""
+        called = serve(capture_exceptions=True, twice=twice)
+        given = iter([b"x", b"y"]) if shape.startswith("stream") else b""
+        with pytest.raises(grpc.RpcError) as caught:
+            answer = called.call(name, given, shape=shape)
+            list(answer)
+        assert caught.value.code() is grpc.StatusCode.UNKNOWN
+        for _ in range(4):
+            assert called.call("who", metadata=()) == b"-"
+        assert (exception_of(called.event), person_of(called.event)) == (("ValueError", False, 500), "alice")
+
+    @pytest.mark.parametrize("name", ["nothing", "whole"])
+    def test_a_stream_that_is_none_ends_as_it_would_without_us(self, serve, name):
+        """A method that forgot to return its responses, or returned a list: an error of the app's at most, and nothing left."""
+        found = []
+        for absent in (True, False):
+            called = serve(absent=absent, capture_exceptions=True) if not absent else serve(absent=True)
+            try:
+                found.append(list(called.call(name, shape="unary_stream")))
+            except grpc.RpcError as error:
+                found.append((error.code(), error.details()))
+        assert found[0] == found[1]
+        for _ in range(4):
+            assert called.call("who", metadata=()) == b"-"
+        failed = isinstance(found[1], tuple)
+        assert [(exception_of(event), person_of(event)) for event in called.wait(failed)] == [(("TypeError", False, 500), "alice")] * failed  # fmt: skip
+
+    @pytest.mark.parametrize("kind", ["sync"], indirect=True)
+    def test_a_method_that_calls_back_does_so_still(self, serve, posthog, sink):
+        """gRPC's health service and its like hold no thread of the pool while they have nothing to say, and choose their own pool."""
+        apart = ThreadPoolExecutor(1, thread_name_prefix="apart")
+
+        def watch(request, context, respond):
+            posthog.capture("watched", properties={"thread": threading.current_thread().name})
+            respond(b"a")
+            respond(None)
+
+        watch.experimental_non_blocking, watch.experimental_thread_pool = True, apart
+        interceptor = PostHogInterceptor(client=posthog, capture_exceptions=True)
+        server = grpc.server(ThreadPoolExecutor(1), interceptors=[interceptor])
+        method = {"Watch": grpc.unary_stream_rpc_method_handler(watch)}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("shop.Health", method),))
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        try:
+            with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+                assert list(channel.unary_stream("/shop.Health/Watch")(b"", metadata=VISITOR, timeout=30)) == [b"a"]
+        finally:
+            server.stop(1).wait(20)
+            apart.shutdown()
+        posthog.flush()
+        [event] = sink.events
+        assert (person_of(event), event.properties["thread"][:5]) == ("alice", "apart")
+
+
 class TestOptions:
     def test_callbacks_get_the_servicers_context(self, serve):
         """distinct_id wins over metadata; properties are on every event, exceptions too."""
@@ -417,6 +574,16 @@ class TestExceptions:
         assert exception_of(called.event)[1:] == (True, STATUS[code])
         value = called.event.properties["$exception_list"][0]["value"]
         assert value == (code if kind == "aio-sync" else f"{code}: sorry")
+
+    @pytest.mark.parametrize(
+        "kind", ["sync", "aio"], indirect=True
+    )  # a synchronous method's context on asyncio has none
+    def test_an_abort_with_a_status_is_one_too(self, serve):
+        """gRPC's richer way to say the same."""
+        without = serve(absent=True).code("abort_with_status")
+        called = serve(capture_exceptions=True)
+        assert called.code("abort_with_status") == without
+        assert exception_of(called.event)[1:] == (True, 503)
 
     @pytest.mark.parametrize("code", ["NOT_FOUND", "INVALID_ARGUMENT", "UNAUTHENTICATED", "ABORTED", "CANCELLED"])
     def test_aborts_that_are_the_clients_are_none(self, serve, code):

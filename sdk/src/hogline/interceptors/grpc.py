@@ -8,6 +8,7 @@ twin is what events say, and what the threshold is compared with. Source: spec/f
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import Any
 from urllib.parse import unquote
@@ -92,18 +93,20 @@ class PostHogInterceptor(grpc.ServerInterceptor, grpc.aio.ServerInterceptor):  #
             return None
         name, make = _SHAPES[bool(handler.request_streaming), bool(handler.response_streaming)]
         behaviour = getattr(handler, name)
-        call = _Calls(self.policy, self._callbacks, method, behaviour)
+        call = _Calls(self.policy, self._callbacks, method, behaviour, iterates=waits)
         if isasyncgenfunction(behaviour):
             ours: _Behaviour = call.stream_async
         elif iscoroutinefunction(behaviour):
             ours = call.unary_async
-        else:
+        elif waits:
             # An asyncio server runs it in a thread, with a context that does not tell its code.
-            ours = (
-                call.noting(call.stream if handler.response_streaming else call.unary)
-                if waits
-                else (call.stream if handler.response_streaming else call.unary)
-            )
+            ours = call.noting(call.stream if handler.response_streaming else call.unary)
+        else:
+            called_back = getattr(
+                behaviour, "experimental_non_blocking", False
+            )  # returns nothing, and responds when it likes
+            ours = partial(call.stream if handler.response_streaming and not called_back else call.unary)
+            ours.__dict__.update(getattr(behaviour, "__dict__", {}))  # the server asks there how, and where, to run it
         return make(
             ours, request_deserializer=handler.request_deserializer, response_serializer=handler.response_serializer
         )
@@ -112,19 +115,22 @@ class PostHogInterceptor(grpc.ServerInterceptor, grpc.aio.ServerInterceptor):  #
 class _Calls:
     """The calls of one method."""
 
-    def __init__(self, policy: Policy, callbacks: Callbacks, method: str, behaviour: _Behaviour) -> None:
+    def __init__(
+        self, policy: Policy, callbacks: Callbacks, method: str, behaviour: _Behaviour, *, iterates: bool
+    ) -> None:
+        self._iterates = iterates  # whether the server takes any iterable for responses, and not an iterator only
         self._policy = policy
         self._callbacks = callbacks
         self._method = method
         self._behaviour = behaviour
 
-    def unary(self, request: Any, context: Any) -> Any:
-        """Answer with one message, or none."""
+    def unary(self, request: Any, context: Any, *respond: Callable[[Any], None]) -> Any:
+        """Answer with one message, or none, or by calling back."""
         call = self._begin(context)
         if call is None:
-            return self._alone(request, context)
+            return self._alone(request, context, *respond)
         try:
-            answer = self._behaviour(request, context)
+            answer = self._behaviour(request, context, *respond)
         except BaseException as error:
             call.end(error)
             raise
@@ -141,7 +147,7 @@ class _Calls:
         except BaseException as error:
             call.end(error)
             raise
-        return _Responses(iter(answer), call)
+        return _Responses(answer, call, iterates=self._iterates)
 
     async def unary_async(self, request: Any, context: Any) -> Any:
         """Answer with one message, or with what is written to the context."""
@@ -170,8 +176,10 @@ class _Calls:
             async for answer in answers:
                 yield answer
         except BaseException as error:
-            await answers.aclose()
-            call.end(error)
+            try:
+                await answers.aclose()
+            finally:
+                call.end(error)
             raise
         call.end(None)
 
@@ -191,9 +199,9 @@ class _Calls:
             return None
         return _Call(exchange, self._policy, context)
 
-    def _alone(self, request: Any, context: Any) -> Any:
+    def _alone(self, request: Any, context: Any, *respond: Callable[[Any], None]) -> Any:
         with _Nobody():
-            return self._behaviour(request, context)
+            return self._behaviour(request, context, *respond)
 
 
 class _Call:
@@ -251,8 +259,10 @@ class _Call:
 class _Responses:
     """An iterator of responses: what a step leaves behind on its thread is put aside until the next one."""
 
-    def __init__(self, answers: Iterator[Any], call: _Call) -> None:
-        self._answers = answers
+    def __init__(self, answers: Any, call: _Call, *, iterates: bool) -> None:
+        self._answers = answers  # what the method returned; if that is no iterator, the first step says so
+        self._steps: Any = None
+        self._iterates = iterates
         self._call = call
         self._ended = False
         call.step(call._previous)  # noqa: SLF001 - the thread as it was before the call
@@ -264,7 +274,9 @@ class _Responses:
         outer = current.get()
         current.set(self._call.mine)
         try:
-            return next(self._answers)
+            if self._steps is None:
+                self._steps = iter(self._answers) if self._iterates else self._answers
+            return next(self._steps)
         except StopIteration:
             self._end(None)
             raise
