@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,18 +15,21 @@ import graphene
 import pytest
 import strawberry
 import urllib3
+from aiohttp import web
 from fastapi import FastAPI
 from flask import Flask, request
 from graphql import GraphQLError
+from strawberry.aiohttp.views import GraphQLView
 from strawberry.extensions import MaskErrors, SchemaExtension
 from strawberry.fastapi import GraphQLRouter
+from websockets.sync.client import connect
 
 from hogline import ExceptionCapture, PostHog
-from hogline.interceptors import asgi, fastapi, flask, graphql
+from hogline.interceptors import aiohttp, asgi, fastapi, flask, graphql
 from hogline.interceptors.strawberry import PostHogInterceptor
 from hogline.testing import RecordingPostHog
 from tests.interceptors.test_asgi import call, ok
-from tests.support.serving import VISITOR, serving, serving_asgi
+from tests.support.serving import VISITOR, serving, serving_asgi, serving_own
 from tests.support.sink import exception_of, person_of
 
 
@@ -89,19 +93,19 @@ def serve(request, posthog, sink):
 
 
 def over_strawberry(posthog, sink):
-    def serve(*, extensions=(), **options):
+    def serve(*, extensions=(), around=None, **options):
         ours = PostHogInterceptor(client=posthog, **options)
-        schema = strawberry.Schema(Query, extensions=[ours, *extensions])
+        schema = strawberry.Schema(Query, subscription=Subscription, extensions=[ours, *extensions])
         app = FastAPI()
         app.include_router(GraphQLRouter(schema), prefix="/graphql")
-        app.add_middleware(fastapi.PostHogInterceptor, client=posthog, **options)
+        app.add_middleware(fastapi.PostHogInterceptor, client=posthog, **(options if around is None else around))
         return serving_asgi(app, posthog, sink)
 
     return serve
 
 
 def over_graphene(posthog, sink):
-    def serve(**options):
+    def serve(*, around=None, **options):
         schema = graphene.Schema(GrapheneQuery)
         middleware = [graphql.PostHogInterceptor(client=posthog, **options)]
         app = Flask("graphene")
@@ -111,8 +115,30 @@ def over_graphene(posthog, sink):
             result = schema.execute(request.args["query"], middleware=middleware)
             return result.formatted
 
-        flask.PostHogInterceptor(app, client=posthog, **options)
+        flask.PostHogInterceptor(app, client=posthog, **(options if around is None else around))
         return serving(app, posthog, sink)
+
+    return serve
+
+
+def over_aiohttp(posthog, sink):
+    def serve(*, around=None, **options):
+        ours = PostHogInterceptor(client=posthog, **options)
+        schema = strawberry.Schema(Query, subscription=Subscription, extensions=[ours])
+
+        @asynccontextmanager
+        async def start():
+            interceptor = aiohttp.PostHogInterceptor(client=posthog, **(options if around is None else around))
+            app = web.Application(middlewares=[interceptor])
+            app.router.add_route("*", "/graphql", GraphQLView(schema=schema))
+            runner = web.AppRunner(app, shutdown_timeout=1)
+            await runner.setup()
+            server = web.TCPSite(runner, "127.0.0.1", 0)
+            await server.start()
+            yield runner.addresses[0][1]
+            await runner.cleanup()
+
+        return serving_own(start, posthog, sink)
 
     return serve
 
@@ -136,6 +162,13 @@ def test_what_a_resolver_raises_is_one_event(serve):
         assert event.properties["$request_path"].startswith("/graphql")
         last = event.properties["$exception_list"][0]["stacktrace"]["frames"][-1]
         assert last["context_line"].strip() == 'raise ValueError("plain")'
+
+
+def test_the_schemas_interceptor_alone_knows_what_left(serve):
+    """Where the framework's has no `capture_exceptions`, nobody looks at the status; GraphQL's own answer is a 200."""
+    with serve(capture_exceptions=True, around={}) as site:
+        assert ask(site, '{ sync(how: "plain") }')[0] == 200
+        assert [exception_of(event) for event in site.exceptions] == [("ValueError", True, 200)]
 
 
 @pytest.mark.parametrize(
@@ -207,6 +240,24 @@ class TestStrawberry:
         assert results[0].data == {"count": 1}
         posthog.flush()
         assert [(exception_of(event)[0], person_of(event)) for event in sink.events] == [("ValueError", None)]
+
+    @pytest.mark.parametrize("app", ["fastapi", "aiohttp"])
+    @pytest.mark.parametrize("around", [None, {}], ids=["both", "alone"])
+    def test_a_sockets_operation_is_told_of_when_it_ends(self, posthog, sink, app, around):
+        """The socket stays open, for the visitor's next operation; also where the framework's interceptor captures nothing."""
+        serve = {"fastapi": over_strawberry, "aiohttp": over_aiohttp}[app](posthog, sink)
+        with serve(capture_exceptions=True, around=around) as site:
+            url, protocol = f"ws://127.0.0.1:{site.port}/graphql", "graphql-transport-ws"
+            with connect(url, subprotocols=[protocol], additional_headers=VISITOR) as socket:
+                socket.send(json.dumps({"type": "connection_init"}))
+                for number in (1, 2):
+                    subscribe = {"query": "subscription Count { count }"}
+                    socket.send(json.dumps({"type": "subscribe", "id": str(number), "payload": subscribe}))
+                    while json.loads(socket.recv(30))["type"] not in ("error", "complete"):
+                        pass
+                    events = site.wait_for(number)
+        assert [exception_of(event) for event in events] == [("ValueError", True, 101)] * 2
+        assert {(person_of(event), event.properties["graphql_operation"]) for event in events} == {("alice", "Count")}
 
     def test_it_is_made_anew_for_each_operation(self, posthog):
         """Concurrent operations do not share one; nothing is deprecated about how it is registered (warnings are errors)."""

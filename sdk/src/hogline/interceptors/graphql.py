@@ -41,9 +41,30 @@ class Operation:
                     tag("graphql_path", ".".join(map(str, path)))
                 exchange = exchange or _Alone(self._policy)
                 exchange.observe(error, handled=True, policy=self._policy)
-                exchange.settle(error)  # GraphQL lets none of these go any further
+                _settle(exchange, error)
         except Exception as failure:
             self._policy.complain("exception capture", failure)
+
+
+def _settle(exchange: Exchange, error: BaseException) -> None:
+    """Have *error* judged at once if it can be: GraphQL lets none go any further, and a socket may stay open for days."""
+    if exchange.status is not None or exchange.policy.exceptions is not None:
+        exchange.settle(error)
+        return
+    # The interceptor of the framework captures nothing, so it does not look at the status either: it is GraphQL's own.
+    exchange.status = 101 if _is_socket(exchange) else 200
+    try:
+        exchange.settle(error)
+    finally:
+        exchange.status = None
+
+
+def _is_socket(exchange: Exchange) -> bool:
+    scope = getattr(exchange, "scope", None)
+    if scope is not None:
+        return bool(scope["type"] == "websocket")
+    headers = getattr(exchange.request(), "headers", None)
+    return headers is not None and str(headers.get("upgrade")).lower() == "websocket"
 
 
 class PostHogInterceptor:
