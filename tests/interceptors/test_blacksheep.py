@@ -1,6 +1,8 @@
 """What is special to BlackSheep: who answers an exception, middlewares in between, mounts, callbacks with its request."""
 
+import asyncio
 import logging
+import threading
 
 import pytest
 from blacksheep import Application, Request, Response, Router, text
@@ -169,6 +171,30 @@ class TestContext:
             events = site.wait_for(2)
         assert {event.properties["$request_route"] for event in events} == {"/shop/things/:name"}
         assert exception_of(events[1]) == ("ValueError", False, 500)
+
+    @pytest.mark.parametrize("prefix", ["", "/shop"])
+    def test_what_comes_after_the_response_has_the_route_still(self, app, serve, posthog, prefix):
+        """Behaviour 4, 66: a task that captures for the first time when BlackSheep has let go of its request."""
+        over, tasks = threading.Event(), []
+
+        async def late():
+            await asyncio.to_thread(over.wait, 20)
+            posthog.capture("late")
+
+        async def view(request: Request) -> Response:
+            tasks.append(asyncio.create_task(late()))
+            return text("ok")
+
+        inner = app
+        if prefix:
+            inner = Application(router=Router())
+            app.mount(prefix, inner)
+        inner.router.add_get("/things/:name", view)
+        with serve() as site:
+            assert site.get(f"{prefix}/things/x", VISITOR).status == 200
+            over.set()
+            [event] = site.wait_for(1)
+        assert (person_of(event), event.properties.get("$request_route")) == ("alice", f"{prefix}/things/:name")
 
     def test_inside_another_interceptor_it_tells_the_route(self, app, posthog, sink):
         """Behaviour 14, 54: mounted in Starlette: one context, one event, the whole template."""

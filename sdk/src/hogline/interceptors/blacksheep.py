@@ -29,6 +29,7 @@ class BlackSheepExchange(asgi.AsgiExchange):
 
     _application: Any = None
     _request: Any = None
+    _mount: str = ""
     _outer_prefix: str | None = None
 
     def request(self) -> Any:
@@ -47,7 +48,7 @@ class BlackSheepExchange(asgi.AsgiExchange):
     def find_route(self) -> str | None:
         """Return the pattern of the matched route, with the prefix of its mount; None for a 404."""
         request, application = self._request, self._application
-        if request is None or request.scope is None:  # before routing; or BlackSheep let go of it
+        if request is None:  # before routing
             return super().find_route()
         if isinstance(request, WebSocket):
             matched = application.router.get_match_by_method_and_path(RouteMethod.GET_WS, request.path)
@@ -56,13 +57,14 @@ class BlackSheepExchange(asgi.AsgiExchange):
         if matched is None or matched.pattern is None or matched.pattern == b"*":
             return None
         outer = self._outer_prefix if self._outer_prefix is not None else self.prefix
-        mount = str(request.scope.get("root_path") or "").removeprefix(outer).rstrip("/")
+        mount = self._mount.removeprefix(outer).rstrip("/")
         return mount + bytes(matched.pattern).decode("utf-8", "replace")
 
     def keep(self, application: Any, request: Any) -> None:
         """Keep what routes are found with."""
         self._application = application
         self._request = request
+        self._mount = str(request.scope.get("root_path") or "")  # BlackSheep takes the scope away when it has answered
 
     def stand_inside(self, outer: asgi.AsgiExchange) -> None:
         """Find routes for *outer*, the exchange of an interceptor around us."""
