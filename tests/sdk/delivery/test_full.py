@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hogline.delivery import ledger
+from hogline.delivery import door, ledger
 
 
 @pytest.fixture
@@ -56,8 +56,9 @@ def test_drop_oldest_does_not_empty_the_queue_for_what_never_fits(stalled):
     assert balanced(client).waiting == 0
 
 
-def test_block_waits_for_room(stalled, sink):
-    """Until the sender has taken what waited; nothing is dropped."""
+def test_block_waits_for_room(stalled, sink, monkeypatch):
+    """Until the sender has taken what waited, and says so; nothing is dropped."""
+    monkeypatch.setattr(door, "_LOOK_AGAIN_S", 60.0)
     client = stalled(max_queue_size=2, when_full="block", when_full_timeout=30.0)
     assert None not in [client.capture(f"e{n}", distinct_id="u") for n in range(4)]
     assert client.flush(20)
@@ -94,16 +95,22 @@ def test_block_never_waits_for_itself(make, sink):
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer")
-@pytest.mark.parametrize("when_full", ["drop_oldest", "block"])
-def test_a_handler_may_capture_into_a_full_queue_at_any_moment(sink, when_full):
-    """The counts stay those of real events."""
+@pytest.mark.parametrize(
+    ("when_full", "has_spool"), [("drop_oldest", False), ("drop_oldest", True), ("block", False), ("block", True)]
+)
+def test_a_handler_may_capture_into_a_full_queue_at_any_moment(sink, tmp_path, when_full, has_spool):
+    """The counts stay those of real events, on a full disk too."""
+    spool = f"spool_dir={str(tmp_path)!r}, spool_max_bytes=64 * 1024" if has_spool else ""
     script = f"""
         import os, signal, time
         from hogline import PostHog
-        client = PostHog("phc_test", host=os.environ["SINK"], max_queue_size=20, flush_at=10, when_full={when_full!r})
-        signal.signal(signal.SIGALRM, lambda *_: client.capture("handler", distinct_id="u"))
-        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+        client = PostHog("phc_test", host=os.environ["SINK"], max_queue_size=20, flush_at=10, when_full={when_full!r}, {spool})
+        def handle(*_):  # on a full disk it may take longer than any interval, so it sets its own end
+            client.capture("handler", distinct_id="u")
+            if time.monotonic() < until_s: signal.setitimer(signal.ITIMER_REAL, 0.0005)
         until_s = time.monotonic() + 1
+        signal.signal(signal.SIGALRM, handle)
+        handle()
         while time.monotonic() < until_s: client.capture("main", distinct_id="u")
         signal.setitimer(signal.ITIMER_REAL, 0)
         assert client.flush(30)

@@ -352,7 +352,7 @@ def test_a_file_that_cannot_be_opened_keeps_nobody_from_those_behind_it(run, sin
                 print(record.getMessage(), flush=True)
                 heard.set()
         logging.getLogger("hogline").addHandler(Listen(logging.ERROR))
-        assert client.flush(20)
+        assert client.flush(20) is False  # not all of it was settled
         print(client.stats().recovered, heard.wait(5))
         """
     log, counts = run(script)[0].splitlines()
@@ -471,6 +471,41 @@ def test_the_folder_is_bounded_and_what_exceeds_disk_and_memory_is_counted(make,
     assert "is full (spool_max_bytes=65536)" in caplog.text
     assert client.flush(30)
     assert arrived(sink) == taken
+
+
+@pytest.mark.parametrize("left_by", ["itself", "a dead process"])
+def test_drop_oldest_makes_room_on_a_full_disk(make, run, sink, spool, left_by):
+    """What waited longest goes, a file of it at a time, wherever it waits: the newest are kept. A file with something on its way stays."""
+    if left_by == "a dead process":
+        run(
+            f"""
+            client = PostHog("phc_test", host=os.environ["SINK"], spool_max_bytes=64 * 1024)
+            ids = [client.capture(f'old{{n}}', distinct_id='u') for n in range(100)]; {KILL}
+            """
+        )
+    sink.answer(503, headers={"Retry-After": "2"})
+    told = []
+    client = make(
+        spool_dir=spool, spool_max_bytes=64 * 1024, max_queue_size=10, when_full="drop_oldest",
+        on_drop=lambda reason, event: told.append((reason, event["event"])),
+    )  # fmt: skip
+    ids = fill(client, 1, "first")
+    client.flush(0)
+    sink.wait_until(lambda: sink.requests)
+    ids += fill(client, 400)
+    assert None not in ids
+    assert sum(path.stat().st_size for path in spool.rglob("*") if path.is_file()) <= 64 * 1024
+    stats = balanced(client)
+    assert dict(stats.dropped) == {"spool_full": len(told)}
+    assert client.flush(30)
+    every = [f"old{n}" for n in range(100)] if left_by == "a dead process" else []
+    every += ["first0", *(f"e{n}" for n in range(400))]
+    gone = [name for _, name in told]
+    begin = every.index(gone[0])
+    assert begin < 40  # those before it share a file with what was on its way
+    assert gone == every[begin : begin + len(gone)]
+    assert arrived(sink) == [name for name in every if name not in set(gone)]
+    assert balanced(client).waiting == 0
 
 
 def test_a_client_that_is_never_used_touches_neither_disk_nor_network(run, sink, spool):

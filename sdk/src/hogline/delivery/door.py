@@ -17,7 +17,8 @@ from hogline.settings import ClientSettings
 __all__ = ["Delivery"]
 
 _log = logging.getLogger("hogline")
-_LOOK_FOR_ROOM_S = 0.05
+# Room is told of; not where another process makes it on disk, or a handler interrupts a caller on its way to the wait.
+_LOOK_AGAIN_S = 1.0
 _OWN_WITHIN_S = 5.0  # what takes microseconds; longer waits only who interrupted it
 _getpid = os.getpid
 
@@ -100,17 +101,16 @@ class Delivery(Lane):
                     self._ledger.accepted += 1
                     self._put_count += 1
                     taken = True
-                elif settings.when_full == "drop_oldest" and (oldest := self._outbox.drop_oldest()) is not None:
-                    self._ledger.lose(reason, 1)
-                    self._count_settled(1)
-                    dropped.append(oldest)
+                elif settings.when_full == "drop_oldest" and (oldest := self._outbox.drop_oldest()):
+                    self._let_oldest_go(oldest, reason)
+                    dropped += oldest
                     waits = True
                 # What fills the queue waits for no company any more. Said once, and not again for each that is refused.
                 elif self._flush_to < self._put_count:
                     self._flush_to = self._put_count
                     newcomer = self._call()
                 elif (rest_s := until_s - time.monotonic()) > 0:
-                    self._sender.settled.wait(min(rest_s, _LOOK_FOR_ROOM_S))
+                    self._sender.settled.wait(min(rest_s, _LOOK_AGAIN_S))
                     waits = True
                 else:
                     break
@@ -121,6 +121,14 @@ class Delivery(Lane):
         if not taken:
             self._ledger.refuse(reason, event)
         return taken
+
+    def _let_oldest_go(self, events: list[bytes], reason: str) -> None:
+        """Count *events*, which gave way to a new one; the caller holds the lock."""
+        ledger, recovered = self._ledger, self._outbox.recovered
+        ledger.accepted += recovered
+        ledger.recovered += recovered
+        ledger.lose(reason, len(events))
+        self._count_settled(len(events) - recovered)
 
     def _may_block(self) -> bool:
         """Tell whether the caller may wait: not the sender itself, and not a handler that interrupted a holder of the lock."""
@@ -145,6 +153,7 @@ class Delivery(Lane):
         """Send what waits now, and what dead processes left in the spool; True: all of it was settled within *timeout_s*.
 
         Never raises. False at once: this is the sender's own thread, or all retries were in vain and the disk keeps the rest.
+        False, too: the spool has a file that cannot be opened.
         """
         if self._pid != _getpid() and not self._is_ours():
             return False
@@ -160,7 +169,7 @@ class Delivery(Lane):
         while True:
             with self._lock:
                 if self._settled_count >= goal and not self._outbox.behind:
-                    return True
+                    return not self._outbox.stuck
                 if self._abandoned or self._rounds != rounds or threading.current_thread() is sender.thread:
                     # A hook on the sender's own thread cannot wait for it; the flush happens after it.
                     return False
@@ -192,8 +201,7 @@ class Delivery(Lane):
                 self._abandoned = True
                 self._sender.disown(self)
                 lost = [event for event in self._in_flight if not self._outbox.keeps(event)]
-                while (event := self._outbox.drop_oldest()) is not None:
-                    lost.append(event)
+                lost += self._outbox.forgo()
                 self._in_flight = []
                 self._count_settled(len(lost))
                 if lost:

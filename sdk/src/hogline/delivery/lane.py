@@ -133,8 +133,7 @@ class Lane:
                 self._count_settled(outbox.lost)
                 self._untold += outbox.lost
                 outbox.lost = 0
-            if not self._in_flight:
-                self._sender.settled.notify_all()  # nothing is behind any more
+            self._sender.settled.notify_all()  # there is room, or nothing is behind any more
         return self._in_flight
 
     @property

@@ -16,13 +16,15 @@ class Store(Protocol):
     behind: bool
     """There may be events of dead processes to send first."""
     recovered: int
-    """How many events of the last `take` were a dead process's."""
+    """How many events of the last `take` or `drop_oldest` were a dead process's."""
     kept: int
     """Events, waiting and on their way, that the death of this process would not lose."""
     lost: int
     """Events that the disk did not give back, since somebody asked."""
     damaged_bytes: int
     """Bytes on disk that held no event."""
+    stuck: bool
+    """The last look found something of a dead process that cannot be reached."""
     trouble: tuple[str, str] | None
     """What is wrong with the disk, its kind and a text for the log; who logs it sets None."""
 
@@ -39,8 +41,11 @@ class Store(Protocol):
     def take(self, max_events: int, max_bytes: int) -> list[bytes]:
         """Hand out the oldest events: at most *max_events* and *max_bytes*, but one at least if any waits."""
 
-    def drop_oldest(self) -> bytes | None:
-        """Remove and return the event that waited longest in memory."""
+    def drop_oldest(self) -> list[bytes]:
+        """Remove and return what waited longest, to make room: one event of memory, or all that wait in one file of a full disk."""
+
+    def forgo(self) -> list[bytes]:
+        """Remove and return what waits in memory only."""
 
     def settle(self, batch: Sequence[bytes]) -> None:
         """Note that events which were taken are dealt with, whatever became of them."""
@@ -66,7 +71,7 @@ class Outbox:
 
     __slots__ = ("_events", "_max_bytes", "_max_events", "size_bytes", "trouble")
 
-    behind = False
+    behind = stuck = False
     recovered = kept = lost = damaged_bytes = 0
 
     def __init__(self, max_events: int, max_bytes: int) -> None:
@@ -108,9 +113,16 @@ class Outbox:
         self.size_bytes -= freed
         return batch
 
-    def drop_oldest(self) -> bytes | None:
+    def drop_oldest(self) -> list[bytes]:
         """Remove and return the event that waited longest."""
-        return batch[0] if (batch := self.take(1, 0)) else None
+        return self.take(1, 0)
+
+    def forgo(self) -> list[bytes]:
+        """Remove and return all that waits."""
+        events: list[bytes] = []
+        while batch := self.take(1, 0):
+            events += batch
+        return events
 
     def settle(self, batch: Sequence[bytes]) -> None:
         """Do nothing: what was taken is out of here."""

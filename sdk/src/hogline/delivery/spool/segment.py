@@ -166,11 +166,15 @@ class Segment:
     def _is_settled(self, begin: int) -> bool:
         return any(first <= begin < last for first, last in self._settled)
 
-    def remove(self) -> None:
-        """Delete the files and let go of them. A crash in between leaves the smaller one, which `sweep` removes."""
+    def discard(self) -> None:
+        """Delete the files. A crash in between leaves the smaller one, which `sweep` removes."""
         with contextlib.suppress(OSError):
             os.unlink(self.path)  # noqa: PTH108
             os.unlink(self.path + _SETTLED_SUFFIX)  # noqa: PTH108
+
+    def remove(self) -> None:
+        """Delete the files, and let go of them."""
+        self.discard()
         self.close(unlock=True)
 
     def close(self, *, unlock: bool = False) -> None:

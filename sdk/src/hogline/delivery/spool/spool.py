@@ -7,7 +7,9 @@ call `add` at any moment.
 """
 
 import contextlib
+import errno
 import os
+import sys
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -52,6 +54,9 @@ class Spool:
         self.kept: int = 0
         self.lost: int = 0
         self.damaged_bytes: int = 0
+        self.stuck: bool = False
+        self._full = False  # what the disk refused last found no room
+        self._inside = 0  # of how many calls that a handler must not take files away from
         self.trouble: tuple[str, str] | None = None
 
     def __len__(self) -> int:
@@ -77,6 +82,7 @@ class Spool:
         size = len(record)
         try:
             if self._room_bytes < size and not self._find_room(size):
+                self._full = size <= self._max_bytes
                 return self._fail(f"is full (spool_max_bytes={self._max_bytes})")
             segment = self._segments[-1] if self._segments else None  # making room may have removed it
             if (
@@ -85,16 +91,21 @@ class Spool:
                 or (segment.size_bytes and segment.size_bytes + size > self._segment_bytes)
             ):
                 segment = self._begin_segment()
-            segment.append(record)
+            self._inside += 1
+            try:
+                segment.append(record)
+                segment.queued += 1
+                self._queued += 1
+                self._queued_bytes += len(event)
+                self.kept += 1
+            finally:
+                self._inside -= 1
         except OSError as error:
             # What a file holds behind its last record is not known then; an empty one may be tried again.
             self._sealed = bool(self._segments and self._segments[-1].size_bytes)
+            self._full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             return self._fail(f"cannot be written ({error})")
-        segment.queued += 1
         self._room_bytes -= size
-        self._queued += 1
-        self._queued_bytes += len(event)
-        self.kept += 1
         return True
 
     def _begin_segment(self) -> Segment:
@@ -106,7 +117,7 @@ class Spool:
 
     def _find_room(self, size: int) -> bool:
         room_bytes = self._max_bytes - self._used_bytes()
-        if room_bytes < size and self._segments and self._is_done(self._segments[-1]):
+        if room_bytes < size and self._segments and not self._inside and self._is_done(self._segments[-1]):
             self._segments.pop().remove()
             room_bytes = self._max_bytes - self._used_bytes()
         self._room_bytes = min(room_bytes, _RECOUNT_BYTES + size)
@@ -138,9 +149,48 @@ class Spool:
                 return False
         return True
 
-    def drop_oldest(self) -> bytes | None:
-        """Remove and return the event that waited longest in memory; what is on disk stays."""
+    def drop_oldest(self) -> list[bytes]:
+        """Remove and return what waits in the oldest of its files, where the disk is full; else the oldest event in memory.
+
+        A file gives its bytes back as a whole. Those with events on their way stay, and so do other processes' own.
+        """
+        self.recovered = 0
+        if self._full and not self._inside:
+            for segment in [*self._adopted, *self._segments]:
+                if segment.exhausted or any(place[0] is segment for place in self._places.values()):
+                    continue
+                if self._segments and segment is self._segments[-1]:
+                    self._sealed = True
+                if events := self._drop(segment):
+                    return events
         return self._memory.drop_oldest()
+
+    def _drop(self, segment: Segment) -> list[bytes]:
+        """Empty *segment*; `take` removes it."""
+        own, events = segment in self._segments, []
+        self._inside += 1
+        try:
+            while batch := self._read(segment, sys.maxsize, self._max_bytes):
+                events += batch
+        finally:
+            self._inside -= 1
+        for event in events:
+            self._places.pop(id(event), None)
+        if own:
+            segment.queued -= len(events)
+            self._queued -= len(events)
+            freed = sum(map(len, events))
+            self._queued_bytes -= freed
+            self.kept -= len(events)
+        else:
+            self.recovered = len(events)
+        segment.discard()
+        self._room_bytes = self._retry_at_s = 0
+        return events
+
+    def forgo(self) -> list[bytes]:
+        """Remove and return what waits in memory; what is on disk stays."""
+        return self._memory.forgo()
 
     # -- out --------------------------------------------------------------------------------------------------------
 
@@ -149,6 +199,13 @@ class Spool:
 
         Nothing, once, when the last of a dead process has been handed out: `behind` is False from then on.
         """
+        self._inside += 1
+        try:
+            return self._take(max_events, max_bytes)
+        finally:
+            self._inside -= 1
+
+    def _take(self, max_events: int, max_bytes: int) -> list[bytes]:
         self.recovered = 0
         self._look_around()
         while self._adopted:
@@ -188,6 +245,7 @@ class Spool:
                 "read",
                 f"the spool's file {segment.path} cannot be read ({error}); it is kept as unreadable-...",
             )
+            self.damaged_bytes += segment.size_bytes - segment.offset
             segment.offset = segment.size_bytes
             name = f"unreadable-{os.path.basename(segment.path)}"  # noqa: PTH119
             with contextlib.suppress(OSError):
@@ -251,6 +309,7 @@ class Spool:
 
     def look(self) -> None:
         """Set `behind` if there are segments of others."""
+        self.stuck = False
         own = {os.path.basename(segment.path) for segment in self._segments}  # noqa: PTH119
         if self._adopted or any(name not in own for name in self._names()):
             self.behind = True
@@ -265,6 +324,7 @@ class Spool:
             return Segment.names(self.folder)
         except OSError as error:
             self.trouble = ("read", f"the spool {self.folder} cannot be read ({error})")
+            self.stuck = True
             return []
 
     def _look_around(self) -> None:
@@ -272,6 +332,7 @@ class Spool:
         if self._adopted or now_s < self._look_at_s:
             return
         self._look_at_s = now_s + _LOOK_EVERY_S
+        self.stuck = False
         own = {os.path.basename(segment.path) for segment in self._segments}  # noqa: PTH119
         names = [name for name in self._names() if name not in own]
         try:
@@ -285,6 +346,7 @@ class Spool:
                 self._adopt(os.path.join(self.folder, name))  # noqa: PTH118
         except OSError as error:
             self.trouble = ("read", f"the spool {self.folder} cannot be drained ({error})")
+            self.stuck = True
 
     def _adopt(self, path: str) -> None:
         """Take over the segment at *path*. One that cannot be opened keeps nobody from those behind it."""
@@ -292,6 +354,7 @@ class Spool:
             segment = Segment.adopt(path)
         except OSError as error:
             self.trouble = ("read", f"the spool's file {path} cannot be opened ({error}); it stays where it is")
+            self.stuck = True
             return
         if segment is not None:
             self._adopted.append(segment)
