@@ -5,6 +5,8 @@ With names: these, others than those at the oldest versions that the table says 
 """
 
 import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -25,6 +27,22 @@ ENDINGS = "tests/interceptors/test_processes.py::test_what_was_captured_right_be
 TOOLS = nox.project.dependency_groups(nox.project.load_toml(ROOT / "pyproject.toml"), "contract")
 
 
+def _newer_python() -> str | None:
+    """Return a Python that Django 6 takes, if this machine has one. Pyenv has names for those that it does not hand out."""
+    found = (shutil.which(f"python3.{minor}") for minor in (14, 13, 12))
+    return next(
+        (
+            path
+            for path in found
+            if path and not subprocess.run([path, "-V"], capture_output=True, check=False).returncode  # noqa: S603
+        ),
+        None,
+    )
+
+
+NEWER_PYTHON = _newer_python()
+
+
 @nox.session(venv_backend="none")
 def frameworks(session: nox.Session) -> None:
     """Choose the environments, each of which is a session."""
@@ -35,6 +53,8 @@ def frameworks(session: nox.Session) -> None:
     environments = {row.environment for row in FRAMEWORKS if row.environment}
     for name in names or sorted(environments):
         session.notify(f"framework({name})", options)
+    if not names and NEWER_PYTHON:
+        session.notify("django_tasks", options)
 
 
 @nox.session(default=False)
@@ -57,6 +77,17 @@ def framework(session: nox.Session, name: str) -> None:
         "python", "-m", "pytest", *SUITE, ENDINGS, *special, *_reporting(row), *session.posargs,
         env={"HOGLINE_FRAMEWORKS": " ".join(rows)},
     )  # fmt: skip
+
+
+@nox.session(python=NEWER_PYTHON, default=False)
+def django_tasks(session: nox.Session) -> None:
+    """Ask the queues' promises of Django 6's own tasks; elsewhere its backport stands for them, since we begin at Python 3.11."""
+    if NEWER_PYTHON is None:
+        session.skip("Django 6 needs Python 3.12")
+    session.install("django>=6", "django-tasks-db", *TOOLS)
+    session.install("--no-deps", "--no-build-isolation", "--editable", "sdk")
+    options = ["-q", "-W", "ignore::DeprecationWarning", *session.posargs]
+    session.run("python", "-m", "pytest", "tests/propagation/test_tasks.py", "-k", "django", *options)
 
 
 def _reporting(row: Framework) -> list[str]:

@@ -1,11 +1,14 @@
 import signal
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 
 import django
 from django.conf import settings
 
 from tests.propagation.queues import contract
 
+NAME = "django.tasks" if find_spec("django.tasks") else "django_tasks"  # Django 6's own, or its backport
 settings.configure(
     DATABASES={
         "default": {
@@ -14,19 +17,20 @@ settings.configure(
             "OPTIONS": {"timeout": 20},
         }
     },
-    INSTALLED_APPS=["django_tasks", "django_tasks_db"],
+    INSTALLED_APPS=["django_tasks_db", *([NAME] if NAME == "django_tasks" else [])],
     TASKS={
         "default": {"BACKEND": "django_tasks_db.DatabaseBackend"},
-        "at once": {"BACKEND": "django_tasks.backends.immediate.ImmediateBackend"},
+        "at once": {"BACKEND": f"{NAME}.backends.immediate.ImmediateBackend"},
     },
     USE_TZ=True,
 )
 django.setup()
 
 from django.core.management import call_command  # noqa: E402 - after the set-up
-from django_tasks import task as django_task  # noqa: E402
 
 from hogline.propagation.django import PostHogPropagation  # noqa: E402
+
+django_task = import_module(NAME).task
 
 WORKER = [sys.executable, "-c", "from tests.propagation.queues import django_app; django_app.work()"]
 STOP = signal.SIGTERM
