@@ -24,8 +24,9 @@ _START_S = 30.0
 class AsgiAsker:
     """Calls an ASGI app as a server would, its lifespan begun: no server, no socket."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, query: str = "") -> None:
         self._app = app
+        self._query = query.encode()
         self._loop = asyncio.new_event_loop()
         self._headers = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
         self._loop.run_until_complete(self._start_up())
@@ -46,12 +47,12 @@ class AsgiAsker:
         async def send(message: dict[str, Any]) -> None:
             assert message.get("status", 200) < 300, message
 
-        app, headers = self._app, self._headers
+        app, headers, query = self._app, self._headers, self._query
         begun = time.process_time()
         for _ in range(count):
             scope = {
                 "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "GET", "path": "/",
-                "raw_path": b"/", "root_path": "", "query_string": b"", "client": ("127.0.0.1", 5), "server": ("127.0.0.1", 80),
+                "raw_path": b"/", "root_path": "", "query_string": query, "client": ("127.0.0.1", 5), "server": ("127.0.0.1", 80),
                 "scheme": "http", "headers": headers, "state": {},
             }  # fmt: skip
             bodies[:] = [{"type": "http.request", "body": b"", "more_body": False}]
@@ -115,9 +116,9 @@ class WsgiAsker:
 class OwnAsker:
     """Asks a framework's own server over one connection, from a process of its own, so that the client's work is not counted."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, protocol: str, port: int) -> None:
         self._client = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.asking", str(port)],
+            [sys.executable, "-m", "benchmarks.asking", protocol, str(port)],
             cwd=Path(__file__).parents[1], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
 
@@ -133,27 +134,44 @@ class OwnAsker:
         return time.process_time() - begun
 
 
-def serve_and(serve: Callable[[int], object], work: Callable[[OwnAsker], object]) -> None:
+def serve_and(protocol: str, serve: Callable[[int], object], work: Callable[[OwnAsker], object]) -> None:
     """Serve on the main thread, as servers want it, and do *work* beside it; ends with the process."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
-    threading.Thread(target=lambda: work(OwnAsker(port)), daemon=True).start()
+    threading.Thread(target=lambda: work(OwnAsker(protocol, port)), daemon=True).start()
     serve(port)
 
 
-def _client(port: int) -> None:
-    request = "\r\n".join(["GET / HTTP/1.1", *(f"{name}: {value}" for name, value in HEADERS.items()), "", ""]).encode()
-    connection = _connect(port)
+def _client(ask: Callable[[], object]) -> None:
     for line in sys.stdin:
         for _ in range(int(line)):
-            connection.sendall(request)
-            answer = b""
-            while b"\r\n\r\n" not in answer:  # an empty body: the head is all
-                chunk = connection.recv(65536)
-                assert chunk, "the server closed the connection"
-                answer += chunk
-            assert answer.startswith(b"HTTP/1.1 2"), answer
+            ask()
         print("done", flush=True)
+
+
+def _http(port: int) -> Callable[[], object]:
+    request = "\r\n".join(["GET / HTTP/1.1", *(f"{name}: {value}" for name, value in HEADERS.items()), "", ""]).encode()
+    connection = _connect(port)
+
+    def ask() -> None:
+        connection.sendall(request)
+        answer = b""
+        while b"\r\n\r\n" not in answer:  # an empty body: the head is all
+            chunk = connection.recv(65536)
+            assert chunk, "the server closed the connection"
+            answer += chunk
+        assert answer.startswith(b"HTTP/1.1 2"), answer
+
+    return ask
+
+
+def _grpc(port: int) -> Callable[[], object]:
+    import grpc
+
+    _connect(port).close()
+    call = grpc.insecure_channel(f"127.0.0.1:{port}").unary_unary("/shop.Shop/Empty")
+    metadata = [(name, value) for name, value in HEADERS.items() if name.startswith("x-")]
+    return lambda: call(b"", metadata=metadata, timeout=_START_S)
 
 
 def _connect(port: int) -> socket.socket:
@@ -168,4 +186,4 @@ def _connect(port: int) -> socket.socket:
 
 
 if __name__ == "__main__":
-    _client(int(sys.argv[1]))
+    _client({"own": _http, "grpc": _grpc}[sys.argv[1]](int(sys.argv[2])))

@@ -24,10 +24,11 @@ class EmptyApp:
     """A row: how the app is made, how it is asked, and what the peers are called there; None: they have nothing for it."""
 
     make: Callable[[str], Any]
-    protocol: Literal["asgi", "wsgi", "own"]
-    """"own": `make` returns a function that serves on the port that it is given."""
+    protocol: Literal["asgi", "wsgi", "own", "grpc"]
+    """"own" and "grpc": `make` returns a function that serves on the port that it is given."""
     sentry: str | None = _SENTRY
     otel: str | None = _OTEL
+    query: str = ""
     requires: str | None = None
     """The package that has to be there; None: the one that is called as the row is."""
 
@@ -46,7 +47,7 @@ def options() -> dict[str, Any]:
     return {"client": client, "capture_exceptions": True}
 
 
-def sentry(*names: str) -> None:
+def sentry(*names: str, more: Sequence[Any] = ()) -> None:
     """Initialise Sentry for errors alone, with the integrations *names*, "module.Class" of `sentry_sdk.integrations`."""
     import sentry_sdk
     from sentry_sdk.transport import Transport
@@ -59,7 +60,7 @@ def sentry(*names: str) -> None:
     integrations = [getattr(import_module(f"sentry_sdk.integrations.{module}"), kind)() for module, _, kind in found]
     sentry_sdk.init(
         "http://x@127.0.0.1/1", transport=Nowhere, default_integrations=False, auto_enabling_integrations=False,
-        integrations=integrations,
+        integrations=[*integrations, *more],
     )  # fmt: skip
 
 
@@ -560,8 +561,101 @@ def robyn(variant: str) -> Any:
     return lambda port: app.start("127.0.0.1", port)
 
 
+def grpc(variant: str) -> Any:
+    from concurrent.futures import ThreadPoolExecutor
+
+    import grpc as package
+
+    if variant == "sentry":
+        sentry("grpc.GRPCIntegration")
+    if variant == "otel":
+        instrument("grpc", "GrpcInstrumentorServer")
+
+    def empty(request: bytes, context: Any) -> bytes:
+        handled()
+        return b""
+
+    interceptors = [interceptor("grpc")(**options())] if variant == "ours" else []
+    server = package.server(ThreadPoolExecutor(1), interceptors=interceptors)
+    methods = {"Empty": package.unary_unary_rpc_method_handler(empty)}
+    server.add_generic_rpc_handlers([package.method_handlers_generic_handler("shop.Shop", methods)])
+
+    def serve(port: int) -> None:
+        server.add_insecure_port(f"127.0.0.1:{port}")
+        server.start()
+        server.wait_for_termination()
+
+    return serve
+
+
+# -- GraphQL, behind a framework's interceptor ------------------------------------------------------------------------------
+
+
+def strawberry(variant: str) -> Any:
+    import strawberry as package
+    from starlette.applications import Starlette
+    from strawberry.asgi import GraphQL
+
+    extensions: list[Any] = []
+    if variant == "ours":
+        extensions.append(interceptor("strawberry")(**options()))
+    if variant == "sentry":
+        from sentry_sdk.integrations.strawberry import StrawberryIntegration
+
+        sentry("starlette.StarletteIntegration", more=[StrawberryIntegration(async_execution=True)])
+    app = Starlette()
+    if variant == "ours":
+        app.add_middleware(interceptor("starlette"), **options())
+    if variant == "otel":
+        from opentelemetry.instrumentation.starlette import StarletteInstrumentor
+        from strawberry.extensions.tracing import OpenTelemetryExtension
+
+        StarletteInstrumentor.instrument_app(app, tracer_provider=tracer())
+        extensions.append(OpenTelemetryExtension)
+
+    def empty() -> str:
+        handled()
+        return ""
+
+    query = package.type(type("Query", (), {"empty": package.field(resolver=empty)}))
+    app.add_route("/", GraphQL(package.Schema(query, extensions=extensions)))
+    return app
+
+
+def graphene(variant: str) -> Any:
+    from flask import Flask
+
+    if variant == "sentry":
+        sentry("flask.FlaskIntegration", "graphene.GrapheneIntegration")
+    import graphene as package
+
+    def empty(*_: Any) -> str:
+        handled()
+        return ""
+
+    query = type("Query", (package.ObjectType,), {"empty": package.String(), "resolve_empty": empty})
+    schema = package.Schema(query)
+    app = Flask("shop")
+    middleware: list[Any] = []
+    if variant == "ours":
+        interceptor("flask")(app, **options())
+        middleware.append(interceptor("graphql")(**options()))
+    if variant == "otel":
+        from opentelemetry.instrumentation.flask import FlaskInstrumentor
+
+        FlaskInstrumentor().instrument_app(app, tracer_provider=tracer())
+
+    def answer() -> dict[str, Any]:
+        found = schema.execute("{ empty }", middleware=middleware)
+        assert not found.errors
+        return {"data": found.data}
+
+    app.add_url_rule("/", view_func=answer)
+    return app
+
+
 APPS: dict[str, EmptyApp] = {
-    "asgi": EmptyApp(asgi, "asgi", _SENTRY_ASGI, _OTEL_ASGI, "hogline"),
+    "asgi": EmptyApp(asgi, "asgi", _SENTRY_ASGI, _OTEL_ASGI, requires="hogline"),
     "starlette": EmptyApp(starlette, "asgi"),
     "fastapi": EmptyApp(fastapi, "asgi"),
     "litestar": EmptyApp(litestar, "asgi", otel="its OpenTelemetry plugin"),
@@ -569,18 +663,23 @@ APPS: dict[str, EmptyApp] = {
     "blacksheep": EmptyApp(blacksheep, "asgi", _SENTRY_ASGI, _OTEL_ASGI),
     "connexion": EmptyApp(connexion, "asgi", _SENTRY_ASGI, _OTEL_ASGI),
     "channels": EmptyApp(channels, "asgi", _SENTRY_ASGI, _OTEL_ASGI),
-    "wsgi": EmptyApp(wsgi, "wsgi", "Sentry's WSGI middleware", _OTEL_WSGI, "hogline"),
+    "wsgi": EmptyApp(wsgi, "wsgi", "Sentry's WSGI middleware", _OTEL_WSGI, requires="hogline"),
     "flask": EmptyApp(flask, "wsgi"),
     "django": EmptyApp(django, "wsgi"),
     "django-asgi": EmptyApp(django_asgi, "asgi", requires="django"),
     "django-rest": EmptyApp(django_rest, "wsgi", requires="rest_framework"),
     "django-ninja": EmptyApp(django_ninja, "wsgi", requires="ninja"),
     "falcon": EmptyApp(falcon, "wsgi"),
-    "falcon-asgi": EmptyApp(falcon_asgi, "asgi", _SENTRY_ASGI, _OTEL_ASGI, "falcon"),
+    "falcon-asgi": EmptyApp(falcon_asgi, "asgi", _SENTRY_ASGI, _OTEL_ASGI, requires="falcon"),
     "bottle": EmptyApp(bottle, "wsgi", otel=_OTEL_WSGI),
     "pyramid": EmptyApp(pyramid, "wsgi"),
     "aiohttp": EmptyApp(aiohttp, "own"),
     "tornado": EmptyApp(tornado, "own"),
     "sanic": EmptyApp(sanic, "own", otel=None),
     "robyn": EmptyApp(robyn, "own", None, None),
+    "grpc": EmptyApp(grpc, "grpc"),
+    "strawberry": EmptyApp(
+        strawberry, "asgi", otel="OpenTelemetry's instrumentation and Strawberry's extension", query="query=%7Bempty%7D"
+    ),
+    "graphene": EmptyApp(graphene, "wsgi", otel="OpenTelemetry's instrumentation of Flask"),
 }

@@ -28,11 +28,11 @@ def child(name: str, variant: str) -> None:
     """Be one app: for each line of standard input, serve `COUNT` requests and say how many microseconds one took."""
     logging.disable()
     app = make(name, variant)
-    protocol = APPS[name].protocol
-    if protocol == "own":
-        serve_and(app, _take_turns)
+    row = APPS[name]
+    if row.protocol in ("own", "grpc"):
+        serve_and(row.protocol, app, _take_turns)
     else:
-        _take_turns(AsgiAsker(app) if protocol == "asgi" else WsgiAsker(app))
+        _take_turns(AsgiAsker(app, row.query) if row.protocol == "asgi" else WsgiAsker(app))
 
 
 def _take_turns(asker: AsgiAsker | WsgiAsker | OwnAsker) -> None:
