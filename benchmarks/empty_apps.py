@@ -62,6 +62,7 @@ def sentry(*names: str, more: Sequence[Any] = ()) -> None:
         "http://x@127.0.0.1/1", transport=Nowhere, default_integrations=False, auto_enabling_integrations=False,
         integrations=[*integrations, *more],
     )  # fmt: skip
+    _first_scope[0] = _isolation_scope()
 
 
 def tracer() -> Any:
@@ -121,11 +122,7 @@ def _at_work() -> bool:
 
         return hogline.get_context_distinct_id() == "alice"
     if variant == "sentry":
-        import sentry_sdk
-
-        return sentry_sdk.get_isolation_scope()._name is not None or bool(
-            sentry_sdk.get_isolation_scope()._event_processors
-        )
+        return _isolation_scope() not in (None, _first_scope[0])  # each request has one of its own
     if variant == "otel":
         from opentelemetry import trace
 
@@ -133,7 +130,15 @@ def _at_work() -> bool:
     return True
 
 
+def _isolation_scope() -> Any:
+    """Return Sentry's scope of this context; asking for it openly would make one."""
+    from sentry_sdk import scope
+
+    return scope._isolation_scope.get(None)
+
+
 _variant = ["bare"]
+_first_scope: list[Any] = [None]
 
 
 def make(name: str, variant: str) -> Any:
