@@ -2,6 +2,7 @@
 
 Without a name: the frameworks that pin old versions of others, at the versions of `requirements/<environment>.txt`.
 With names: these, others than those at the oldest versions that the table says they work with.
+`nox -s frameworks -- soak`: the long soak of the former, kept for the documentation.
 """
 
 import os
@@ -47,10 +48,14 @@ NEWER_PYTHON = _newer_python()
 def frameworks(session: nox.Session) -> None:
     """Choose the environments, each of which is a session."""
     names = [word for word in session.posargs if word in ROWS]
+    environments = {row.environment for row in FRAMEWORKS if row.environment}
+    if "soak" in session.posargs:
+        for name in sorted({ROWS[name].environment for name in names} & environments or environments):
+            session.notify(f"soak({name})")
+        return
     options = [word for word in session.posargs if word not in ROWS]
     if unknown := [word for word in options if not word.startswith("-")]:
         session.error(f"no framework {unknown[0]!r}; the table has {', '.join(ROWS)}")
-    environments = {row.environment for row in FRAMEWORKS if row.environment}
     for name in names or sorted(environments):
         session.notify(f"framework({name})", options)
     if not names and NEWER_PYTHON:
@@ -77,6 +82,19 @@ def framework(session: nox.Session, name: str) -> None:
         "python", "-m", "pytest", *SUITE, ENDINGS, *special, *_reporting(row), *session.posargs,
         env={"HOGLINE_FRAMEWORKS": " ".join(rows)},
     )  # fmt: skip
+
+
+@nox.session(default=False)
+@nox.parametrize(
+    "name", [nox.param(name, id=name) for name in sorted({row.environment or "" for row in FRAMEWORKS} - {""})]
+)
+def soak(session: nox.Session, name: str) -> None:
+    """Soak what needs an environment of its own, which takes minutes."""
+    session.install("--require-hashes", "-r", f"requirements/{name}.txt")
+    session.install("--no-deps", "--no-build-isolation", "--editable", "sdk")
+    session.install("psutil")
+    rows = " ".join(row.name for row in FRAMEWORKS if row.environment == name)
+    session.run("python", "-m", "benchmarks.soak", "--record", env={"HOGLINE_FRAMEWORKS": rows})
 
 
 @nox.session(python=NEWER_PYTHON, default=False)

@@ -44,7 +44,8 @@ def main() -> int:
     for name in wanted:
         print(f"\n{name.replace('_', ' ')}", flush=True)
         with tempfile.NamedTemporaryFile("r") as lines:
-            command = [sys.executable, "-m", f"benchmarks.{name}"]
+            keeps_itself = ["--record"] if records and name in ON_DEMAND else []
+            command = [sys.executable, "-m", f"benchmarks.{name}", *keeps_itself]
             run = subprocess.run(command, cwd=_ROOT, check=False, env={**os.environ, RECORD: lines.name})
             found[name] = [json.loads(line) for line in lines]
         failed += run.returncode != 0

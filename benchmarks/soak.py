@@ -2,27 +2,37 @@
 
 Not a speed: what may be there afterwards is nothing. Events with another visitor's ids, contexts alive, and memory that the
 second half of the requests adds to the worker, which has to stay within what the first half showed to be noise.
+
+`--record` keeps what was found in docs/reference/soak.json, which the documentation's table is made of: row by row, so that
+frameworks in environments of their own add theirs (`./dev frameworks soak`).
 """
 
 import asyncio
+import json
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from benchmarks.figures import Figure, print_figures
-from tests.support.frameworks import selected
+from tests.support.frameworks import Framework, selected
+from tests.support.promises import pinned
 from tests.support.site import Site, request_bytes, visitor
-from tests.support.soaking import soak
+from tests.support.soaking import Soaked, soak
 
 VISITORS, REQUESTS, AT_ONCE = 2_000, 50_000, 20
 GROWTH_BUDGET_MIB = 4.0
+RECORDED = Path(__file__).parents[1] / "docs" / "reference" / "soak.json"
 
 
 def main() -> int:
     failed = 0
     for row in selected():
+        if missing := row.missing():
+            print(f"  {row.name}: {missing}")
+            continue
         with tempfile.TemporaryDirectory() as folder:
             # Events may leave only while they are asked for: the sink keeps what it gets, and is in this process.
             site = Site.start(row, row.servers[0], Path(folder) / "server.log")
@@ -32,17 +42,37 @@ def main() -> int:
             finally:
                 site.stop()
         failed += bool(result.mixed or result.missing or result.alive or grown_mib > GROWTH_BUDGET_MIB)
-        print(f"  {site!r}: {result.requests} visitors, {result.left} of them left early, {result.events} events")
-        print_figures(
-            [
-                Figure("    events with another visitor's ids", len(result.mixed), "", 0),
-                Figure("    requests whose events are missing", len(result.missing), "", 0),
-                Figure("    contexts alive afterwards", result.alive, "", 0),
-                Figure(f"    memory that {REQUESTS // 2:,} requests add", grown_mib, "MiB", GROWTH_BUDGET_MIB),
-            ]
-        )
-        sys.stdout.flush()
+        report(site, result, grown_mib)
+        if "--record" in sys.argv[1:]:
+            keep(row, site.server.name, result, grown_mib)
     return int(failed > 0)
+
+
+def report(site: Site, result: Soaked, grown_mib: float) -> None:
+    print(f"  {site!r}: {result.requests} visitors, {result.left} of them left early, {result.events} events")
+    for text in (*result.mixed, *result.missing):
+        print(f"      {text}")
+    print_figures(
+        [
+            Figure("    events with another visitor's ids", len(result.mixed), "", 0),
+            Figure("    requests whose events are missing", len(result.missing), "", 0),
+            Figure("    contexts alive afterwards", result.alive, "", 0),
+            Figure(f"    memory that {REQUESTS // 2:,} requests add", grown_mib, "MiB", GROWTH_BUDGET_MIB),
+        ]
+    )
+    sys.stdout.flush()
+
+
+def keep(row: Framework, server: str, result: Soaked, grown_mib: float) -> None:
+    """Put what was found of *row* in the place of what an earlier run found."""
+    known: dict[str, Any] = json.loads(RECORDED.read_text()) if RECORDED.exists() else {}
+    known[row.name] = {
+        "version": pinned(row), "python": ".".join(map(str, sys.version_info[:2])), "server": server,
+        "visitors": result.requests, "left": result.left, "events": result.events,
+        "mixed": len(result.mixed), "missing": len(result.missing), "alive": result.alive,
+        "requests": REQUESTS, "grown_mib": round(grown_mib, 2),
+    }  # fmt: skip
+    RECORDED.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
 
 
 def growth_mib(site: Site) -> float:

@@ -20,6 +20,7 @@ extensions = [
     "figures_table",
     "options_table",
     "promises",
+    "soak_table",
 ]
 exclude_patterns = ["_build", "_ext"]
 html_theme = "furo"
