@@ -6,6 +6,7 @@ client's file asks here for each hop. Source: spec/frameworks.md 6.2.
 
 import logging
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -22,6 +23,10 @@ NAMES = (SESSION_ID, DISTINCT_ID, WINDOW_ID)
 """The headers, in lower case."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _CLEAR = re.compile(r"[^\\\s\x00-\x20\x7f]+")
+_DOTS = re.compile("[.\u3002\uff0e\uff61]")
+# Python's codec makes other letters of these, as IDNA once did, and so another host's name of straße.example than the one that
+# clients connect to.  Source: UTS 46, 4.  Deviations.
+_DEVIATIONS = frozenset("ß\u03c2\u200c\u200d")
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 
 
@@ -122,4 +127,12 @@ def _entry(text: str) -> _Entry:
 def _normal(host: str) -> str:
     """Return *host* in lower case, without a final dot, its other scripts as IDNA writes them."""
     host = host.lower().removesuffix(".")
-    return host if host.isascii() else host.encode("idna").decode("ascii")
+    return host if host.isascii() else ".".join(map(_label, _DOTS.split(host)))
+
+
+def _label(label: str) -> str:
+    if label.isascii():
+        return label
+    if _DEVIATIONS.isdisjoint(label):
+        return label.encode("idna").decode("ascii")
+    return f"xn--{unicodedata.normalize('NFC', label).encode('punycode').decode('ascii')}"
