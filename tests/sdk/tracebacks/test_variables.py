@@ -416,6 +416,14 @@ class Field(enum.Enum):
     PASSWORD = "w"
 
 
+def test_what_is_known_of_one_key_is_not_taken_from_how_it_looks_unmasked(shown):
+    """A key that is no text is looked at without masks, too; what was seen there counts for nothing else."""
+    login = type("Login", (), {"__init__": lambda self: vars(self).update(password="hunter2", user="sk_ada")})
+    told = shown([{login(): 1, ("sk_ada", 2): 2}, {"password": "hunter2", "user": "sk_ada"}, ["sk_ada"]])
+    assert "hunter2" not in told
+    assert "sk_ada" not in told
+
+
 @pytest.mark.parametrize("name", [b"password", ("db", "password"), frozenset({"api_key"}), Field.PASSWORD])
 def test_keys_that_are_no_texts_hide_as_much(shown, name):
     """A row of Redis has bytes for keys. What is hidden has a key of its own, so that none takes another's place."""

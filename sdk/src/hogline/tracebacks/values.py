@@ -23,6 +23,7 @@ _MAX_NODES = 100
 _MAX_INTEGER_BITS = 512
 _MAX_NAME_CHARACTERS = 64
 _MAX_KNOWN_NAMES = 1000
+_MAX_KNOWN_TEXTS = 1000
 _MIN_KEY_CHARACTERS = 14  # no kind of secret that is known by its looks is shorter
 _CIRCLE = "<circular ref>"
 _MORE = "..."
@@ -34,7 +35,8 @@ _arguments = BaseException.__dict__["args"].__get__
 _module_dict = vars(types.ModuleType)["__dict__"].__get__
 _BLIND = Masks((), (), (), url_credentials=False, detect_secrets=False)
 _is_own = (types.GetSetDescriptorType, types.MemberDescriptorType)
-_FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
+_FUNCTION, _BUILTIN, _METHOD = types.FunctionType, types.BuiltinFunctionType, types.MethodType
+_CODE = (type, types.ModuleType)
 _SEQUENCES = (list, tuple, set, frozenset, deque)
 # Their texts are the standard library's, and of no other class. (module, classes)
 _PLAIN = {
@@ -59,7 +61,8 @@ class TooLate(Exception):  # noqa: N818 - no error: the time for reading is over
 def is_definition(value: Any) -> bool:
     """Tell whether *value* is a function, a class or a module: code, not data."""
     kind = type(value)
-    return _is_one_of(kind, _FUNCTIONS) or issubclass(kind, type | types.ModuleType)
+    # Spelled out: this is asked of every variable.
+    return kind is _FUNCTION or kind is _BUILTIN or kind is _METHOD or issubclass(kind, _CODE)
 
 
 class ValueReader:
@@ -67,7 +70,9 @@ class ValueReader:
 
     def __init__(self, masks: Masks, clock: Callable[[], float], deadline_s: float) -> None:
         self.masks: Masks = masks
-        self._names: dict[str, bool] = {}  # shown as they are; whether they hide. The same ones come again and again
+        # The same ones come again and again. Keys that are shown as they are, and whether they hide; short texts as they are shown.
+        self._names: dict[str, bool] = {}
+        self._texts: dict[str, str] = {}
         self._clock = clock
         self.deadline_s = deadline_s
         self._nodes = 0
@@ -103,9 +108,9 @@ class ValueReader:
         kind = type(value)
         if kind is str and len(value) < _MIN_KEY_CHARACTERS:
             self._room -= len(value)
-            return self.masks.shown(value)
+            return self._texts.get(value) or self._short(value)
         if kind is int:
-            return self._integer(value)
+            return value if -(2**63) <= value < 2**63 else self._integer(value)
         if value is None or kind is bool:
             return value
         if kind is float:
@@ -143,9 +148,14 @@ class ValueReader:
             return f"{class_name(kind)}({_json(arguments)[1:-1]})"
         return self._object(value, kind, depth, around)
 
-    def _integer(self, value: int) -> int | str:
-        if -(2**63) <= value < 2**63:
-            return value
+    def _short(self, text: str) -> str:
+        """Return a short *text* masked."""
+        shown = self.masks.shown(text)
+        if len(self._texts) < _MAX_KNOWN_TEXTS:
+            self._texts[text] = shown
+        return shown
+
+    def _integer(self, value: int) -> str:
         bits = value.bit_length()
         return str(value) if bits <= _MAX_INTEGER_BITS else f"<integer of {bits} bits>"
 
@@ -193,11 +203,12 @@ class ValueReader:
     def _other_key(self, key: Any, depth: int, around: tuple[int, ...]) -> tuple[str, bool]:
         """Do the same with a key that is no text, by what it would say without masks."""
         room = self._nodes, self._room
-        masks, self.masks = self.masks, _BLIND
+        masks, names, texts = self.masks, self._names, self._texts
+        self.masks, self._names, self._texts = _BLIND, {}, {}  # what is learnt without masks holds for nothing else
         try:
             plain = self._name(key, depth, around)
         finally:
-            self.masks = masks
+            self.masks, self._names, self._texts = masks, names, texts
             self._nodes, self._room = room
         self._nodes += 1  # a key is its item's
         name, is_hidden = self._name(key, depth, around), masks.hides(plain)
@@ -283,7 +294,7 @@ def _definition(value: Any, kind: type) -> str:
     if issubclass(kind, types.ModuleType):
         name = _module_dict(value).get("__name__")
         return f"<module {name if type(name) is str else '?'}>"
-    function = value.__func__ if kind is types.MethodType else value
-    if _is_one_of(type(function), _FUNCTIONS[:2]):
+    function = value.__func__ if kind is _METHOD else value
+    if _is_one_of(type(function), (_FUNCTION, _BUILTIN)):
         return f"<function {function.__qualname__}>"
     return "<function>"

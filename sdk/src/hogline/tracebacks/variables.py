@@ -104,13 +104,12 @@ def _read(
 
 def _ordered(names: Iterable[tuple[Any, Any]], masks: Masks, *, with_definitions: bool) -> list[tuple[str, Any]]:
     """Return what is told of, in the frame's order; functions, classes and modules tell least, and come last if at all."""
-    wanted = [
-        (name, value)
-        for name, value in names
-        if type(name) is str and not name.startswith(".") and not masks.ignores(name)
-    ]
-    data = [item for item in wanted if not is_definition(item[1])]
-    return data + [item for item in wanted if with_definitions and is_definition(item[1])]
+    data: list[tuple[str, Any]] = []
+    definitions: list[tuple[str, Any]] = []
+    for name, value in names:
+        if type(name) is str and not name.startswith(".") and not masks.ignores(name):
+            (definitions if is_definition(value) else data).append((name, value))
+    return data + definitions if with_definitions else data
 
 
 def _locals(held: Any) -> Iterator[tuple[Any, Any]]:
