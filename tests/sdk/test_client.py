@@ -570,3 +570,21 @@ def test_a_logger_is_all_that_speaks(client, capsys):
     client.capture("x", distinct_id="u", uuid="nope")
     logging.getLogger("hogline").handlers.clear()
     assert capsys.readouterr().out == ""
+
+
+def test_captured_exceptions_are_logged_for_who_asks(caplog):
+    """With their traceback, once; a handler of ours makes no second event of that."""
+    quiet, loud = RecordingPostHog(), RecordingPostHog(log_captured_exceptions=True)
+    handler = PostHogHandler(loud)
+    logging.getLogger().addHandler(handler)
+    try:
+        error = ValueError("boom")
+        assert quiet.capture_exception(error)
+        assert caplog.records == []
+        error = ValueError("boom")
+        assert loud.capture_exception(error)
+    finally:
+        logging.getLogger().removeHandler(handler)
+    [record] = caplog.records
+    assert (record.name, record.exc_info[1]) == ("hogline", error)
+    assert len(loud.events) == 1

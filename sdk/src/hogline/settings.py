@@ -40,6 +40,14 @@ _INGESTION_HOSTS = {
     "https://eu.posthog.com": "https://eu.i.posthog.com",
 }
 
+# The methods of `hogline.flagging.FlagDefinitionCacheProvider`.
+_PROVIDER = (
+    "should_fetch_flag_definitions",
+    "get_flag_definitions",
+    "on_flag_definitions_received",
+    "shutdown",
+)
+
 # What posthog-python calls the same thing.
 _POSTHOG_NAMES = {
     "personal_api_key": "secret_key",
@@ -162,6 +170,9 @@ class ClientSettings:
     capture_exceptions: bool = _option(
         False, "Capture what nothing caught: in the main thread, threads, finalizers and asyncio's callbacks and tasks."
     )
+    log_captured_exceptions: bool = _option(
+        False, "Log each exception that is captured, with its traceback (logger `hogline`, ERROR)."
+    )
     enable_exception_autocapture_rate_limiting: bool = _option(
         False, "Hold back exceptions of one kind that come too often; what you capture by hand is never held back."
     )
@@ -221,6 +232,11 @@ class ClientSettings:
         None,
         "Folder where the processes of a host share flag definitions; one of this user's when None, not shared when ''.",
     )
+    flag_definition_cache_provider: Any = _option(
+        None,
+        "Where the processes of all hosts share flag definitions, instead of `flag_cache_dir`: an object with the methods of `FlagDefinitionCacheProvider`.",
+        env=(),
+    )
     feature_flags_request_timeout_seconds: float = _option(
         3.0, "Seconds to wait for an answer about flags.", minimum=0.001
     )
@@ -257,6 +273,12 @@ class ClientSettings:
                 "take a secret key (`phs_...`) or a personal key (`phx_...`) from the project's settings"
             )
         put(self, "host", _host(self.host))
+        provider = self.flag_definition_cache_provider
+        missing = [name for name in _PROVIDER if provider is not None and not callable(getattr(provider, name, None))]
+        if missing:
+            raise SettingsError(
+                f"flag_definition_cache_provider needs the methods {', '.join(_PROVIDER)}; {provider!r} lacks {', '.join(missing)}"
+            )
         put(self, "release_id", (self.release_id or "").strip() or None)
         for name in ("code_variables_mask_patterns", "code_variables_ignore_patterns"):
             put(self, name, _patterns(name, getattr(self, name)))

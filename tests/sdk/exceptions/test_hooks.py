@@ -107,6 +107,26 @@ def test_loops_of_other_makers_are_watched_too(run, sink):
     assert [told(event) for event in sink.events] == [LOOP, LOOP]
 
 
+def test_greenlets_are_watched_where_gevent_is_there(run, sink):
+    """Of `gevent.spawn`; gevent prints as before, one that is killed is no exception, and `shutdown()` puts back what was there."""
+    pytest.importorskip("gevent")
+    script = """
+    import gevent
+    def work(): raise ValueError("boom")
+    gevent.spawn(work).join()
+    gevent.spawn(gevent.sleep, 9).kill()
+    posthog.shutdown()
+    assert Hub.handle_error is before
+    gevent.spawn(work).join()
+    """
+    patched = "from gevent import monkey; monkey.patch_all()\nfrom gevent.hub import Hub; before = Hub.handle_error\n"
+    process = run(script, before=patched, status=0)
+    assert [told(event) for event in sink.events] == [
+        ("ValueError", "error", "python.gevent", "onuncaughtexception", False)
+    ]
+    assert process.stderr.count("ValueError: boom") == 2
+
+
 def test_ends_are_no_exceptions(run, sink):
     """posthog-python sends KeyboardInterrupt (sdk-wire.md 4.5)."""
     run(

@@ -75,6 +75,7 @@ class _Hooks:
         sys.unraisablehook = self._unraisable
         self._loops = _LoopHooks(self._on_loop)
         self._processes = _ProcessHook(self._on_process)
+        self._greenlets = _GreenletHook(self._on_greenlet)
 
     def remove(self) -> None:
         """Put back what was there, where it is still ours."""
@@ -87,6 +88,7 @@ class _Hooks:
             sys.unraisablehook = self._previous_unraisable
         self._loops.remove()
         self._processes.remove()
+        self._greenlets.remove()
 
     # A bound method is a new object each time: those of __init__ are what `remove` recognises.
 
@@ -109,6 +111,10 @@ class _Hooks:
     def _on_process(self, error: BaseException) -> None:
         if self._is_active:
             _report(error, None, _UNCAUGHT, level="fatal", source="python.multiprocessing")
+
+    def _on_greenlet(self, error: BaseException) -> None:
+        if self._is_active:
+            _report(error, None, _UNCAUGHT, source="python.gevent")
 
     def _on_loop(self, told: dict[str, Any]) -> None:
         if self._is_active:
@@ -202,6 +208,32 @@ class _ProcessHook:
         """Take the patch away, where it is still ours."""
         if self._patched._bootstrap is self._ours:  # noqa: SLF001
             self._patched._bootstrap = self._before  # noqa: SLF001
+
+
+class _GreenletHook:
+    """The hook of gevent's hubs, where gevent is there already: of greenlets that fail, and of callbacks of its loop.
+
+    A patch: a hub's `handle_error` is the app's to set, and there is a hub for each thread that has not begun yet.
+    """
+
+    def __init__(self, notice: Callable[[BaseException], None]) -> None:
+        hub = sys.modules.get("gevent.hub")
+        self._patched: Any = getattr(hub, "Hub", None)
+        if self._patched is None:
+            return
+        self._before = original = self._patched.handle_error
+
+        def handle_error(hub: Any, context: Any, kind: Any, error: Any, trace: Any) -> Any:
+            if isinstance(error, BaseException) and not isinstance(error, hub.NOT_ERROR):
+                notice(error)
+            return original(hub, context, kind, error, trace)
+
+        self._ours = self._patched.handle_error = handle_error
+
+    def remove(self) -> None:
+        """Take the patch away, where it is still ours."""
+        if self._patched is not None and self._patched.handle_error is self._ours:
+            self._patched.handle_error = self._before
 
 
 def _acting(told: dict[str, Any]) -> Context | None:

@@ -160,7 +160,13 @@ class ExceptionMethods(Asking):
             said["$groups"] = dict(groups)
         who = distinct_id_text(distinct_id) or (now.who() if now is not None else None)
         said = {**active_span(), **said}
-        return self._report(entries, now, said, who, level=level, source=source, limited=limited, **when)
+        identity = self._report(entries, now, said, who, level=level, source=source, limited=limited, **when)
+        self._log_captured(error)
+        return identity
+
+    def _log_captured(self, error: BaseException) -> None:
+        if self.settings.log_captured_exceptions:
+            _log.error("hogline: captured an exception", exc_info=error)
 
     @guarded_event
     def report_uncaught(
@@ -195,6 +201,7 @@ class ExceptionMethods(Asking):
         self._report(
             sighting.entries, seen_in, said, who, level="error", source=source, limited=True, timestamp=seen_at
         )
+        self._log_captured(sighting.error)
 
     def refuse_exception(self) -> None:
         """Count an exception that found no room among those that wait for their request's status."""

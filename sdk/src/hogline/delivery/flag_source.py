@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from hogline.delivery.flag_provider import Provider
 from hogline.delivery.flag_shelf import Shelf, State, default_folder
 from hogline.flags import Ruleset
 from hogline.settings import ClientSettings
@@ -54,7 +55,10 @@ class FlagSource:
     def __init__(self, settings: ClientSettings, requests: "Callable[[], FlagRequests]") -> None:
         self._settings = settings
         self._requests = requests  # imported and made in the process that asks
+        provider = settings.flag_definition_cache_provider
+        self._provider = Provider(provider, settings.flag_definitions_timeout_seconds) if provider is not None else None
         folder = default_folder() if settings.flag_cache_dir is None else settings.flag_cache_dir
+        folder = "" if provider is not None else folder  # one place is enough
         self._shelf = Shelf(folder, host=settings.host, token=settings.project_token, secret_key=settings.secret_key)
         self.ruleset: Ruleset | None = None
         self._state = State()
@@ -63,6 +67,8 @@ class FlagSource:
 
     def _own(self) -> None:
         """Begin anew in this process: threads and locks are not inherited, rules are."""
+        if self._provider is not None:
+            self._provider.begin_anew()
         # Re-entrant: a signal handler may shut the client down while the thread that it interrupts holds it.
         self._changed = threading.Condition(threading.RLock())
         # Which `close()` does not take. Re-entrant for a handler that asks for the rules while its thread is asking for them.
@@ -111,10 +117,12 @@ class FlagSource:
         """Stop the thread."""
         if self._pid != _getpid():  # the parent's thread may have held the lock at the fork
             self._own()
-        self._closed = True
+        was_open, self._closed = not self._closed, True
         with self._changed:
             self._settled = True
             self._changed.notify_all()
+        if self._provider is not None and was_open:
+            self._provider.close()
 
     def _start(self) -> None:
         if self._pid != _getpid():
@@ -155,10 +163,23 @@ class FlagSource:
                         return _LOOK_AGAIN_S
                     if self._shelf.is_shared:
                         self._take_over(self._shelf.state())  # somebody may have asked since
-                    if self._due(newer_than_s):
+                    if self._due(newer_than_s) and not self._given():
                         self._ask()
             self._settle()
             return max(_LOOK_AGAIN_S, self._state.ask_again_at_s - time.time())
+
+    def _given(self) -> bool:
+        """Take over what the app's provider has; False: it wants us to ask the server."""
+        if self._provider is None:
+            return False
+        definitions = self._provider.definitions(is_needed=self.ruleset is None)
+        if definitions is None:
+            return False
+        if definitions:
+            self.ruleset = Ruleset(definitions)
+        now_s = time.time()
+        self._state = self._state.changed(asked_at_s=now_s, ask_again_at_s=now_s + self._next_wait_s(0, None))
+        return True
 
     def _due(self, newer_than_s: float) -> bool:
         if self._state.asked_at_s < newer_than_s:
@@ -187,8 +208,9 @@ class FlagSource:
 
     def _ask(self) -> None:
         requests = self._requests()
-        # An etag is worth something only with the definitions that it is about.
-        etag = self._state.etag if self.ruleset is not None else None
+        # An etag is worth something only with the definitions that it is about. A provider is handed them each time: what it
+        # keeps may end by itself.
+        etag = self._state.etag if self.ruleset is not None and self._provider is None else None
         asked_at_s = time.time()
         try:
             answer = requests.definitions(etag)
@@ -211,6 +233,8 @@ class FlagSource:
                 state = state.changed(version=os.urandom(8).hex(), etag=answer.etag)
             self._state = state
             self._shelf.put(state, definitions)
+            if self._provider is not None and definitions is not None:
+                self._provider.put(definitions)
 
     def _failed(self, error: FlagsUnavailable, asked_at_s: float) -> None:
         now_s, failures = time.time(), self._state.failures + 1

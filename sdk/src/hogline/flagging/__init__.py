@@ -4,8 +4,15 @@ Joins `flags` (what a definition means) with `delivery` (where definitions and a
 flag that is asked for.
 """
 
+from hogline.delivery.flag_provider import FlagDefinitionCacheProvider
 from hogline.flagging.flags import Flags
 from hogline.flagging.results import FeatureFlagEvaluationRuntime, FeatureFlagResult
 from hogline.flagging.snapshot import FeatureFlagEvaluations
 
-__all__ = ["FeatureFlagEvaluationRuntime", "FeatureFlagEvaluations", "FeatureFlagResult", "Flags"]
+__all__ = [
+    "FeatureFlagEvaluationRuntime",
+    "FeatureFlagEvaluations",
+    "FeatureFlagResult",
+    "FlagDefinitionCacheProvider",
+    "Flags",
+]
