@@ -12,7 +12,8 @@ from tables import table
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.support.frameworks import FRAMEWORKS, Framework
-from tests.support.promises import GROUPS, Promise, cell, last_results, pinned, promises
+from tests.support.oldest import LIBRARIES
+from tests.support.promises import GROUPS, Promise, cell, floor, last_results, pinned, pinned_version, promises
 
 
 class Promises(SphinxDirective):
@@ -27,7 +28,8 @@ class Promises(SphinxDirective):
             cells = [cell(row, title, known, results) for title in titles]
             complete = complete and all(each.ran for each in cells)
             newest = pinned(row)
-            rows.append([row.name, newest or "", ", ".join(row.servers), *(each.text for each in cells)])
+            oldest = floor(row.oldest)[1] if row.oldest else ""
+            rows.append([row.name, oldest, newest or "", ", ".join(row.servers), *(each.text for each in cells)])
         note = (
             "These are the results of the suite's last run, all of it."
             if complete
@@ -35,10 +37,17 @@ class Promises(SphinxDirective):
         )
         return [
             nodes.paragraph(text=note),
-            table(["", "newest", "servers", *titles], [10] * (3 + len(titles)), rows),
+            table(["", "oldest", "newest", "servers", *titles], [10] * (4 + len(titles)), rows),
+            _section("What tests of its own show", [_libraries()]),
             _section("What a framework cannot show", [_lacks(row) for row in FRAMEWORKS]),
             _section("The promises", [_sentences(title, known) for title in titles]),
         ]
+
+
+def _libraries() -> nodes.Node:
+    found = [(library, *floor(library.oldest)) for library in LIBRARIES]
+    rows = [[library.name, oldest, pinned_version(name) or ""] for library, name, oldest in found]
+    return table(["", "oldest", "newest"], [10] * 3, rows)
 
 
 def _lacks(row: Framework) -> nodes.Node:

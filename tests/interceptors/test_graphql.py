@@ -215,7 +215,7 @@ class TestStrawberry:
     def test_masked_errors_are_seen_before_the_mask(self, posthog, sink):
         """Wherever the extensions stand in the list."""
         for order in (1, -1):
-            extensions = [PostHogInterceptor(client=posthog, capture_exceptions=True), MaskErrors][::order]
+            extensions = [PostHogInterceptor(client=posthog, capture_exceptions=True), MaskErrors()][::order]
             schema = strawberry.Schema(Query, extensions=extensions)
             result = schema.execute_sync('{ sync(how: "plain") }')
             assert "plain" not in result.errors[0].message

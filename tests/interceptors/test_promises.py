@@ -1,6 +1,10 @@
 """The documentation's table of frameworks says what the suite asks, and what became of it."""
 
-from tests.support import promises
+import re
+
+import pytest
+
+from tests.support import oldest, promises
 from tests.support.frameworks import FRAMEWORKS
 
 BY_NAME = {row.name: row for row in FRAMEWORKS}
@@ -31,3 +35,17 @@ def test_a_failure_of_the_last_run_is_shown(tmp_path, monkeypatch):
     found = promises.cell(BY_NAME["fastapi"], "same answers", promises.promises(), results)
     assert (found.text, found.failed) == ("broken", ("uvicorn-uvloop: test_bodies_are_the_apps_alone",))
     assert not found.ran
+
+
+def test_every_framework_names_its_oldest_version():
+    """But those that pin others, at whose one version they are asked; and the bare protocols."""
+    assert [row.name for row in FRAMEWORKS if not (row.oldest or row.environment)] == ["asgi", "wsgi"]
+
+
+@pytest.mark.parametrize("environment", oldest.environments())
+def test_the_pins_of_the_oldest_versions_are_the_tables(environment):
+    """`./dev pin` makes them; a floor that moved in the table alone would not be asked."""
+    pins = (promises.ROOT / "requirements" / f"{environment}.txt").read_text()
+    pinned = set(re.findall(r"^([\w.-]+==[^ ;]+)", pins, re.MULTILINE))
+    floors = {re.sub(r"\[.*\]", "", one) for one in oldest.requirements(environment) if "==" in one}
+    assert floors - pinned == set()

@@ -4,12 +4,13 @@ Tests, `noxfile.py` and the documentation's table read it. To add a framework: i
 a page.
 
 `HOGLINE_FRAMEWORKS` holds the names of the rows that a run is about, separated by spaces; then what they require must be there.
-Without it, a run is about all rows but those that need an environment of their own.
+Without it, a run is about all rows but those that need an environment of their own. `HOGLINE_ONE_SERVER=1` asks each row on
+the first of its servers only.
 """
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Literal
@@ -40,6 +41,8 @@ class Framework:
     oldest: tuple[str, ...] = ()
     """The oldest versions that work, as pip wants them ("flask==2.2.5"), with what they need of others; the first is the
     framework's. `nox -s frameworks -- <name>` asks them. The newest are those that `requirements/` pins."""
+    oldest_environment: str = "oldest"
+    """The environment, `requirements/<oldest_environment>.txt`, in which its oldest versions live together with others'."""
     environment: str | None = None
     """The environment of its own, `requirements/<environment>.txt`, of a framework that pins old versions of others."""
 
@@ -203,6 +206,7 @@ FRAMEWORKS = (
         protocol="asgi",
         servers=("uvicorn",),
         route="/items/{item_id}",
+        oldest=("litestar==2.13.0", "sniffio"),  # before, its routes without parameters have no template
     ),
     Framework(
         name="blacksheep",
@@ -213,6 +217,7 @@ FRAMEWORKS = (
         servers=("granian",),
         route="/items/:item_id",
         lacks=_BLACKSHEEP,
+        oldest=("blacksheep==2.0.8", "granian"),
     ),
     Framework(
         name="channels",
@@ -225,6 +230,8 @@ FRAMEWORKS = (
         ),  # Daphne neither ends nor cuts a response that failed after its start: clients wait for ever
         route="/items/<str:item_id>",
         lacks=_CHANNELS,
+        # Before, what a consumer raises is lost in its own `finally`, and nobody hears of it.
+        oldest=("channels==4.1.0", "django==4.2"),
     ),
     Framework(
         name="wsgi",
@@ -330,6 +337,7 @@ FRAMEWORKS = (
             "ws": "OpenAPI describes no WebSockets",
             "ws-refused": "OpenAPI describes no WebSockets",
         },
+        oldest=("connexion[flask,uvicorn]==3.0.6",),
     ),
     Framework(
         name="django",
@@ -395,6 +403,7 @@ FRAMEWORKS = (
         servers=("aiohttp",),
         route="/items/{item_id}",
         lacks=_AIOHTTP,
+        oldest=("aiohttp==3.9.5",),
     ),
     Framework(
         name="sanic",
@@ -405,6 +414,7 @@ FRAMEWORKS = (
         servers=("sanic",),
         route="/items/<item_id:str>",
         lacks=_SANIC,
+        oldest=("sanic==23.12.1", "websockets<14"),
     ),
     Framework(
         name="tornado",
@@ -415,6 +425,7 @@ FRAMEWORKS = (
         servers=("tornado",),
         route="/items/([^/]+)",
         lacks=_TORNADO,
+        oldest=("tornado==6.4",),
     ),
     Framework(
         name="ellar",
@@ -472,6 +483,8 @@ FRAMEWORKS = (
         servers=("hypercorn",),
         route="/items/<item_id>",
         lacks={"validate": "nothing is validated"},
+        oldest=("quart==0.19.4", "flask==3.0.0", "werkzeug==3.0.0"),
+        oldest_environment="oldest-flask3",
     ),
 )
 
@@ -490,4 +503,6 @@ def selected() -> tuple[Framework, ...]:
             raise LookupError(f"HOGLINE_FRAMEWORKS names {name!r}; the table has {', '.join(rows)}")
         if missing := rows[name].missing():
             raise LookupError(f"HOGLINE_FRAMEWORKS names {name!r}, but {missing}")
+    if os.environ.get("HOGLINE_ONE_SERVER"):
+        return tuple(replace(rows[name], servers=rows[name].servers[:1]) for name in names)
     return tuple(rows[name] for name in names)

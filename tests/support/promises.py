@@ -7,7 +7,7 @@ features without which a row is not asked. Results are pytest's own (`--junitxml
 import ast
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,21 +117,28 @@ def pinned(row: Framework) -> str | None:
     """Return the version that the row's environment pins of its first distribution."""
     if not row.requires:
         return None
-    name = _DISTRIBUTIONS.get(row.name) or row.requires[-1].replace("_", "-")
-    pins = (ROOT / "requirements" / f"{row.environment or 'dev'}.txt").read_text()
+    return pinned_version(_DISTRIBUTIONS.get(row.name) or row.requires[-1].replace("_", "-"), row.environment or "dev")
+
+
+def pinned_version(name: str, environment: str = "dev") -> str | None:
+    """Return the version of the distribution *name* in `requirements/<environment>.txt`."""
+    pins = (ROOT / "requirements" / f"{environment}.txt").read_text()
     found = re.findall(
         rf"^{re.escape(name)}==(\S+)", pins, re.MULTILINE
     )  # one for each range of Pythons, the newest last
     return found[-1] if found else None
 
 
+def floor(oldest: Sequence[str]) -> tuple[str, str]:
+    """Return distribution and version of the first of a row's `oldest`."""
+    name, _, number = oldest[0].partition("==")
+    return name.partition("[")[0], number
+
+
 _DISTRIBUTIONS = {
     "django-rest": "djangorestframework",
     "django-ninja": "django-ninja",
     "pynest": "pynest-api",
-    "strawberry": "strawberry-graphql",
-    "grpc": "grpcio",
-    "grpc-aio": "grpcio",
 }
 
 

@@ -33,7 +33,20 @@ def build(client: PostHog, options: dict[str, Any] | None) -> Any:
     layered: Any = shop
     for once in contract.installs(options):
         layered = PostHogInterceptor(layered, client=client, **once)
-    return layered
+    return _Started(shop, layered)
+
+
+class _Started:
+    """Starts an app when it is first asked: old versions wait for a lifespan, and the server has one for the first app only."""
+
+    def __init__(self, shop: Application, layered: Any) -> None:
+        self._shop = shop
+        self._layered = layered
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan" and not self._shop.started:
+            await self._shop.start()
+        await self._layered(scope, receive, send)
 
 
 _STRANGE = {

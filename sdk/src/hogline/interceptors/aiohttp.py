@@ -30,6 +30,7 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 # Names of an application's own would do, but aiohttp warns of them since it has keys (3.14).
 _KEY: Any = web.RequestKey("hogline.exchange", object) if hasattr(web, "RequestKey") else "hogline.exchange"
+_CLOSING = "Cannot write to closing transport"  # what aiohttp before 3.10.6 says, in a class that is not its own
 _MAX_LAYERS = 200
 _WATCHED = "_hogline_watched"  # on a handler: (the interceptor, the handler, that handler as it is watched)
 
@@ -73,7 +74,9 @@ class AiohttpExchange(Exchange):
 
     def is_gone(self, error: BaseException) -> bool:
         """Tell whether *error* says that this request's own client left; the same class comes from aiohttp's client."""
-        if not isinstance(error, ConnectionResetError) or type(error).__module__.partition(".")[0] == "builtins":
+        if not isinstance(error, ConnectionResetError):
+            return False
+        if type(error).__module__ == "builtins" and str(error) != _CLOSING:
             return False
         transport = self._request.transport
         return transport is None or transport.is_closing()

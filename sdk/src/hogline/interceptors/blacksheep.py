@@ -12,11 +12,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from blacksheep import Application, Request, Response, WebSocket
-from blacksheep.middlewares import MiddlewareCategory
 from blacksheep.server.routing import RouteMethod
 
 from hogline.interceptors import asgi
 from hogline.judgement import http_status
+
+try:
+    from blacksheep.middlewares import MiddlewareCategory
+except ImportError:  # old versions have a plain list, in which order alone counts
+    MiddlewareCategory = None  # type: ignore[assignment, misc]
 
 __all__ = ["BlackSheepExchange", "PostHogInterceptor"]
 
@@ -110,9 +114,13 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
         def add_eyes(_: Any) -> None:
             if not added:
                 added.append(True)
-                eyes = self._eyes(application, outermost=True), self._eyes(application, outermost=False)
-                application.middlewares.append(eyes[0], MiddlewareCategory.INIT, _OUTERMOST)
-                application.middlewares.append(eyes[1], MiddlewareCategory.MESSAGE, _INNERMOST)
+                first, last = self._eyes(application, outermost=True), self._eyes(application, outermost=False)
+                middlewares: Any = application.middlewares
+                if MiddlewareCategory is None:
+                    middlewares[:] = [first, *middlewares, last]
+                    return
+                middlewares.append(first, MiddlewareCategory.INIT, _OUTERMOST)
+                middlewares.append(last, MiddlewareCategory.MESSAGE, _INNERMOST)
 
         application.on_start += look_again
         application.on_middlewares_configuration += add_eyes  # type: ignore[misc]

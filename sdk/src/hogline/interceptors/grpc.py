@@ -7,9 +7,11 @@ method's behaviour, which stays synchronous or asynchronous as it was. A call en
 twin is what events say, and what the threshold is compared with. Source: spec/frameworks.md 5.19 and 2.1.
 """
 
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction
+from types import TracebackType
 from typing import Any
 from urllib.parse import unquote
 
@@ -231,6 +233,8 @@ class _Call:
     def end(self, error: BaseException | None) -> None:
         """Say how the call ended."""
         exchange = self._exchange
+        if error is None and isinstance(self._context, _Noting):
+            error, self._context.aborted = self._context.aborted, None
         if error is not None:
             self._note(error)
         if self._owner and exchange is not None:
@@ -309,6 +313,8 @@ class _Noting:
     def __init__(self, context: Any) -> None:
         self._context = context
         self._code: Any = None
+        self.aborted: BaseException | None = None
+        """What an abort should have raised and, in old versions of gRPC, did not: there the method goes on for nothing."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
@@ -325,7 +331,11 @@ class _Noting:
     def abort(self, code: Any, *args: Any, **kwargs: Any) -> Any:
         """End the call with *code*."""
         self._code = code
-        return self._context.abort(code, *args, **kwargs)
+        answer = self._context.abort(code, *args, **kwargs)
+        frame = sys._getframe(1)  # noqa: SLF001 - the line that aborted, as a traceback would have it
+        trace = TracebackType(None, frame, frame.f_lasti, frame.f_lineno)
+        self.aborted = grpc.aio.AbortError("Locally aborted.").with_traceback(trace)
+        return answer
 
 
 class _Nobody:

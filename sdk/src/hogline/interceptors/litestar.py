@@ -13,13 +13,17 @@ from typing import Any
 from litestar import Litestar, Request, WebSocket
 from litestar.config.app import AppConfig
 from litestar.exceptions import HTTPException
-from litestar.plugins import InitPlugin
 
 from hogline.interceptors import asgi
 from hogline.interceptors.callbacks import Callbacks
 from hogline.interceptors.options import make_policy
 from hogline.judgement import http_status, ungrouped, unwrapped
 from hogline.policy import Policy
+
+try:
+    from litestar.plugins import InitPlugin
+except ImportError:  # what old versions call it
+    from litestar.plugins import InitPluginProtocol as InitPlugin  # type: ignore[assignment, unused-ignore]
 
 __all__ = ["LitestarExchange", "PostHogInterceptor"]
 

@@ -25,9 +25,12 @@ class PostHogInterceptor:
         self.policy: Policy = make_policy("strawberry", options)
         self._operation = graphql.Operation(self.policy)
 
-    def __call__(self, **_: Any) -> SchemaExtension:
-        """Return a new extension."""
-        return _Extension(self._operation)
+    def __call__(self, *, execution_context: Any = None, **_: Any) -> SchemaExtension:
+        """Return a new extension; old versions tell what it is for here, later ones set it."""
+        extension = _Extension(self._operation)
+        if execution_context is not None:
+            extension.execution_context = execution_context
+        return extension
 
 
 class _Extension(SchemaExtension):
