@@ -1,7 +1,9 @@
 """Who an event belongs to, and where from: helpers for signed-in users, headers that strangers write, proxies."""
 
 import json
+import runpy
 import time
+from ipaddress import ip_network
 from urllib.parse import quote
 
 import flask
@@ -13,6 +15,8 @@ from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.test import Client
 
 from hogline import SettingsError
 from hogline.interceptors.flask import PostHogInterceptor as FlaskInterceptor
@@ -21,6 +25,7 @@ from hogline.interceptors.options import make_policy
 from hogline.interceptors.starlette import PostHogInterceptor as StarletteInterceptor
 from hogline.interceptors.starlette_auth import signed_in_user as starlette_user
 from hogline.interceptors.wsgi import PostHogInterceptor as WsgiInterceptor
+from tests.support.servers import ROOT
 from tests.support.serving import VISITOR, serving, serving_asgi
 from tests.support.sink import person_of
 
@@ -258,3 +263,41 @@ def test_a_value_that_cannot_work_is_an_error(options):
     """Where the interceptor is made."""
     with pytest.raises(SettingsError):
         make_policy("wsgi", options)
+
+
+class TestBehindAProxy:
+    """The docs' example: a proxy names the user, and a visitor who comes without it cannot."""
+
+    @pytest.fixture
+    def ask(self, sink, monkeypatch):
+        monkeypatch.setenv("HOGLINE_PROJECT_TOKEN", "phc_example")
+        monkeypatch.setenv("HOGLINE_HOST", sink.url)
+        example = runpy.run_path(str(ROOT / "examples/behind_auth_proxy.py"))
+        app, posthog = example["app"], example["posthog"]
+        app.view_functions["checkout"].__globals__["PROXIES"][:] = [ip_network("127.0.0.1/32")]
+
+        def ask(headers, peer="127.0.0.1", *, fixed=False):
+            client = ProxyFix(app.wsgi_app) if fixed else app.wsgi_app
+            answer = Client(client).post(
+                "/checkout", headers={**STRANGER, **headers}, environ_overrides={"REMOTE_ADDR": peer}
+            )
+            assert answer.status_code == 200
+            posthog.flush()
+            return person_of(sink.events[-1])
+
+        yield ask
+        posthog.shutdown(5)
+
+    def test_the_proxys_word_counts(self, ask):
+        """And is no header of ours; also where ProxyFix has put the visitor's address in its place."""
+        named = {"X-Forwarded-User": "alice@shop.example", "X-Forwarded-For": "203.0.113.9"}
+        assert ask(named) == "alice@shop.example"
+        assert ask(named, fixed=True) == "alice@shop.example"
+        assert ask({}) is None
+
+    def test_nobody_elses_does(self, ask):
+        """From an address that is no proxy's, also one that claims to be; or beside the proxy's own."""
+        forged = {"X-Forwarded-User": "mallory"}
+        assert ask(forged, "203.0.113.9") is None
+        assert ask({**forged, "X-Forwarded-For": "127.0.0.1"}, "203.0.113.9", fixed=True) is None
+        assert ask({"X-Forwarded-User": "mallory,alice@shop.example"}) is None
