@@ -195,13 +195,16 @@ def test_the_first_captures_of_many_threads_after_an_unseen_fork_all_count(sink)
         sink,
         """
         import ctypes
-        sys.setswitchinterval(1e-6)
         client.capture("parent", distinct_id="u")
         client.flush()
+        # A thread that asks for the GIL at the moment of such a fork holds its mutex for ever in the child: let the sender rest.
+        while not client._delivery._sender.work._waiters: time.sleep(0.01)
+        time.sleep(0.05)
         libc = ctypes.PyDLL(None)
         for _ in range(20):
             pid = libc.fork()
             if pid == 0:
+                sys.setswitchinterval(1e-6)
                 barrier = threading.Barrier(8)
                 def first():
                     barrier.wait()
