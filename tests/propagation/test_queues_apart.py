@@ -18,6 +18,7 @@ from apscheduler.executors.pool import ProcessPoolExecutor
 from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.schedulers.background import BackgroundScheduler
+from celery import Celery
 from huey import MemoryHuey
 from huey.serializer import Serializer, SignedSerializer
 from taskiq import InMemoryBroker, ScheduleSource, TaskiqScheduler
@@ -25,8 +26,10 @@ from taskiq import InMemoryBroker, ScheduleSource, TaskiqScheduler
 import hogline
 from hogline import SettingsError
 from hogline.context import current
+from hogline.interceptors.wsgi import PostHogInterceptor as WsgiInterceptor
 from hogline.propagation.apscheduler import PostHogPropagation as ApschedulerPropagation
 from hogline.propagation.carrier import KEY, unpack
+from hogline.propagation.celery import PostHogPropagation as CeleryPropagation
 from hogline.propagation.huey import PostHogPropagation as HueyPropagation
 from hogline.propagation.taskiq import PostHogPropagation as TaskiqPropagation
 from hogline.propagation.tasks import TaskPolicy
@@ -294,6 +297,41 @@ def here():
 
 def work_here(label):
     here().capture(label)
+
+
+def eager_celery():
+    app = Celery("eager")
+    app.conf.update(task_always_eager=True, task_store_eager_result=False)
+    app.task(name="fail")(fail)
+    propagation = CeleryPropagation(client=client)
+    try:
+        app.tasks["fail"].delay("eager").get()
+    finally:
+        propagation.uninstall()
+
+
+def taskiq_in_place():
+    async def main():
+        broker = InMemoryBroker(await_inplace=True).with_middlewares(TaskiqPropagation(client=client))
+        sent = await broker.task(task_name="fail")(fail).kiq("eager")
+        (await sent.wait_result()).raise_for_error()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("fails", [eager_celery, taskiq_in_place])
+def test_what_an_eager_task_raises_and_its_caller_lets_go_is_one_event(fails):
+    """Behaviour 54, 76: the same object: the task's run saw it first, and the request's interceptor knows."""
+
+    def app(environ, start_response):
+        fails()
+
+    around = WsgiInterceptor(app, client=client, capture_exceptions=True)
+    for _ in range(2):  # and the next request's is another one
+        with pytest.raises(ValueError):
+            around({"HTTP_X_POSTHOG_DISTINCT_ID": "alice"}, None)
+    found = [(event.properties["$exception_source"].partition(".")[2], event.distinct_id) for event in client.events]
+    assert found == [("task", "alice")] * 2
 
 
 @pytest.mark.parametrize(

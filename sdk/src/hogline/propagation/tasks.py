@@ -14,7 +14,7 @@ from hogline.context import Context, current, leave
 from hogline.default import default_client
 from hogline.exceptions import SettingsError
 from hogline.judgement import is_noise, leaves
-from hogline.marks import Captor
+from hogline.marks import Captor, captured_before, mark_captured
 from hogline.propagation.carrier import pack, unpack
 from hogline.settings import TaskSettings
 from hogline.strangers import own_attribute
@@ -190,6 +190,10 @@ class TaskRun(Captor):
         self.policy.client.report_exception(
             error, Mechanism(type="task", handled=False), source=self.policy.source, context=context, limited=True
         )
+        # An eager task runs inside of whoever queued it, who may let the same object go further.
+        outer = self._previous.origin if self._previous is not None else None
+        if isinstance(outer, Captor) and captured_before(error, self):
+            mark_captured(error, outer)
 
     def _is_current(self) -> bool:
         now = current.get()
