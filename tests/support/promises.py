@@ -139,6 +139,7 @@ _DISTRIBUTIONS = {
     "django-rest": "djangorestframework",
     "django-ninja": "django-ninja",
     "pynest": "pynest-api",
+    "connexion-flask": "connexion",
 }
 
 

@@ -21,13 +21,18 @@ def build(client: PostHog, options: dict[str, Any] | None) -> Flask:
     for once in contract.installs(options):
         PostHogInterceptor(shop, client=client, **once)
     shop.register_error_handler(DomainError, lambda error: Response("handled", error.status))
+    add_views(shop, client)
+    return shop
+
+
+def add_views(shop: Any, client: PostHog) -> None:
+    """Add the contract's views to *shop*, or to what takes them as it does."""
     _add_plain(shop, client)
     _add_context(shop, client)
     _add_streams(shop, client)
     _add_errors(shop, client)
     for path, make in _STRANGE.items():
         shop.add_url_rule(path, path, _raising(make))
-    return shop
 
 
 _STRANGE = {

@@ -120,7 +120,7 @@ async def unavailable() -> Response:
     return Response(503, {}, "no")
 
 
-shop = SubRouter(file_object=__file__, prefix="/shop")
+shop = SubRouter(file_object=__file__, prefix="/shop")  # which old versions want, and new ones ignore
 interceptor.watch(shop)
 
 

@@ -59,7 +59,8 @@ class RobynExchange(Exchange):
 
     def headers(self, name: str) -> Sequence[str]:
         """Return the values of header *name*."""
-        return [value for key, value in self._request.headers.multi_items() if key.lower() == name]
+        found: Any = self._request.headers  # whose types leave out what all of Robyn's versions have
+        return list(found.get_headers().get(name, ()))  # names are in lower case
 
     def request(self) -> Any:
         """Return the `robyn.Request`."""
