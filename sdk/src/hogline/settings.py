@@ -237,6 +237,10 @@ class ClientSettings:
         "Where the processes of all hosts share flag definitions, instead of `flag_cache_dir`: an object with the methods of `FlagDefinitionCacheProvider`.",
         env=(),
     )
+    flag_fallback_cache_url: str | None = _option(
+        None,
+        "Where the server's answers are kept for when it is out of reach: `memory://?ttl=3600&size=10000` (seconds, persons), or `redis://...?ttl=3600`.",
+    )
     feature_flags_request_timeout_seconds: float = _option(
         3.0, "Seconds to wait for an answer about flags.", minimum=0.001
     )
@@ -273,6 +277,7 @@ class ClientSettings:
                 "take a secret key (`phs_...`) or a personal key (`phx_...`) from the project's settings"
             )
         put(self, "host", _host(self.host))
+        _check_fallback(self.flag_fallback_cache_url)
         provider = self.flag_definition_cache_provider
         missing = [name for name in _PROVIDER if provider is not None and not callable(getattr(provider, name, None))]
         if missing:
@@ -487,7 +492,7 @@ def _check_types(settings: "ClientSettings | TaskSettings") -> None:
                 wanted += f", and at most {LONGEST_WAIT_S:.0f} seconds (24 days)"
         elif isinstance(default, str):
             right, wanted = isinstance(value, str), "a string"
-        elif declared.name in ("release_id", "flag_cache_dir", "flag_overrides_file"):
+        elif declared.name in ("release_id", "flag_cache_dir", "flag_fallback_cache_url", "flag_overrides_file"):
             right, wanted = value is None or isinstance(value, str), "a string"
         elif declared.name == "spool_dir":
             right, wanted = value is None or (isinstance(value, str) and value != ""), "a folder's path"
@@ -499,6 +504,24 @@ def _check_types(settings: "ClientSettings | TaskSettings") -> None:
             continue
         if not right:
             raise SettingsError(f"{declared.name} must be {wanted}, got {value!r}")
+
+
+def _check_fallback(url: str | None) -> None:
+    if not url:
+        return
+    parts = urlsplit(url)
+    numbers = [part.partition("=")[2] for part in parts.query.split("&") if part]
+    if parts.scheme not in ("memory", "redis", "rediss") or not all(number.isdecimal() for number in numbers):
+        # Not the value itself: it may hold a password.
+        raise SettingsError(
+            "flag_fallback_cache_url must be 'memory://?ttl=3600&size=10000', or redis://host:6379/0?ttl=3600, "
+            f"got one that begins with {parts.scheme + '://'!r}"
+        )
+    if parts.scheme != "memory":
+        from importlib.util import find_spec
+
+        if find_spec("redis") is None:
+            raise SettingsError("flag_fallback_cache_url with Redis needs a package: pip install redis")
 
 
 def _absolute(name: str, value: str) -> str:

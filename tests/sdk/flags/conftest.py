@@ -10,9 +10,9 @@ def connect(sink, tmp_path):
     """Return a function that makes a client of the sink."""
     made = []
 
-    def connected(**options):
+    def connected(token="phc_test", **options):
         options = {"host": sink.url, "flush_interval": 0.05, "flag_cache_dir": str(tmp_path / "cache")} | options
-        made.append(PostHog("phc_test", **options))
+        made.append(PostHog(token, **options))
         return made[-1]
 
     yield connected

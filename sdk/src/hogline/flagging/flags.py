@@ -4,6 +4,7 @@ Nothing here raises at the caller for what the network or a definition does: wha
 `$feature_flag_called` and in the log.
 """
 
+import hashlib
 import logging
 import os
 import time
@@ -21,7 +22,7 @@ from hogline.flagging.results import FeatureFlagResult, ForcedRecord, LocalRecor
 from hogline.flagging.snapshot import FeatureFlagEvaluations
 from hogline.flags import FlagValue, Ruleset, UnresolvedFlagReason
 from hogline.settings import ClientSettings
-from hogline.wire.flags import FlagsAnswer, FlagsUnavailable, encode_question
+from hogline.wire.flags import FlagsAnswer, FlagsUnavailable, RemoteFlag, encode_question
 
 __all__ = ["Flags"]
 
@@ -47,6 +48,7 @@ class Flags:
         """True: nobody is asked; for tests."""
         local = bool(settings.secret_key) and settings.enable_local_evaluation
         self._source = FlagSource(settings, self._requests) if local else None
+        self._fallback = _fallback(settings)
 
     # -- what a user may call -----------------------------------------------------------------------------------------
 
@@ -207,6 +209,8 @@ class Flags:
                     if isinstance(record, ForcedRecord) or (key in answer.flags and answer.flags[key].failed)
                 }
                 records = {key: RemoteRecord(flag) for key, flag in answer.flags.items() if not flag.failed} | kept
+            else:
+                records = {key: RemoteRecord(flag) for key, flag in answer.flags.items()} | records
         return _values_and_payloads(records)
 
     def decide(self, about: Mapping[str, Any]) -> Flow[FlagsAnswer]:
@@ -214,7 +218,7 @@ class Flags:
         question = Question.about(**about)
         if question is None:
             return FlagsAnswer({})
-        answer, _ = yield from self._answer(question)
+        answer, _ = yield from self._answer(question, may_recall=False)
         return answer
 
     def snapshot(
@@ -300,8 +304,21 @@ class Flags:
                 records[key] = LocalRecord(flag, verdict)
         return records, unresolved, is_short
 
-    def _answer(self, question: Question) -> Flow[tuple[FlagsAnswer, str | None]]:
-        """Return the server's answer, and the word for why there is none."""
+    def _answer(self, question: Question, *, may_recall: bool = True) -> Flow[tuple[FlagsAnswer, str | None]]:
+        """Return the server's answer; or the word for why there is none, with what it said before if that is kept."""
+        answer, error = yield from self._asked(question)
+        fallback = self._fallback
+        if fallback is None or not may_recall or self.offline:
+            return answer, error
+        who = question.digest()
+        if error is None:
+            yield lambda: fallback.remember(who, answer.flags)
+            return answer, None
+        known: dict[str, RemoteFlag] = yield lambda: fallback.recall(who)
+        keys = question.keys
+        return FlagsAnswer({key: flag for key, flag in known.items() if keys is None or key in keys}), error
+
+    def _asked(self, question: Question) -> Flow[tuple[FlagsAnswer, str | None]]:
         if self.offline:
             return FlagsAnswer({}), "connection_error"
         settings = self._settings
@@ -352,6 +369,18 @@ class Flags:
         if now_s - self._warned_at_s.get(subject, -_LOG_EVERY_S) >= _LOG_EVERY_S:
             self._warned_at_s[subject] = now_s
             _log.warning("hogline: " + message, *args)
+
+
+def _fallback(settings: ClientSettings) -> Any:
+    if not settings.flag_fallback_cache_url:
+        return None
+    from hogline.delivery.flag_fallback import Fallback  # few have one
+
+    return Fallback(
+        settings.flag_fallback_cache_url,
+        namespace=hashlib.sha256(f"{settings.host}\n{settings.project_token}".encode()).hexdigest()[:16],
+        timeout_s=settings.feature_flags_request_timeout_seconds,
+    )
 
 
 def _local(ruleset: Ruleset, key: str, question: Question) -> LocalRecord | None:

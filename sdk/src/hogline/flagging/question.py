@@ -1,5 +1,6 @@
 """Question: whom flags are asked about. What the caller leaves open, the context answers."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -67,6 +68,11 @@ class Question:
             given = group_properties or _NOTHING
             described = {kind: {"$group_key": key, **(given.get(kind) or _NOTHING)} for kind, key in named.items()}
         return cls(who, named, person_properties or _NOTHING, described, device_id, disable_geoip, keys)
+
+    def digest(self) -> str:
+        """Return a short name of who is asked about, with groups and device: what an answer belongs to."""
+        about = [self.distinct_id, sorted(self.groups.items()), self.device_id]
+        return hashlib.sha256(repr(about).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
     def subject(self) -> Subject:
         """Return what local rules are asked about."""
