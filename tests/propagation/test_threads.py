@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import functools
+import multiprocessing.pool
 import threading
 
 import anyio
@@ -172,6 +173,15 @@ def test_the_patch_carries_into_every_thread_and_executor(acting, patched):
             assert pool.submit(now).result() == "bob"
         assert pool.submit(now).result() is None
         assert in_thread(threading.Thread) is None
+
+
+def test_a_pool_of_multiprocessings_threads_keeps_nobody(acting, patched):
+    """It lives on and serves others; who wants a context there carries it."""
+    with acting("alice"):
+        pool = multiprocessing.pool.ThreadPool(1)
+    with pool, acting("bob"):
+        assert pool.apply(now) is None
+        assert pool.apply(threads.carry(now)) == "bob"
 
 
 def test_the_patch_can_be_taken_away():

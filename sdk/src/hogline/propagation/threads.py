@@ -24,6 +24,7 @@ __all__ = ["Thread", "ThreadPoolExecutor", "carry", "patch", "unpatch"]
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _originals: dict[str, Any] = {}
+_POOLS = frozenset({"concurrent.futures.thread", "multiprocessing.pool"})  # whose threads live on
 
 
 def carry(function: Callable[_P, _T]) -> Callable[_P, _T]:
@@ -110,7 +111,7 @@ def unpatch() -> None:
 def _serves_many(thread: threading.Thread) -> bool:
     target = getattr(thread, "_target", None)
     module = getattr(target, "__module__", None) or ""
-    return module == "concurrent.futures.thread" or module.startswith("hogline.")
+    return module in _POOLS or module.startswith("hogline.")
 
 
 def _alone(function: Callable[_P, _T]) -> Callable[_P, _T]:
