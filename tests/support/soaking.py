@@ -51,8 +51,11 @@ class Soaked:
     """Contexts and exchanges that the server still holds."""
 
 
-def soak(site: Site, requests: int, seed: int = 4) -> Soaked:
-    """Have *requests* visitors come, and return what their events say."""
+def soak(site: Site, requests: int, *, seed: int = 4, settle_s: float = _WAIT_S) -> Soaked:
+    """Have *requests* visitors come, and return what their events say, and what lives once all is still.
+
+    Some servers let a stream run to its end although its client left, for which there is time until *settle_s* later.
+    """
     rng = random.Random(seed)
     lacks = site.framework.lacks
     routes = [path for path in _ROUTES if not any(path == f"/{name}" and name in lacks for name in _FEATURES)]
@@ -65,7 +68,7 @@ def soak(site: Site, requests: int, seed: int = 4) -> Soaked:
     result = Soaked(requests=requests, left=left, refused=[asked[rid] for rid in refused])
     _judge(site, wanted, result)
     result.missing = [f"{asked[rid]} {rid}" for rid in result.missing]
-    deadline_s = time.monotonic() + _WAIT_S
+    deadline_s = time.monotonic() + settle_s
     result.alive = site.alive()
     while result.alive and time.monotonic() < deadline_s:
         time.sleep(0.2)
