@@ -8,7 +8,7 @@ Source: spec/frameworks.md 5.3.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from litestar import Litestar, Request, WebSocket
 from litestar.config.app import AppConfig
@@ -20,10 +20,13 @@ from hogline.interceptors.options import make_policy
 from hogline.judgement import http_status, ungrouped, unwrapped
 from hogline.policy import Policy
 
-try:
+if TYPE_CHECKING:
     from litestar.plugins import InitPlugin
-except ImportError:  # what old versions call it
-    from litestar.plugins import InitPluginProtocol as InitPlugin  # type: ignore[assignment, unused-ignore]
+else:
+    try:
+        from litestar.plugins import InitPlugin
+    except ImportError:  # what old versions call it
+        from litestar.plugins import InitPluginProtocol as InitPlugin
 
 __all__ = ["LitestarExchange", "PostHogInterceptor"]
 
