@@ -136,6 +136,32 @@ def test_a_fork_that_no_hook_sees_is_noticed_by_its_pid(sink):
     assert names(sink) == ["child", "parent"]
 
 
+def test_processes_forked_unseen_in_one_second_give_no_two_events_one_id(sink):
+    """What is random is drawn anew by each process, and its numbers count on from there."""
+    run(
+        sink,
+        """
+        import ctypes
+        from hogline.event import new_request_id
+        def work():
+            for _ in range(200): client.capture("event", distinct_id="u", properties={"request": new_request_id()})
+        work()
+        client.flush()
+        pids = [ctypes.PyDLL(None).fork() for _ in range(3)]  # seven children
+        work()
+        assert client.flush()
+        own = pids[max((at for at, pid in enumerate(pids) if pid == 0), default=-1) + 1 :]  # forked by this very process
+        for pid in own: assert os.waitpid(pid, 0)[1] == 0
+        if 0 in pids: os._exit(0)
+        """,
+    )
+    events = sink.events
+    assert len(events) == 9 * 200
+    # Without the time at its beginning: that two of them are of one millisecond is rare, and so would be seen rarely.
+    assert len({event.uuid[14:] for event in events}) == 9 * 200
+    assert len({event.properties["request"] for event in events}) == 9 * 200
+
+
 def test_a_fork_in_the_middle_of_captures_never_deadlocks_the_child(sink):
     """Locks that another thread of the parent holds at that moment stay the parent's."""
     run(
