@@ -1,10 +1,11 @@
 """What an interceptor adds to a request, in process, paired with the same app without it: no server, no socket."""
 
 import asyncio
+import itertools
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import posthog as official
@@ -22,12 +23,29 @@ from hogline.interceptors.asgi import PostHogInterceptor
 
 COUNT, ROUNDS = 5000, 9
 PROPERTIES = {"total": 42, "currency": "EUR"}
-HEADERS = [
-    (b"host", b"shop.example"), (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"), (b"accept", b"*/*"),
-    (b"accept-language", b"en"), (b"accept-encoding", b"gzip, br"), (b"connection", b"keep-alive"), (b"x-forwarded-for", b"198.51.100.1"),
-    (b"x-posthog-session-id", b"0192f0c0-0000-7000-8000-000000000000"), (b"x-posthog-distinct-id", b"alice"),
-    (b"x-posthog-window-id", b"0192f0c0-0000-7000-8000-000000000001"), (b"cookie", b"a=b"), (b"referer", b"https://shop.example/"),
-]  # fmt: skip
+VISITORS, PAGES = 200, 50  # who is active at one time, and what they look at
+
+
+def headers(visitor: int) -> list[tuple[bytes, bytes]]:
+    agent = f"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{100 + visitor % 40}.0.0.0 Safari/537.36"
+    ids = (
+        (b"x-posthog-session-id", f"0192f0c0-0000-7000-8000-{visitor:012x}".encode()), (b"x-posthog-distinct-id", f"visitor-{visitor}".encode()),
+        (b"x-posthog-window-id", f"0192f0c0-0000-7001-8000-{visitor:012x}".encode()),
+    )  # fmt: skip
+    return [
+        (b"host", b"shop.example"), (b"user-agent", agent.encode()), (b"accept", b"*/*"), (b"accept-language", b"en"),
+        (b"accept-encoding", b"gzip, br"), (b"connection", b"keep-alive"),
+        (b"x-forwarded-for", f"198.51.{visitor // 256 % 256}.{visitor % 256}".encode()), *ids, (b"cookie", b"a=b"), (b"referer", b"https://shop.example/"),
+    ]  # fmt: skip
+
+
+def requests(visitors: int, pages: int) -> Iterator[tuple[list[tuple[bytes, bytes]], str, bytes]]:
+    """Return headers, path and query of one request after the other, everybody in turn."""
+    known = [headers(visitor) for visitor in range(visitors)]
+    paths = [(f"/products/{page}", f"step={page}".encode()) for page in range(pages)]
+    numbers = itertools.count()
+    return ((known[number % visitors], *paths[number % pages]) for number in numbers)
+
 
 logging.disable()
 ours = hogline.PostHog(
@@ -44,11 +62,12 @@ class Nowhere(Transport):
 sentry_sdk.init(dsn="http://x@127.0.0.1/1", transport=Nowhere, traces_sample_rate=0.0, default_integrations=False)
 
 
-def scope() -> dict[str, Any]:
+def scope(coming: Iterator[tuple[list[tuple[bytes, bytes]], str, bytes]]) -> dict[str, Any]:
+    headers, path, query = next(coming)
     return {
-        "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "POST", "path": "/checkout",
-        "raw_path": b"/checkout", "root_path": "", "query_string": b"step=2", "client": ("127.0.0.1", 5), "server": ("127.0.0.1", 80),
-        "scheme": "http", "headers": HEADERS,
+        "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "POST", "path": path,
+        "raw_path": path.encode(), "root_path": "", "query_string": query, "client": ("127.0.0.1", 5), "server": ("127.0.0.1", 80),
+        "scheme": "http", "headers": headers,
     }  # fmt: skip
 
 
@@ -70,13 +89,14 @@ async def _receive() -> dict[str, Any]:
     return {"type": "http.request", "body": b"", "more_body": False}
 
 
-def paired_us(bare: Any, wrapped: Any) -> float:
+def paired_us(bare: Any, wrapped: Any, visitors: int = VISITORS, pages: int = PAGES) -> float:
     """Return what *wrapped* takes more than *bare*: both run in turns, the best of each counts."""
+    coming = requests(visitors, pages)
 
     async def run(app: Any) -> float:
         begun = time.perf_counter()
         for _ in range(COUNT):
-            await app(scope(), _receive, _discard)
+            await app(scope(coming), _receive, _discard)
         return time.perf_counter() - begun
 
     async def both() -> float:
@@ -120,7 +140,11 @@ def main() -> None:
             ("Sentry's, capture_message()", paired_us(empty, sentry_one)),
         ),
     )
-    print_figures([nothing, watching, one])
+    # What is remembered of earlier requests is of no use here.
+    new = Figure(
+        "the same, everybody and every page for the first time", paired_us(empty, mine, COUNT, COUNT), "us/request"
+    )
+    print_figures([nothing, watching, one, new])
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ class Request:
 
 
 def context(who=None, session=None, properties=None, tags=None):
-    return Context(object(), Request(who, session, properties), tags=tags)
+    return Context(object(), Request(who, session, properties)).changed(tags=tags)
 
 
 JSON = st.recursive(

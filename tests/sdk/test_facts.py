@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hogline.facts.address import client_address, forwarded_chain
-from hogline.facts.tracing import CookieIdentity, cookie_identity, split_joined, usable
-from hogline.facts.url import absolute_url, usable_host
+from hogline.facts.tracing import CookieIdentity, clean, cookie_identity, split_joined, usable
+from hogline.facts.url import page_facts, usable_host
+from hogline.facts.visitor import plain_visitor, visitor
 from hogline.redaction import MASK, redacted_query
 
 OURS = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8"))
@@ -153,8 +154,7 @@ SECRETS = st.from_regex(r"eyJ[A-Za-z0-9_-]{10,30}\.[A-Za-z0-9_-]{10,30}\.[A-Za-z
 def test_a_secret_shaped_value_never_leaves_in_a_url(name, secret, encode):
     """Whatever its name, and however it is encoded."""
     written = "".join(f"%{ord(c):02x}" for c in secret) if encode else secret
-    url = absolute_url("https", "shop.example", "/", f"a=1&{name}={written}", "redact")
-    assert url is not None
+    url = page_facts("https", "shop.example", "/", f"a=1&{name}={written}", "redact")["$current_url"]
     assert secret not in url
     assert written not in url
 
@@ -169,16 +169,35 @@ def test_a_secret_shaped_value_never_leaves_in_a_url(name, secret, encode):
 )
 def test_the_query_is_redacted_kept_or_dropped(mode, url):
     """The option `url_query`."""
-    assert absolute_url("https", "h", "/a b", "token=secret&q=1", mode) == url
+    assert page_facts("https", "h", "/a b", "token=secret&q=1", mode)["$current_url"] == url
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(exclude_categories=["Cs"])))
 def test_a_url_keeps_its_host_whatever_path_and_query_hold(path, query):
     """No path can smuggle a host, a user or a fragment in."""
-    url = absolute_url("https", "shop.example", f"/{path}", quote(query), "keep")
-    assert url is not None
+    url = page_facts("https", "shop.example", f"/{path}", quote(query), "keep")["$current_url"]
     parts = urlsplit(url)
     assert (parts.hostname, parts.username, parts.fragment) == ("shop.example", None, "")
+
+
+HEADER_VALUES = st.text(st.characters(max_codepoint=0xFF), max_size=300)
+
+
+@given(st.lists(HEADER_VALUES, min_size=6, max_size=6))
+def test_headers_that_are_read_at_once_say_what_they_say_one_by_one(values):
+    """A value that needs cleaning, or holds the newline that joins them, is left to the slow way."""
+    found = plain_visitor("\n".join(values).encode("latin-1"))
+    if found is not None:
+        identity, host, chain = [clean(value) or "" for value in values[:4]], values[4].strip(), values[5].strip()
+        assert found == visitor(*identity, host, chain)
+
+
+def test_most_headers_are_read_at_once():
+    """Or the fast way would be none."""
+    plain = ["session 1", "", "Ünal", "Mozilla/5.0 (X11; Linux x86_64)", "shop.example", "192.0.2.1, 10.0.0.1"]
+    assert plain_visitor("\n".join(plain).encode("latin-1")) == visitor(*plain)
+    for hostile in ("a\x00b", "a\nb", "a\x85b", "a" * 1001):
+        assert plain_visitor("\n".join([hostile, *plain[1:]]).encode("latin-1")) is None
 
 
 TOKEN, NOW_S = "phc_x", 1_800_000_000.0

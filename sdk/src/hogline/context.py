@@ -59,36 +59,26 @@ class Origin(Protocol):
 class Context:
     """Who is acting, seen from one place in the code. Never changed after it was made."""
 
-    __slots__ = (
-        "device_id", "distinct_id", "options", "origin", "parent", "person_properties", "scope", "session_id", "tags",
-    )  # fmt: skip
+    # Class-level defaults: what a request never says costs it nothing.
+    parent: "Context | None" = None
+    distinct_id: str | None = None
+    session_id: str | None = None
+    device_id: str | None = None
+    tags: Mapping[str, Any] | None = None
+    options: Mapping[str, Any] | None = None  # of the client, by name, as this context has them instead
+    person_properties: Mapping[str, Any] | None = None  # for flags only; never on an event
 
-    def __init__(
-        self,
-        scope: object,
-        origin: Origin | None = None,
-        parent: "Context | None" = None,
-        distinct_id: str | None = None,
-        session_id: str | None = None,
-        device_id: str | None = None,
-        tags: Mapping[str, Any] | None = None,
-        options: Mapping[str, Any] | None = None,
-        person_properties: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, scope: object, origin: Origin | None = None, parent: "Context | None" = None) -> None:
         self.scope: object = scope  # what leaving recognises its own by
         self.origin: Origin | None = origin
-        self.parent: Context | None = parent
-        self.distinct_id: str | None = distinct_id
-        self.session_id: str | None = session_id
-        self.device_id: str | None = device_id
-        self.tags: Mapping[str, Any] | None = tags
-        self.options: Mapping[str, Any] | None = options  # of the client, by name, as this context has them instead
-        self.person_properties: Mapping[str, Any] | None = person_properties  # for flags only; never on an event
+        if parent is not None:
+            self.parent = parent
 
     def changed(self, **changes: Any) -> "Context":
         """Return a copy with *changes*."""
-        values = {name: getattr(self, name) for name in Context.__slots__}
-        return Context(**values | changes)
+        copy = Context(self.scope, self.origin)
+        copy.__dict__.update(self.__dict__ | changes)
+        return copy
 
     def child(self, *, fresh: bool) -> "Context":
         """Return the context of a scope inside this one; a *fresh* one inherits nothing."""

@@ -5,17 +5,17 @@ protocol cannot see, with `annotate()` and `observe()`. URL, address, identity, 
 decided here, once. Nothing is read from the request until something is captured.
 """
 
-import itertools
-import os
 import time
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, NamedTuple, get_args
+from typing import Any, TypeAlias, get_args
 
 from hogline.context import Context, current
-from hogline.event import distinct_id_text
+from hogline.event import distinct_id_text, new_request_id
 from hogline.facts import address, tracing, url
 from hogline.facts.span import active_span
+from hogline.facts.visitor import HEADERS as VISITOR_HEADERS
+from hogline.facts.visitor import Visitor, visitor
 from hogline.judgement import http_status, is_noise, leaves, unwrapped
 from hogline.marks import Captor, captured_before, mark_captured
 from hogline.policy import Policy, Sighting
@@ -25,7 +25,7 @@ from hogline.tracebacks import Mechanism
 __all__ = [
     "HEADERS",
     "Exchange",
-    "RequestFacts",
+    "RequestLine",
     "annotate",
     "current_exchange",
     "observe",
@@ -37,22 +37,14 @@ HEADERS = (
     tracing.SESSION_ID, tracing.DISTINCT_ID, tracing.WINDOW_ID, "cookie", "host", "user-agent", *get_args(AddressHeader),
 )  # fmt: skip
 """The only headers an exchange ever asks a protocol for."""
-_request_numbers = itertools.count(1)
 _asked: ContextVar[tuple[list[Any], ...]] = ContextVar("hogline_asked", default=())
 # The callbacks that are being asked here, each an exchange and a name; emptied on its answer, since what the callback started
 # may have inherited this.
 
 
-class RequestFacts(NamedTuple):
-    """What a protocol read from its request: texts, none of them trusted."""
-
-    method: str | None
-    scheme: str
-    host: str | None  # the Host header
-    server: str | None  # the address that answered, "name:port", for a Host header that cannot be used
-    path: str  # as the browser asked, decoded
-    query: str
-    peer: str | None  # the address that connected
+RequestLine: TypeAlias = tuple[str | None, str, str, str, str | None]
+"""What a protocol read from its request, none of it trusted: the method, the scheme, the path as the browser asked, decoded,
+the query, and the address that connected. A plain tuple: one with names takes six times as long to make."""
 
 
 class Exchange(Captor):
@@ -71,6 +63,7 @@ class Exchange(Captor):
     _distinct_id: str | None = None
     _sightings: list[Sighting] | None = None
     _answers: Mapping[str, Any] | None = None  # what asynchronous callbacks said at the start
+    _visitor: Visitor | None = None
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
@@ -82,17 +75,36 @@ class Exchange(Captor):
 
     # -- what a protocol says -------------------------------------------------------------------------------------
 
-    def read(self) -> RequestFacts:
-        """Return the request's facts. Asked once, while the request is valid."""
+    def read(self) -> RequestLine:
+        """Return the request's line. Asked once, while the request is valid."""
         raise NotImplementedError
 
     def headers(self, name: str) -> Sequence[str]:
         """Return the values of header *name* (lower case), duplicates apart where the protocol keeps them apart."""
         raise NotImplementedError
 
-    def usable(self, name: str) -> str | None:
-        """Return the first usable value of header *name*, cleaned (sdk-wire.md 6.1)."""
-        return tracing.usable(self.headers(name))
+    def host(self) -> str | None:
+        """Return the host that the browser asked, not checked: the Host header, unless the protocol knows better."""
+        return self.visitor().host
+
+    def server(self) -> str | None:
+        """Return the address that answered, "name:port", where it is known; for a Host header that cannot be used."""
+        return None
+
+    def visitor(self) -> Visitor:
+        """Return what the headers tell of the visitor."""
+        known = self._visitor
+        if known is None:
+            known = self._visitor = self.find_visitor()
+        return known
+
+    def find_visitor(self) -> Visitor:
+        """Return what `visitor` keeps: the first usable value of each header, the host's as it came, the addresses joined."""
+        *identity, host, chain = VISITOR_HEADERS[self.policy.settings.address_header]
+        session, window, person, agent = (tracing.usable(self.headers(name)) or "" for name in identity)
+        return visitor(
+            session, window, person, agent, next(iter(self.headers(host)), ""), ",".join(self.headers(chain))
+        )
 
     def request(self) -> Any:
         """Return what the framework's users call a request; handed to their callbacks."""
@@ -172,14 +184,15 @@ class Exchange(Captor):
         except Exception as error:
             self.policy.complain("user" if settings.distinct_id is None else "distinct_id", error)
         if said is None and settings.identity_headers:
-            said = self.usable(tracing.DISTINCT_ID)
+            said = self.visitor().person or None
         if said is None and settings.read_cookie and settings.identity_headers:
             said = self._cookie().distinct_id
         return said
 
     def _cookie(self) -> tracing.CookieIdentity:
         # Only where the browser sent no tracing headers at all; sdk-wire.md 6.1.
-        if any(self.usable(name) for name in (tracing.SESSION_ID, tracing.DISTINCT_ID)):
+        visitor = self.visitor()
+        if visitor.session or visitor.person:
             return tracing.CookieIdentity()
         header = "; ".join(self.headers("cookie"))
         idle_s = self.policy.settings.cookie_idle_seconds
@@ -189,7 +202,7 @@ class Exchange(Captor):
         asks = self.policy.settings.properties is not None
         if asks and self._bare_facts is not None:
             return self._with_properties(self._bare_facts)
-        facts: dict[str, Any] = {"$request_id": _new_request_id()}
+        facts: dict[str, Any] = {"$request_id": new_request_id()}
         try:
             self._add_request(facts)
         except Exception as error:
@@ -213,30 +226,23 @@ class Exchange(Captor):
 
     def _add_request(self, facts: dict[str, Any]) -> None:
         """Add what is known to *facts*. Plain steps: this runs once for each request that captures anything."""
-        settings, usable = self.policy.settings, self.usable
-        method, scheme, given_host, server, path, query, peer = self.read()
-        session = usable(tracing.SESSION_ID)
-        if session is None and settings.read_cookie:
-            session = self._cookie().session_id
-        if session is not None:
-            facts["$session_id"] = session
-        if (window := usable(tracing.WINDOW_ID)) is not None:
-            facts["$window_id"] = window
-        host = url.usable_host(given_host, scheme) or url.usable_host(server, scheme)
-        path, mode = url.shown_path(path, settings.url_query), settings.url_query
-        current_url = url.absolute_url(scheme, host, path, query, mode, self.policy.secret_names)
-        if current_url is not None:
-            facts["$current_url"] = current_url
+        policy, who = self.policy, self.visitor()
+        settings = policy.settings
+        method, scheme, path, query, peer = self.read()
+        page = url.page_facts(scheme, self.host(), path, query, settings.url_query, policy.secret_names)
+        if "$current_url" not in page:
+            page = url.page_facts(scheme, self.server(), path, query, settings.url_query, policy.secret_names)
+        facts |= who.facts
+        facts |= page
         if method:
             facts["$request_method"] = method[:_MAX_METHOD_CHARACTERS]
-        facts["$request_path"] = path
-        if (agent := usable("user-agent")) is not None:
-            facts["$user_agent"] = facts["$raw_user_agent"] = agent
-        forwarded = self.headers(settings.address_header)
-        chain = forwarded[0] if len(forwarded) == 1 else ",".join(forwarded)
-        if chain and settings.address_header == "forwarded":
-            chain = address.forwarded_chain(chain)
-        if (ip := address.client_address(chain, peer, self.policy.trusted_proxies)) is not None:
+        if not who.session and settings.read_cookie and (session := self._cookie().session_id) is not None:
+            facts["$session_id"] = session
+        ip = who.address if policy.believes_visitors else None
+        if ip is None:
+            chain = address.forwarded_chain(who.chain) if settings.address_header == "forwarded" else who.chain
+            ip = address.client_address(chain, peer, policy.trusted_proxies)
+        if ip is not None:
             facts["$ip"] = ip
 
     def answer(self, name: str) -> Any:
@@ -359,19 +365,6 @@ class Exchange(Captor):
     def is_judging(self, error: BaseException) -> bool:
         """Tell whether *error* was seen, and waits for the response's status to be judged."""
         return self._sightings is not None and any(sighting.error is error for sighting in self._sightings)
-
-
-_beginnings: dict[int, str] = {}  # by process: a forked child has its own, whether Python's hooks ran or not (R9)
-
-
-def _new_request_id() -> str:
-    """Return 32 hexadecimal digits: a random beginning for the process, and a number. Asking the kernel costs thrice that."""
-    pid = os.getpid()
-    beginning = _beginnings.get(pid)
-    if beginning is None:
-        _beginnings.clear()
-        beginning = _beginnings.setdefault(pid, os.urandom(10).hex())
-    return f"{beginning}{next(_request_numbers):012x}"
 
 
 def current_exchange() -> Exchange | None:

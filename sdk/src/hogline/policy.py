@@ -43,12 +43,23 @@ class Recorder(Protocol):
 class Policy:
     """One interceptor's settings, with the client they belong to and the complaints it has made already."""
 
-    __slots__ = ("_client", "_complained", "exceptions", "secret_names", "settings", "source", "trusted_proxies")
+    __slots__ = (
+        "_client",
+        "_complained",
+        "believes_visitors",
+        "exceptions",
+        "secret_names",
+        "settings",
+        "source",
+        "trusted_proxies",
+    )
 
     def __init__(self, settings: InterceptorSettings, client: Callable[[], Recorder], source: str) -> None:
         self.settings: InterceptorSettings = settings
         self.exceptions: ExceptionCapture | None = settings.exceptions
         self.trusted_proxies: int | tuple[Network, ...] | None = settings.proxies
+        # Whether the first address of a plain list, as the visitor sends it, is the visitor's.
+        self.believes_visitors: bool = self.trusted_proxies is None and settings.address_header != "forwarded"
         self.secret_names: frozenset[str] = frozenset(map(plain_name, settings.secret_parameters))
         self.source: str = source  # `$exception_source`, "<framework>.interceptor"
         self._client = client

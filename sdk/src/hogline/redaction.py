@@ -60,7 +60,11 @@ def redacted_query(query: str, also: AbstractSet[str] = _NONE) -> str:
     """
     if len(query) > _MAX_QUERY_CHARACTERS:  # without the last parameter, which may be half a secret now
         query = query[:_MAX_QUERY_CHARACTERS].rpartition("&")[0]
-    return "&".join([_redacted_parameter(part, also) for part in query.split("&")])
+    parts = query.split("&")
+    for part in parts:
+        if not _is_plain(part, also):
+            return "&".join([_redacted_parameter(part, also) for part in parts])
+    return query
 
 
 def redacted_path(path: str) -> str:
@@ -98,6 +102,14 @@ def redacted_text(text: str, shown: int = _MAX_TEXT_CHARACTERS) -> str:
 def plain_name(name: str) -> str:
     """Return *name* as names are compared: decoded, in lower case, without punctuation."""
     return _PUNCTUATION.sub("", unquote_plus(name).lower())
+
+
+def _is_plain(part: str, also: AbstractSet[str]) -> bool:
+    """Tell at once that *part* of a query has nothing to hide, as nearly all parameters; False: look closely."""
+    name, _, value = part.partition("=")
+    if len(name) > _LONGEST_REMEMBERED_NAME or not _is_known_plain(name) or (also and plain_name(name) in also):
+        return False
+    return (len(value) < _SHORTEST_SECRET and "=" not in value and "%" not in value) or not _is_secret(value, also)
 
 
 def _redacted_parameter(part: str, also: AbstractSet[str]) -> str:
@@ -149,3 +161,8 @@ def _judged_name(name: str) -> bool:
 
 # An app's parameters have few names, and every request has them again.
 _known_name = functools.lru_cache(maxsize=1024)(_judged_name)
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_known_plain(name: str) -> bool:
+    return not _judged_name(name) and not _is_secret(name, _NONE)

@@ -149,8 +149,8 @@ class Assembly:
             identity = self._own_id(uuid, identity)
         if timestamp is not None:
             stamp = self._own_time(timestamp, stamp)
-        if self.settings.capture_trace_context:
-            properties = {**active_span(), **properties}
+        if self.settings.capture_trace_context and (span := active_span()):
+            properties = {**span, **properties}
         if disable_geoip is not None:
             properties["$geoip_disable"] = disable_geoip
         if who is None:

@@ -1,18 +1,20 @@
 """`$ip`: which address the visitor came from, given what proxies say and which of them are ours."""
 
+import functools
 import ipaddress
 import re
 from collections.abc import Sequence
 
 from hogline.settings import Network
 
-__all__ = ["client_address", "forwarded_chain"]
+__all__ = ["client_address", "forwarded_chain", "only_address"]
 
 # Most visitors' addresses, told without the ten times slower parser.
 _PLAIN_IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(?:\.(?!$)|$)){4}")
 _ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
 _FOR = re.compile(r'(?:^|;)\s*for\s*=\s*(?:"([^"]*)"|([^\s;,"]*))', re.IGNORECASE)
 _MAX_HEADER_CHARACTERS = 8192
+_LONGEST_REMEMBERED = 64
 _MAX_HOPS = 50  # a longer chain is an attack, and its left end is the attacker's
 
 
@@ -22,8 +24,6 @@ def client_address(forwarded_for: str | None, peer: str | None, trusted: int | S
     *trusted* None: the first address of `X-Forwarded-For`, else the peer's (PostHog's guide). A number: so many proxies
     are ours, the visitor is the address in front of them. Networks: the rightmost address outside them.
     """
-    if trusted is None and forwarded_for and _PLAIN_IPV4.fullmatch(forwarded_for):
-        return forwarded_for  # one plain address, as most requests have it
     named = [_address(part) for part in forwarded_for.split(",")[-_MAX_HOPS:]] if forwarded_for else []
     if trusted is None and named and named[0]:
         return named[0]
@@ -41,6 +41,11 @@ def client_address(forwarded_for: str | None, peer: str | None, trusted: int | S
         if not _is_ours(address, trusted):
             break
     return nearest
+
+
+def only_address(chain: str) -> str | None:
+    """Return the address that *chain* is, or None where it is several, or none."""
+    return _address(chain) if chain and "," not in chain else None
 
 
 def forwarded_chain(header: str) -> str:
@@ -64,6 +69,10 @@ def _is_ours(address: str, networks: Sequence[Network]) -> bool:
 
 def _address(text: str) -> str | None:
     """Return an IP address out of `1.2.3.4`, `1.2.3.4:80`, `[::1]:80`, `"::1"` or `fe80::1%eth0`; None for anything else."""
+    return _remembered(text) if len(text) <= _LONGEST_REMEMBERED else _parsed(text)
+
+
+def _parsed(text: str) -> str | None:
     text = text.strip()
     if _PLAIN_IPV4.fullmatch(text):
         return text
@@ -77,3 +86,6 @@ def _address(text: str) -> str | None:
         return str(ipaddress.ip_address(text))
     except ValueError:
         return None
+
+
+_remembered = functools.lru_cache(maxsize=1024)(_parsed)  # a visitor comes again, and proxies are few

@@ -11,7 +11,10 @@ def active_span() -> dict[str, str]:
     if trace is None:
         return {}
     try:
-        span = trace.get_current_span().get_span_context()
+        current = trace.get_current_span()
+        if current is trace.INVALID_SPAN:
+            return {}
+        span = current.get_span_context()
         return {"$trace_id": f"{span.trace_id:032x}", "$span_id": f"{span.span_id:016x}"} if span.is_valid else {}
     except Exception:  # half imported, or another's module of that name
         return {}

@@ -5,14 +5,14 @@ Source: spec/frameworks.md 4.3 (what each framework does with a bad Host).
 
 import functools
 import re
-from collections.abc import Set as AbstractSet
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 from hogline.redaction import redacted_path, redacted_query
 from hogline.settings import UrlQuery
 
-__all__ = ["absolute_url", "joined_address", "shown_path", "usable_host", "visited_scheme"]
+__all__ = ["joined_address", "page_facts", "usable_host", "visited_scheme"]
 
 _MAX_PATH_CHARACTERS = 2048
 _MAX_JUDGED_CHARACTERS = 8192
@@ -22,6 +22,7 @@ _DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 _PATH_SAFE = "/:@!$&'()*+,;=~-._"
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/:@!$&'()*+,;=~._-]*")
 _MAX_PORT = 65_535
+_LONGEST_REMEMBERED = 256
 _LONGEST_HOST = 255 + len(":65535")
 
 
@@ -29,11 +30,6 @@ def usable_host(host: str | None, scheme: str) -> str | None:
     """Return *host* without a default port, or None unless it is host characters, brackets and an optional port."""
     if not host or len(host) > _LONGEST_HOST:
         return None
-    return _judged_host(host, scheme)
-
-
-@functools.lru_cache(maxsize=256)  # an app has few names, and every request has one of them
-def _judged_host(host: str, scheme: str) -> str | None:
     if not _HOST.fullmatch(host):
         return None
     name, colon, port = host.rpartition(":")
@@ -64,8 +60,36 @@ def visited_scheme(scheme: str, upgrade: str | None) -> str:
     return scheme
 
 
-def shown_path(path: str, mode: UrlQuery) -> str:
-    """Return *path* as events show it: at most 2048 characters, segments that are secrets masked unless *mode* is "keep"."""
+def page_facts(
+    scheme: str, host: str | None, path: str, query: str, mode: UrlQuery, secret_names: frozenset[str] = frozenset()
+) -> Mapping[str, str]:
+    """Return `$request_path`, and `$current_url`, the URL the visitor asked for, where *host* is a usable one.
+
+    Secrets are masked and long ones cut; the URL never holds userinfo or a fragment. *secret_names* are more parameters to mask.
+    """
+    if len(scheme) + len(host or "") + len(path) + len(query) > _LONGEST_REMEMBERED:
+        return _page_facts(scheme, host, path, query, mode, secret_names)
+    return _remembered(scheme, host, path, query, mode, secret_names)
+
+
+def _page_facts(
+    scheme: str, host: str | None, path: str, query: str, mode: UrlQuery, secret_names: frozenset[str]
+) -> Mapping[str, str]:
+    path, host = _shown_path(path, mode), usable_host(host, scheme)
+    if host is None or scheme not in _DEFAULT_PORTS:
+        return {"$request_path": path}
+    url = f"{scheme}://{host}{path if _PLAIN_PATH.fullmatch(path) else quote(path, safe=_PATH_SAFE)}"
+    if query and mode != "drop":
+        shown_query = query if mode == "keep" else redacted_query(query, secret_names)
+        url = f"{url}?{shown_query}"[: _MAX_QUERY_CHARACTERS + len(url)]
+    return {"$current_url": url, "$request_path": path}
+
+
+_remembered = functools.lru_cache(maxsize=1024)(_page_facts)  # many requests are for the same few
+
+
+def _shown_path(path: str, mode: UrlQuery) -> str:
+    """Return *path*, at most 2048 characters of it, with segments that are secrets masked unless *mode* is "keep"."""
     if len(path) > _MAX_PATH_CHARACTERS:
         if mode == "keep":
             return path[:_MAX_PATH_CHARACTERS]
@@ -73,20 +97,3 @@ def shown_path(path: str, mode: UrlQuery) -> str:
             path = path[:_MAX_JUDGED_CHARACTERS].rpartition("/")[0] or path[:1]
         return redacted_path(path)[:_MAX_PATH_CHARACTERS]
     return path if mode == "keep" else redacted_path(path)
-
-
-def absolute_url(
-    scheme: str, host: str | None, path: str, query: str, mode: UrlQuery, secret_names: AbstractSet[str] = frozenset()
-) -> str | None:
-    """Return the URL the visitor asked for, or None where no usable host is known. Never holds userinfo or a fragment.
-
-    *path* is one that `shown_path` returned; *secret_names* are more parameters to mask.
-    """
-    if host is None or scheme not in _DEFAULT_PORTS:
-        return None
-    url = f"{scheme}://{host}{path if _PLAIN_PATH.fullmatch(path) else quote(path, safe=_PATH_SAFE)}"
-    if not query or mode == "drop":
-        return url
-    return f"{url}?{query if mode == 'keep' else redacted_query(query, secret_names)}"[
-        : _MAX_QUERY_CHARACTERS + len(url)
-    ]

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from aiohttp import web
 
 from hogline.context import current
-from hogline.exchange import Exchange, RequestFacts
+from hogline.exchange import Exchange, RequestLine
 from hogline.facts import cors
 from hogline.facts.tracing import as_latin1
 from hogline.facts.url import joined_address, visited_scheme
@@ -45,19 +45,21 @@ class AiohttpExchange(Exchange):
         super().__init__(policy)
         self._request = request
 
-    def read(self) -> RequestFacts:
+    def read(self) -> RequestLine:
         """Return the facts. `request.url` and `.host` are not asked: a bad Host header makes them raise."""
         request = self._request
-        host, transport = self.headers("host"), request.transport
-        return RequestFacts(
+        return (
             request.method,
             visited_scheme(request.scheme, request.headers.get("Upgrade")),
-            host[0] if host else None,
-            joined_address(transport.get_extra_info("sockname")) if transport is not None else None,
             request.path,
             request.raw_path.partition("?")[2],  # as the browser wrote it
             request.remote,
         )
+
+    def server(self) -> str | None:
+        """Return the socket's own address."""
+        transport = self._request.transport
+        return joined_address(transport.get_extra_info("sockname")) if transport is not None else None
 
     def headers(self, name: str) -> Sequence[str]:
         """Return the values of header *name*, as latin-1: aiohttp decodes UTF-8, and keeps other bytes as surrogates."""

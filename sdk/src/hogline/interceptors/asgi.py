@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeAlias
 
 from hogline.context import current, leave
-from hogline.exchange import HEADERS, Exchange, RequestFacts
+from hogline.exchange import HEADERS, Exchange, RequestLine
 from hogline.facts import cors
-from hogline.facts.tracing import clean
-from hogline.facts.url import joined_address, usable_host
+from hogline.facts.tracing import DISTINCT_ID, SESSION_ID, WINDOW_ID
+from hogline.facts.url import joined_address
+from hogline.facts.visitor import Visitor, plain_visitor
 from hogline.interceptors.callbacks import Callbacks
 from hogline.interceptors.lifespan import App, Message, Receive, Scope, Send, run_lifespan
 from hogline.interceptors.options import make_policy
@@ -27,6 +28,7 @@ __all__ = ["EXCHANGE_KEY", "AsgiExchange", "MakeExchange", "PostHogInterceptor",
 EXCHANGE_KEY = "hogline.exchange"
 _LEFT_OUT_KEY = "hogline.left_out"  # the policies whose filter left this request out
 _ENCODED = {name: name.encode() for name in HEADERS}
+_SESSION, _WINDOW, _PERSON = _ENCODED[SESSION_ID], _ENCODED[WINDOW_ID], _ENCODED[DISTINCT_ID]
 
 
 class AsgiExchange(Exchange):
@@ -51,24 +53,38 @@ class AsgiExchange(Exchange):
         """Return the server's own mount."""
         return self._root_path or ""
 
-    def read(self) -> RequestFacts:
+    def read(self) -> RequestLine:
         """Return the facts as they stood when the request came in."""
         scope, path, root = self.scope, self._path or "/", (self._root_path or "").rstrip("/")
         # The specification has the root path in the path; some servers leave it out.
         if root and not (path == root or path.startswith(f"{root}/")):
             path = root + path
         peer, query, scheme = self._peer, scope.get("query_string"), self._scheme or "http"
-        given = self.headers("host")
-        host = given[0] if given else None
-        return RequestFacts(
+        return (
             scope.get("method"),
             scheme,
-            host,
-            None if usable_host(host, scheme) else joined_address(scope.get("server")),
             path,
             query.decode("latin-1") if query else "",
             str(peer[0]) if peer else None,
         )
+
+    def server(self) -> str | None:
+        """Return the address that the server is bound to."""
+        return joined_address(self.scope.get("server"))
+
+    def find_visitor(self) -> Visitor:
+        """Return the visitor at once where no header came twice and all values are plain, which is nearly always."""
+        given = self.scope.get("headers") or ()
+        known = self._headers = dict(given)  # names are lower case by ASGI's word
+        if len(known) != len(given):
+            self._has_duplicates = True
+            return super().find_visitor()
+        get = known.get
+        values = (
+            get(_SESSION, b""), get(_WINDOW, b""), get(_PERSON, b""), get(b"user-agent", b""), get(b"host", b""),
+            get(_ENCODED[self.policy.settings.address_header], b""),
+        )  # fmt: skip
+        return plain_visitor(b"\n".join(values)) or super().find_visitor()
 
     def headers(self, name: str) -> Sequence[str]:
         """Return the values of header *name*, decoded as latin-1: any byte may come."""
@@ -84,14 +100,6 @@ class AsgiExchange(Exchange):
         if self._has_duplicates:
             return [value.decode("latin-1") for key, value in self.scope["headers"] if key == wanted]
         return (value.decode("latin-1"),)
-
-    def usable(self, name: str) -> str | None:
-        """Return the first usable value of header *name*; at once where no header came twice, which is nearly always."""
-        known = self._headers
-        if known is None or self._has_duplicates:
-            return super().usable(name)
-        value = known.get(_ENCODED[name])
-        return clean(value.decode("latin-1")) if value is not None else None
 
     def request(self) -> Any:
         """Return the scope: a bare ASGI app has no other request."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from hogline.exchange import Exchange, RequestFacts
+from hogline.exchange import Exchange, RequestLine
 from hogline.interceptors import serverless
 from hogline.policy import Policy
 
@@ -37,7 +37,7 @@ class LambdaInvocation(serverless.Invocation):
         http = _mapping(_mapping(self.event).get("requestContext")).get("http")
         return http if isinstance(http, Mapping) else None
 
-    def read(self) -> RequestFacts:
+    def read(self) -> RequestLine:
         """Return the facts; the address that connected is the one that AWS saw, behind a load balancer unknown."""
         event, outer = _mapping(self.event), _mapping(_mapping(self.event).get("requestContext"))
         newer = self._newer
@@ -47,9 +47,12 @@ class LambdaInvocation(serverless.Invocation):
         else:
             method, path, query = event.get("httpMethod"), outer.get("path") or event.get("path"), _query(event, outer)
             peer = _mapping(outer.get("identity")).get("sourceIp")
-        host, scheme = self.headers("host"), self.headers("x-forwarded-proto")
-        name = host[0] if host else outer.get("domainName")
-        return RequestFacts(method, scheme[0] if scheme else "https", name, None, path or "/", query or "", peer)
+        scheme = self.headers("x-forwarded-proto")
+        return method, scheme[0] if scheme else "https", path or "/", query or "", peer
+
+    def host(self) -> str | None:
+        """Return the Host header, or the name that API Gateway knows."""
+        return super().host() or _mapping(_mapping(self.event).get("requestContext")).get("domainName")
 
     def headers(self, name: str) -> Sequence[str]:
         """Return the values of header *name*; format 2.0 keeps cookies apart and joins duplicates with commas."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from hogline.exchange import Exchange, RequestFacts
+from hogline.exchange import Exchange, RequestLine
 from hogline.interceptors import serverless
 
 __all__ = ["FunctionInvocation", "PostHogInterceptor"]
@@ -28,10 +28,15 @@ class FunctionInvocation(serverless.Invocation):
         """Tell whether a request caused it."""
         return _is_request(self.event)
 
-    def read(self) -> RequestFacts:
+    def read(self) -> RequestLine:
         """Return the facts; the client's address is in `X-Forwarded-For` alone."""
         url = urlsplit(str(self.event.url))
-        return RequestFacts(self.event.method, url.scheme, url.netloc, None, unquote(url.path) or "/", url.query, None)
+        return self.event.method, url.scheme, unquote(url.path) or "/", url.query, None
+
+    def host(self) -> str | None:
+        """Return the host of the URL that Azure names."""
+        host: str = urlsplit(str(self.event.url)).netloc
+        return host
 
     def headers(self, name: str) -> Sequence[str]:
         """Return the values of header *name*, which Azure has joined."""

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hogline.exchange import Exchange, RequestFacts
+from hogline.exchange import Exchange, RequestLine
 from hogline.interceptors import asgi, serverless, wsgi
 from hogline.judgement import http_status
 from hogline.policy import Policy
@@ -42,11 +42,15 @@ class FunctionInvocation(serverless.Invocation):
         """Tell whether a request caused it."""
         return self._http is not None
 
-    def read(self) -> RequestFacts:
+    def read(self) -> RequestLine:
         """Return the facts, as WSGI or ASGI has them."""
         if self._http is None:
-            return RequestFacts(None, "https", None, None, "/", "", None)
+            return None, "https", "/", "", None
         return self._http.read()
+
+    def server(self) -> str | None:
+        """Return the address that answered."""
+        return self._http.server() if self._http is not None else None
 
     def headers(self, name: str) -> Sequence[str]:
         """Return the values of header *name*."""

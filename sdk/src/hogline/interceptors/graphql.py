@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from hogline.context import Scope, tag
-from hogline.exchange import Exchange, RequestFacts, current_exchange
+from hogline.exchange import Exchange, RequestLine, current_exchange
 from hogline.interceptors.options import make_policy
 from hogline.policy import Policy
 from hogline.strangers import own_attribute
@@ -103,9 +103,9 @@ class _Alone(Exchange):
 
     status = 200
 
-    def read(self) -> RequestFacts:
+    def read(self) -> RequestLine:
         """Return nothing: there is no request."""
-        return RequestFacts(None, "http", None, None, "/", "", None)
+        return None, "http", "/", "", None
 
     def headers(self, name: str) -> Sequence[str]:  # noqa: ARG002 - there are none
         """Return nothing."""

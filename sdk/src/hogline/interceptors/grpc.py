@@ -19,7 +19,7 @@ import grpc
 import grpc.aio
 
 from hogline.context import Context, current, leave
-from hogline.exchange import Exchange, RequestFacts, current_exchange
+from hogline.exchange import Exchange, RequestLine, current_exchange
 from hogline.interceptors.callbacks import Callbacks
 from hogline.interceptors.options import make_policy
 from hogline.policy import Policy
@@ -51,11 +51,15 @@ class GrpcExchange(Exchange):
         self.context = context
         self._metadata: list[tuple[str, Any]] | None = None
 
-    def read(self) -> RequestFacts:
+    def read(self) -> RequestLine:
         """Return what a call has of a request: its method as the path, and who called. There is no URL."""
         kind, _, address = str(self.context.peer() or "").partition(":")
         peer = unquote(address) if kind in ("ipv4", "ipv6") else None
-        return RequestFacts(None, "http", None, None, self.method, "", peer)
+        return None, "http", self.method, "", peer
+
+    def host(self) -> str | None:
+        """Return nothing, whatever the metadata says: there is no URL."""
+        return None
 
     def headers(self, name: str) -> Sequence[str]:
         """Return the values of the metadata key *name*; bytes may be anything and are read as latin-1."""

@@ -18,7 +18,7 @@ from robyn import Request, Robyn, StreamingResponse, SubRouter
 from robyn.events import Events
 
 from hogline.context import Context, current, leave
-from hogline.exchange import Exchange, RequestFacts, current_exchange
+from hogline.exchange import Exchange, RequestLine, current_exchange
 from hogline.facts.url import visited_scheme
 from hogline.interceptors.callbacks import Callbacks
 from hogline.interceptors.options import make_policy
@@ -39,19 +39,16 @@ class RobynExchange(Exchange):
         super().__init__(policy)
         self._request = request
 
-    def read(self) -> RequestFacts:
+    def read(self) -> RequestLine:
         """Return the facts. Robyn says nothing of the server's own address, and keeps the query in parts, escapes included."""
         request = self._request
-        host = self.headers("host")
         upgrade = self.headers("upgrade")
         query = "&".join(
             f"{name}={value}" for name, values in request.query_params.to_dict().items() for value in values
         )
-        return RequestFacts(
+        return (
             request.method,
             visited_scheme(request.url.scheme, upgrade[0] if upgrade else None),
-            host[0] if host else None,
-            None,
             unquote(request.url.path, errors="replace"),
             query,
             request.ip_addr,

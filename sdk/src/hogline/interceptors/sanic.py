@@ -17,7 +17,7 @@ from sanic.exceptions import SanicException
 from sanic.http import Stage
 
 from hogline.context import Context, current, leave
-from hogline.exchange import Exchange, RequestFacts
+from hogline.exchange import Exchange, RequestLine
 from hogline.facts import cors
 from hogline.facts.tracing import as_latin1
 from hogline.facts.url import joined_address
@@ -42,19 +42,21 @@ class SanicExchange(Exchange):
         super().__init__(policy)
         self._request = request
 
-    def read(self) -> RequestFacts:
+    def read(self) -> RequestLine:
         """Return the facts; scheme and peer as `PROXIES_COUNT` and its like say."""
         request = self._request
-        host = self.headers("host")
-        return RequestFacts(
+        return (
             request.method,
             request.scheme,
-            host[0] if host else None,
-            joined_address(request.transport.get_extra_info("sockname")) if request.transport is not None else None,
             unquote(request.path, errors="replace"),
             request.query_string,
             request.remote_addr or request.ip or None,
         )
+
+    def server(self) -> str | None:
+        """Return the socket's own address."""
+        transport = self._request.transport
+        return joined_address(transport.get_extra_info("sockname")) if transport is not None else None
 
     def headers(self, name: str) -> Sequence[str]:
         """Return the values of header *name*, as latin-1: Sanic decodes UTF-8, and keeps other bytes as surrogates."""

@@ -22,7 +22,7 @@ from tornado.web import Application, HTTPError, RequestHandler
 from tornado.websocket import WebSocketHandler
 
 from hogline.context import Context, current, leave
-from hogline.exchange import Exchange, RequestFacts
+from hogline.exchange import Exchange, RequestLine
 from hogline.facts import cors
 from hogline.facts.url import joined_address, visited_scheme
 from hogline.interceptors.callbacks import Callbacks
@@ -45,19 +45,20 @@ class TornadoExchange(Exchange):
         super().__init__(policy)
         self._handler = handler
 
-    def read(self) -> RequestFacts:
+    def read(self) -> RequestLine:
         """Return the facts; scheme and peer as `xheaders` says. `full_url()` is not asked: a bad Host makes it raise."""
         request = self._handler.request
-        host = self.headers("host")
-        return RequestFacts(
+        return (
             request.method,
             visited_scheme(request.protocol, request.headers.get("Upgrade")),
-            host[0] if host else None,
-            _address(request),
             unquote(request.path, errors="replace"),
             request.query,
             request.remote_ip,
         )
+
+    def server(self) -> str | None:
+        """Return the socket's own address."""
+        return _address(self._handler.request)
 
     def headers(self, name: str) -> Sequence[str]:
         """Return the values of header *name*, which Tornado decodes as latin-1."""

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from hogline.context import Context, current, leave
-from hogline.exchange import Exchange, RequestFacts
+from hogline.exchange import Exchange, RequestLine
 from hogline.facts import tracing
+from hogline.facts.visitor import HEADERS as VISITOR_HEADERS
+from hogline.facts.visitor import Visitor, plain_visitor
 from hogline.interceptors.options import make_policy
 from hogline.judgement import is_within
 from hogline.policy import Policy
@@ -25,7 +27,6 @@ __all__ = [
     "PostHogInterceptor",
     "StartResponse",
     "WsgiExchange",
-    "server_address",
 ]
 
 Environ: TypeAlias = dict[str, Any]
@@ -36,6 +37,14 @@ Headers: TypeAlias = list[tuple[str, str]]
 EXCHANGE_KEY = "hogline.exchange"
 # Servers join duplicate headers with commas; only of ids do we know that a comma is never part of one.
 _JOINED = frozenset({tracing.SESSION_ID, tracing.DISTINCT_ID, tracing.WINDOW_ID})
+
+
+def _key(name: str) -> str:
+    return "HTTP_" + name.upper().replace("-", "_")
+
+
+_VISITOR_KEYS = {header: tuple(map(_key, names)) for header, names in VISITOR_HEADERS.items()}
+_NOTHING = ("",) * 6
 
 
 class WsgiExchange(Exchange):
@@ -51,25 +60,43 @@ class WsgiExchange(Exchange):
         self._script_name = environ.get("SCRIPT_NAME")
         self._path_info = environ.get("PATH_INFO")
 
-    def read(self) -> RequestFacts:
+    def read(self) -> RequestLine:
         """Return the facts; scheme, host and peer as a proxy's middleware, the only one to change them, corrected them."""
         environ = self.environ
         get = environ.get
         path = (self._script_name or "").rstrip("/") + (self._path_info or "")
-        return RequestFacts(
+        return (
             get("REQUEST_METHOD"),
             get("wsgi.url_scheme") or "http",
-            get("HTTP_HOST"),
-            server_address(environ),
             # UTF-8 bytes, each of them spelled as a latin-1 character.  Source: PEP 3333, "Unicode Issues".
             path.encode("latin-1", "replace").decode("utf-8", "replace") or "/",
             get("QUERY_STRING") or "",
             get("REMOTE_ADDR") or None,
         )
 
+    def server(self) -> str | None:
+        """Return `name:port`, with brackets around an IPv6 address."""
+        name, port = self.environ.get("SERVER_NAME"), self.environ.get("SERVER_PORT")
+        if not name:
+            return None
+        host = f"[{name}]" if ":" in name and not name.startswith("[") else name
+        return f"{host}:{port}" if port else host
+
+    def find_visitor(self) -> Visitor:
+        """Return the visitor at once where all values are plain, and no id is two that a server joined."""
+        keys = _VISITOR_KEYS[self.policy.settings.address_header]
+        try:
+            joined = "\n".join(map(self.environ.get, keys, _NOTHING)).encode("latin-1")
+        except (TypeError, UnicodeEncodeError):  # not what PEP 3333 says; some of it may still be of use
+            return super().find_visitor()
+        found = plain_visitor(joined)
+        if found is None or "," in found.session or "," in found.window or "," in found.person:
+            return super().find_visitor()
+        return found
+
     def headers(self, name: str) -> Sequence[str]:
         """Return the values of header *name*."""
-        value = self.environ.get("HTTP_" + name.upper().replace("-", "_"))
+        value = self.environ.get(_key(name))
         if not value:
             return ()
         return tracing.split_joined(value) if name in _JOINED else (value,)
@@ -385,12 +412,3 @@ def _code(status: Any) -> int | None:
         return int(status[:3])
     except (TypeError, ValueError):
         return None
-
-
-def server_address(environ: Environ) -> str | None:
-    """Return `name:port`, with brackets around an IPv6 address."""
-    name, port = environ.get("SERVER_NAME"), environ.get("SERVER_PORT")
-    if not name:
-        return None
-    host = f"[{name}]" if ":" in name and not name.startswith("[") else name
-    return f"{host}:{port}" if port else host

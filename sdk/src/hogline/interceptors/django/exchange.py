@@ -9,7 +9,7 @@ from django.conf import settings
 from django.http import FileResponse
 
 from hogline.context import Context, current, leave
-from hogline.exchange import Exchange, RequestFacts
+from hogline.exchange import Exchange, RequestLine
 from hogline.interceptors import wsgi
 from hogline.interceptors.django.errors import ATTRIBUTE
 from hogline.interceptors.django.stream import Follower
@@ -36,23 +36,29 @@ class DjangoExchange(wsgi.WsgiExchange):
         self._request = request
         self._path = request.path
 
-    def read(self) -> RequestFacts:
-        """Return the facts; scheme and host as the project's own proxy settings have Django see them."""
+    def read(self) -> RequestLine:
+        """Return the facts; scheme as the project's own proxy settings have Django see them."""
         get, path = self.environ.get, self._path or "/"
         prefix = (get("SCRIPT_NAME") or "").rstrip("/")
         # ASGI has the prefix in the path; FORCE_SCRIPT_NAME and some servers leave it out.
         if prefix and not (path == prefix or path.startswith(f"{prefix}/")):
             path = prefix + path
-        host = get("HTTP_X_FORWARDED_HOST") if settings.USE_X_FORWARDED_HOST else None
-        return RequestFacts(
+        return (
             self._request.method,
             self._request.scheme or "http",
-            host or get("HTTP_HOST"),
-            None if get("SERVER_NAME") == "unknown" else wsgi.server_address(self.environ),  # Django's word under ASGI
             path,
             get("QUERY_STRING") or "",
             get("REMOTE_ADDR") or None,
         )
+
+    def host(self) -> str | None:
+        """Return the host as the project's own proxy settings have Django see it."""
+        forwarded = self.environ.get("HTTP_X_FORWARDED_HOST") if settings.USE_X_FORWARDED_HOST else None
+        return forwarded or super().host()
+
+    def server(self) -> str | None:
+        """Return the address that answered; under ASGI Django calls it "unknown"."""
+        return super().server() if self.environ.get("SERVER_NAME") != "unknown" else None
 
     def request(self) -> Any:
         """Return Django's own request."""

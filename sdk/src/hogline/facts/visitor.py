@@ -1,0 +1,55 @@
+"""Visitor: what a request's headers tell of who sent it, read once for each visitor and not for each request."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple, get_args
+
+from hogline.facts.address import only_address
+from hogline.facts.tracing import DISTINCT_ID, SESSION_ID, WINDOW_ID
+from hogline.settings import AddressHeader
+
+__all__ = ["HEADERS", "Visitor", "plain_visitor", "visitor"]
+
+_IDENTITY = (SESSION_ID, WINDOW_ID, DISTINCT_ID, "user-agent", "host")
+HEADERS = {address_header: (*_IDENTITY, address_header) for address_header in get_args(AddressHeader)}
+"""The headers a visitor is made of, in the order of `Visitor`, by the one that names addresses."""
+_MAX_CHARACTERS = 1000  # of all of them; longer ones are looked at one by one, and not remembered
+_CONTROL_BYTES = bytes({*range(0x20), *range(0x7F, 0xA0)} - {0x0A})  # all but the newline
+
+
+class Visitor(NamedTuple):
+    """Usable values (sdk-wire.md 6.1), "" for none; the host as it came, the addresses joined by commas."""
+
+    session: str
+    window: str
+    person: str
+    agent: str
+    host: str
+    chain: str
+    address: str | None
+    """The one address that *chain* is, if it is one and no more."""
+    facts: Mapping[str, Any]
+    """The first four as event properties."""
+
+
+def visitor(session: str, window: str, person: str, agent: str, host: str, chain: str) -> Visitor:
+    """Return the visitor that these usable values tell of."""
+    told = {"$session_id": session, "$window_id": window, "$user_agent": agent, "$raw_user_agent": agent}
+    facts = {name: value for name, value in told.items() if value}
+    return Visitor(session, window, person, agent, host, chain, only_address(chain), facts)
+
+
+def plain_visitor(joined: bytes) -> Visitor | None:
+    """Return the visitor whose headers' values are *joined* by newlines; None: look at them one by one.
+
+    All at once, since nearly all values are plain; and remembered, since a visitor's next request has the same ones.
+    """
+    return _plain_visitor(joined) if len(joined) <= _MAX_CHARACTERS else None
+
+
+@functools.lru_cache(maxsize=512)
+def _plain_visitor(joined: bytes) -> Visitor | None:
+    values = joined.decode("latin-1").split("\n")
+    if len(values) != len(_IDENTITY) + 1 or len(joined.translate(None, _CONTROL_BYTES)) != len(joined):
+        return None
+    return visitor(*map(str.strip, values))
