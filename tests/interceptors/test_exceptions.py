@@ -199,6 +199,7 @@ class TestStrange:
             assert lone_site.end_of("/hostile", options=options, rid=rid) == without
             assert exception_of(lone_site.event(rid))[0] == "HostileError"
 
+    @needs("exit")
     def test_an_exit_is_no_event_and_goes_its_way(self, lone_site, tmp_path):
         """Behaviour 23, 52: SystemExit reaches the server, whatever it makes of it; if it lives, its next request is clean."""
         rid = new_rid()

@@ -1,5 +1,6 @@
 """What every event of a request carries: the guide's rows, who wins, and what hostile headers do to them."""
 
+import re
 import socket
 
 import pytest
@@ -27,9 +28,17 @@ def test_every_row_of_the_guide_is_on_a_plain_capture(site):
         "$raw_user_agent": "Firefox/1",
         "$ip": "203.0.113.9",
     }
-    assert {name: event.properties.get(name) for name in expected} == expected
+    found = {name: event.properties.get(name) for name in expected}
+    for each in (found, expected):
+        each["$current_url"] = _comparable(site, each["$current_url"])
+    assert found == expected
     assert person_of(event) == "alice"
     assert event.properties["$request_id"]
+
+
+def _comparable(site, url):
+    """Return a URL with its query in order, where a framework keeps none."""
+    return "&".join(sorted(re.split("[?&]", url))) if "query-order" in site.framework.lacks else url
 
 
 def test_a_request_without_headers_is_nobodys(site):
@@ -108,6 +117,8 @@ class TestSanitising:
     def test_ids_are_cleaned(self, site, header, sent, kept):
         """Behaviour 68: control characters, 1000 characters, bytes above 0x7F, 2 kB; the request is served as ever."""
         strict = any(byte < 0x20 or byte == 0x7F for byte in sent)
+        if max(sent) > 0x7F and "header-bytes" in site.framework.lacks:
+            kept = None
         answer = site.ask("/capture", headers=[(f"X-POSTHOG-{header}-ID", sent)])
         if strict and answer.status == 400:
             return  # servers may refuse control characters in a header; then no app, and no interceptor, sees them
@@ -126,6 +137,7 @@ class TestSanitising:
         headers = [("X-POSTHOG-SESSION-ID", value) for value in ("", "first", "second")]
         assert site.event(site.ask("/capture", headers=headers)).properties["$session_id"] == "first"
 
+    @needs("header-bytes")
     def test_hostile_bytes_elsewhere_do_no_harm(self, site):
         """Behaviour 68: a user agent and a forwarded address of rubbish; an address that is none is not used."""
         answer = site.ask("/capture", headers=[("User-Agent", b"\xff\xfe"), ("X-Forwarded-For", b"\xff, ';--, 1.2.3")])
@@ -151,7 +163,7 @@ class TestUrl:
         answer = site.ask(self.QUERY, options=options)
         url = site.event(answer).properties["$current_url"]
         expected = f"http://{HOST}/capture" + (f"?{query}&rid={answer.rid}" if query else "")
-        assert url == expected
+        assert _comparable(site, url) == _comparable(site, expected)
 
     @pytest.mark.parametrize("host", ["a b", "h:99999", "h:abc", "evil.com/x?y#z", "", "user:pass@shop.example"])
     def test_a_bad_host_changes_nothing_but_the_url(self, site, host):

@@ -1,4 +1,4 @@
-"""Robyn, on its own server. It serves one app in a process, so it is not in the contract suite's table: its promises are here."""
+"""What is special to Robyn, on its own server: sub-routers, one handler for all exceptions, its end."""
 
 import random
 import signal
@@ -13,7 +13,7 @@ from tests.support.sink import exception_of, person_of
 from tests.support.site import Site, visitor
 
 ROW = Framework(
-    name="robyn", source="robyn.", requires=("robyn",), app="robyn", protocol="own", servers=("robyn",), route="/items/:item_id"
+    name="robyn", source="robyn.", requires=("robyn",), app="robyn_shop", protocol="own", servers=("robyn-alone",), route="/items/:item_id"
 )  # fmt: skip
 
 pytestmark = pytest.mark.skipif(ROW.missing() is not None, reason=str(ROW.missing()))
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(ROW.missing() is not None, reason=str(ROW.missin
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder: Path = tmp_path_factory.mktemp("robyn")
-    running = Site.start(ROW, "robyn", folder / "log", FLUSH_INTERVAL_S="3600")
+    running = Site.start(ROW, "robyn-alone", folder / "log", FLUSH_INTERVAL_S="3600")
     yield running
     last = running.ask("/items/last", headers=visitor("alice"))
     try:

@@ -38,6 +38,8 @@ class Framework:
     """Features that cannot be shown, each with its reason: a route's name, or one that stands in a test's `needs`; of one
     server alone, "server:feature"."""
     environ: dict[str, str] = field(default_factory=dict)
+    unordered: bool = False
+    """The headers of its answers come in another order each time, so they are compared in none."""
     oldest: tuple[str, ...] = ()
     """The oldest versions that work, as pip wants them ("flask==2.2.5"), with what they need of others; the first is the
     framework's. `nox -s frameworks -- <name>` asks them. The newest are those that `requirements/` pins."""
@@ -145,6 +147,22 @@ _BLACKSHEEP = {
     "ws-refused": "there is no exception that refuses a handshake",
     "methods": "a method that a path does not have is its 404",
     "header-order": "BlackSheep keeps the values of one header together",
+}
+_ROBYN = {
+    "cut": "Robyn ends a stream that failed as if it were complete",
+    "exit": "an exit ends Robyn's event loop, and whether it is answered before is chance",
+    "sigterm": "after a SIGTERM Robyn does not end at all: Ctrl-C is its ending",
+    "query-order": "Robyn keeps the query in no order",
+    "header-bytes": "Robyn leaves out values that are not UTF-8",
+    "header-order": "Robyn keeps headers in no order",
+    "http": "there are no HTTP exceptions",
+    "methods": "a method that a path does not have is its 404",
+    "noise": "there is no exception that means a client left",
+    "validate": "nothing is validated",
+    "background": "nothing runs after a response but tasks: /task",
+    "background-error": "nothing runs after a response but tasks",
+    "ws": "its sockets run no hooks",
+    "ws-refused": "its sockets run no hooks",
 }
 _CHANNELS = {
     "sync": "a consumer answers asynchronously: /capture",
@@ -444,6 +462,18 @@ FRAMEWORKS = (
         route="/items/([^/]+)",
         lacks=_TORNADO,
         oldest=("tornado==6.4",),
+    ),
+    Framework(
+        name="robyn",
+        source="robyn.",
+        requires=("robyn",),
+        app="robyn",
+        protocol="own",
+        servers=("robyn",),
+        route="/items/:item_id",
+        lacks=_ROBYN,
+        unordered=True,
+        oldest=("robyn==0.84.0",),  # before, a request's hooks and its handler run in contexts of their own
     ),
     Framework(
         name="ellar",

@@ -51,12 +51,6 @@ class Library:
 
 LIBRARIES = (
     Library(
-        name="robyn",
-        oldest=("robyn==0.84.0",),  # before, a request's hooks and its handler run in contexts of their own
-        tests=(f"{_SUITE}/test_robyn.py",),
-        essence=(f"{_SUITE}/test_robyn.py",),
-    ),
-    Library(
         name="grpc",
         oldest=("grpcio==1.60.0",),
         tests=(f"{_SUITE}/test_grpc.py",),

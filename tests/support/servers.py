@@ -98,7 +98,8 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
     "granian": ("-m", "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", "{port}", "{target}"),
     # Frameworks that bring their own server: the app's module starts it, and says where.
     "aiohttp": ("-m", "{app}"),
-    "robyn": ("-m", "{app}", "{port}"),
+    "robyn": ("-m", "{app}"),
+    "robyn-alone": ("-m", "{app}", "{port}"),  # without the door to other option sets
     "sanic": ("-m", "{app}"),
     "tornado": ("-m", "{app}"),
     "runserver": ("-m", "{app}", "runserver", "--noreload", "127.0.0.1:0"),

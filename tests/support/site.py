@@ -10,7 +10,7 @@ import socket
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -189,7 +189,8 @@ class Site:
         rid = request.pop("rid", None) or new_rid()
         with self.connect() as connection:
             connection.send(request_bytes(path, rid, **request))
-            return connection.read(rid, request.get("method", "GET"))
+            answer = connection.read(rid, request.get("method", "GET"))
+        return replace(answer, headers=tuple(sorted(answer.headers))) if self.framework.unordered else answer
 
     def connect(self) -> Connection:
         try:

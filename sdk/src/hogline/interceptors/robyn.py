@@ -191,10 +191,11 @@ def _streamed(response: Any) -> Any:
 class _Body:
     """A body that is made while it is sent: each step runs in the request's context, whoever asks for it."""
 
-    __slots__ = ("_context", "_exchange", "_steps")
+    __slots__ = ("_content", "_context", "_exchange", "_steps")
 
     def __init__(self, content: Any, exchange: RobynExchange, status: int) -> None:
         exchange.status = status
+        self._content = content
         self._steps: Iterator[Any] = iter(content)
         self._exchange = exchange
         self._context: Context = current.get() or exchange.context
@@ -218,3 +219,15 @@ class _Body:
             leave(self._exchange.context, outer)
             if now is not None and current.get() is not now:
                 self._context = now  # what a step said stays for the next
+
+    def __del__(self) -> None:
+        # Robyn drops a body whose client has left; its end belongs to the request, whatever runs here now.
+        close = getattr(self._content, "close", None)
+        if close is None:
+            return
+        outer = current.get()
+        current.set(self._context)
+        try:
+            close()
+        finally:
+            current.set(outer)
