@@ -20,7 +20,7 @@ from benchmarks.asking import AsgiAsker, OwnAsker, WsgiAsker, serve_and
 from benchmarks.empty_apps import APPS, EmptyApp, active, make
 from benchmarks.figures import Figure, print_figures
 
-COUNT, TURNS = 75, 30  # short: on a busy machine some turns are quiet
+COUNT, TURNS = 75, 20  # short: on a busy machine some turns are quiet
 WARM_UP = 200
 _TWICE = ("bare", "ours")  # in two processes each: where things lie in a process's memory makes a few microseconds
 _LEAST = 0.01  # of an empty request: less than this cannot be told from nothing
