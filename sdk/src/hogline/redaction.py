@@ -43,11 +43,19 @@ _HINT = re.compile(
     r"eyJ|ph[cxsa]_|sk[-_]|pk[-_]|rk_|gh[pousr]_|github_pat_|glpat-|xox[abprs]-|AKIA|ASIA|AIza|hf_|npm_|pypi-|SG\.|ya29\.|whsec_|Bearer"
 )
 _SHORTEST_SECRET = 8  # characters; the patterns above match nothing shorter
-_USERINFO = re.compile(r"://[^/?#\s]*@")
+# With one slash, where a server took the second for a mistake, only what has a password: "C:/a@b" is a file.
+_USERINFO = re.compile(r":/(?:/[^/?#\s]*|[^/?#\s@:]*:[^/?#\s@]*)@")
 # A password may hold a slash; what stands before a slash and is a number is a port.
-_CREDENTIALS = re.compile(r"://(?:[^\s/?#\"'<>`]*@|[^\s/?#@:\"'<>`]*:(?!\d+(?:[/?#\s\"'<>`]|$))[^\s@\"'<>`]{0,256}+@)")
+_CREDENTIALS = re.compile(
+    r"(://)(?:[^\s/?#\"'<>`]*@|[^\s/?#@:\"'<>`]*:(?!\d+(?:[/?#\s\"'<>`]|$))[^\s@\"'<>`]{0,256}+@)"
+    r"|(:/)[^\s/?#@:\"'<>`]*:[^\s/?#@\"'<>`]*@"
+)
+_CREDENTIALS_MASK = rf"\1\2{MASK}@"
+_KEY_IN_JSON = re.compile(r"""["']([^"'\\\s]{1,200})["']\s*+:""")
 _PARAMETER = re.compile(r"(?:^|[?&#;])([^=?&#;]{1,200})=[^&#;]")
 _URL = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s\"'<>`]+")
+ORDINARY_KEYS = frozenset({"code", "hash", "key", "nonce", "session", "state", "ticket"})
+"""Of `SECRET_NAMES`, those that in JSON name an order's state rather than a login's."""
 _PUNCTUATION = re.compile(r"[^a-z0-9]")
 _LONGEST_REMEMBERED_NAME = 64
 _NONE: AbstractSet[str] = frozenset()
@@ -70,11 +78,11 @@ def redacted_query(query: str, also: AbstractSet[str] = _NONE) -> str:
 def redacted_path(path: str) -> str:
     """Return *path* with segments that are, or hold, secrets replaced by `MASK`; a query or userinfo in it as in a URL."""
     # Every name and its value are told from each other by "=", in ";jsessionid=x" as well as in "?token=x".
-    suspicious = "%" in path or "=" in path or "://" in path
+    suspicious = "%" in path or "=" in path or ":/" in path
     if not suspicious and (len(path) < _SHORTEST_SECRET or _HINT.search(path) is None):
         return path
-    if "://" in path:
-        path = _CREDENTIALS.sub(f"://{MASK}@", path)  # before it is taken apart: a password may hold a slash
+    if ":/" in path:
+        path = _CREDENTIALS.sub(_CREDENTIALS_MASK, path)  # before it is taken apart: a password may hold a slash
     path, question_mark, query = path.partition("?")  # decoded by the server, it is one more character of the path
     path = "/".join([MASK if _is_secret(segment, _NONE) else segment for segment in path.split("/")])
     return f"{path}{question_mark}{redacted_query(query)}"
@@ -91,8 +99,8 @@ def redacted_text(text: str, shown: int = _MAX_TEXT_CHARACTERS) -> str:
         text = text[: shown + _MARGIN_CHARACTERS]
         space = text.rfind(" ", shown + 1)  # the last word may be half a secret now
         text = text[:space] if space > 0 else text
-    if "://" in text:
-        text = _URL.sub(_redacted_url, _CREDENTIALS.sub(f"://{MASK}@", text))
+    if ":/" in text:
+        text = _URL.sub(_redacted_url, _CREDENTIALS.sub(_CREDENTIALS_MASK, text))
     if _HINT.search(text) is not None:
         for secret in _SECRETS:
             text = secret.sub(rf"\1{MASK}", text)
@@ -136,7 +144,9 @@ def _is_secret(text: str, also: AbstractSet[str]) -> bool:
     for _ in range(_MAX_ENCODINGS):
         if _HINT.search(text) is not None and any(secret.search(text) for secret in _SECRETS):
             return True
-        if "://" in text and _USERINFO.search(text) is not None:
+        if ":/" in text and _USERINFO.search(text) is not None:
+            return True
+        if ":" in text and any(_is_secret_key(name, also) for name in _KEY_IN_JSON.findall(text)):
             return True
         if "=" in text and any(_is_secret_name(name, also) for name in _PARAMETER.findall(text)):
             return True
@@ -147,6 +157,10 @@ def _is_secret(text: str, also: AbstractSet[str]) -> bool:
             return False
         text = decoded
     return "%" in text  # encoded more often than anybody has a reason to
+
+
+def _is_secret_key(name: str, also: AbstractSet[str]) -> bool:
+    return _is_secret_name(name, also) and plain_name(name) not in ORDINARY_KEYS - also
 
 
 def _is_secret_name(name: str, also: AbstractSet[str]) -> bool:
