@@ -62,6 +62,11 @@ def called(app, **given):
     return asyncio.run(answer) if iscoroutinefunction(function) else answer
 
 
+async def iter_nothing():
+    for nothing in ():
+        yield nothing
+
+
 class TestRequests:
     @pytest.mark.parametrize("asynchronous", [False, True])
     @pytest.mark.parametrize("before", [False, True])
@@ -172,6 +177,24 @@ class TestRequests:
         assert names(sink.events) == ["streamed a", "streamed b", "background"]
         assert {person_of(event) for event in sink.events} == {"alice"}
         assert {event.properties["$current_url"] for event in sink.events} == {"https://shop.example/api/x"}
+
+    @pytest.mark.parametrize("made", [None, iter_nothing()])
+    def test_an_answer_that_cannot_be_held_goes_out_as_it_is(self, posthog, intercepted, sink, made):
+        """A stranger's class that looks like a stream and refuses to be one of ours: what was captured is sent all the same."""
+
+        class Sealed:
+            status_code, background = 200, None
+            body_iterator = property(lambda self: made)
+
+        @intercepted
+        def main(req):
+            posthog.capture("captured")
+            return sealed
+
+        sealed = Sealed()
+        assert main(req=request()) is sealed
+        assert names(sink.events) == ["captured"]
+        assert hogline.get_context_distinct_id() is None
 
 
 @pytest.mark.parametrize("kind", ["timer", "queue"])

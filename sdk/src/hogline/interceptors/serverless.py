@@ -163,9 +163,8 @@ class _Call:
                 if not exchange.is_http:
                     return result
             if streamed.lasts(result):
-                held = self._hold()
-                self.goes_on = True
-                return streamed.hold(result, held)
+                result = streamed.hold(result, self._hold())
+                self.goes_on = True  # only now: what cannot be held ends like any other
         except Exception as error:
             self._policy.complain("response", error)
         return result

@@ -101,7 +101,10 @@ def _inner_iterator(body: Any) -> Any:
 
 
 def _is_starlettes(body: Any) -> bool:
-    return hasattr(body, "background") and (hasattr(body, "body_iterator") or body.background is not None)
+    # Both names: other classes have one of them.
+    return hasattr(body, "background") and (
+        body.background is not None or getattr(body, "body_iterator", None) is not None
+    )
 
 
 def _task(task: Callable[[], Any], held: Held) -> Callable[[], Any]:
