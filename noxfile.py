@@ -74,7 +74,7 @@ def together(session: nox.Session, environment: str) -> None:
     session.install("--require-hashes", "-r", f"requirements/{environment}.txt")
     session.install("--no-deps", "--no-build-isolation", "--editable", "sdk")
     rows, libraries = oldest.living_in(environment)
-    tests = [*oldest.ESSENCE, *(test for library in libraries for test in library.essence)]
+    tests = dict.fromkeys([*oldest.ESSENCE, *(test for library in libraries for test in library.essence)])
     environ = {"HOGLINE_FRAMEWORKS": " ".join(row.name for row in rows), "HOGLINE_ONE_SERVER": "1"}
     session.run("python", "-m", "pytest", *tests, *_reporting(f"oldest/{environment}"), *session.posargs, env=environ)
 
