@@ -30,6 +30,11 @@ def usable_host(host: str | None, scheme: str) -> str | None:
     """Return *host* without a default port, or None unless it is host characters, brackets and an optional port."""
     if not host or len(host) > _LONGEST_HOST:
         return None
+    return _judged_host(host, scheme)
+
+
+@functools.lru_cache(maxsize=256)  # an app has few names, whatever its pages
+def _judged_host(host: str, scheme: str) -> str | None:
     if not _HOST.fullmatch(host):
         return None
     name, colon, port = host.rpartition(":")

@@ -34,8 +34,9 @@ class Visitor(NamedTuple):
 
 def visitor(session: str, window: str, person: str, agent: str, host: str, chain: str) -> Visitor:
     """Return the visitor that these usable values tell of."""
-    told = {"$session_id": session, "$window_id": window, "$user_agent": agent, "$raw_user_agent": agent}
-    facts = {name: value for name, value in told.items() if value}
+    facts = {"$session_id": session, "$window_id": window, "$user_agent": agent, "$raw_user_agent": agent}
+    if not (session and window and agent):
+        facts = {name: value for name, value in facts.items() if value}
     return Visitor(session, window, person, agent, host, chain, only_address(chain), facts)
 
 
