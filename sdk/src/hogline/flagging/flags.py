@@ -18,7 +18,15 @@ from hogline.flagging.called import Reporter, SendCalled
 from hogline.flagging.flow import Flow
 from hogline.flagging.overrides import Override, Overrides, forced
 from hogline.flagging.question import Question
-from hogline.flagging.results import FeatureFlagResult, ForcedRecord, LocalRecord, RemoteRecord
+from hogline.flagging.results import (
+    FeatureFlagResult,
+    ForcedRecord,
+    KnownRecord,
+    LocalRecord,
+    RemoteRecord,
+    result_of,
+    values_and_payloads,
+)
 from hogline.flagging.snapshot import FeatureFlagEvaluations
 from hogline.flags import FlagValue, Ruleset, UnresolvedFlagReason
 from hogline.settings import ClientSettings
@@ -30,7 +38,6 @@ _log = logging.getLogger("hogline")
 _getpid = os.getpid
 _LOG_EVERY_S = 60.0
 _NOT_HERE = "local_evaluation_inconclusive"
-_KnownRecord = LocalRecord | RemoteRecord | ForcedRecord
 
 
 class Flags:
@@ -114,7 +121,7 @@ class Flags:
         question = Question.about(**about)
         if question is None:
             forced_one = self._overrides.current().get(key)
-            return None if forced_one is None else _result(key, forced_one, match_value)
+            return None if forced_one is None else result_of(key, forced_one, match_value)
         known, record = self.at_hand(key, question)
         if not known:
             ruleset = yield from self._rules()
@@ -144,7 +151,7 @@ class Flags:
             ruleset = self.ruleset
             minimal = ruleset is not None and ruleset.minimal_flag_called_events
             self._reporter.called(question, key, record, [], minimal=minimal)
-        return _result(key, record, match_value)
+        return result_of(key, record, match_value)
 
     def _read_remotely(
         self, key: str, question: Question, match_value: FlagValue | None, *, send_events: bool
@@ -165,7 +172,7 @@ class Flags:
             self._reporter.called(
                 question, key, record, errors, answer=answer, minimal=answer.minimal_flag_called_events
             )
-        return None if record is None else _result(key, record, match_value)
+        return None if record is None else result_of(key, record, match_value)
 
     # -- all flags ----------------------------------------------------------------------------------------------------
 
@@ -197,7 +204,7 @@ class Flags:
         question = Question.about(**about)
         if question is None:
             forced_ = self._overrides.current()
-            return _values_and_payloads(dict(forced_))
+            return values_and_payloads(dict(forced_))
         ruleset = yield from self._rules()
         records, _, is_short = self._evaluate_here(ruleset, question)
         if is_short and not only_locally:
@@ -211,7 +218,7 @@ class Flags:
                 records = {key: RemoteRecord(flag) for key, flag in answer.flags.items() if not flag.failed} | kept
             else:
                 records = {key: RemoteRecord(flag) for key, flag in answer.flags.items()} | records
-        return _values_and_payloads(records)
+        return values_and_payloads(records)
 
     def decide(self, about: Mapping[str, Any]) -> Flow[FlagsAnswer]:
         """Return the server's answer as it is; an empty one where there is none."""
@@ -224,7 +231,7 @@ class Flags:
     def snapshot(
         self,
         question: Question | None,
-        records: Mapping[str, _KnownRecord],
+        records: Mapping[str, KnownRecord],
         *,
         answer: FlagsAnswer = FlagsAnswer({}),  # noqa: B008 - frozen
         error: str | None = None,
@@ -280,10 +287,10 @@ class Flags:
 
     def _evaluate_here(
         self, ruleset: Ruleset | None, question: Question
-    ) -> tuple[dict[str, _KnownRecord], dict[str, UnresolvedFlagReason], bool]:
+    ) -> tuple[dict[str, KnownRecord], dict[str, UnresolvedFlagReason], bool]:
         """Return what is forced and what the rules say, what they leave open, and whether the server has to be asked."""
         overrides, keys = self._overrides.current(), question.keys
-        records: dict[str, _KnownRecord] = {
+        records: dict[str, KnownRecord] = {
             key: record for key, record in overrides.items() if keys is None or key in keys
         }
         unresolved: dict[str, UnresolvedFlagReason] = {}
@@ -386,27 +393,3 @@ def _fallback(settings: ClientSettings) -> Any:
 def _local(ruleset: Ruleset, key: str, question: Question) -> LocalRecord | None:
     flag, verdict = ruleset.evaluate(key, question.subject())
     return None if flag is None or verdict is None or verdict.value is None else LocalRecord(flag, verdict)
-
-
-def _result(key: str, record: _KnownRecord, match_value: FlagValue | None) -> FeatureFlagResult | None:
-    value = record.value
-    if value is None:
-        return None
-    payload = record.payload
-    if match_value is not None:
-        value = match_value
-        payload = record.payload_for(match_value) if isinstance(record, LocalRecord) else payload
-    reason = record.flag.reason.description or None if isinstance(record, RemoteRecord) else None
-    if isinstance(value, str):
-        return FeatureFlagResult(key, True, value, payload, reason)
-    return FeatureFlagResult(key, value, None, payload, reason)
-
-
-def _values_and_payloads(records: Mapping[str, _KnownRecord]) -> tuple[dict[str, FlagValue], dict[str, Any]]:
-    values = {key: record.value for key, record in records.items() if record.value is not None}
-    payloads = {
-        key: record.payload_text
-        for key, record in records.items()
-        if record.payload_text is not None and not (isinstance(record, RemoteRecord) and not record.flag.enabled)
-    }
-    return values, payloads

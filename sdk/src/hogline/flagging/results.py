@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import orjson
 
@@ -15,10 +15,13 @@ __all__ = [
     "FeatureFlagEvaluationRuntime",
     "FeatureFlagResult",
     "ForcedRecord",
+    "KnownRecord",
     "LocalRecord",
     "Record",
     "RemoteRecord",
     "decoded",
+    "result_of",
+    "values_and_payloads",
 ]
 
 
@@ -197,3 +200,32 @@ class ForcedRecord:
     def describe(self) -> dict[str, Any]:
         """Say that it was forced."""
         return {"$feature_flag_reason": "Overridden"}
+
+
+KnownRecord: TypeAlias = LocalRecord | RemoteRecord | ForcedRecord
+
+
+def result_of(key: str, record: KnownRecord, match_value: FlagValue | None) -> FeatureFlagResult | None:
+    """Return *record* as a caller is handed it, with the payload of *match_value* if that is given; None: it has no value."""
+    value = record.value
+    if value is None:
+        return None
+    payload = record.payload
+    if match_value is not None:
+        value = match_value
+        payload = record.payload_for(match_value) if isinstance(record, LocalRecord) else payload
+    reason = record.flag.reason.description or None if isinstance(record, RemoteRecord) else None
+    if isinstance(value, str):
+        return FeatureFlagResult(key, True, value, payload, reason)
+    return FeatureFlagResult(key, value, None, payload, reason)
+
+
+def values_and_payloads(records: Mapping[str, KnownRecord]) -> tuple[dict[str, FlagValue], dict[str, Any]]:
+    """Return values, and payloads as JSON texts, by key."""
+    values = {key: record.value for key, record in records.items() if record.value is not None}
+    payloads = {
+        key: record.payload_text
+        for key, record in records.items()
+        if record.payload_text is not None and not (isinstance(record, RemoteRecord) and not record.flag.enabled)
+    }
+    return values, payloads

@@ -5,16 +5,16 @@ forked child shares it until it closes its copy of the handle, which `forget` do
 """
 
 import contextlib
-import fcntl
 import os
 import struct
 import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from hogline.delivery.spool.lock import lock_file, unlock_file
 from hogline.wire.records import HEADER_BYTES, frame, scan
 
-__all__ = ["Found", "Segment", "lock_file", "unlock_file"]
+__all__ = ["Found", "Segment"]
 
 _SUFFIX = ".spool"
 _SETTLED_SUFFIX = ".settled"
@@ -29,21 +29,6 @@ class Found(NamedTuple):
     event: bytes
     begin: int
     end: int
-
-
-def lock_file(handle: int) -> bool:
-    """Take the lock of an open file for this process; False: another one has it."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def unlock_file(handle: int) -> None:
-    """Give the lock back, whoever else has a copy of *handle*."""
-    with contextlib.suppress(OSError):
-        fcntl.flock(handle, fcntl.LOCK_UN)
 
 
 class Segment:

@@ -17,7 +17,8 @@ from hashlib import sha256
 from urllib.parse import urlsplit
 
 from hogline.delivery.outbox import Outbox
-from hogline.delivery.spool.segment import Segment, lock_file, unlock_file
+from hogline.delivery.spool.lock import DrainLock
+from hogline.delivery.spool.segment import Segment
 from hogline.settings import ClientSettings
 from hogline.wire.records import frame
 
@@ -28,7 +29,6 @@ _RECOUNT_BYTES = 256 * 1024  # other processes write to the folder too
 _RETRY_S = 1.0  # after a failure of the disk
 _LOOK_EVERY_S = 10.0  # for segments of processes that died meanwhile
 _MAX_ADOPTED = 64  # open files
-_LOCK_NAME = "drain.lock"
 
 
 class Spool:
@@ -48,7 +48,7 @@ class Spool:
         self._sealed = False  # the last segment takes no more
         self._retry_at_s = 0.0
         self._look_at_s = 0.0
-        self._lock_handle = -1
+        self._lock = DrainLock(self.folder)
         self.behind: bool = True
         self.recovered: int = 0
         self.kept: int = 0
@@ -217,7 +217,7 @@ class Spool:
             self._adopted.popleft().remove()
             if not self._adopted:
                 self._look_around()
-        self._let_others_drain()
+        self._lock.release()
         if self.behind:  # own events may have time yet
             self.behind = False
             return []
@@ -336,7 +336,7 @@ class Spool:
         own = {os.path.basename(segment.path) for segment in self._segments}  # noqa: PTH119
         names = [name for name in self._names() if name not in own]
         try:
-            if not names or not self._is_drainer():
+            if not names or not self._lock.take():
                 return
             Segment.sweep(self.folder)
             for name in names:
@@ -359,28 +359,6 @@ class Spool:
         if segment is not None:
             self._adopted.append(segment)
 
-    def _is_drainer(self) -> bool:
-        """Tell whether this spool is, or now becomes, the one that drains the folder."""
-        if self._lock_handle >= 0:
-            return True
-        path = os.path.join(self.folder, _LOCK_NAME)  # noqa: PTH118
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            if lock_file(handle):
-                self._lock_handle, handle = handle, -1
-        finally:
-            if handle >= 0:
-                os.close(handle)
-        return self._lock_handle >= 0
-
-    def _let_others_drain(self, *, unlock: bool = True) -> None:
-        if self._lock_handle >= 0:
-            if unlock:
-                unlock_file(self._lock_handle)
-            with contextlib.suppress(OSError):  # a daemon's first step is to close whatever it inherited
-                os.close(self._lock_handle)
-            self._lock_handle = -1
-
     # -- the end ----------------------------------------------------------------------------------------------------
 
     def _is_done(self, segment: Segment) -> bool:
@@ -393,7 +371,7 @@ class Spool:
                 segment.remove()
             else:
                 segment.close(unlock=True)
-        self._let_others_drain()
+        self._lock.release()
         self.forget()
 
     def forget(self) -> None:
@@ -403,7 +381,7 @@ class Spool:
         self._segments.clear()
         self._adopted.clear()
         self._places.clear()
-        self._let_others_drain(unlock=False)
+        self._lock.release(unlock=False)
 
 
 def _folder_name(settings: ClientSettings) -> str:
