@@ -8,7 +8,7 @@ import weakref
 import httpx
 import pytest
 
-from hogline import PostHog, tag
+from hogline import PostHog, get_context_distinct_id, get_context_session_id, tag
 from hogline.context import current
 from hogline.interceptors.asgi import EXCHANGE_KEY, PostHogInterceptor
 from hogline.judgement import unwrapped
@@ -325,3 +325,24 @@ def test_an_instance_that_two_requests_raise_at_once_is_one_event_of_each():
     asyncio.run(main())
     ids = [event.properties["$request_id"] for event in posthog.named("$exception")]
     assert len(ids) == len(set(ids)) == 2
+
+
+@pytest.mark.parametrize("headers", [[(b"x-posthog-session-id",)], 5, [b"x"], [("x-posthog-session-id", "s")]])
+@pytest.mark.parametrize("options", [{}, {"read_cookie": True}])
+def test_headers_that_cannot_be_read_are_nobodys(posthog, sink, headers, options, caplog):
+    """A middleware around us may have broken the scope; what asks who acts goes on, and so does the event."""
+    asked = []
+
+    async def app(scope, receive, send):
+        asked.append((get_context_distinct_id(), get_context_session_id()))
+        posthog.capture("asked", distinct_id="u")
+        await ok(send)
+
+    scope = {"type": "http", "method": "GET", "path": "/a", "headers": headers, "query_string": b""}
+    sent = call(PostHogInterceptor(app, client=posthog, **options), scope)
+    assert sent == OK
+    assert asked == [(None, None)]
+    posthog.flush()
+    assert sink.wait_for(1)[0].properties["$request_path"] == "/a"
+    if headers != [("x-posthog-session-id", "s")]:  # texts have no name that we ask for
+        assert "headers failed" in caplog.text

@@ -15,7 +15,7 @@ from hogline.event import distinct_id_text, new_request_id
 from hogline.facts import address, tracing, url
 from hogline.facts.span import active_span
 from hogline.facts.visitor import HEADERS as VISITOR_HEADERS
-from hogline.facts.visitor import Visitor, visitor
+from hogline.facts.visitor import NOBODY, Visitor, visitor
 from hogline.judgement import http_status, is_noise, leaves, unwrapped
 from hogline.marks import Captor, captured_before, mark_captured
 from hogline.policy import Policy, Sighting
@@ -92,10 +92,15 @@ class Exchange(Captor):
         return None
 
     def visitor(self) -> Visitor:
-        """Return what the headers tell of the visitor."""
+        """Return what the headers tell of the visitor: nobody, where they cannot be read."""
         known = self._visitor
         if known is None:
-            known = self._visitor = self.find_visitor()
+            try:
+                known = self.find_visitor()
+            except Exception as error:
+                self.policy.complain("headers", error)
+                known = NOBODY
+            self._visitor = known
         return known
 
     def find_visitor(self) -> Visitor:
@@ -194,7 +199,11 @@ class Exchange(Captor):
         visitor = self.visitor()
         if visitor.session or visitor.person:
             return tracing.CookieIdentity()
-        header = "; ".join(self.headers("cookie"))
+        try:
+            header = "; ".join(self.headers("cookie"))
+        except Exception as error:
+            self.policy.complain("headers", error)
+            return tracing.CookieIdentity()
         idle_s = self.policy.settings.cookie_idle_seconds
         return tracing.cookie_identity(header, self.policy.client.project_token, time.time(), idle_s)
 

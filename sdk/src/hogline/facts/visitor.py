@@ -8,7 +8,7 @@ from hogline.facts.address import only_address
 from hogline.facts.tracing import DISTINCT_ID, SESSION_ID, WINDOW_ID
 from hogline.settings import AddressHeader
 
-__all__ = ["HEADERS", "Visitor", "plain_visitor", "visitor"]
+__all__ = ["HEADERS", "NOBODY", "Visitor", "plain_visitor", "visitor"]
 
 _IDENTITY = (SESSION_ID, WINDOW_ID, DISTINCT_ID, "user-agent", "host")
 HEADERS = {address_header: (*_IDENTITY, address_header) for address_header in get_args(AddressHeader)}
@@ -38,6 +38,10 @@ def visitor(session: str, window: str, person: str, agent: str, host: str, chain
     if not (session and window and agent):
         facts = {name: value for name, value in facts.items() if value}
     return Visitor(session, window, person, agent, host, chain, only_address(chain), facts)
+
+
+NOBODY = visitor("", "", "", "", "", "")
+"""Whose headers are none, or cannot be read."""
 
 
 def plain_visitor(joined: bytes) -> Visitor | None:
