@@ -12,8 +12,10 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from hogline import PostHog
 from hogline_instance.demo.catalogue import PRODUCTS
 
-__all__ = ["COOKIE", "STATIC", "Cart", "Counter"]
+__all__ = ["APPS", "COOKIE", "STATIC", "Cart", "Counter"]
 
+APPS = ("fastapi", "flask", "django", "litestar", "quart", "aiohttp", "falcon", "sanic")
+"""The frameworks that the shop is written in: `shop_<name>`, of a package of that name."""
 COOKIE = "moka_cart"
 STATIC = Path(__file__).parent / "static"
 _MAX_CARTS = 10_000

@@ -18,7 +18,7 @@ import urllib3
 
 from hogline_instance.demo import posthog_js
 from hogline_instance.demo.browser import Browser
-from hogline_instance.demo.shop_server import APPS
+from hogline_instance.demo.counter import APPS
 from hogline_instance.demo.visitors import STORIES, Story
 from hogline_instance.exceptions import InstanceError
 
@@ -51,7 +51,12 @@ def main(argv: list[str]) -> int:
         metavar="DIR",
         help="dist folder of the npm package posthog-js (default: fetched with npm)",
     )
-    parser.add_argument("--app", choices=APPS, default=APPS[0], help="the framework of the shop (default: fastapi)")
+    parser.add_argument(
+        "--app",
+        choices=APPS,
+        default=APPS[0],
+        help="the framework of the shop (default: fastapi; any other has to be installed)",
+    )
     parser.add_argument("--once", action="store_true", help="end when the first visitors have left")
     options = parser.parse_args(argv)
     if find_spec(options.app) is None:

@@ -2,6 +2,7 @@
 
 import contextvars
 import json
+import mimetypes
 import threading
 from typing import Any
 
@@ -9,7 +10,7 @@ import django
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.core.exceptions import BadRequest
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.urls import path
 
 from hogline.interceptors import asgi
@@ -97,11 +98,11 @@ class _Views:
     def cart_page(self, request: HttpRequest) -> HttpResponse:
         return self._page(request, "cart")
 
-    def static(self, _request: HttpRequest, name: str) -> FileResponse:
+    def static(self, _request: HttpRequest, name: str) -> HttpResponse:
         found = STATIC / name
         if not found.is_file():
             raise Http404(name)
-        return FileResponse(found.open("rb"))
+        return HttpResponse(found.read_bytes(), content_type=mimetypes.guess_type(name)[0])
 
     def change_cart(self, request: HttpRequest) -> JsonResponse:
         product = _said(request, "product")

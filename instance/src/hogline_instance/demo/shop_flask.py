@@ -1,14 +1,19 @@
-"""The shop on Flask: the same as `shop_fastapi`, as people write it there."""
+"""The shop on Flask: the same as `shop_fastapi`, as people write it there, and on Werkzeug's server."""
 
+import logging
+import signal
+import socket
+import threading
 from typing import Any
 
 from flask import Flask, Response, abort, jsonify, request
+from werkzeug.serving import make_server
 
 from hogline.interceptors.flask import PostHogInterceptor
 from hogline_instance.demo.catalogue import PRODUCTS, CardDeclinedError, apply_gift_card, charge
 from hogline_instance.demo.counter import COOKIE, STATIC, Counter
 
-__all__ = ["create_shop"]
+__all__ = ["create_shop", "serve"]
 
 
 def create_shop(counter: Counter) -> Flask:
@@ -46,6 +51,15 @@ def create_shop(counter: Counter) -> Flask:
 
     _add_actions(shop, counter)
     return shop
+
+
+def serve(shop: Flask, listener: socket.socket) -> None:
+    """Serve *shop* until SIGTERM."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it logs every request unless told a level of its own
+    server = make_server("127.0.0.1", 0, shop, threaded=True, fd=listener.fileno())
+    # In a thread: `shutdown` waits for the loop that this handler interrupts.
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown, daemon=True).start())
+    server.serve_forever(poll_interval=0.1)
 
 
 def _add_actions(shop: Flask, counter: Counter) -> None:
