@@ -65,7 +65,14 @@ class Browser:
             "$user_state": "identified" if self.identified else "anonymous",
         }
         cookies = f"ph_{self.token}_posthog={quote(json.dumps(state))}{self._cart_cookie}"
-        sent = {"User-Agent": self.agent, "X-Forwarded-For": self.ip, "Cookie": cookies, **headers}
+        # uvicorn closes after an app's failure, and the next request on that connection would be lost: no connection is kept.
+        sent = {
+            "User-Agent": self.agent,
+            "X-Forwarded-For": self.ip,
+            "Cookie": cookies,
+            "Connection": "close",
+            **headers,
+        }
         response = _POOL.request(method, self.shop_url + path, headers=sent, body=body)
         if given := response.headers.get("set-cookie"):
             self._cart_cookie = f"; {given.partition(';')[0]}"
