@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from hogline_instance.demo import main
+from hogline_instance.demo import counter, main
 from hogline_instance.demo.counter import APPS
 from hogline_instance.demo.visitors import STORIES
 
+ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(240)
 STORY = ("product viewed", "order placed", "receipt sent", "catalogue exported", "KeyError", "503")
 POOL = urllib3.PoolManager(retries=False, timeout=20)
@@ -111,6 +112,13 @@ def test_a_framework_that_is_not_there_is_named(monkeypatch, capsys):
     told = capsys.readouterr()
     assert (told.out, told.err.count("\n")) == ("", 1)
     assert "pip install litestar" in told.err
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_dev_finds_the_pin_of_each_framework(app):
+    """`./dev demo --app NAME` installs what requirements/dev.txt has under that name, for a shop that is there."""
+    assert re.search(rf"^{app}==\S+ .*\\$", (ROOT / "requirements/dev.txt").read_text(), re.MULTILINE)
+    assert Path(counter.__file__).with_name(f"shop_{app}.py").is_file()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from hogline_instance.demo.catalogue import PRODUCTS
 
 __all__ = ["APPS", "COOKIE", "STATIC", "Cart", "Counter"]
 
-APPS = ("fastapi", "flask", "django", "litestar", "quart", "aiohttp", "falcon", "sanic")
+APPS = ("fastapi", "starlette", "flask", "django", "litestar", "quart", "aiohttp", "falcon", "sanic")
 """The frameworks that the shop is written in: `shop_<name>`, of a package of that name."""
 COOKIE = "moka_cart"
 STATIC = Path(__file__).parent / "static"

@@ -55,7 +55,7 @@ def main(argv: list[str]) -> int:
         "--app",
         choices=APPS,
         default=APPS[0],
-        help="the framework of the shop (default: fastapi; any other has to be installed)",
+        help="the framework of the shop (default: fastapi; all but it and starlette have to be installed)",
     )
     parser.add_argument("--once", action="store_true", help="end when the first visitors have left")
     options = parser.parse_args(argv)
