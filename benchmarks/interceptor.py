@@ -40,11 +40,12 @@ def headers(visitor: int) -> list[tuple[bytes, bytes]]:
 
 
 def requests(visitors: int, pages: int) -> Iterator[tuple[list[tuple[bytes, bytes]], str, bytes]]:
-    """Return headers, path and query of one request after the other, everybody in turn."""
-    known = [headers(visitor) for visitor in range(visitors)]
-    paths = [(f"/products/{page}", f"step={page}".encode()) for page in range(pages)]
+    """Return headers, path and query of one request after the other, everybody in turn: new bytes, as a server has them."""
     numbers = itertools.count()
-    return ((known[number % visitors], *paths[number % pages]) for number in numbers)
+    return (
+        (headers(number % visitors), f"/products/{number % pages}", f"step={number % pages}".encode())
+        for number in numbers
+    )
 
 
 logging.disable()
