@@ -78,7 +78,7 @@ def keep(row: Framework, server: str, result: Soaked, grown_mib: float) -> None:
 
 def growth_mib(site: Site) -> float:
     """Return what the second half of the requests adds to the worker's memory."""
-    worker = psutil.Process(int(site.ask("/-/pid", options="absent").body))
+    worker = psutil.Process(int(site.ask("/-/pid?of=absent", options="absent").body))
     sizes = []
     for _ in range(2):
         asyncio.run(_ask_many(site.server.port, REQUESTS // 2))

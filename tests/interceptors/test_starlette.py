@@ -575,7 +575,9 @@ class TestNeighbours:
             "https://key@sentry.example/1", transport=kept, auto_enabling_integrations=False, default_integrations=False
         )
         yield kept
-        sentry_sdk.init(None)
+        sentry_sdk.init(
+            None, auto_enabling_integrations=False, default_integrations=False
+        )  # or it patches threads and loggers
 
     # Sentry imports whatever is installed, and that what is deprecated.
     @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:pkg_resources is deprecated:UserWarning")

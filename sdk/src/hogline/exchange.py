@@ -324,7 +324,7 @@ class Exchange(Captor):
                 )
             )
         except Exception as failure:
-            policy.complain("exception capture", failure)
+            policy.lose_exception(failure)
 
     def settle(self, error: BaseException) -> None:
         """Judge *error*, which was observed, if the status is known: on a socket that is long before the end.
@@ -350,7 +350,7 @@ class Exchange(Captor):
             try:
                 self._settle(sighting)
             except Exception as failure:
-                sighting.policy.complain("exception capture", failure)
+                sighting.policy.lose_exception(failure)
 
     def _settle(self, sighting: Sighting) -> None:
         error, rules = sighting.error, sighting.policy.exceptions

@@ -13,7 +13,6 @@ from hogline.tracebacks import Mechanism
 __all__ = ["Policy", "Recorder", "Sighting"]
 
 _log = logging.getLogger("hogline")
-_CAPTURE = "exception capture"  # whose failure costs an event
 
 
 class Recorder(Protocol):
@@ -109,13 +108,15 @@ class Policy:
                 cors.advice(self.source.partition(".")[0]),
             )
 
+    def lose_exception(self, error: BaseException) -> None:
+        """Count an exception that *error*, a failure of ours, kept from being captured; the client logs why. Never raises."""
+        try:
+            self.client.lost("exception capture", error)
+        except Exception:  # there is no client to be had
+            self.complain("exception capture", error)
+
     def complain(self, name: str, error: BaseException) -> None:
-        """Log a failure of *name*, once for each interceptor. An exception that could not be captured is counted, too."""
-        if name == _CAPTURE:
-            try:
-                self.client.lost(name, error)
-            except Exception as failure:  # there is no client to be had
-                _log.debug("hogline: a lost exception could not be counted: %r", failure)
+        """Log a failure of *name*, once for each interceptor."""
         if name not in self._complained:
             self._complained.add(name)
             _log.warning("hogline: the interceptor's %s failed and is skipped: %r (logged once)", name, error)

@@ -249,8 +249,9 @@ class _Processes:
 
     def answer(self, path: str, query: str) -> bytes | None:
         """Answer for all processes: the last word where it is a word, the sum where it is a number."""
-        if path == "/-/pid":
-            return b"%d" % os.getpid()
+        if path == "/-/pid":  # the door's, or that of the option set that is named
+            running = self._running.get(query.removeprefix("of="))
+            return b"%d" % (running[0] if running else os.getpid())
         said = []
         for _, port in list(self._running.values()):
             with contextlib.suppress(OSError):  # it may have ended of what it was asked

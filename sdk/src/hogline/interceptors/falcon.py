@@ -161,7 +161,7 @@ class _Eye:
                 return
             exchange.observe(error, handled=rendered and not self._is_last_resort(error), policy=self.policy)
         except Exception as failure:
-            self.policy.complain("exception capture", failure)
+            self.policy.lose_exception(failure)
 
     def _is_last_resort(self, error: BaseException) -> bool:
         """Tell whether only Falcon's own handler for every exception answered. Falcon says so nowhere in public."""

@@ -43,7 +43,7 @@ class Operation:
                 exchange.observe(error, handled=True, policy=self._policy)
                 _settle(exchange, error)
         except Exception as failure:
-            self._policy.complain("exception capture", failure)
+            self._policy.lose_exception(failure)
 
 
 def _settle(exchange: Exchange, error: BaseException) -> None:

@@ -261,7 +261,7 @@ class _Call:
                 with _Told(error, self._context):
                     exchange.observe(error, handled=True, status=status, policy=self._policy)
         except Exception as failure:
-            self._policy.complain("exception capture", failure)
+            self._policy.lose_exception(failure)
 
 
 class _Responses:

@@ -116,7 +116,7 @@ class PostHogInterceptor(InitPlugin):
                         one.remember_unanswered(error)
             exchange.observe(error, handled=answered, policy=self._policy)
         except Exception as failure:
-            self._policy.complain("exception capture", failure)
+            self._policy.lose_exception(failure)
 
     def _look_around(self, app: Litestar) -> None:
         """Say so, once, if nobody has told us that the app starts."""

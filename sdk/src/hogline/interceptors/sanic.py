@@ -122,7 +122,7 @@ class PostHogInterceptor:
                 response = getattr(stream, "response", None)
                 self._end(exchange, response.status if response is not None else None)
         except Exception as error:
-            self._policy.complain("exception capture", error)
+            self._policy.lose_exception(error)
 
     async def _fail_socket(self, request: Request, exception: BaseException, **_: Any) -> None:
         """Note what a WebSocket's handler raised."""
@@ -132,7 +132,7 @@ class PostHogInterceptor:
                 exchange.observe(exception, handled=False)
                 self._end(exchange, 101)
         except Exception as error:
-            self._policy.complain("exception capture", error)
+            self._policy.lose_exception(error)
 
     async def _answered(self, request: Request, response: Any = None, **_: Any) -> None:
         """End the request: its response is made, or streamed already, and nothing of the app's runs any more."""
@@ -144,7 +144,7 @@ class PostHogInterceptor:
             if exchange is not None:
                 self._end(exchange, getattr(response, "status", None))
         except Exception as error:
-            self._policy.complain("exception capture", error)
+            self._policy.lose_exception(error)
 
     def _end(self, exchange: SanicExchange, status: int | None) -> None:
         exchange.status = status
