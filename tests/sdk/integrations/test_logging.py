@@ -1,6 +1,7 @@
 """The logging handler: an exception in a record is one event, however many others saw it."""
 
 import asyncio
+import json
 import logging
 import os
 import subprocess
@@ -99,10 +100,28 @@ def test_records_without_an_exception_are_passed_over(client):
 def test_an_exception_that_was_never_raised_has_the_stack_of_who_logged_it(client):
     """Not logging's own frames."""
     log.error("x", exc_info=ValueError("boom"))
-    # Sentry's client patches loggers where an earlier test of this process has started it: its frame stands behind ours.
-    lines = [frame["context_line"].strip() for frame in first(only(client))["stacktrace"]["frames"][-2:]]
-    assert 'log.error("x", exc_info=ValueError("boom"))' in lines
+    frame = first(only(client))["stacktrace"]["frames"][-1]
+    assert frame["context_line"].strip() == 'log.error("x", exc_info=ValueError("boom"))'
     assert first(only(client))["mechanism"]["synthetic"] is True
+
+
+def test_a_patch_in_the_middle_of_logging_is_nobodys_frame(tmp_path):
+    """Sentry's, here in a process that it has to itself."""
+    (tmp_path / "shop.py").write_text(
+        """
+import json, logging, sentry_sdk
+from hogline.integrations.logging import PostHogHandler
+from hogline.testing import RecordingPostHog
+sentry_sdk.init("http://key@127.0.0.1:9/1", auto_enabling_integrations=False)
+client = RecordingPostHog()
+logging.getLogger("shop").addHandler(PostHogHandler(client=client))
+logging.getLogger("shop").error("x", exc_info=ValueError("boom"))
+[event] = client.events
+print(json.dumps(event.properties["$exception_list"][0]["stacktrace"]["frames"][-1]["context_line"]))
+"""
+    )
+    ran = subprocess.run([sys.executable, "shop.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert json.loads(ran.stdout).startswith('logging.getLogger("shop").error(')
 
 
 def test_it_is_sent_once_whatever_else_sees_it(client):

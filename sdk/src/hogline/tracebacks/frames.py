@@ -38,7 +38,7 @@ def own_stack(rules: Rules, kept: Kept | None = None) -> list[dict[str, Any]]:
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way to the caller's frame
     stack: list[FrameType] = []
     while frame is not None:
-        if stack or not _is_of(frame, _OWN_MODULE, _LOGGING_MODULE):
+        if stack or not (_is_of(frame, _OWN_MODULE, _LOGGING_MODULE) or _patches_logging(frame, rules)):
             stack.append(frame)
         frame = frame.f_back
     return _rendered(((frame, frame.f_lineno, frame.f_lasti) for frame in reversed(stack)), rules, kept)
@@ -114,6 +114,14 @@ def _module_name(frame: FrameType) -> str | None:
 def _is_of(frame: FrameType, *packages: str) -> bool:
     module = _module_name(frame)
     return module is not None and module.partition(".")[0] in packages
+
+
+def _patches_logging(frame: FrameType, rules: Rules) -> bool:
+    """Tell whether another library's *frame* stands in the middle of logging's own, as Sentry's does."""
+    outer = frame.f_back
+    if outer is None or not _is_of(outer, _LOGGING_MODULE):
+        return False
+    return not place(frame.f_code.co_filename, _module_name(frame), rules)[2]
 
 
 def _is_hidden(frame: FrameType) -> bool:
