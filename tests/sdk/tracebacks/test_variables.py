@@ -552,7 +552,7 @@ def test_an_event_with_variables_stays_small_whatever_the_locals(run_file):
     client = RecordingPostHog(
         capture_exception_code_variables=True,
         code_variables_max_seconds=60.0,  # on a busy machine, half a second is little
-        project_root=error.__traceback__.tb_frame.f_code.co_filename[:-9],
+        project_root=str(pathlib.Path(error.__traceback__.tb_frame.f_code.co_filename).parent),
     )
     begun_s = time.thread_time()
     assert client.capture_exception(error, properties={"note": "x" * 1000}) is not None
