@@ -2,7 +2,6 @@
 
 import gc
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,10 +38,10 @@ def site(request: Any, sites: Sites) -> Site:
     return sites.get(*request.param)
 
 
-@pytest.fixture
-def lone_site(request: Any, tmp_path: Path) -> Iterator[Site]:
-    """One framework on a real server of its own, which the test may kill; its log may hold what the server makes of it."""
-    alone = Site.start(*request.param, tmp_path / "server.log")
+@pytest.fixture(scope="session")
+def lone_site(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One framework on a real server of its own, which the last of its tests may kill; its log may hold what the server makes of them."""
+    alone = Site.start(*request.param, tmp_path_factory.mktemp("alone") / "server.log")
     yield alone
     alone.stop()
 

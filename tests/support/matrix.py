@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 REQUESTS = 10
 RECYCLED_AFTER = 3
 _WAIT_S = 90.0
+_PATIENCE_S = 20.0
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 _WSGI, _ASGI = "tests.support.models.wsgi:app", "tests.support.models.asgi:app"
 _open = build_opener(ProxyHandler({})).open
@@ -211,12 +212,17 @@ def _kill(process: subprocess.Popen) -> None:
     process.wait(_WAIT_S)
 
 
-def _end(process: subprocess.Popen, ending: str) -> None:
+def _end(process: subprocess.Popen, ending: str, *, forgets_workers: bool = False) -> None:
     if "kill" in ending:
         _kill(process)
-    else:
-        process.send_signal(_SIGNALS[ending])
-        process.wait(_WAIT_S)
+        return
+    process.send_signal(_SIGNALS[ending])
+    if forgets_workers:
+        try:
+            process.wait(_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, _SIGNALS[ending])  # as systemd tells all of a service's processes
+    process.wait(_WAIT_S)
 
 
 def _serve(cell: Cell, environ: dict[str, str], log: Path) -> list[str]:
@@ -226,9 +232,9 @@ def _serve(cell: Cell, environ: dict[str, str], log: Path) -> list[str]:
         ids = [_ask(port, process, log)]
         ids += [_ask(port, process, log) for _ in range(REQUESTS - 1)]
         if cell.model.startswith("granian"):
-            # It never ends where a worker starts after it was told to stop.
             _await_lines(log, "Started worker-", 2)
-        _end(process, cell.ending)
+        # Granian never ends where a worker starts after it was told to stop.
+        _end(process, cell.ending, forgets_workers=cell.model.startswith("granian"))
     return ids
 
 
