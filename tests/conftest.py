@@ -1,7 +1,6 @@
 """Fixtures that every room of the suite uses."""
 
 import signal
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -9,11 +8,6 @@ import pytest
 import hogline
 from hogline.client import client
 from tests.support.sink import Sink
-
-
-def pytest_configure() -> None:
-    """Let a coroutine that nobody awaited say where it was made: pytest tells of it when it is collected, in another test."""
-    sys.set_coroutine_origin_tracking_depth(8)
 
 
 @pytest.fixture
