@@ -20,6 +20,7 @@ __all__ = [
     "Context",
     "Origin",
     "Scope",
+    "Turn",
     "current",
     "get_context_device_id",
     "get_context_distinct_id",
@@ -155,6 +156,37 @@ class Scope:
             self._on_error(error)
         mine, previous = self._entered.pop()
         leave(mine, previous)
+
+
+class Turn:
+    """A request's context, taken up for one step and put aside after it: a `with` block around each step of a body that is made later.
+
+    *root* is what the request began with; None: another interceptor takes care of the context. *context* is what the first step
+    finds; what a step says in it stays for the next.
+    """
+
+    __slots__ = ("_context", "_outer", "_root")
+
+    def __init__(self, root: Context | None, context: Context | None) -> None:
+        self._root = root
+        self._context = context
+        self._outer: Context | None = None
+
+    def __enter__(self) -> None:
+        if self._root is not None:
+            self._outer = current.get()
+            current.set(self._context)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._root is None:
+            return
+        now = current.get()
+        leave(self._root, self._outer)
+        if now is not None and current.get() is not now:
+            self._context = now
+        self._outer = None
 
 
 def scoped_with(make: Callable[[], Scope]) -> Callable[[_F], _F]:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
 from typing import Any, Protocol
 
-from hogline.context import Context, current, leave
+from hogline.context import Context, Turn
 
 __all__ = ["Held", "HeldCall", "hold", "lasts"]
 
@@ -27,31 +27,22 @@ class HeldCall(Protocol):
 
 
 class Held:
-    """A call between its function's return and its body's end: a `with` block around each step. *root* is what its context began with; None: another's call."""
+    """A call between its function's return and its body's end: a `with` block around each step. *root* None: another's call."""
 
     def __init__(self, call: HeldCall, root: Context | None, context: Context | None) -> None:
         self._call = call
-        self._root = root
-        self._context = context  # what a step says in it stays for the next one
-        self._outer: Context | None = None
+        self._turn = Turn(root, context)
         self._ended = False
 
     def __enter__(self) -> None:
-        self._outer = current.get()
-        if self._root is not None:
-            current.set(self._context)
+        self._turn.__enter__()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None and not isinstance(error, StopIteration | StopAsyncIteration):
             self._call.broken(error)
-        if self._root is None:
-            return
-        now = current.get()
-        leave(self._root, self._outer)
-        if now is not None and current.get() is not now:
-            self._context = now
+        self._turn.__exit__(kind, error, trace)
 
     def end(self) -> None:
         """End the call, once."""

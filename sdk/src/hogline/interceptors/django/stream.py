@@ -5,10 +5,9 @@ Source: spec/frameworks.md 3.3, 3.4, 5.6.
 """
 
 from collections.abc import AsyncIterator, Iterator
-from types import TracebackType
 from typing import Any, Protocol
 
-from hogline.context import Context, current, leave
+from hogline.context import Context, Turn
 
 __all__ = ["Followed", "Follower"]
 
@@ -31,7 +30,7 @@ class Follower:
 
     def __init__(self, exchange: Followed, root: Context | None, context: Context | None, *, is_asgi: bool) -> None:
         self._exchange = exchange
-        self._turn = _Turn(root, context)
+        self._turn = Turn(root, context)
         self._is_asgi = is_asgi
         self._close: Any = None
 
@@ -94,30 +93,3 @@ class Follower:
             (exchange.outer or exchange).status = None  # a server that has sent nothing yet answers 500
         exchange.note(error, handled=exchange.outer is not None)
         exchange.close()
-
-
-class _Turn:
-    """The request's context, taken up for one step and put aside after it; what the step said in it stays for the next."""
-
-    __slots__ = ("_context", "_outer", "_root")
-
-    def __init__(self, root: Context | None, context: Context | None) -> None:
-        self._root = root
-        self._context = context
-        self._outer: Context | None = None
-
-    def __enter__(self) -> None:
-        if self._root is not None:
-            self._outer = current.get()
-            current.set(self._context)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._root is None:
-            return
-        now = current.get()
-        leave(self._root, self._outer)
-        if now is not None and current.get() is not now:
-            self._context = now
-        self._outer = None
