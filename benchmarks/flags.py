@@ -12,7 +12,7 @@ import posthog as official
 
 import hogline
 from benchmarks.figures import Figure, best_us, print_figures
-from hogline.flags import Ruleset, Subject
+from hogline.flags.evaluation import Ruleset, Subject
 
 COUNTS = {1: 300, 10: 60, 100: 10}  # short rounds and many: on a busy machine some of them are left alone
 ROUNDS = 150

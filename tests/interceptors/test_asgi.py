@@ -10,8 +10,8 @@ import pytest
 
 from hogline import PostHog, get_context_distinct_id, get_context_session_id, tag
 from hogline.context import current
+from hogline.exception_kinds import unwrapped
 from hogline.interceptors.asgi import EXCHANGE_KEY, PostHogInterceptor
-from hogline.judgement import unwrapped
 from hogline.testing import RecordingPostHog
 from tests.interceptors.apps.contract import FrozenError
 from tests.support.serving import VISITOR, now, serving_asgi

@@ -19,11 +19,11 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import Client
 
 from hogline import SettingsError
+from hogline.interceptors.common.options import make_policy
 from hogline.interceptors.flask import PostHogInterceptor as FlaskInterceptor
-from hogline.interceptors.flask_login import signed_in_user as flask_user
-from hogline.interceptors.options import make_policy
 from hogline.interceptors.starlette import PostHogInterceptor as StarletteInterceptor
-from hogline.interceptors.starlette_auth import signed_in_user as starlette_user
+from hogline.interceptors.users.flask_login import signed_in_user as flask_user
+from hogline.interceptors.users.starlette_auth import signed_in_user as starlette_user
 from hogline.interceptors.wsgi import PostHogInterceptor as WsgiInterceptor
 from tests.support.servers import ROOT
 from tests.support.serving import VISITOR, serving, serving_asgi

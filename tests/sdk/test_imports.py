@@ -4,14 +4,14 @@ import subprocess
 import sys
 
 HOGLINE = {
-    "hogline", "hogline.client", "hogline.client.asking", "hogline.client.assembly", "hogline.client.client",
+    "hogline", "hogline.client", "hogline.client.asking", "hogline.client.events", "hogline.client.client",
     "hogline.client.context_methods", "hogline.client.flag_decisions", "hogline.client.flag_methods",
-    "hogline.client.identity", "hogline.client.reporting", "hogline.context", "hogline.default",
-    "hogline.default_flags", "hogline.delivery", "hogline.delivery.door", "hogline.delivery.lane",
-    "hogline.delivery.ledger", "hogline.delivery.lifetime", "hogline.delivery.outbox", "hogline.delivery.sender",
-    "hogline.event", "hogline.exceptions", "hogline.facts", "hogline.facts.process", "hogline.facts.report",
-    "hogline.facts.span", "hogline.limiter", "hogline.marks", "hogline.policy", "hogline.redaction",
-    "hogline.settings", "hogline.strangers", "hogline.tracebacks", "hogline.tracebacks.budget",
+    "hogline.client.identity", "hogline.client.exceptions", "hogline.context", "hogline.default",
+    "hogline.default_flags", "hogline.delivery", "hogline.delivery.delivery", "hogline.delivery.queue",
+    "hogline.delivery.ledger", "hogline.delivery.process", "hogline.delivery.outbox", "hogline.delivery.worker",
+    "hogline.event", "hogline.exceptions", "hogline.facts", "hogline.facts.process", "hogline.tracebacks.event",
+    "hogline.facts.span", "hogline.rate_limiter", "hogline.deduplication", "hogline.policy", "hogline.redaction",
+    "hogline.settings", "hogline.safe_attributes", "hogline.tracebacks", "hogline.tracebacks.budget",
     "hogline.tracebacks.chain", "hogline.tracebacks.frames", "hogline.tracebacks.rules", "hogline.version",
     "hogline.wire", "hogline.wire.values",
 }  # fmt: skip

@@ -145,15 +145,16 @@ def test_snapshots_and_results_have_the_official_members():
     from posthog.feature_flag_evaluations import FeatureFlagEvaluations
     from posthog.types import FeatureFlagEvaluationRuntime, FeatureFlagResult, UnresolvedFlagReason
 
-    from hogline import flagging, flags
+    from hogline import flags
+    from hogline.flags import evaluation
 
-    assert public(FeatureFlagEvaluations) <= set(dir(flagging.FeatureFlagEvaluations))
+    assert public(FeatureFlagEvaluations) <= set(dir(flags.FeatureFlagEvaluations))
     for name in ("is_enabled", "get_flag", "get_flag_payload", "only", "only_accessed"):
-        assert differences(getattr(FeatureFlagEvaluations, name), getattr(flagging.FeatureFlagEvaluations, name)) == []
+        assert differences(getattr(FeatureFlagEvaluations, name), getattr(flags.FeatureFlagEvaluations, name)) == []
     assert {one.name for one in dataclasses.fields(FeatureFlagResult)} == {
-        one.name for one in dataclasses.fields(flagging.FeatureFlagResult)
+        one.name for one in dataclasses.fields(flags.FeatureFlagResult)
     }
-    assert [one.value for one in UnresolvedFlagReason] == [one.value for one in flags.UnresolvedFlagReason]
+    assert [one.value for one in UnresolvedFlagReason] == [one.value for one in evaluation.UnresolvedFlagReason]
     assert [one.value for one in FeatureFlagEvaluationRuntime] == [
-        one.value for one in flagging.FeatureFlagEvaluationRuntime
+        one.value for one in flags.FeatureFlagEvaluationRuntime
     ]

@@ -11,13 +11,13 @@ from contextvars import ContextVar
 from typing import Any, TypeAlias, get_args
 
 from hogline.context import Context, current
+from hogline.deduplication import Captor, captured_before, mark_captured
 from hogline.event import distinct_id_text, new_request_id
+from hogline.exception_kinds import http_status, is_noise, leaves, unwrapped
 from hogline.facts import address, tracing, url
 from hogline.facts.span import active_span
 from hogline.facts.visitor import HEADERS as VISITOR_HEADERS
 from hogline.facts.visitor import NOBODY, Visitor, visitor
-from hogline.judgement import http_status, is_noise, leaves, unwrapped
-from hogline.marks import Captor, captured_before, mark_captured
 from hogline.policy import Policy, Sighting
 from hogline.settings import AddressHeader
 from hogline.tracebacks import Mechanism

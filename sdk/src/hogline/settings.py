@@ -40,7 +40,7 @@ _INGESTION_HOSTS = {
     "https://eu.posthog.com": "https://eu.i.posthog.com",
 }
 
-# The methods of `hogline.flagging.FlagDefinitionCacheProvider`.
+# The methods of `hogline.flags.FlagDefinitionCacheProvider`.
 _PROVIDER = (
     "should_fetch_flag_definitions",
     "get_flag_definitions",

@@ -20,7 +20,7 @@ from hogline.delivery import Delivery, Ledger
 from hogline.settings import ClientSettings
 
 if TYPE_CHECKING:
-    from hogline.flagging.overrides import Override
+    from hogline.flags.overrides import Override
 
 __all__ = ["CapturedEvent", "RecordingPostHog"]
 

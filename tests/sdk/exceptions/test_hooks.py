@@ -319,10 +319,10 @@ def test_a_child_that_is_forked_while_another_thread_installs_is_not_stuck(run, 
     """A lock that no thread of the child holds is the child's to take."""
     run(
         """
-        from hogline.client import hooks
+        from hogline.client import excepthooks
         taken, go = threading.Event(), threading.Event()
         def hold():
-            with hooks._lock: taken.set(); go.wait()
+            with excepthooks._lock: taken.set(); go.wait()
         threading.Thread(target=hold).start(); taken.wait()
         pid = os.fork()
         if pid == 0:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hogline.facts.report import fingerprint
 from hogline.interceptors.wsgi import PostHogInterceptor
-from hogline.limiter import Limiter
+from hogline.rate_limiter import Limiter
 from hogline.testing import RecordingPostHog
+from hogline.tracebacks.event import fingerprint
 
 
 def limiter(size=3, refill=2, interval_s=10.0, max_buckets=100):

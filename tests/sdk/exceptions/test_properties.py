@@ -6,9 +6,9 @@ import sys
 import pytest
 
 from hogline import new_context, tag
-from hogline.facts.report import RESERVED
 from hogline.interceptors.wsgi import PostHogInterceptor
 from hogline.testing import RecordingPostHog
+from hogline.tracebacks.event import RESERVED
 
 
 def only(client):

@@ -3,7 +3,7 @@
 import posthog as official
 from hypothesis import strategies as st
 
-from hogline.flags import Ruleset, Subject
+from hogline.flags.evaluation import Ruleset, Subject
 
 KEYS = ["plan", "age", "email", "version", "signed_up", "flag"]
 GROUP_TYPES = {"0": "company", "1": "project"}

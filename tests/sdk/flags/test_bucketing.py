@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hogline.flags import Ruleset, Subject
-from hogline.flags.bucketing import Variants, fraction, held_out
+from hogline.flags.evaluation import Ruleset, Subject
+from hogline.flags.evaluation.bucketing import Variants, fraction, held_out
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ import threading
 import pytest
 
 from hogline import PostHog, SettingsError
-from hogline.delivery.flag_shelf import Shelf, State, default_folder
-from hogline.delivery.flag_source import next_wait_s
+from hogline.flags.remote.disk_cache import Shelf, State, default_folder
+from hogline.flags.remote.poller import next_wait_s
 from tests.sdk.flags.conftest import called
 from tests.support.faults import Faults, hang
 
@@ -368,7 +368,7 @@ def test_no_flag_method_raises_where_flags_cannot_be_made(sink, local, monkeypat
     def fails(*_):
         raise OSError("too many open files")
 
-    monkeypatch.setattr("hogline.flagging.Flags", fails)
+    monkeypatch.setattr("hogline.flags.Flags", fails)
     assert local.evaluate_flags("u1").keys == []
     assert local.get_feature_flag("f", "u1") is None
     assert local.get_all_flags("u1") == {}

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from posthog.feature_flags import InconclusiveMatchError, match_property
 
-from hogline.flags import Subject, UnresolvedFlagReason
-from hogline.flags.operators import OPERATORS, property_check
-from hogline.flags.patterns import Deferred, read
-from hogline.flags.texts import value_text
-from hogline.flags.verdict import Unknown
+from hogline.flags.evaluation import Subject, UnresolvedFlagReason
+from hogline.flags.evaluation.operators import OPERATORS, property_check
+from hogline.flags.evaluation.regexes import Deferred, read
+from hogline.flags.evaluation.texts import value_text
+from hogline.flags.evaluation.verdict import Unknown
 from tests.sdk.flags.definitions import property_filters, values
 
 NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from hogline import PostHog, SettingsError
-from hogline.flagging.overrides import forced
+from hogline.flags.overrides import forced
 from tests.sdk.flags.conftest import called
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

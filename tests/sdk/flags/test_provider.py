@@ -6,7 +6,7 @@ import pytest
 from posthog.flag_definition_cache import FlagDefinitionCacheProvider as OfficialProvider
 
 from hogline import SettingsError
-from hogline.flagging import FlagDefinitionCacheProvider
+from hogline.flags import FlagDefinitionCacheProvider
 
 DEFINITIONS = "/flags/definitions"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hogline.flags import Ruleset, Subject, UnresolvedFlagReason
+from hogline.flags.evaluation import Ruleset, Subject, UnresolvedFlagReason
 from tests.sdk.flags.definitions import Judge, definitions, ours, subjects
 
 

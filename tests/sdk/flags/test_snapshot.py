@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from hogline.flagging.called import Once
+from hogline.flags.called_events import Once
 from tests.sdk.flags.conftest import called
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -4,13 +4,13 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hogline.client.assembly import Assembly
+from hogline.client.events import Assembly
 from hogline.context import current
-from hogline.delivery import lifetime
+from hogline.delivery import process
 
 if TYPE_CHECKING:
-    from hogline.flagging import FeatureFlagEvaluations, Flags
-    from hogline.flagging.flow import Flow
+    from hogline.flags import FeatureFlagEvaluations, Flags
+    from hogline.flags.flow import Flow
 
 __all__ = ["Asking", "GroupProperties", "Properties", "about"]
 
@@ -30,8 +30,8 @@ class Asking(Assembly):
         """Overrides, and what the flag methods stand on."""
         if self._flags is not None:
             return self._flags
-        with lifetime.importing():
-            from hogline.flagging import Flags  # hashes, patterns and dates cost start-up time
+        with process.importing():
+            from hogline.flags import Flags  # hashes, patterns and dates cost start-up time
         made = Flags(self.settings, self._send_called, self._lost_called)
         made.offline = self._flags_offline
         kept: Flags = vars(self).setdefault("_flags", made)  # of several threads one is first
@@ -41,7 +41,7 @@ class Asking(Assembly):
 
     def _wait(self, what: str, asked: "Callable[[Flags], Flow[_T]]", otherwise: _T) -> _T:
         try:
-            from hogline.flagging.flow import run
+            from hogline.flags.flow import run
 
             return run(asked(self.flags))
         except Exception as error:
@@ -49,7 +49,7 @@ class Asking(Assembly):
 
     async def _await(self, what: str, asked: "Callable[[Flags], Flow[_T]]", otherwise: _T) -> _T:
         try:
-            from hogline.flagging.flow import arun
+            from hogline.flags.flow import arun
 
             return await arun(asked(self.flags))
         except Exception as error:
@@ -75,7 +75,7 @@ class Asking(Assembly):
         if groups:
             merged["$groups"] = dict(groups)
         if minimal:
-            from hogline.flagging.called import MINIMAL
+            from hogline.flags.called_events import MINIMAL
 
             merged = {name: value for name, value in merged.items() if name in MINIMAL}
         self._send("$feature_flag_called", distinct_id, merged, None, None, disable_geoip)

@@ -14,7 +14,7 @@ from hogline.event import distinct_id_text
 from hogline.settings import LONGEST_WAIT_S, ClientSettings
 
 if TYPE_CHECKING:
-    from hogline.flagging import FeatureFlagEvaluations
+    from hogline.flags import FeatureFlagEvaluations
 
 __all__ = ["Client", "PostHog", "Posthog"]
 
@@ -45,9 +45,9 @@ class Client(IdentityMethods, ContextMethods, FlagMethods):
         if self.settings.flag_overrides:
             assert self.flags  # made now, so that an override that cannot be read is told here
         if self.settings.capture_exceptions:
-            from hogline.client import hooks  # only who asks for them pays for them
+            from hogline.client import excepthooks  # only who asks for them pays for them
 
-            hooks.install(self)
+            excepthooks.install(self)
 
     @staticmethod
     def first() -> "Client | None":
@@ -110,9 +110,9 @@ class Client(IdentityMethods, ContextMethods, FlagMethods):
         """Send what waits and stop; afterwards nothing is accepted. At most *timeout_seconds*, by default `shutdown_timeout`."""
         _living.pop(id(self), None)
         if self.settings.capture_exceptions:
-            from hogline.client import hooks
+            from hogline.client import excepthooks
 
-            hooks.uninstall(self)
+            excepthooks.uninstall(self)
         if self._flags is not None:
             self._flags.close()
         limit = self.settings.shutdown_timeout if timeout_seconds is None else timeout_seconds

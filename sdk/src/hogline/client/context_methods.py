@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from hogline import context
-from hogline.client.reporting import ExceptionMethods
+from hogline.client.exceptions import ExceptionMethods
 from hogline.context import Scope, scoped_with
 
 __all__ = ["ContextMethods"]

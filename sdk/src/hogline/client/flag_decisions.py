@@ -7,8 +7,8 @@ from hogline.client.asking import Asking, GroupProperties, Properties
 from hogline.client.asking import about as asked_about
 
 if TYPE_CHECKING:
-    from hogline.flagging import FeatureFlagEvaluationRuntime
-    from hogline.flags import FlagValue
+    from hogline.flags import FeatureFlagEvaluationRuntime
+    from hogline.flags.evaluation import FlagValue
 
 __all__ = ["FlagDecisionMethods"]
 
@@ -121,7 +121,7 @@ class FlagDecisionMethods(Asking):
 
     def get_feature_flag_evaluation_runtime(self, key: str) -> "FeatureFlagEvaluationRuntime | None":
         """Return where the flag is meant to be evaluated; None: no definition of it is loaded."""
-        from hogline.flagging import FeatureFlagEvaluationRuntime
+        from hogline.flags import FeatureFlagEvaluationRuntime
 
         definition = self._definitions("get_feature_flag_evaluation_runtime").get(key)
         return FeatureFlagEvaluationRuntime.of(definition) if definition is not None else None
@@ -133,7 +133,7 @@ class FlagDecisionMethods(Asking):
 
         Raises ValueError: there is no such runtime.
         """
-        from hogline.flagging import FeatureFlagEvaluationRuntime as Runtime
+        from hogline.flags import FeatureFlagEvaluationRuntime as Runtime
 
         wanted = Runtime(evaluation_runtime)
         loaded = self._definitions("get_feature_flag_keys_by_evaluation_runtime")

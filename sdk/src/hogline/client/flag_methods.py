@@ -13,8 +13,8 @@ from hogline.client.asking import about as asked_about
 from hogline.client.flag_decisions import FlagDecisionMethods
 
 if TYPE_CHECKING:
-    from hogline.flagging import FeatureFlagEvaluations, FeatureFlagResult
-    from hogline.flags import FlagValue
+    from hogline.flags import FeatureFlagEvaluations, FeatureFlagResult
+    from hogline.flags.evaluation import FlagValue
 
 __all__ = ["FlagMethods"]
 
@@ -286,7 +286,7 @@ class FlagMethods(FlagDecisionMethods):
 
 def _nothing() -> "FeatureFlagEvaluations":
     """Return the snapshot of nobody."""
-    from hogline.flagging import FeatureFlagEvaluations
+    from hogline.flags import FeatureFlagEvaluations
 
     return FeatureFlagEvaluations({}, tell=lambda *_: None)
 

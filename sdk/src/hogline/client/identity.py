@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from hogline.client.assembly import Assembly, context_person, guarded_event
+from hogline.client.events import Assembly, context_person, guarded_event
 from hogline.context import current
 from hogline.delivery.ledger import DISABLED, INCOMPLETE
 from hogline.event import distinct_id_text

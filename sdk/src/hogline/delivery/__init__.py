@@ -3,7 +3,7 @@
 The only room with threads, waits and sockets. It knows no context and no request; an event here is its final bytes.
 """
 
-from hogline.delivery.door import Delivery
+from hogline.delivery.delivery import Delivery
 from hogline.delivery.ledger import Ledger, Stats
 
 __all__ = ["Delivery", "Ledger", "Stats"]

@@ -8,7 +8,7 @@ from urllib.parse import urljoin, urlsplit
 
 import urllib3
 
-from hogline.delivery.connections import open_pool
+from hogline.delivery.http_pool import open_pool
 from hogline.delivery.retry import Answer
 
 __all__ = ["Transport"]

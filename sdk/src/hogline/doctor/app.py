@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import orjson
 import urllib3
 
-from hogline.delivery.connections import open_pool
+from hogline.delivery.http_pool import open_pool
 from hogline.doctor.finding import Finding
 from hogline.facts import cors, tracing
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import urllib3
 
 from hogline.client import Client
-from hogline.delivery.connections import authorities, open_pool, proxy_of
+from hogline.delivery.http_pool import authorities, open_pool, proxy_of
 from hogline.doctor.finding import Finding
 
 __all__ = ["EVENT", "canary", "way_findings"]

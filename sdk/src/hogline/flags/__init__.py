@@ -1,11 +1,38 @@
-"""Flags as pure functions: definitions and what is known of a person in, a verdict with its reason out.
+"""Flags as a client's user meets them: overrides, then local rules, then the server; snapshots, and the events about them.
 
-The SDK's local evaluation and the instance answer with these. Knows no thread, no socket, no HTTP; the clock is passed in.
-What can't be answered for certain is answered `Unresolved`, with the reason: a guess would be a wrong answer.
+`evaluation/` is pure and knows nothing of the rest: the instance imports only that. `remote/` fetches definitions and answers.
+The names below are imported at first use, so that importing `hogline.flags.evaluation` loads nothing else.
 """
 
-from hogline.flags.ruleset import Ruleset
-from hogline.flags.subject import Subject
-from hogline.flags.verdict import FlagValue, UnresolvedFlagReason, Verdict
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["FlagValue", "Ruleset", "Subject", "UnresolvedFlagReason", "Verdict"]
+if TYPE_CHECKING:
+    from hogline.flags.flags import Flags
+    from hogline.flags.remote.cache_provider import FlagDefinitionCacheProvider
+    from hogline.flags.results import FeatureFlagEvaluationRuntime, FeatureFlagResult
+    from hogline.flags.snapshot import FeatureFlagEvaluations
+
+__all__ = [
+    "FeatureFlagEvaluationRuntime",
+    "FeatureFlagEvaluations",
+    "FeatureFlagResult",
+    "FlagDefinitionCacheProvider",
+    "Flags",
+]
+
+_MODULES = {
+    "FeatureFlagEvaluationRuntime": "hogline.flags.results",
+    "FeatureFlagEvaluations": "hogline.flags.snapshot",
+    "FeatureFlagResult": "hogline.flags.results",
+    "FlagDefinitionCacheProvider": "hogline.flags.remote.cache_provider",
+    "Flags": "hogline.flags.flags",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name at its first use (PEP 562)."""
+    from importlib import import_module
+
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)

@@ -12,8 +12,8 @@ from typing import Any
 
 from hogline.client import Client
 from hogline.default import default_client
+from hogline.exception_kinds import is_noise, unwrapped
 from hogline.exchange import current_exchange
-from hogline.judgement import is_noise, unwrapped
 from hogline.redaction import redacted_text
 from hogline.tracebacks import Mechanism
 

@@ -17,8 +17,8 @@ from openfeature.provider import AbstractProvider, Metadata
 
 from hogline.client import Client
 from hogline.default import default_client
-from hogline.flagging import FeatureFlagEvaluations
-from hogline.flags import FlagValue
+from hogline.flags import FeatureFlagEvaluations
+from hogline.flags.evaluation import FlagValue
 
 __all__ = ["PostHogProvider"]
 

@@ -12,15 +12,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeAlias
 
 from hogline.context import current, leave
+from hogline.exception_kinds import http_status, is_within
 from hogline.exchange import HEADERS, Exchange, RequestLine
 from hogline.facts import cors
 from hogline.facts.tracing import DISTINCT_ID, SESSION_ID, WINDOW_ID
 from hogline.facts.url import joined_address
 from hogline.facts.visitor import Visitor, plain_visitor
-from hogline.interceptors.callbacks import Callbacks
-from hogline.interceptors.lifespan import App, Message, Receive, Scope, Send, run_lifespan
-from hogline.interceptors.options import make_policy
-from hogline.judgement import http_status, is_within
+from hogline.interceptors.common.callbacks import Callbacks
+from hogline.interceptors.common.lifespan import App, Message, Receive, Scope, Send, run_lifespan
+from hogline.interceptors.common.options import make_policy
 from hogline.policy import Policy
 
 __all__ = ["EXCHANGE_KEY", "AsgiExchange", "MakeExchange", "PostHogInterceptor", "Receive", "Scope", "Send"]

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from hogline.exchange import Exchange, RequestLine
-from hogline.interceptors import serverless
+from hogline.interceptors.common import serverless
 from hogline.policy import Policy
 
 __all__ = ["LambdaInvocation", "PostHogInterceptor"]

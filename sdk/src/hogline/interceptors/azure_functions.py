@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from hogline.exchange import Exchange, RequestLine
-from hogline.interceptors import serverless
+from hogline.interceptors.common import serverless
 
 __all__ = ["FunctionInvocation", "PostHogInterceptor"]
 

@@ -14,8 +14,8 @@ from typing import Any
 from blacksheep import Application, Request, Response, WebSocket
 from blacksheep.server.routing import RouteMethod
 
+from hogline.exception_kinds import http_status
 from hogline.interceptors import asgi
-from hogline.judgement import http_status
 
 try:
     from blacksheep.middlewares import MiddlewareCategory

@@ -16,7 +16,7 @@ from typing import Any
 import bottle
 
 from hogline.interceptors import wsgi
-from hogline.interceptors.options import make_policy
+from hogline.interceptors.common.options import make_policy
 
 __all__ = ["BottleExchange", "PostHogInterceptor"]
 

@@ -15,8 +15,8 @@ import connexion.context
 from connexion.lifecycle import ConnexionRequest
 from connexion.middleware.exceptions import ExceptionMiddleware
 
+from hogline.exception_kinds import http_status, is_within
 from hogline.interceptors import asgi
-from hogline.judgement import http_status, is_within
 from hogline.policy import Policy
 
 __all__ = ["ConnexionExchange", "PostHogInterceptor"]

@@ -15,9 +15,9 @@ from typing import Any
 import falcon
 import falcon.asgi
 
+from hogline.exception_kinds import http_status, is_within
 from hogline.interceptors import asgi, wsgi
-from hogline.interceptors.options import make_policy
-from hogline.judgement import http_status, is_within
+from hogline.interceptors.common.options import make_policy
 from hogline.policy import Policy
 
 __all__ = ["PostHogInterceptor"]

@@ -15,9 +15,9 @@ from typing import Any
 import flask
 from flask.signals import got_request_exception
 
+from hogline.exception_kinds import http_status
 from hogline.interceptors import wsgi
-from hogline.interceptors.options import make_policy
-from hogline.judgement import http_status
+from hogline.interceptors.common.options import make_policy
 from hogline.policy import Policy
 
 __all__ = ["FlaskExchange", "PostHogInterceptor"]

@@ -12,9 +12,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from hogline.exception_kinds import http_status
 from hogline.exchange import Exchange, RequestLine
-from hogline.interceptors import asgi, serverless, wsgi
-from hogline.judgement import http_status
+from hogline.interceptors import asgi, wsgi
+from hogline.interceptors.common import serverless
 from hogline.policy import Policy
 
 __all__ = ["FunctionInvocation", "PostHogInterceptor"]

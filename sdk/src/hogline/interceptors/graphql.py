@@ -11,9 +11,9 @@ from typing import Any
 
 from hogline.context import Scope, tag
 from hogline.exchange import Exchange, RequestLine, current_exchange
-from hogline.interceptors.options import make_policy
+from hogline.interceptors.common.options import make_policy
 from hogline.policy import Policy
-from hogline.strangers import own_attribute
+from hogline.safe_attributes import own_attribute
 
 __all__ = ["Operation", "PostHogInterceptor", "original_of"]
 

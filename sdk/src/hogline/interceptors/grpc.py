@@ -20,8 +20,8 @@ import grpc.aio
 
 from hogline.context import Context, current, leave
 from hogline.exchange import Exchange, RequestLine, current_exchange
-from hogline.interceptors.callbacks import Callbacks
-from hogline.interceptors.options import make_policy
+from hogline.interceptors.common.callbacks import Callbacks
+from hogline.interceptors.common.options import make_policy
 from hogline.policy import Policy
 
 __all__ = ["STATUS", "GrpcExchange", "PostHogInterceptor"]

@@ -14,10 +14,10 @@ from litestar import Litestar, Request, WebSocket
 from litestar.config.app import AppConfig
 from litestar.exceptions import HTTPException
 
+from hogline.exception_kinds import http_status, ungrouped, unwrapped
 from hogline.interceptors import asgi
-from hogline.interceptors.callbacks import Callbacks
-from hogline.interceptors.options import make_policy
-from hogline.judgement import http_status, ungrouped, unwrapped
+from hogline.interceptors.common.callbacks import Callbacks
+from hogline.interceptors.common.options import make_policy
 from hogline.policy import Policy
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from nestipy.common.decorator import Injectable
 from nestipy.core import NestipyApplication
 from nestipy.core.exception.processor import ExceptionFilterHandler
 
+from hogline.exception_kinds import http_status
 from hogline.exchange import current_exchange
 from hogline.interceptors import asgi
-from hogline.interceptors.lifespan import App
-from hogline.judgement import http_status
+from hogline.interceptors.common.lifespan import App
 
 __all__ = ["NestipyExchange", "PostHogInterceptor", "posthog_interceptor"]
 

@@ -21,7 +21,7 @@ from pyramid.tweens import EXCVIEW
 
 from hogline.exchange import Exchange, current_exchange
 from hogline.interceptors import wsgi
-from hogline.interceptors.options import make_policy
+from hogline.interceptors.common.options import make_policy
 from hogline.policy import Policy
 from hogline.settings import ExceptionCapture
 

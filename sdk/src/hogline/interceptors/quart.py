@@ -24,10 +24,10 @@ from quart.signals import (
 from quart.wrappers.response import DataBody
 from werkzeug.datastructures import Headers
 
+from hogline.exception_kinds import http_status, ungrouped
 from hogline.exchange import current_exchange
 from hogline.interceptors import asgi
-from hogline.interceptors.options import make_policy
-from hogline.judgement import http_status, ungrouped
+from hogline.interceptors.common.options import make_policy
 from hogline.policy import Policy
 
 __all__ = ["PostHogInterceptor", "QuartExchange"]

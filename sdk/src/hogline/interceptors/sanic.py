@@ -21,8 +21,8 @@ from hogline.exchange import Exchange, RequestLine
 from hogline.facts import cors
 from hogline.facts.tracing import as_latin1
 from hogline.facts.url import joined_address
-from hogline.interceptors.callbacks import Callbacks
-from hogline.interceptors.options import make_policy
+from hogline.interceptors.common.callbacks import Callbacks
+from hogline.interceptors.common.options import make_policy
 from hogline.policy import Policy
 
 __all__ = ["PostHogInterceptor", "SanicExchange"]

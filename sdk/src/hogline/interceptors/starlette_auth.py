@@ -1,23 +1,5 @@
-"""Starlette's AuthenticationMiddleware: who is signed in to a Starlette or FastAPI app, for the option `distinct_id`.
+"""The old path of `hogline.interceptors.users.starlette_auth`, kept for apps that import it."""
 
-app.add_middleware(PostHogInterceptor, client=posthog, distinct_id=signed_in_user)
-"""
-
-from typing import Any
+from hogline.interceptors.users.starlette_auth import signed_in_user
 
 __all__ = ["signed_in_user"]
-
-
-def signed_in_user(request: Any) -> str | None:
-    """Return the identity of `request.user`, or its display name where it has none; None for nobody."""
-    scope = request if isinstance(request, dict) else request.scope
-    user = scope.get("user")
-    if user is None or not getattr(user, "is_authenticated", False):
-        return None
-    try:
-        identity = user.identity
-    except NotImplementedError:  # SimpleUser has only a name
-        identity = None
-    if identity is None:
-        identity = getattr(user, "display_name", None)
-    return str(identity) if identity else None

@@ -12,7 +12,7 @@ from typing import Any
 from strawberry.extensions import SchemaExtension
 
 from hogline.interceptors import graphql
-from hogline.interceptors.options import make_policy
+from hogline.interceptors.common.options import make_policy
 from hogline.policy import Policy
 
 __all__ = ["PostHogInterceptor"]

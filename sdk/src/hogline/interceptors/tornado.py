@@ -25,8 +25,8 @@ from hogline.context import Context, current, leave
 from hogline.exchange import Exchange, RequestLine
 from hogline.facts import cors
 from hogline.facts.url import joined_address, visited_scheme
-from hogline.interceptors.callbacks import Callbacks
-from hogline.interceptors.options import make_policy
+from hogline.interceptors.common.callbacks import Callbacks
+from hogline.interceptors.common.options import make_policy
 from hogline.policy import Policy
 
 __all__ = ["PostHogInterceptor", "TornadoExchange"]

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from hogline.context import Context, current, leave
+from hogline.exception_kinds import is_within
 from hogline.exchange import Exchange, RequestLine
 from hogline.facts import tracing
 from hogline.facts.visitor import HEADERS as VISITOR_HEADERS
 from hogline.facts.visitor import Visitor, plain_visitor
-from hogline.interceptors.options import make_policy
-from hogline.judgement import is_within
+from hogline.interceptors.common.options import make_policy
 from hogline.policy import Policy
 
 __all__ = [

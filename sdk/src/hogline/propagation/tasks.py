@@ -11,13 +11,13 @@ from typing import Any, Self
 
 from hogline.client import Client
 from hogline.context import Context, current, leave
+from hogline.deduplication import Captor, captured_before, mark_captured
 from hogline.default import default_client
+from hogline.exception_kinds import is_noise, leaves
 from hogline.exceptions import SettingsError
-from hogline.judgement import is_noise, leaves
-from hogline.marks import Captor, captured_before, mark_captured
 from hogline.propagation.carrier import pack, unpack
+from hogline.safe_attributes import own_attribute
 from hogline.settings import TaskSettings
-from hogline.strangers import own_attribute
 from hogline.tracebacks import Mechanism
 
 __all__ = ["TaskPolicy", "TaskRun", "current_run"]

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from hogline.redaction import redacted_text
-from hogline.strangers import class_module, class_name, own_attribute
+from hogline.safe_attributes import class_module, class_name, own_attribute
 from hogline.tracebacks.budget import fit
 from hogline.tracebacks.frames import Kept, cut, frames_of, own_stack, syntax_error_frame
 from hogline.tracebacks.rules import Rules

@@ -8,7 +8,7 @@ from datetime import date, datetime, timezone
 from itertools import islice
 from typing import Any
 
-from hogline.strangers import class_module, class_name
+from hogline.safe_attributes import class_module, class_name
 from hogline.tracebacks.masks import REDACTED, REDACTED_KEY, Masks
 from hogline.wire.values import serialise
 

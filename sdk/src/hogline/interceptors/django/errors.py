@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.handlers.base import BaseHandler
 from django.core.signals import got_request_exception
 
-from hogline.judgement import http_status
+from hogline.exception_kinds import http_status
 
 __all__ = ["ATTRIBUTE", "install"]
 

@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from hogline.exceptions import SettingsError
-from hogline.interceptors.options import make_policy
+from hogline.interceptors.common.options import make_policy
 from hogline.policy import Policy
 from hogline.settings import ClientSettings, ExceptionCapture
 

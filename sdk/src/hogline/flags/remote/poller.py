@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from hogline.delivery.flag_provider import Provider
-from hogline.delivery.flag_shelf import Shelf, State, default_folder
-from hogline.flags import Ruleset
+from hogline.flags.evaluation import Ruleset
+from hogline.flags.remote.cache_provider import Provider
+from hogline.flags.remote.disk_cache import Shelf, State, default_folder
 from hogline.settings import ClientSettings
 from hogline.wire.flags import FlagsUnavailable
 
 if TYPE_CHECKING:
-    from hogline.delivery.flag_requests import FlagRequests
+    from hogline.flags.remote.api import FlagRequests
 
 __all__ = ["FlagSource", "next_wait_s"]
 

@@ -14,12 +14,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 from hogline.context import Context, current
-from hogline.judgement import is_exit, is_noise
-from hogline.marks import Captor, captured_before
+from hogline.deduplication import Captor, captured_before
+from hogline.exception_kinds import is_exit, is_noise
 from hogline.tracebacks import Mechanism
 
 if TYPE_CHECKING:
-    from hogline.client.reporting import ExceptionMethods
+    from hogline.client.exceptions import ExceptionMethods
 
 __all__ = ["install", "uninstall"]
 

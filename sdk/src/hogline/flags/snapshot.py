@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from hogline.flagging.results import Record, RemoteRecord
-from hogline.flags import FlagValue, UnresolvedFlagReason
+from hogline.flags.evaluation import FlagValue, UnresolvedFlagReason
+from hogline.flags.results import Record, RemoteRecord
 from hogline.wire.flags import FlagsAnswer
 
 __all__ = ["FeatureFlagEvaluations", "Tell"]

@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import ModuleType
 
-    from hogline.delivery.door import Delivery
-    from hogline.delivery.flag_requests import FlagRequests
+    from hogline.delivery.delivery import Delivery
 
-__all__ = ["import_courier", "import_flag_requests", "importing", "watch", "watch_process"]
+__all__ = ["import_upload", "importing", "watch", "watch_process"]
 
 _watched: "weakref.WeakSet[Delivery]" = weakref.WeakSet()
 _finalized_pid = 0
@@ -78,7 +77,7 @@ def _shut_down_all() -> None:
         delivery.shutdown(max(0.0, begun_s + delivery.shutdown_timeout_s - time.monotonic()), at_exit=True)
 
 
-def import_courier() -> "ModuleType":
+def import_upload() -> "ModuleType":
     """Return the module that carries batches, with everything that the sender's thread imports later or makes others import.
 
     All at once, and a fork waits for it: a child that inherits a half done import can never finish it.
@@ -87,23 +86,14 @@ def import_courier() -> "ModuleType":
         import email.utils  # noqa: F401 - dates in Retry-After
         import encodings.idna  # noqa: F401 - resolving a host name imports it, at a moment of its own choice
 
-        from hogline.delivery import courier
+        from hogline.delivery import upload
 
-        return courier
+        return upload
 
 
 def importing() -> "AbstractContextManager[object]":
     """Return a block that no fork falls into: what is imported in it is whole in every child."""
     return _importing
-
-
-def import_flag_requests() -> "type[FlagRequests]":
-    """Return the class that asks about flags, in the same way."""
-    with _importing:
-        import_courier()
-        from hogline.delivery.flag_requests import FlagRequests
-
-        return FlagRequests
 
 
 _importing = threading.RLock()

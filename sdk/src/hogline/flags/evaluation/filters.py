@@ -8,9 +8,9 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from hogline.flags.operators import Check, property_check
-from hogline.flags.subject import Subject
-from hogline.flags.verdict import (
+from hogline.flags.evaluation.operators import Check, property_check
+from hogline.flags.evaluation.subject import Subject
+from hogline.flags.evaluation.verdict import (
     DEPENDENCY,
     SERVER,
     SERVER_DEPENDENCY,

@@ -12,20 +12,20 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from hogline.client.asking import Asking
-from hogline.client.assembly import guarded_event
+from hogline.client.events import guarded_event
 from hogline.context import Context, current
+from hogline.deduplication import Captor, captured_before, mark_captured
 from hogline.delivery.ledger import CAPTURE_ERROR, DISABLED, INCOMPLETE, RATE_LIMITED, TOO_MANY_EXCEPTIONS
 from hogline.event import distinct_id_text
-from hogline.facts.report import fingerprint, with_own_words
 from hogline.facts.span import active_span
-from hogline.limiter import Limiter
-from hogline.marks import Captor, captured_before, mark_captured
 from hogline.policy import Sighting
+from hogline.rate_limiter import Limiter
 from hogline.settings import ClientSettings
 from hogline.tracebacks import Mechanism, exception_list
+from hogline.tracebacks.event import fingerprint, with_own_words
 
 if TYPE_CHECKING:
-    from hogline.flagging import FeatureFlagEvaluations
+    from hogline.flags import FeatureFlagEvaluations
     from hogline.tracebacks.variables import Variables
 
 __all__ = ["ExceptionMethods"]

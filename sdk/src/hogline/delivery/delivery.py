@@ -9,9 +9,9 @@ import os
 import threading
 import time
 
-from hogline.delivery import lifetime
-from hogline.delivery.lane import Lane
+from hogline.delivery import process
 from hogline.delivery.ledger import QUEUE_FULL, SHUTDOWN, SPOOL_FULL, Ledger
+from hogline.delivery.queue import Lane
 from hogline.settings import ClientSettings
 
 __all__ = ["Delivery"]
@@ -28,7 +28,7 @@ class Delivery(Lane):
 
     def __init__(self, settings: ClientSettings, *, ledger: Ledger) -> None:
         super().__init__(settings, ledger=ledger)
-        lifetime.watch(self)
+        process.watch(self)
 
     def _own(self) -> None:
         """Begin anew in a process that was forked without Python's hooks. Of several threads one does it, the others wait.

@@ -10,7 +10,7 @@ import orjson
 
 from hogline.delivery.ledger import RETRIES_EXHAUSTED, SENDER_ERROR, SPOOL_DAMAGED, Ledger
 from hogline.delivery.outbox import Outbox, Store
-from hogline.delivery.sender import sender_for
+from hogline.delivery.worker import sender_for
 from hogline.exceptions import DeliveryError
 from hogline.settings import ClientSettings
 

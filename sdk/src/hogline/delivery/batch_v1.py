@@ -9,9 +9,9 @@ from typing import Any
 
 import orjson
 
-from hogline.delivery.courier import AGENT, Request
 from hogline.delivery.ledger import REJECTED, TOO_LARGE, UNREADABLE_ANSWER
 from hogline.delivery.retry import Accepted, Answer, Partly, Refused, Split, Step, later
+from hogline.delivery.upload import AGENT, Request
 from hogline.event import new_stamp
 from hogline.settings import ClientSettings
 from hogline.wire.batch import compress

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from hogline.delivery.flag_source import FlagSource
-from hogline.delivery.lifetime import import_flag_requests
-from hogline.flagging.called import Reporter, SendCalled
-from hogline.flagging.flow import Flow
-from hogline.flagging.overrides import Override, Overrides, forced
-from hogline.flagging.question import Question
-from hogline.flagging.results import (
+from hogline.flags.called_events import Reporter, SendCalled
+from hogline.flags.evaluation import FlagValue, Ruleset, UnresolvedFlagReason
+from hogline.flags.flow import Flow
+from hogline.flags.overrides import Override, Overrides, forced
+from hogline.flags.remote.lazy_imports import import_flag_requests
+from hogline.flags.remote.poller import FlagSource
+from hogline.flags.request import Question
+from hogline.flags.results import (
     FeatureFlagResult,
     ForcedRecord,
     KnownRecord,
@@ -27,8 +28,7 @@ from hogline.flagging.results import (
     result_of,
     values_and_payloads,
 )
-from hogline.flagging.snapshot import FeatureFlagEvaluations
-from hogline.flags import FlagValue, Ruleset, UnresolvedFlagReason
+from hogline.flags.snapshot import FeatureFlagEvaluations
 from hogline.settings import ClientSettings
 from hogline.wire.flags import FlagsAnswer, FlagsUnavailable, RemoteFlag, encode_question
 
@@ -381,7 +381,7 @@ class Flags:
 def _fallback(settings: ClientSettings) -> Any:
     if not settings.flag_fallback_cache_url:
         return None
-    from hogline.delivery.flag_fallback import Fallback  # few have one
+    from hogline.flags.remote.fallback_cache import Fallback  # few have one
 
     return Fallback(
         settings.flag_fallback_cache_url,

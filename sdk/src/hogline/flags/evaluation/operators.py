@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from hogline.flags.moments import absolute, is_relative, property_moment, relative
-from hogline.flags.patterns import Deferred, read
-from hogline.flags.subject import Subject
-from hogline.flags.texts import ascii_lower, boolean_like, number, truth, value_text
-from hogline.flags.verdict import MISSING, UNSUPPORTED, Answer, Unknown
-from hogline.flags.versions import Version, bounds, parsed
+from hogline.flags.evaluation.dates import absolute, is_relative, property_moment, relative
+from hogline.flags.evaluation.regexes import Deferred, read
+from hogline.flags.evaluation.semver import Version, bounds, parsed
+from hogline.flags.evaluation.subject import Subject
+from hogline.flags.evaluation.texts import ascii_lower, boolean_like, number, truth, value_text
+from hogline.flags.evaluation.verdict import MISSING, UNSUPPORTED, Answer, Unknown
 
 __all__ = ["OPERATORS", "Check", "property_check"]
 

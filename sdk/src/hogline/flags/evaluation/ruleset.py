@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import orjson
 
-from hogline.flags.bucketing import Variants, fraction, held_out, share
-from hogline.flags.filters import Filters, Finding, matches_all
-from hogline.flags.operators import Check
-from hogline.flags.subject import Subject
-from hogline.flags.verdict import (
+from hogline.flags.evaluation.bucketing import Variants, fraction, held_out, share
+from hogline.flags.evaluation.filters import Filters, Finding, matches_all
+from hogline.flags.evaluation.operators import Check
+from hogline.flags.evaluation.subject import Subject
+from hogline.flags.evaluation.verdict import (
     DEPENDENCY,
     MISSING,
     SERVER_DEPENDENCY,

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 from hogline.context import current, leave
 from hogline.exchange import Exchange, current_exchange
-from hogline.interceptors import streamed
-from hogline.interceptors.callbacks import Callbacks
-from hogline.interceptors.options import make_policy
+from hogline.interceptors.common import streamed
+from hogline.interceptors.common.callbacks import Callbacks
+from hogline.interceptors.common.options import make_policy
 from hogline.policy import Policy
 
 __all__ = ["FLUSH_S", "Functions", "Invocation"]

@@ -6,10 +6,10 @@ The check and the note are one step of the dict, without a lock that a fork coul
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Protocol
 
-from hogline.flagging.question import Question
-from hogline.flagging.results import ForcedRecord, Record
-from hogline.flagging.snapshot import FeatureFlagEvaluations
-from hogline.flags import FlagValue
+from hogline.flags.evaluation import FlagValue
+from hogline.flags.request import Question
+from hogline.flags.results import ForcedRecord, Record
+from hogline.flags.snapshot import FeatureFlagEvaluations
 from hogline.wire.flags import FlagsAnswer
 
 __all__ = ["MINIMAL", "Once", "Reporter", "SendCalled"]

@@ -10,7 +10,7 @@ from typing import Any, Self
 import orjson
 
 from hogline.exceptions import SettingsError
-from hogline.flagging.results import ForcedRecord
+from hogline.flags.results import ForcedRecord
 from hogline.settings import ClientSettings
 
 __all__ = ["Override", "Overrides", "forced"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from hogline.context import current
 from hogline.event import distinct_id_text
-from hogline.flags import Subject
+from hogline.flags.evaluation import Subject
 
 __all__ = ["Question"]
 

@@ -18,7 +18,7 @@ from hogline.version import __version__
 from hogline.wire.batch import BATCH_PATH, compress, encode
 
 if TYPE_CHECKING:
-    from hogline.delivery.lane import Lane
+    from hogline.delivery.queue import Lane
 
 __all__ = ["AGENT", "Letter", "Request", "deliver"]
 
@@ -102,7 +102,7 @@ def deliver(lane: "Lane", batch: list[bytes], transport: Transport, deadline_s: 
     settings = lane.settings
     letters: list[Letter]
     if settings.capture_mode == "v1":
-        from hogline.delivery.letter_v1 import letters_v1  # who doesn't use it saves its import
+        from hogline.delivery.batch_v1 import letters_v1  # who doesn't use it saves its import
 
         letters = [*letters_v1(batch, settings)]
     else:

@@ -10,10 +10,10 @@ import time
 import weakref
 from typing import TYPE_CHECKING
 
-from hogline.delivery import lifetime
+from hogline.delivery import process
 
 if TYPE_CHECKING:
-    from hogline.delivery.lane import Lane
+    from hogline.delivery.queue import Lane
     from hogline.delivery.transport import Transport
 
 __all__ = ["Sender", "sender_for"]
@@ -57,7 +57,7 @@ class Sender:
             with self.lock:
                 self._leave()
             return False
-        lifetime.watch_process()
+        process.watch_process()
         return True
 
     def drain(self, lane: "Lane", deadline_s: float | None) -> None:
@@ -72,9 +72,9 @@ class Sender:
                 if not batch or not lane.may_send(deadline_s):
                     break
                 try:
-                    courier = lifetime.import_courier()
-                    transport = transport or courier.Transport(self._host)
-                    courier.deliver(lane, batch, transport, deadline_s)
+                    upload = process.import_upload()
+                    transport = transport or upload.Transport(self._host)
+                    upload.deliver(lane, batch, transport, deadline_s)
                 except Exception as error:  # what ends the caller's own thread, an interrupt, is the caller's
                     lane.failed(error)
         finally:
@@ -117,9 +117,9 @@ class Sender:
                 self._carrying = lane
             try:
                 if batch:
-                    courier = lifetime.import_courier()
-                    transport = transport or courier.Transport(self._host)
-                    courier.deliver(lane, batch, transport)
+                    upload = process.import_upload()
+                    transport = transport or upload.Transport(self._host)
+                    upload.deliver(lane, batch, transport)
             except BaseException as error:  # a SystemExit that a hook raised is not this thread's end either
                 lane.failed(error)
             with self.lock:

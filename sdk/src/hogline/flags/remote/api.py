@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import urllib3
 
-from hogline.delivery.connections import open_pool
+from hogline.delivery.http_pool import open_pool
 from hogline.delivery.retry import retry_after_s
 from hogline.version import __version__
 from hogline.wire.flags import FLAGS_PATH, FlagsAnswer, FlagsUnavailable, read_answer

@@ -7,7 +7,7 @@ frames, and all that is in them, for as long as a connection lasts; so that is f
 import itertools
 from collections import deque
 
-from hogline.strangers import own_attribute
+from hogline.safe_attributes import own_attribute
 
 __all__ = ["Captor", "captured_before", "mark_captured"]
 

@@ -8,7 +8,7 @@ Source: spec/frameworks.md 2.
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from hogline.strangers import own_attribute
+from hogline.safe_attributes import own_attribute
 
 __all__ = ["http_status", "is_exit", "is_noise", "is_within", "leaves", "ungrouped", "unwrapped"]
 

@@ -7,8 +7,8 @@ from typing import Any, Protocol, TypeAlias
 
 import orjson
 
-from hogline.flags import FlagValue, Verdict
-from hogline.flags.ruleset import Flag
+from hogline.flags.evaluation import FlagValue, Verdict
+from hogline.flags.evaluation.ruleset import Flag
 from hogline.wire.flags import RemoteFlag
 
 __all__ = [

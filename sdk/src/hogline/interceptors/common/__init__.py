@@ -1,0 +1,1 @@
+"""What interceptors share: options, callbacks, lifespan, streamed bodies, serverless platforms. No framework."""
