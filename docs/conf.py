@@ -29,7 +29,7 @@ html_static_path = ["_static"]
 templates_path: list[str] = []
 
 myst_enable_extensions = ["colon_fence", "deflist"]
-myst_heading_anchors = 3
+myst_heading_anchors = 4
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 nitpicky = True
