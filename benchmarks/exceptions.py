@@ -1,6 +1,6 @@
 """`capture_exception()` of a deep chain, with and without variables: microseconds on the caller's thread, nothing leaving.
 
-posthog-python gives the variables of 4 of the chain's 39 frames, and of other functions (spec/sdk-wire.md 4.6), so that it does a tenth of
+posthog-python gives the variables of 4 of the chain's 39 frames, and of other functions (docs/internals/capture-protocol.md#code-variables), so that it does a tenth of
 the work; of one exception alone all of them give as much.
 """
 

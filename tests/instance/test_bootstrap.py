@@ -17,7 +17,7 @@ def ask(reader, path, method="GET", **how):
 
 
 def test_the_browsers_configuration_comes_as_json_and_as_a_script(reader):
-    """Hard rule 9: gzip-js, a boolean opt-out, and no key for surveys."""
+    """Rules `no-surveys-key` and `boolean-autocapture-opt-out`: gzip-js, a boolean opt-out, and no key for surveys."""
     answer = ask(reader, f"/array/{reader.token}/config")
     config = answer.json()
     assert answer.headers["content-type"] == "application/json"
@@ -117,7 +117,7 @@ def test_without_posthog_js_a_script_is_404_with_the_way_to_have_it(reader):
 
 
 def test_scripts_come_from_the_package_of_that_version_and_from_nowhere_else(serve, tmp_path):
-    """Pitfalls 24 and 25: the right MIME type, another version's path is 404, and no path leaves the folder."""
+    """Rules `versioned-scripts` and `script-mime-type`: the right MIME type, another version's path is 404, and no path leaves the folder."""
     dist = tmp_path / "posthog-js" / "dist"
     dist.mkdir(parents=True)
     (dist / "array.js").write_text("array()")
@@ -168,7 +168,7 @@ def v1_post(reader, batch, **changed):
 
 
 def test_capture_v1_answers_for_each_event_and_stores_the_good_ones(reader):
-    """spec/instance-wire.md 1.6: what the headers and options say is on the stored event."""
+    """docs/internals/instance-protocol.md#capture-v1: what the headers and options say is on the stored event."""
     name = f"v1-{uuid.uuid4()}"
     good = v1_event(name)
     dropped = {

@@ -120,7 +120,7 @@ def test_an_events_properties_arrive_as_they_were(properties, name, who):
     ("given_id", "kept"), [(7, "7"), (True, "true"), ([1], "[1]"), ({"a": 1}, '{"a":1}'), (" x ", "x")]
 )
 def test_ids_of_other_types_are_their_json_text(given_id, kept):
-    """spec/instance-wire.md 1.5."""
+    """docs/internals/instance-protocol.md#validation-and-answers."""
     batch = read_batch(json.dumps({"event": "e", "distinct_id": given_id, "api_key": "phc_x"}).encode())
     [row] = admit(batch, 1, ARRIVAL).rows
     assert json.loads(row)["distinct_id"] == kept

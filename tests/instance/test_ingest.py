@@ -1,4 +1,4 @@
-"""Ingest over real sockets: every path, shape, encoding and answer of spec/instance-wire.md 1.3 to 1.7."""
+"""Ingest over real sockets: every path, shape, encoding and answer of docs/internals/instance-protocol.md#ingestion."""
 
 import base64
 import gzip
@@ -138,7 +138,7 @@ def test_what_cannot_be_taken_gets_a_clear_answer(reader, body, status, says):
 
 
 def test_one_bad_event_costs_the_others_nothing(reader):
-    """The official edge fails the whole request (pitfall 5)."""
+    """The official edge fails the whole request (rule `accept-the-good`)."""
     name = fresh()
     batch = [event(name), {"event": name}, 17, {**event(name), "uuid": "nope"}, event(name)]
     answer = post(reader, "/batch/", {"api_key": reader.token, "batch": batch})
@@ -155,7 +155,7 @@ def test_a_token_of_nobody_is_answered_as_the_edge_answers_it(reader):
 
 
 def test_the_body_zoo_never_gets_a_500(reader):
-    """Check 12: numbers for ids, NUL, lone surrogates, NaN, broken UTF-8, deep nests, huge numbers and properties."""
+    """Numbers for ids, NUL, lone surrogates, NaN, broken UTF-8, deep nests, huge numbers and properties."""
     name = fresh()
     head = b'{"api_key":"%b","batch":[{"event":"%b",' % (reader.token.encode(), name.encode())
     bodies = [
@@ -242,7 +242,7 @@ DAYS_3 = timedelta(days=3)
     ],
 )  # fmt: skip
 def test_a_wrong_clock_is_corrected(reader, fields, wanted_s):
-    """spec/instance-wire.md 1.7: by what it was wrong when it sent; more than 23 h ahead of us is now."""
+    """docs/internals/instance-protocol.md#clock-skew: by what it was wrong when it sent; more than 23 h ahead of us is now."""
     now = datetime.now(UTC)
     sent = event(fresh())
     sent.pop("timestamp")
@@ -309,7 +309,7 @@ def test_person_updates_at_the_top_are_folded_into_the_properties(reader):
 
 @pytest.mark.parametrize("path", ["/e/", "/flags/?v=2", "/array/phc_x/config", "/static/array.js", "/batch/"])
 def test_browsers_of_any_origin_are_answered_also_on_errors(reader, path):
-    """Origin mirrored, credentials allowed: status 0 would be retried for ever (hard rule 6)."""
+    """Origin mirrored, credentials allowed: status 0 would be retried for ever (rule `cors-on-errors`)."""
     preflight = POOL.request(
         "OPTIONS", reader.url + path,
         headers={"Origin": "https://shop.example", "Access-Control-Request-Headers": "content-type,x-posthog-session-id"},

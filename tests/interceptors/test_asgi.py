@@ -301,7 +301,7 @@ def test_a_long_connection_does_not_hold_what_it_captured(kind):
 
 
 def test_an_instance_that_two_requests_raise_at_once_is_one_event_of_each():
-    """Each sees it again in an outer layer, after the other has captured it (R11)."""
+    """Each sees it again in an outer layer, after the other has captured it (rule `deduplicate-per-request`)."""
     posthog, shared = RecordingPostHog(), ValueError("shared")
 
     async def main():

@@ -200,7 +200,10 @@ def cookie(*, state="identified", idle_s=60, age_s=3600, consent=""):
     ids=lambda value: str(value)[:40] if isinstance(value, dict) and "Cookie" not in value else "",
 )
 def test_the_cookie_counts_where_no_header_came(events_with, headers, options, person, session):
-    """Idle and longest session, identified persons only, consent; never beside headers (sdk-wire.md 6.1)."""
+    """Idle and longest session, identified persons only, consent; never beside headers.
+
+    Source: docs/internals/capture-protocol.md#tracing-headers.
+    """
     event = events_with(headers, **{"read_cookie": True, **options})
     assert person_of(event) == person
     assert event.properties.get("$session_id") == session

@@ -236,7 +236,7 @@ class TestWithoutLifespan:
 
 
 def test_a_hook_of_the_apps_own_is_still_called(posthog, sink):
-    """R12: `after_exception` has many."""
+    """Rule `chain-single-slots`: `after_exception` has many."""
     seen = []
 
     async def own(error, scope):

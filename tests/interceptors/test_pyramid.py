@@ -237,7 +237,7 @@ class TestContext:
 
     @pytest.mark.parametrize("first", [True, False])
     def test_the_apps_own_execution_policy_runs_inside(self, config, posthog, sink, first):
-        """R12: whichever is set first, and there is no conflict between them."""
+        """Rule `chain-single-slots`: whichever is set first, and there is no conflict between them."""
 
         def policy(environ, router):
             posthog.capture("policy")

@@ -74,7 +74,7 @@ def serve(app, posthog, sink):
 
 class TestConnections:
     def test_nothing_of_the_last_request_is_left_for_what_cannot_be_read(self, app, serve, posthog):
-        """Behaviour 1, R1: the second request of a connection has no readable head; its error handler is nobody's."""
+        """Behaviour 1: the second request of a connection has no readable head; its error handler is nobody's."""
         seen = []
 
         @app.get("/")
@@ -98,7 +98,7 @@ class TestConnections:
         assert [(event.event, person_of(event)) for event in events] == [("sorry", None)]
 
     def test_a_request_is_over_when_its_response_is(self, app, serve, posthog):
-        """R2: between two requests, and after the last, the connection's context is empty."""
+        """Rule `no-token-reset`: between two requests, and after the last, the connection's context is empty."""
         seen = []
 
         @app.get("/")

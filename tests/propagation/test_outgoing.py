@@ -1,6 +1,6 @@
 """Outgoing HTTP: the three headers go to listed hosts, hop by hop, and the next service continues the line.
 
-Real clients and real servers; asserted is what the servers were sent. Behaviours 80 and 81 of spec/frameworks.md 10.
+Real clients and real servers; asserted is what the servers were sent. Rules `outgoing-headers` and `aiohttp-client-middlewares`.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """What every queue promises: real senders, real workers, a real broker; asserted is what arrived at the sink.
 
 No event left a worker before its end (`flush_interval` is an hour), so all of this is also the promise of the last flush.
-Source: spec/frameworks.md 6.1 and 10, behaviours 73 and 76 to 79.
+Source: docs/internals/frameworks.md#task-queues.
 """
 
 import pytest
@@ -47,7 +47,7 @@ def test_a_visitor_without_ids_stays_nobody(recorded):
 
 
 def test_a_task_queued_outside_a_request_starts_empty(recorded):
-    """Behaviour 79: from nothing (R1), whatever ran on this worker before."""
+    """Behaviour 79: from nothing (rule `fresh-context`), whatever ran on this worker before."""
     event = recorded.note("bare")
     assert person_of(event) is None
     assert not {"$session_id", "$window_id", "$request_path", "$request_id", "shop"} & event.properties.keys()
@@ -106,7 +106,7 @@ def test_an_exception_that_was_captured_by_hand_is_one_event(recorded):
 
 
 def test_one_instance_raised_by_two_tasks_is_two_events(recorded):
-    """A run is a captor of its own (R11)."""
+    """A run is a captor of its own (rule `deduplicate-per-request`)."""
     assert len(recorded.exceptions("reused")) == 2
 
 

@@ -68,7 +68,7 @@ def test_a_thread_beside_sentrys_patch_runs_all_the_same(acting, monkeypatch):
 
 
 def test_a_bare_thread_and_executor_see_nothing(acting):
-    """What the helpers are for (frameworks.md 3.1; behaviour 7)."""
+    """What the helpers are for (docs/internals/frameworks.md#context-visibility; behaviour 7)."""
     with acting("alice"), concurrent.futures.ThreadPoolExecutor(1) as pool:
         assert in_thread(threading.Thread) is None
         assert pool.submit(now).result() is None

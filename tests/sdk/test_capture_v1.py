@@ -1,4 +1,4 @@
-"""The v1 form of an event, and the server's words on each: tables of sdk-wire.md 1.8."""
+"""The v1 form of an event, and the server's words on each: tables of docs/internals/capture-protocol.md#capture-v1."""
 
 import copy
 import gzip

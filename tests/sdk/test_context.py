@@ -219,7 +219,7 @@ def test_an_outer_scope_that_ends_first_takes_its_inner_ones_along():
 
 
 def test_leaving_touches_only_what_is_its_own():
-    """R2: another scope's context stays where it is."""
+    """Rule `no-token-reset`: another scope's context stays where it is."""
     mine, others = Context(object()), Context(object())
     current.set(others)
     leave(mine, None)
@@ -251,7 +251,7 @@ def test_new_context_captures_only_when_asked_and_always_reraises(posthog):
 
 
 def test_an_exception_that_refuses_attributes_leaves_a_scope_unharmed():
-    """R3: contextlib would have replaced it with FrozenInstanceError."""
+    """Rule `no-contextlib-around-app`: contextlib would have replaced it with FrozenInstanceError."""
     import dataclasses
 
     @dataclasses.dataclass(frozen=True)

@@ -47,7 +47,7 @@ def test_the_time_of_an_event_is_now_in_utc():
     ],
 )
 def test_times_are_rendered_in_utc(given_time, wire):
-    """sdk-wire.md 1.4."""
+    """docs/internals/capture-protocol.md#timestamps."""
     assert timestamp_text(given_time, NOW) == wire
 
 

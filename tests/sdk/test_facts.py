@@ -25,7 +25,10 @@ OURS = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8"))
     ],
 )  # fmt: skip
 def test_header_values_are_sanitised(values, clean):
-    """Control characters go, ends are trimmed, 1000 characters stay, the first usable value counts (sdk-wire.md 6.1)."""
+    """Control characters go, ends are trimmed, 1000 characters stay, the first usable value counts.
+
+    Source: docs/internals/capture-protocol.md#tracing-headers.
+    """
     assert usable(values) == clean
 
 
@@ -41,7 +44,10 @@ def test_a_sanitised_value_holds_no_control_character_and_no_more_than_1000(valu
     [("S1,S2", ["S1", "S2"]), ("S1, S2", ["S1", "S2"]), ("one", ["one"]), ("Doe, Jane (admin)", ["Doe, Jane (admin)"])],
 )
 def test_joined_duplicates_are_split_only_when_all_parts_are_plain_ids(joined, parts):
-    """WSGI servers join duplicates with commas before we see them (frameworks.md 4.2)."""
+    """WSGI servers join duplicates with commas before we see them.
+
+    Source: docs/internals/frameworks.md#header-facts.
+    """
     assert split_joined(joined) == parts
 
 
@@ -121,7 +127,7 @@ def test_an_address_is_an_ip_address_or_none(forwarded, peer, trusted):
     ],
 )  # fmt: skip
 def test_only_a_host_of_host_characters_is_used(host, scheme, result):
-    """frameworks.md 4.3: every framework does something else with these."""
+    """docs/internals/frameworks.md#hostile-host-header: every framework does something else with these."""
     assert usable_host(host, scheme) == result
 
 
@@ -230,7 +236,10 @@ def cookie(state: object, extra: str = "") -> str:
     ],
 )  # fmt: skip
 def test_the_cookie_counts_as_posthog_js_would_count_it(header, identity):
-    """Idle and longest session, identified persons only, consent respected (sdk-wire.md 6.1)."""
+    """Idle and longest session, identified persons only, consent respected.
+
+    Source: docs/internals/capture-protocol.md#tracing-headers.
+    """
     assert cookie_identity(header, TOKEN, NOW_S) == identity
 
 

@@ -25,7 +25,7 @@ def load(environ: dict[str, str] | None = None, **options: object) -> ClientSett
     ],
 )  # fmt: skip
 def test_the_apps_address_becomes_the_ingestion_address(host, base):
-    """sdk-wire.md 1.1."""
+    """docs/internals/capture-protocol.md#hosts-and-urls."""
     assert load(host=host).host == base
 
 

@@ -80,7 +80,7 @@ def wire(value: object) -> object:
     ids=repr,
 )  # fmt: skip
 def test_values_become_what_a_reader_expects(value, expected):
-    """sdk-wire.md 2.4 lists what posthog-python turns into null, or loses the event over."""
+    """docs/internals/capture-protocol.md#property-serialisation lists what posthog-python turns into null, or loses the event over."""
     assert wire(value) == expected
 
 

@@ -162,7 +162,7 @@ def test_both_sides_of_a_session_stand_in_its_timeline(instance, origins, contex
 
 
 def test_events_still_arrive_when_the_bootstrap_documents_fail(instance, origins, context):
-    """Check 11.2: with `/array/*` and `/flags/` answering 500, the SDK falls back to plain JSON after a preflight."""
+    """With `/array/*` and `/flags/` answering 500, the SDK falls back to plain JSON after a preflight."""
     for path in ("**/array/**", "**/flags/**"):
         context.route(path, lambda route: route.fulfill(status=500, body="broken"))
     page = open_page(context, origins[0])
@@ -174,7 +174,7 @@ def test_events_still_arrive_when_the_bootstrap_documents_fail(instance, origins
 
 
 def test_a_healthy_page_asks_for_nothing_but_its_configuration_flags_and_capture(instance, origins, context):
-    """Check 11.1: no console error, no 4xx or 5xx, no extension script that is off."""
+    """No console error, no 4xx or 5xx, no extension script that is off."""
     asked = []
     context.on("request", lambda request: asked.append(request.url) if request.url.startswith(instance.url) else None)
     page = open_page(context, origins[0])

@@ -3,7 +3,8 @@
 A `Context` is frozen for everybody who inherited it: `tag()` and its kin put a changed copy into the variable, so what a
 child task says never shows in its parent or its siblings. A scope remembers what was there before it and writes it back
 on leaving only while the variable still holds something of its own: it may be left in another task, by a garbage
-collector, or not at all.  Source: spec/frameworks.md 1, R1 and R2.
+collector, or not at all.
+Source: docs/internals/rules.md#fresh-context and docs/internals/rules.md#no-token-reset.
 """
 
 import functools
@@ -148,7 +149,7 @@ class Scope:
         self._entered.append((mine, previous))
         current.set(mine)
 
-    # No contextlib here: its __exit__ assigns exc.__traceback__, which replaces exceptions that refuse it (R3).
+    # No contextlib here: its __exit__ assigns exc.__traceback__, which replaces exceptions that refuse it (rule `no-contextlib-around-app`).
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

@@ -45,7 +45,7 @@ class Captor:
 def captured_before(error: BaseException, captor: Captor | None) -> bool:
     """Tell whether *error* has become an event already, as far as *captor* is concerned.
 
-    A mark that another request left does not count: raising one instance again and again is normal code (R11).
+    A mark that another request left does not count: raising one instance again and again is normal code (rule `deduplicate-per-request`).
     """
     if captor is not None and captor.holds(error):
         return True

@@ -12,7 +12,8 @@ __all__ = ["checked_event_id", "distinct_id_text", "new_request_id", "new_stamp"
 
 _getpid, _time, _time_ns = os.getpid, time.time, time.time_ns
 _FIRST_NUMBER, _NUMBERS = 100_000_000_000, 800_000_000_000  # twelve digits, with room to count on for a second
-_NAIVE_LOCAL_WINDOW = timedelta(seconds=5)  # a naive time this close to local now was meant as local; sdk-wire.md 1.4
+# a naive time this close to local now was meant as local; docs/internals/capture-protocol.md#timestamps
+_NAIVE_LOCAL_WINDOW = timedelta(seconds=5)
 _THREE_DIGITS = tuple(f"{number:03d}" for number in range(1000))
 # The current second and process; the second's ISO text; the random middle of its ids, and what counts on from a random number at
 # their end. Replaced whole. To format a datetime and to ask the kernel for each event would be half of its cost.
@@ -80,7 +81,7 @@ def timestamp_text(value: Any, now: datetime) -> str | None:
     """Return *value* (a datetime or an ISO 8601 text with a time of day) in UTC, or None when it is neither.
 
     A naive time within the last five seconds of local *now* was meant as local time, any other as UTC.
-    Source: spec/sdk-wire.md 1.4.
+    Source: docs/internals/capture-protocol.md#timestamps.
     """
     if isinstance(value, str):
         if len(value) <= len("YYYY-MM-DD"):

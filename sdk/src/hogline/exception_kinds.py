@@ -1,8 +1,8 @@
 """What an exception of a request means: an HTTP answer, noise, or a mistake.
 
 Judged by class, never by attribute: `.status_code` also exists on the errors of upstream clients, which are this server's
-500 (R5). Classes are recognised by their qualified name along the MRO, so no framework is imported.
-Source: spec/frameworks.md 2.
+500 (rule `identify-by-class`). Classes are recognised by their qualified name along the MRO, so no framework is imported.
+Source: docs/internals/frameworks.md#what-an-exception-means.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from hogline.safe_attributes import own_attribute
 
 __all__ = ["http_status", "is_exit", "is_noise", "is_within", "leaves", "ungrouped", "unwrapped"]
 
-_MAX_LEAVES = 1000  # sdk-wire.md 4.3 inspects as many group members
+_MAX_LEAVES = 1000  # docs/internals/capture-protocol.md#mechanism inspects as many group members
 _MAX_CHAIN = 50
 _MAX_WRAPPERS = 5  # Litestar puts one around the other, for each layer that handles exceptions
 
@@ -83,7 +83,8 @@ _STATUS: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("werkzeug.exceptions", "HTTPException"): _werkzeug,
 }
 
-# The client went away, or control flow: nobody's mistake.  Source: spec/frameworks.md 2.4.
+# The client went away, or control flow: nobody's mistake.
+# Source: docs/internals/frameworks.md#not-errors.
 _NOISE: frozenset[tuple[str, str]] = frozenset(
     {
         ("arq.worker", "Retry"),
@@ -123,7 +124,8 @@ _EXITS = {("asyncio.exceptions", "CancelledError"), ("greenlet", "GreenletExit")
 # No Exceptions, so that no `except Exception` in a task stops them; a mistake all the same.
 _MISTAKES = frozenset({("dramatiq.middleware.time_limit", "TimeLimitExceeded")})
 
-# What frameworks raise *from* the real error once a response has begun.  Source: spec/frameworks.md 2.5.
+# What frameworks raise *from* the real error once a response has begun.
+# Source: docs/internals/frameworks.md#groups-and-wrappers.
 _WRAPPER_TEXTS = (
     "Caught handled exception, but response already started",  # Starlette
     "Exception caught after response started",  # Litestar
@@ -177,7 +179,7 @@ def unwrapped(error: BaseException) -> BaseException:
 
 
 def _is_refusal(error: BaseException) -> bool:
-    """Tell whether *error* is only what an exception said to `contextlib`, which assigned its `__traceback__` (R3)."""
+    """Tell whether *error* is only what an exception said to `contextlib`, which assigned its `__traceback__` (rule `no-contextlib-around-app`)."""
     trace, before = own_attribute(error, "__traceback__"), None
     while trace is not None and trace.tb_next is not None:
         before, trace = trace, trace.tb_next

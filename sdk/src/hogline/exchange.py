@@ -195,7 +195,7 @@ class Exchange(Captor):
         return said
 
     def _cookie(self) -> tracing.CookieIdentity:
-        # Only where the browser sent no tracing headers at all; sdk-wire.md 6.1.
+        # Only where the browser sent no tracing headers at all; docs/internals/capture-protocol.md#tracing-headers.
         visitor = self.visitor()
         if visitor.session or visitor.person:
             return tracing.CookieIdentity()
@@ -283,7 +283,7 @@ class Exchange(Captor):
     # -- the context around the app -------------------------------------------------------------------------------
 
     def enter(self) -> tuple[Context, Context | None]:
-        """Begin the request's context from nothing (R1); returns it and what was there, for `leave`."""
+        """Begin the request's context from nothing (rule `fresh-context`); returns it and what was there, for `leave`."""
         previous = current.get()
         mine = Context(self, self)
         current.set(mine)
@@ -294,7 +294,7 @@ class Exchange(Captor):
     def observe(
         self, error: BaseException, *, handled: bool, status: int | None = None, policy: Policy | None = None
     ) -> None:
-        """Note an exception at the moment it is seen (R4); what becomes of it is decided when the exchange closes.
+        """Note an exception at the moment it is seen (rule `observe-at-the-moment`); what becomes of it is decided when the exchange closes.
 
         Seen again by an outer layer, the last word on *handled* and *status* counts.
         """

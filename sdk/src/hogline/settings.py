@@ -33,7 +33,8 @@ __all__ = [
 
 _log = logging.getLogger("hogline")
 DEFAULT_HOST = "https://us.i.posthog.com"
-# The address of PostHog's app is not the address of its ingestion.  Source: spec/sdk-wire.md 1.1.
+# The address of PostHog's app is not the address of its ingestion.
+# Source: docs/internals/capture-protocol.md#hosts-and-urls.
 _INGESTION_HOSTS = {
     "https://app.posthog.com": "https://us.i.posthog.com",
     "https://us.posthog.com": "https://us.i.posthog.com",
@@ -67,7 +68,8 @@ CaptureCompression: TypeAlias = Literal["none", "gzip", "deflate", "zstd"]
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Event: TypeAlias = dict[str, Any]
 
-# What each of these options may be, and what it is called here.  Source: spec/sdk-wire.md 1.8.
+# What each of these options may be, and what it is called here.
+# Source: docs/internals/capture-protocol.md#capture-v1.
 _CHOICES: dict[str, dict[str, str]] = {
     "when_full": {"drop_newest": "drop_newest", "drop_oldest": "drop_oldest", "block": "block"},
     "capture_mode": {"v0": "v0", "legacy": "v0", "v1": "v1", "analytics_v1": "v1"},

@@ -40,7 +40,7 @@ class IgnoredError(Exception):
 
 
 class UpstreamError(Exception):
-    """As an upstream's client raises it: what it calls its status is not ours (R5)."""
+    """As an upstream's client raises it: what it calls its status is not ours (rule `identify-by-class`)."""
 
     status = status_code = code = 404
 

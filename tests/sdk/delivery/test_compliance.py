@@ -1,4 +1,6 @@
-"""PostHog's compliance harness, its capture and capture_v1 suites, as sentences over both modes (sdk-wire.md 7).
+"""PostHog's compliance harness, its capture and capture_v1 suites, as sentences over both modes.
+
+Source: docs/internals/capture-protocol.md#compliance-harness.
 
 The mock server is the sink: real requests of the real client.
 """

@@ -117,7 +117,7 @@ def test_a_child_never_inherits_its_parents_request(sink):
 
 
 def test_a_fork_that_no_hook_sees_is_noticed_by_its_pid(sink):
-    """uWSGI forks without Python's hooks: the thread looks alive and is not (R9)."""
+    """uWSGI forks without Python's hooks: the thread looks alive and is not (rule `own-the-pid`)."""
     run(
         sink,
         """
@@ -188,7 +188,7 @@ def test_a_fork_in_the_middle_of_captures_never_deadlocks_the_child(sink):
 
 
 def test_a_child_that_cannot_begin_anew_tries_again_with_its_next_capture(sink):
-    """One failure, here of the system that has no lock to give, costs that one event and never the child (R9)."""
+    """One failure, here of the system that has no lock to give, costs that one event and never the child (rule `own-the-pid`)."""
     out = run(
         sink,
         """

@@ -190,7 +190,7 @@ def test_a_server_that_hangs_takes_no_time_from_other_clients_at_exit(sink):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def test_the_first_captures_of_many_threads_after_an_unseen_fork_all_count(sink):
-    """One of them begins anew for the process, the others wait for it (R9)."""
+    """One of them begins anew for the process, the others wait for it (rule `own-the-pid`)."""
     run(
         sink,
         """

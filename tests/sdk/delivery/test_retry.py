@@ -75,7 +75,7 @@ def test_retry_after_is_seconds_or_a_date(header, seconds):
 
 
 def test_retry_after_is_a_minimum_and_has_a_maximum():
-    """sdk-wire.md 1.7: a minimum over the backoff, clamped to 30 s."""
+    """docs/internals/capture-protocol.md#retries: a minimum over the backoff, clamped to 30 s."""
     assert step(1, 429, "3", chance=0.0).seconds == 3.0
     assert step(5, 429, "3", chance=1.0, max_retries=9).seconds == 16.0
     assert step(1, 429, "86400").seconds == 30.0

@@ -20,7 +20,7 @@ def balanced(client):
 
 
 def test_a_request_is_posthogs_batch(make, sink):
-    """Path, headers and body of sdk-wire.md 1.2."""
+    """Path, headers and body of docs/internals/capture-protocol.md#the-v0-request."""
     client = make()
     identity = client.capture("signed up", distinct_id="u1", properties={"plan": "pro"})
     assert client.flush()

@@ -128,7 +128,10 @@ def test_greenlets_are_watched_where_gevent_is_there(run, sink):
 
 
 def test_ends_are_no_exceptions(run, sink):
-    """posthog-python sends KeyboardInterrupt (sdk-wire.md 4.5)."""
+    """posthog-python sends KeyboardInterrupt.
+
+    Source: docs/internals/capture-protocol.md#deduplication-and-autocapture.
+    """
     run(
         """
         async def main():

@@ -25,7 +25,7 @@ LEVELS = {
 
 @pytest.mark.parametrize("word", LEVELS)
 def test_the_level_is_the_callers_in_posthogs_words(posthog, word):
-    """sdk-wire.md 4.1; what is no level is none."""
+    """docs/internals/capture-protocol.md#exception-properties; what is no level is none."""
     posthog.capture_exception(ValueError("x"), properties={"$exception_level": word})
     assert only(posthog).properties["$exception_level"] == LEVELS[word]
 
@@ -85,7 +85,10 @@ def test_a_triple_of_exc_info_is_an_exception(posthog):
     ],
 )
 def test_the_release_is_on_every_event(monkeypatch, environ, options, release):
-    """Read once; super properties and the caller win (sdk-wire.md 1.5)."""
+    """Read once; super properties and the caller win.
+
+    Source: docs/internals/capture-protocol.md#default-properties.
+    """
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     client = RecordingPostHog(**options)

@@ -19,7 +19,7 @@ from hogline.flags.evaluation.bucketing import Variants, fraction, held_out
     ],
 )  # fmt: skip
 def test_the_hash_is_the_servers(text, place):
-    """sdk-wire.md 5.4 and instance-wire.md 6.3."""
+    """docs/internals/flags-protocol.md#hash and docs/internals/flags-protocol.md#hash-and-decision-on-the-server."""
     assert fraction(text) == pytest.approx(place, abs=1e-10)
 
 

@@ -60,7 +60,7 @@ def judged(filter_, properties, version=1):
     ("operator", "value", "found", "expected"), CASES, ids=[f"{n}-{case[0]}" for n, case in enumerate(CASES)]
 )
 def test_an_operator_answers_as_specified_and_as_the_judge_does(operator, value, found, expected):
-    """sdk-wire.md 5.6."""
+    """docs/internals/flags-protocol.md#operators."""
     filter_ = {"key": "p", "operator": operator, "value": value}
     assert answer(filter_, {"p": found}) == expected
     assert judged(filter_, {"p": found}) == expected

@@ -15,7 +15,7 @@ SILENT = {"send_feature_flag_events": False}
 
 
 def test_a_question_is_one_post_with_what_the_specification_names(sink, client):
-    """sdk-wire.md 5.1: groups that were not passed lose their properties; no key in the header; the runtime is named."""
+    """docs/internals/flags-protocol.md#remote-evaluation: groups that were not passed lose their properties; no key in the header; the runtime is named."""
     sink.flags = {"f": "a"}
     result = client.get_feature_flag_result(
         "f", "u1", groups={"company": "acme"}, person_properties={"p": 1},

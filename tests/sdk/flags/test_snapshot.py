@@ -36,7 +36,7 @@ def test_an_event_carries_exactly_what_the_code_branched_on(sink, client):
 
 
 def test_the_event_says_all_that_is_known_of_the_answer(sink, client):
-    """sdk-wire.md 5.8."""
+    """docs/internals/flags-protocol.md#feature-flag-called."""
     sink.flags = {"b": RECORD}
     client.evaluate_flags("u1", groups={"company": "acme"}).get_flag("b")
     [event] = called(sink, client)
@@ -150,7 +150,7 @@ def test_what_the_server_could_not_evaluate_has_no_value(sink, client):
 
 
 def test_a_record_that_cannot_be_read_is_off_and_says_so(sink, client):
-    """However it is read.  Source: spec/sdk-wire.md 5.2."""
+    """However it is read.  Source: docs/internals/flags-protocol.md#flags-response."""
     sink.flags = {"g": True}
     sink.flags_more = {"flags": {"f": {"enabled": "yes"}, "g": {"enabled": True}}}
     flags = client.evaluate_flags("u1")

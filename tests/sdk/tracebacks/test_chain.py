@@ -79,7 +79,10 @@ def test_a_cause_hides_the_context(listed):
 
 
 def test_members_of_a_group_come_after_its_cause_each_with_its_own_chain(listed):
-    """Depth first, and the group is every member's parent (sdk-wire.md 4.3)."""
+    """Depth first, and the group is every member's parent.
+
+    Source: docs/internals/capture-protocol.md#mechanism.
+    """
     inner = ExceptionGroup("inner", [ValueError("a"), raised(ValueError("b"), OSError("under b"))])
     group = raised(ExceptionGroup("outer", [inner, KeyError("c")]), OSError("under outer"))
     entries = listed(group)
@@ -138,7 +141,7 @@ def trees(draw, depth=4):
 
 
 def expected_order(error):
-    """The rule of sdk-wire.md 4.3, written as plainly as possible; the trees hold every object once."""
+    """The rule of docs/internals/capture-protocol.md#mechanism, written as plainly as possible; the trees hold every object once."""
     cause = error.__cause__ if error.__suppress_context__ else error.__context__
     yield error
     for below in ([cause] if cause is not None else []) + list(getattr(error, "exceptions", ())):
@@ -227,7 +230,10 @@ def test_notes_stand_below_the_message(listed):
 
 
 def test_a_long_value_is_cut_where_the_server_would_cut_it(listed):
-    """10000 characters, the last three of them dots (instance-wire.md 5.1)."""
+    """10000 characters, the last three of them dots.
+
+    Source: docs/internals/instance-protocol.md#the-exception-event.
+    """
     assert listed(ValueError("x" * 10_000))[0]["value"] == "x" * 10_000
     assert listed(ValueError("x" * 10_001))[0]["value"] == "x" * 9_997 + "..."
 

@@ -31,7 +31,7 @@ checkout([{"price": -1}])
 
 
 def test_frames_stand_outermost_first_and_the_crash_site_last(run_file, frames):
-    """The order PostHog's pages expect (sdk-wire.md 4.4), with everything they show of a frame."""
+    """The order PostHog's pages expect (docs/internals/capture-protocol.md#frames), with everything they show of a frame."""
     outer, crash = frames(run_file(SHOP, path="shop/cart.py", name="cart"))
     assert [outer["function"], crash["function"]] == ["<module>", "checkout"]
     path = crash.pop("abs_path")
@@ -130,7 +130,7 @@ def test_an_interpreter_without_columns_tells_none(tmp_path):
 
 @pytest.mark.parametrize("length", [1024, 1025, 100_000])
 def test_long_lines_are_cut_and_never_lost(run_file, frames, length):
-    """posthog-python sends null for these (sdk-wire.md 4.4)."""
+    """posthog-python sends null for these (docs/internals/capture-protocol.md#frames)."""
     line = "x = '" + "a" * (length - 6) + "'"
     [frame] = frames(run_file(f"{line}\n1 / 0  # {'b' * (length - 9)}\n"))
     shown = line if length == 1024 else line[:1021] + "..."

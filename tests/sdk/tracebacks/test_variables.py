@@ -88,7 +88,10 @@ group()
 
 
 def test_variables_belong_to_the_frames_of_their_own_exception(run_file, told):
-    """In posthog-python those of causes and members come from the root's frames (sdk-wire.md 4.6)."""
+    """In posthog-python those of causes and members come from the root's frames.
+
+    Source: docs/internals/capture-protocol.md#code-variables.
+    """
     both, first, second, cause = (variables_of(entry) for entry in told(run_file(CHAIN)))
     assert json.loads(both["group"]["cart"]) == ["tea"]
     assert first["inner"] == {"order": "o-2", "attempts": 3}

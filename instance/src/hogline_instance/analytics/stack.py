@@ -15,7 +15,8 @@ _MAX_FAILURES = 50
 _MAX_FRAMES = 250
 _MAX_CONTEXT_LINES = 10
 _MAX_LINE_CHARS = 1_000
-# SDKs that send the crash site first; everybody else sends it last. Source: spec/instance-wire.md 5.1.
+# SDKs that send the crash site first; everybody else sends it last.
+# Source: docs/internals/instance-protocol.md#the-exception-event.
 _CRASH_FIRST_LIBS = frozenset({"posthog-android", "posthog-flutter", "posthog-elixir"})
 
 

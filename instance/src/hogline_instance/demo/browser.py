@@ -1,6 +1,6 @@
 """A visitor's browser, as far as PostHog and the shop can tell: posthog-js's events on the wire, and its tracing headers.
 
-Source: spec/instance-wire.md 2.7 and sdk-wire.md 6.1 and 6.2.
+Source: docs/internals/instance-protocol.md#browser-events, docs/internals/capture-protocol.md#tracing-headers and docs/internals/capture-protocol.md#headers-of-posthog-js.
 """
 
 import gzip

@@ -1,4 +1,7 @@
-"""Admission: one incoming event to one row of the events table, or the reason why not.  Source: spec/instance-wire.md 1.5."""
+"""Admission: one incoming event to one row of the events table, or the reason why not.
+
+Source: docs/internals/instance-protocol.md#validation-and-answers.
+"""
 
 import functools
 import uuid
@@ -17,7 +20,7 @@ __all__ = ["Admitted", "Arrival", "TokenError", "admit", "token_of"]
 
 _PERSON_NAMESPACE = uuid.UUID(
     "932979b4-65c3-4424-8467-0b66ec27bc22"
-)  # person ids are PostHog's own; instance-wire.md 3.4
+)  # person ids are PostHog's own; docs/internals/instance-protocol.md#person-ids-and-versions
 _MAX_TOKEN_CHARACTERS = 64
 _MAX_ID_CHARACTERS = 200
 _MAX_NAME_CHARACTERS = 200
@@ -193,7 +196,10 @@ def _person_id(project_id: int, distinct_id: str) -> str:
 
 
 def _with_person_updates(properties: bytes, event: IncomingEvent) -> bytes:
-    """Fold top-level `$set` and `$set_once` into the properties, where the newer SDKs have them (instance-wire.md 3.3)."""
+    """Fold top-level `$set` and `$set_once` into the properties, where the newer SDKs have them.
+
+    Source: docs/internals/instance-protocol.md#person-properties.
+    """
     if properties == b"null":
         properties = b"{}"
     for name, raw in ((b"$set", bytes(event.set_)), (b"$set_once", bytes(event.set_once))):

@@ -1,6 +1,7 @@
 """Bytes of a body to JSON text: every compression and wrapping that PostHog's SDKs have used.
 
-The URL and the headers are hints: the current browser SDK sends gzip and says nothing of it (spec/instance-wire.md 1.3).
+The URL and the headers are hints: the current browser SDK sends gzip and says nothing of it.
+Source: docs/internals/instance-protocol.md#decoding.
 """
 
 import base64

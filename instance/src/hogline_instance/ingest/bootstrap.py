@@ -1,6 +1,6 @@
 """What SDKs ask for besides sending: their configuration, flags, their own scripts. Small answers that keep them healthy.
 
-Source: spec/instance-wire.md 0.1, 2.3, 6.5 to 6.7.
+Source: docs/internals/instance-protocol.md#endpoints, docs/internals/instance-protocol.md#config-documents and docs/internals/flags-protocol.md#flags-endpoint.
 """
 
 import hashlib

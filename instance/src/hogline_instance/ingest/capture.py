@@ -1,7 +1,7 @@
 """The legacy capture endpoints: every path takes every shape, and success is exactly `200 {"status":1}`.
 
 Where PostHog's edge refuses a whole request for one bad event, the good ones are kept here and the bad ones counted, with
-the reason in the log (spec/instance-wire.md 10, pitfall 5).
+the reason in the log (rule `accept-the-good`).
 """
 
 import logging

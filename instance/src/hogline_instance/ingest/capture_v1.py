@@ -1,4 +1,6 @@
-"""Capture v1: `POST /i/v1/analytics/events`, an answer for each event.  Source: spec/instance-wire.md 1.6.
+"""Capture v1: `POST /i/v1/analytics/events`, an answer for each event.
+
+Source: docs/internals/instance-protocol.md#capture-v1.
 
 A 404 here would be tried four times for each batch and then lose it, so the instance speaks it.
 """

@@ -90,7 +90,10 @@ class Request:
 
     @property
     def ip(self) -> str:
-        """The visitor's address: the first that X-Forwarded-For names, X-Real-IP, or the peer (spec/instance-wire.md 1.5)."""
+        """The visitor's address: the first that X-Forwarded-For names, X-Real-IP, or the peer.
+
+        Source: docs/internals/instance-protocol.md#validation-and-answers.
+        """
         named = self.header(b"x-forwarded-for").split(",")[0].strip() or self.header(b"x-real-ip").strip()
         return (
             named[:45] if named and all(character in "0123456789abcdefABCDEF.:" for character in named) else self.peer

@@ -2,7 +2,7 @@
 
 The quick way decodes only what the instance needs and keeps each event's properties as the bytes they came as. What that
 way does not understand (numbers for ids, lone surrogates, NaN) takes the patient one, event by event.
-Source: spec/instance-wire.md 1.4.
+Source: docs/internals/instance-protocol.md#payload-shapes.
 """
 
 import json

@@ -1,4 +1,7 @@
-"""When an event happened, as far as its client's clock can be believed.  Source: spec/instance-wire.md 1.7."""
+"""When an event happened, as far as its client's clock can be believed.
+
+Source: docs/internals/instance-protocol.md#clock-skew.
+"""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

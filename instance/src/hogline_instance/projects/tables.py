@@ -28,7 +28,10 @@ class ProjectRow(Base):
 
 
 class PersonalKeyRow(Base):
-    """A personal key: reads one project. Only its hash is kept, as `sha256$<hex>` (spec/instance-wire.md 6.7)."""
+    """A personal key: reads one project. Only its hash is kept, as `sha256$<hex>`.
+
+    Source: docs/internals/flags-protocol.md#definitions-endpoint.
+    """
 
     __tablename__ = "personal_keys"
 

@@ -35,7 +35,7 @@ _INSERT = {
 class Store:
     """Opens *url*; safe from any thread.
 
-    Each question has a client to itself, since a shared one would serialise its users (spec/engines.md 3). Clients are
+    Each question has a client to itself, since a shared one would serialise its users (docs/internals/engine.md#chdb-in-a-process). Clients are
     kept for the next question, and inserts never wait for a reader.
     """
 
@@ -63,7 +63,9 @@ class Store:
         return [dict(row) for row in result.named_results()]
 
     def insert_events(self, rows: bytes, deduplication_token: str) -> None:
-        """Insert *rows*, one JSON object each line. The same token again inserts nothing (spec/engines.md 3).
+        """Insert *rows*, one JSON object each line. The same token again inserts nothing.
+
+        Source: docs/internals/engine.md#chdb-in-a-process.
 
         Raises StoreError: nothing, or only part of it, was written; insert again with the same token.  Raises
         RowsRefusedError: a row is none, so the same rows would be refused again.

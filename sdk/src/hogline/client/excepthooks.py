@@ -1,7 +1,8 @@
 """Hooks: the exceptions of a whole process that nothing caught, in its main thread, threads, finalizers, event loops and children.
 
 One installation serves all clients that ask for it. Each hook goes on to what was there before; taken away are only those
-that are still ours, and one that somebody has wrapped meanwhile stays, and stays silent.  Source: spec/sdk-wire.md 4.5.
+that are still ours, and one that somebody has wrapped meanwhile stays, and stays silent.
+Source: docs/internals/capture-protocol.md#deduplication-and-autocapture.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """The letter of capture v1: one answer for each event, and only what the server wants again is sent again.
 
-Imported with `capture_mode="v1"` only.  Source: spec/sdk-wire.md 1.8.
+Imported with `capture_mode="v1"` only.  Source: docs/internals/capture-protocol.md#capture-v1.
 """
 
 from collections.abc import Iterator, Sequence

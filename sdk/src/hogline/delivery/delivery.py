@@ -1,7 +1,7 @@
 """The door of this room: what a client holds. Events in, deadlines kept, an orderly end.
 
 `put` is the hot path: one lock, one append; it wakes the sender only when the queue stops being empty and when a batch is
-full. The pid is owned: a forked child starts with nothing of its parent's, whether Python's fork hooks ran or not (R9).
+full. The pid is owned: a forked child starts with nothing of its parent's, whether Python's fork hooks ran or not (rule `own-the-pid`).
 """
 
 import logging

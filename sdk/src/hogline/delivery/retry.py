@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 _FIRST_BACKOFF_S = 1.0
-_LONGEST_S = 30.0  # sdk-wire.md 1.7
+_LONGEST_S = 30.0  # docs/internals/capture-protocol.md#retries
 _SHORTEST_S = 0.1
 _RETRYABLE = frozenset({408, 429})
 
@@ -80,7 +80,7 @@ def next_step(attempt: int, answer: Answer, *, events: int, max_retries: int, ch
 
     Any 2xx is success. 408, 429, 5xx and no answer at all are tried again, waiting between half and all of 1, 2,
     4 ... s, so that three retries outlast three seconds, or as long as `Retry-After` says, at most 30 s. 413 halves the batch. Every other answer is final.
-    Source: spec/sdk-wire.md 1.7.
+    Source: docs/internals/capture-protocol.md#retries.
     """
     status = answer.status
     if status is not None and 200 <= status < 300:

@@ -61,7 +61,7 @@ class Letter(Protocol):
 
 
 class LetterV0:
-    """`POST /batch/`.  Source: spec/sdk-wire.md 1.2."""
+    """`POST /batch/`.  Source: docs/internals/capture-protocol.md#the-v0-request."""
 
     request_id = None
 

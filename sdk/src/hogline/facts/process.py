@@ -18,7 +18,10 @@ def library_properties() -> dict[str, Any]:
 
 @functools.cache
 def runtime_properties() -> dict[str, Any]:
-    """Return operating system and interpreter, named as posthog-python names them (sdk-wire.md 1.5)."""
+    """Return operating system and interpreter, named as posthog-python names them.
+
+    Source: docs/internals/capture-protocol.md#default-properties.
+    """
     import platform  # only who makes a client pays for it
 
     system = "FreeBSD" if sys.platform.startswith("freebsd") else _NAMES.get(sys.platform, sys.platform)

@@ -6,7 +6,10 @@ __all__ = ["active_span"]
 
 
 def active_span() -> dict[str, str]:
-    """Return `$trace_id` and `$span_id` in hex; empty where no valid span is active.  Source: spec/sdk-wire.md 1.5."""
+    """Return `$trace_id` and `$span_id` in hex; empty where no valid span is active.
+
+    Source: docs/internals/capture-protocol.md#default-properties.
+    """
     trace = sys.modules.get("opentelemetry.trace")
     if trace is None:
         return {}

@@ -24,7 +24,7 @@ SESSION_ID = "x-posthog-session-id"
 DISTINCT_ID = "x-posthog-distinct-id"
 WINDOW_ID = "x-posthog-window-id"
 
-_MAX_CHARACTERS = 1000  # sdk-wire.md 6.1
+_MAX_CHARACTERS = 1000  # docs/internals/capture-protocol.md#tracing-headers
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _PLAIN_ID = re.compile(r"[\w.@:+-]+")
 _IDLE_S = 30 * 60  # posthog-js ends a session after half an hour without activity, and after a day at most; 6.1
@@ -52,7 +52,7 @@ def as_latin1(value: str) -> str:
 def split_joined(value: str) -> list[str]:
     """Return the parts of a header that a WSGI server joined with commas; one id that holds a comma stays whole.
 
-    Source: spec/frameworks.md 4.2: split only when every part is a plain id.
+    Source: docs/internals/frameworks.md#header-facts: split only when every part is a plain id.
     """
     if "," not in value:
         return [value]
@@ -71,7 +71,7 @@ class CookieIdentity:
 def cookie_identity(header: str, project_token: str, now_s: float, idle_s: float = _IDLE_S) -> CookieIdentity:
     """Return the session and the identified person in a `Cookie` header, as posthog-js would count them at *now_s*.
 
-    Source: spec/sdk-wire.md 6.1: idle and maximum session length, identified persons only, consent respected.
+    Source: docs/internals/capture-protocol.md#tracing-headers: idle and maximum session length, identified persons only, consent respected.
     """
     if len(header) > _MAX_COOKIE_CHARACTERS:
         return CookieIdentity()

@@ -1,6 +1,6 @@
 """`$current_url`: built by ourselves, since frameworks' accessors raise on hostile Host headers; secrets masked.
 
-Source: spec/frameworks.md 4.3 (what each framework does with a bad Host).
+Source: docs/internals/frameworks.md#hostile-host-header (what each framework does with a bad Host).
 """
 
 import functools

@@ -18,7 +18,7 @@ _CONTROL_BYTES = bytes({*range(0x20), *range(0x7F, 0xA0)} - {0x0A})  # all but t
 
 
 class Visitor(NamedTuple):
-    """Usable values (sdk-wire.md 6.1), "" for none; the host as it came, the addresses joined by commas."""
+    """Usable values (docs/internals/capture-protocol.md#tracing-headers), "" for none; the host as it came, the addresses joined by commas."""
 
     session: str
     window: str

@@ -22,7 +22,10 @@ MINIMAL = frozenset(
         "$os_version", "$os_distro", "$python_runtime", "$python_version",
     }
 )  # fmt: skip
-"""What is left of the event where the server asks for little, and no experiment looks at the flag.  Source: spec/sdk-wire.md 5.8."""
+"""What is left of the event where the server asks for little, and no experiment looks at the flag.
+
+Source: docs/internals/flags-protocol.md#feature-flag-called.
+"""
 
 
 class Once:

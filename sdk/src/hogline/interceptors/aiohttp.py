@@ -3,7 +3,8 @@
     app = web.Application(middlewares=[PostHogInterceptor(client=posthog, capture_exceptions=True), ...])
 
 Each request is a task of its own, so the context is not taken back when the handler returns: a body that is made while it
-is sent, and what runs until the task ends, still belong to the visitor.  Source: spec/frameworks.md 5.9.
+is sent, and what runs until the task ends, still belong to the visitor.
+Source: docs/internals/frameworks.md#aiohttp.
 """
 
 import asyncio

@@ -3,7 +3,7 @@
     app = PostHogInterceptor(app, client=posthog, capture_exceptions=True)
 
 The outermost interceptor of a request owns its exchange; interceptors inside it (a mounted app's, the same one twice)
-find it in the scope and only observe. `receive` and the body are never touched (R6).
+find it in the scope and only observe. `receive` and the body are never touched (rule `hands-off-bodies`).
 """
 
 import copy
@@ -232,7 +232,10 @@ class Observer:
 
 
 class _Watch:
-    """The `send` of one request: sees the status leave, and the exception that is being handled at that moment (T1)."""
+    """The `send` of one request: sees the status leave, and the exception that is being handled at that moment.
+
+    Source: docs/internals/frameworks.md#observe-in-send.
+    """
 
     __slots__ = ("_before", "_broken", "_exchange", "_policy", "_send")
 

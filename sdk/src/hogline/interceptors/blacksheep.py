@@ -4,7 +4,8 @@
 
 A middleware of BlackSheep's alone would know neither the status, since exceptions are answered after all middlewares, nor what
 a streamed body raises. So the context is put around the application; what its handlers and middlewares raise is seen by two
-middlewares that are added when it configures them, the first and the last.  Source: spec/frameworks.md 5.15.
+middlewares that are added when it configures them, the first and the last.
+Source: docs/internals/frameworks.md#blacksheep.
 """
 
 import weakref

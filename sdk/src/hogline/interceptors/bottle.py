@@ -5,7 +5,7 @@
 A plugin wraps the callbacks of routes, and is told of the app that it is installed in; there we stand around `app.wsgi`, as
 every server calls it. Plugins do not see hooks, routing, nor a generator that fails before its first item: Bottle makes
 `HTTPError`s of them, which all go through the app's `_cast`. It is the one private place that we look at; without it, a
-plugin's view is what is left. Source: spec/frameworks.md 5.13.
+plugin's view is what is left. Source: docs/internals/frameworks.md#bottle.
 """
 
 import functools

@@ -2,7 +2,7 @@
 
     application = PostHogInterceptor(ProtocolTypeRouter({...}), client=posthog, capture_exceptions=True)
 
-What consumers raise goes to the server.  Source: spec/frameworks.md 5.8.
+What consumers raise goes to the server.  Source: docs/internals/frameworks.md#channels.
 """
 
 from collections.abc import Iterator

@@ -4,7 +4,8 @@
 
 There it is outside of everything but the last resort for middleware's own errors. Connexion answers every exception from inside
 the `except` that caught it, in the same task, so what passes with the response's start is what was raised. Its own handler
-for `Exception` is a last resort; one that the app registered for it is not. Source: spec/frameworks.md 5.17.
+for `Exception` is a last resort; one that the app registered for it is not.
+Source: docs/internals/frameworks.md#connexion.
 """
 
 import logging

@@ -4,7 +4,8 @@
 
 Interceptors run inside of guards and middleware, and a route's own `@UseInterceptors` replaces the global ones. So the
 interceptor only looks at exceptions, of handlers and of interceptors inside of it; the request's context, and what is
-answered elsewhere, are those of a layer around the app's middleware.  Source: spec/frameworks.md 5.16.
+answered elsewhere, are those of a layer around the app's middleware.
+Source: docs/internals/frameworks.md#ellar-and-nestipy.
 """
 
 import functools

@@ -5,7 +5,7 @@
 Falcon's middleware ends before the body is rendered and streamed, and an app has slots instead of attributes, so nothing can
 be put around one. The app's class is therefore replaced by a subclass of it whose `__call__` goes through our protocol's
 layer; the app stays the same object. Exceptions are told by the documented error reporter (Falcon 4.4), before that by the
-one method that all of them pass. Source: spec/frameworks.md 5.12.
+one method that all of them pass. Source: docs/internals/frameworks.md#falcon.
 """
 
 import logging
@@ -211,7 +211,7 @@ def _asgi_call(layer: _Layer) -> dict[str, Any]:
 
 
 def _reporting(kind: Any, eye: _Eye, *, is_asgi: bool) -> dict[str, Any]:  # noqa: ARG001 - as `_handling`
-    """Return a `set_error_reporter` that keeps us beside the user's reporter, whichever comes first (R12)."""
+    """Return a `set_error_reporter` that keeps us beside the user's reporter, whichever comes first (rule `chain-single-slots`)."""
 
     def set_error_reporter(self: Any, reporter: _Reporter | None) -> None:
         def report(request: Any, error: BaseException, params: dict[str, Any], handled: bool) -> None:

@@ -4,7 +4,7 @@
 
 Flask answers errors itself, so nothing escapes to WSGI: `app.handle_user_exception` sees what views, hooks and their like
 raise before any error handler does, and the signal `got_request_exception` what no handler answered, wherever it arose.
-Source: spec/frameworks.md 5.5.
+Source: docs/internals/frameworks.md#flask.
 """
 
 import functools

@@ -3,7 +3,8 @@
     schema.execute(query, middleware=[PostHogInterceptor(client=posthog, capture_exceptions=True)])
 
 GraphQL answers 200 with a list of errors, so no HTTP interceptor sees what a resolver raises; and the context is the HTTP
-request's, for which the interceptor of the framework around it is there. Source: spec/frameworks.md 5.18.
+request's, for which the interceptor of the framework around it is there.
+Source: docs/internals/frameworks.md#graphql.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

@@ -4,7 +4,8 @@
 
 The ids come as metadata of the call. The interceptor itself runs on the server's own thread, so all of it happens inside the
 method's behaviour, which stays synchronous or asynchronous as it was. A call ends with a code instead of a status; its HTTP
-twin is what events say, and what the threshold is compared with. Source: spec/frameworks.md 5.19 and 2.1.
+twin is what events say, and what the threshold is compared with.
+Source: docs/internals/frameworks.md#grpc and docs/internals/frameworks.md#http-exceptions.
 """
 
 import sys
@@ -227,7 +228,7 @@ class _Call:
             self.mine, self._previous = exchange.enter()
 
     def step(self, outer: Context | None) -> None:
-        """Put the call's context aside between two steps of an iterator, and write *outer* back (R2)."""
+        """Put the call's context aside between two steps of an iterator, and write *outer* back (rule `no-token-reset`)."""
         now = current.get()
         if self._owner and self.mine is not None:
             leave(self.mine, outer)

@@ -4,7 +4,7 @@
 
 Nothing that a handler raises leaves Litestar, and its middleware is not run for a 404: so the context is put around
 `app.asgi_handler` when the app starts.
-Source: spec/frameworks.md 5.3.
+Source: docs/internals/frameworks.md#litestar.
 """
 
 from collections.abc import Sequence
@@ -96,7 +96,7 @@ class PostHogInterceptor(InitPlugin):
             app.asgi_handler = layer
 
     async def _flush(self) -> None:
-        """Send what waits before the server hears that the shutdown is complete (R10)."""
+        """Send what waits before the server hears that the shutdown is complete (rule `flush-at-lifespan`)."""
         try:
             await self._policy.client.aflush(_FLUSH_S)
         except Exception as error:

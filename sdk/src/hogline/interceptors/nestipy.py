@@ -5,7 +5,7 @@
 Nestipy keeps the request that it works on in one object for all of them: with middleware that waits, an interceptor may be
 handed another visitor's. So the interceptor only looks at exceptions; context and facts are those of an ASGI layer around
 the app, whose request is its own. Nestipy answers everything itself, and what it makes of an exception has no chain back to
-it: seen here, or nowhere.  Source: spec/frameworks.md 5.16.
+it: seen here, or nowhere.  Source: docs/internals/frameworks.md#ellar-and-nestipy.
 """
 
 import functools

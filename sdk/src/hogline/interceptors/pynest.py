@@ -4,7 +4,7 @@ app = PyNestFactory.create(AppModule)
 app.use(PostHogInterceptor, client=posthog, capture_exceptions=True)
 
 PyNest has no interceptors of its own; `app.use` adds middleware. A route's `@UseFilters` answers inside of the route, where
-no middleware sees it; global filters are seen.  Source: spec/frameworks.md 5.2.
+no middleware sees it; global filters are seen.  Source: docs/internals/frameworks.md#starlette.
 """
 
 from hogline.interceptors import starlette

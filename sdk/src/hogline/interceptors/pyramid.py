@@ -5,7 +5,7 @@
 
 The execution policy, a documented hook, is given the environ before anything else and answers with what the router calls to
 start the response: so our WSGI layer stands around tweens, callbacks and the body's iteration alike. A tween under Pyramid's
-exception views sees what they turn into responses. Source: spec/frameworks.md 5.14.
+exception views sees what they turn into responses. Source: docs/internals/frameworks.md#pyramid.
 """
 
 import logging

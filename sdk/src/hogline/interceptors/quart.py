@@ -4,7 +4,7 @@
 
 Quart answers errors itself, after it has left their `except`: `app.handle_user_exception` sees what handlers, hooks and their
 like raise before any error handler does, and the signals what no handler answered, wherever it arose.
-Source: spec/frameworks.md 5.4.
+Source: docs/internals/frameworks.md#quart.
 """
 
 import functools

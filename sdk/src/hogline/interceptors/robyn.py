@@ -4,7 +4,7 @@
 
 Robyn runs a request's hooks and its handler, a synchronous one in a thread, in one context of the request's own. Bodies that
 are made while they are sent run outside of it: they take it up again for each of their steps.
-Source: spec/frameworks.md 5.15.
+Source: docs/internals/frameworks.md#robyn.
 """
 
 import functools
@@ -98,9 +98,9 @@ class PostHogInterceptor:
         routes.add_route = watching
 
     def _flush_at_end(self, app: Robyn) -> None:
-        """Send what waits when the server stops: Robyn's processes end without Python's exit handlers (R10).
+        """Send what waits when the server stops: Robyn's processes end without Python's exit handlers (rule `flush-at-lifespan`).
 
-        A patch: there is one shutdown handler, and whoever sets it last would take the place of ours (R12).
+        A patch: there is one shutdown handler, and whoever sets it last would take the place of ours (rule `chain-single-slots`).
         """
         register = app.shutdown_handler
 

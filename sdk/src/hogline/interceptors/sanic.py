@@ -3,7 +3,8 @@
     PostHogInterceptor(app, client=posthog, capture_exceptions=True)
 
 Sanic serves all requests of a connection in one task and one context: each begins from nothing when its head was read, and
-its context is put aside when its response has been made.  Source: spec/frameworks.md 5.11.
+its context is put aside when its response has been made.
+Source: docs/internals/frameworks.md#sanic.
 """
 
 import logging
@@ -96,7 +97,7 @@ class PostHogInterceptor:
     # Receivers of signals. One that raises would change the response, so none of them may.
 
     async def _begin(self, request: Request, **_: Any) -> None:
-        """Begin the request's context from nothing, whatever the connection's last request left (R1)."""
+        """Begin the request's context from nothing, whatever the connection's last request left (rule `fresh-context`)."""
         try:
             exchange = SanicExchange(self._policy, request)
             if self._callbacks.any and not await self._callbacks.admit(exchange):
@@ -152,7 +153,7 @@ class PostHogInterceptor:
         leave(exchange.context, None)
 
     async def _flush(self, *_: Any) -> None:
-        """Send what waits before the worker ends: Sanic's processes end without Python's exit handlers (R10)."""
+        """Send what waits before the worker ends: Sanic's processes end without Python's exit handlers (rule `flush-at-lifespan`)."""
         try:
             await self._policy.client.aflush(_FLUSH_S)
         except Exception as error:

@@ -6,7 +6,7 @@
 of us runs the app in another task, where the exceptions it answers cannot be seen. So the interceptor moves its context
 around the whole stack (the public attribute `middleware_stack`) as soon as it knows the application, at the latest with
 the first request, and puts an observer in front of Starlette's own ExceptionMiddleware.
-Source: spec/frameworks.md 5.1 (T1, T4, T5) and 5.2.
+Source: docs/internals/frameworks.md#techniques and docs/internals/frameworks.md#starlette.
 """
 
 from typing import Any
@@ -117,7 +117,7 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
 
     def _handled_outside(self, scope: asgi.Scope) -> bool:
         # The one request that moved us out: its 500 handler runs after us, and finds the person only if we leave it there.
-        # The next request begins from nothing whatever it finds (R1).
+        # The next request begins from nothing whatever it finds (rule `fresh-context`).
         return not (self._outermost or self._stays) and isinstance(scope.get("app"), Starlette)
 
     def _is_in(self, stack: Any) -> bool:

@@ -5,7 +5,7 @@
 Tornado has no middleware. `Application.get_handler_delegate`, which is made to be overridden, is told which class serves a
 request, and we put a subclass in its place: what users override in `prepare`, `log_exception` or `write_error` without
 calling `super()` is no matter then. Each request is a task of its own, so the context need not be taken back.
-Source: spec/frameworks.md 5.10.
+Source: docs/internals/frameworks.md#tornado.
 """
 
 import asyncio

@@ -4,7 +4,8 @@
 
 A server's thread serves one request after the other, and reads the body after the app returned. So a body that is made
 while it is read takes up the request's context for each of its steps and puts it aside after; everything else ends with
-the call. Lists, files and other whole results are handed on untouched (R6).  Source: spec/frameworks.md 3.3.
+the call. Lists, files and other whole results are handed on untouched (rule `hands-off-bodies`).
+Source: docs/internals/frameworks.md#wsgi-servers.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -380,7 +381,7 @@ class _Body(_WatchedBody):
                 self._exchange.close()
 
     def _put_aside(self, outer: Context | None) -> None:
-        """Write *outer* back if the variable holds something of this request's, and keep that for the next step (R2)."""
+        """Write *outer* back if the variable holds something of this request's, and keep that for the next step (rule `no-token-reset`)."""
         now = current.get()
         leave(self._root, outer)
         if now is not None and current.get() is not now:

@@ -3,7 +3,8 @@
     ClientSession(middlewares=(PostHogPropagation(hosts=["api.shop.example"]),))
 
 Every hop is a request of its own with the caller's headers, so what is added to one is not on the next. A request with
-`middlewares=` of its own has not the session's: it gets no header. Source: spec/frameworks.md 6.2.
+`middlewares=` of its own has not the session's: it gets no header.
+Source: docs/internals/frameworks.md#aiohttp-client.
 """
 
 from collections.abc import Sequence

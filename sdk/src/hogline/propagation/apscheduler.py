@@ -4,7 +4,7 @@
 
 A job is kept as a dict of known keys, and every scheduler reads just those: the carrier is one more. No hook makes or
 restores a job, or stands around its function, so `Job` and the scheduler's look-up of executors are wrapped.
-Source: APScheduler 3.11's `job.py` and `executors/`; spec/frameworks.md 6.1.
+Source: APScheduler 3.11's `job.py` and `executors/`; docs/internals/frameworks.md#apscheduler.
 """
 
 import functools

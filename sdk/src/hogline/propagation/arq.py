@@ -7,7 +7,7 @@
 
 A job has no headers. Its serializer gets a dict of known keys, and every worker reads just those: the carrier is one more.
 arq asks the deserializer in the asyncio task that runs the job, so what it found is there when the function starts.
-Source: spec/frameworks.md 6.1, and arq 0.28's `jobs.py` and `worker.py`.
+Source: docs/internals/frameworks.md#arq, and arq 0.28's `jobs.py` and `worker.py`.
 """
 
 import asyncio

@@ -3,7 +3,7 @@
     PostHogPropagation(client=posthog)
 
 The carrier is a header of the message, written twice: task protocol 2 hands nested headers to `task.request.headers`, and
-those survive a retry. Source: spec/frameworks.md 6.1.
+those survive a retry. Source: docs/internals/frameworks.md#celery.
 """
 
 import logging

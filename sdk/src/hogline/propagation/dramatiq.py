@@ -3,7 +3,7 @@
     PostHogPropagation(broker, client=posthog)
 
 The carrier is an option of the message. Dramatiq enqueues delayed and retried messages again, from threads without any
-context, so one that is there stays. Source: spec/frameworks.md 6.1.
+context, so one that is there stays. Source: docs/internals/frameworks.md#dramatiq.
 """
 
 import threading

@@ -3,7 +3,7 @@
     PostHogPropagation(httpx.Client(), hosts=["api.shop.example"])
 
 A client whose hooks are replaced later loses ours; `PostHogTransport` and `AsyncPostHogTransport` are the same for who
-makes the transport. Source: spec/frameworks.md 6.2.
+makes the transport. Source: docs/internals/frameworks.md#httpx.
 """
 
 from collections.abc import Sequence

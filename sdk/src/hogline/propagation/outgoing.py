@@ -1,7 +1,7 @@
 """Outgoing HTTP: the three headers that carry a context to the next service, and the hosts that may have them.
 
 What posthog-js's `tracing_headers` does in a browser. A host that is not listed never gets one, on whatever redirect; every
-client's file asks here for each hop. Source: spec/frameworks.md 6.2.
+client's file asks here for each hop. Source: docs/internals/frameworks.md#outgoing-http.
 """
 
 import logging

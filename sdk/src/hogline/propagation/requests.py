@@ -3,7 +3,7 @@
     PostHogPropagation(requests.Session(), hosts=["api.shop.example"])
 
 Each hop is a copy of what the caller prepared, so what is added to one is not on the next. `requests.get` and its kin make a
-session of their own each time and have no hook. Source: spec/frameworks.md 6.2.
+session of their own each time and have no hook. Source: docs/internals/frameworks.md#requests.
 """
 
 from collections.abc import Sequence

@@ -9,7 +9,7 @@ The carrier is an entry of the job's `meta`. Options are a class attribute:
         propagation = {"client": posthog, "every_attempt": True}
 
 RQ's worker forks for each job and leaves through `os._exit`, where no exit handler runs: what waits is sent when the job is
-done. Source: spec/frameworks.md 6.1 and 7.2.
+done. Source: docs/internals/frameworks.md#rq and docs/internals/frameworks.md#fork.
 """
 
 from collections.abc import Mapping

@@ -3,7 +3,7 @@
     broker.add_middlewares(PostHogPropagation(client=posthog))
 
 The carrier is a label of the message, a string. A retry is the same task sent again while its failure is being handled,
-whichever retry middleware does it. Source: spec/frameworks.md 6.1.
+whichever retry middleware does it. Source: docs/internals/frameworks.md#taskiq.
 """
 
 import functools

@@ -65,7 +65,7 @@ class TaskPolicy:
     def begin(
         self, carrier: Any, *, name: str | None = None, identity: Any = None, attempt: int | None = None
     ) -> "TaskRun":
-        """Begin the run of a task in a context of its own, made of *carrier* alone (R1). Whoever begins it ends it."""
+        """Begin the run of a task in a context of its own, made of *carrier* alone (rule `fresh-context`). Whoever begins it ends it."""
         run = TaskRun(self, carrier, name=name, identity=identity, attempt=attempt)
         run.enter()
         return run
@@ -157,7 +157,7 @@ class TaskRun(Captor):
     def __enter__(self) -> Self:
         return self
 
-    # No contextlib here: its __exit__ assigns exc.__traceback__, which replaces exceptions that refuse it (R3).
+    # No contextlib here: its __exit__ assigns exc.__traceback__, which replaces exceptions that refuse it (rule `no-contextlib-around-app`).
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

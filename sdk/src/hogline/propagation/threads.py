@@ -7,7 +7,7 @@
 
 Only Hogline's context goes along, nothing else of the caller's: what the function says there stays there, and the thread's
 own context is back when it ends. `asyncio.to_thread`, created tasks and anyio need none of this. Source:
-spec/frameworks.md 3.1.
+docs/internals/frameworks.md#context-visibility.
 """
 
 import concurrent.futures
@@ -147,6 +147,6 @@ class _Visit:
         self._previous = current.get()
         current.set(self._guest)
 
-    # No contextlib here: its __exit__ assigns exc.__traceback__, which replaces exceptions that refuse it (R3).
+    # No contextlib here: its __exit__ assigns exc.__traceback__, which replaces exceptions that refuse it (rule `no-contextlib-around-app`).
     def __exit__(self, *exc: object) -> None:
         leave(self._guest, self._previous)

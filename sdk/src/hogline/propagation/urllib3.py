@@ -2,7 +2,7 @@
 
     PostHogPropagation(urllib3.PoolManager(), hosts=["api.shop.example"])
 
-Source: spec/frameworks.md 6.2.
+Source: docs/internals/frameworks.md#urllib3.
 """
 
 import functools

@@ -1,6 +1,7 @@
 """An exception to PostHog's `$exception_list`: chain, frames, source lines, size. Pure; changes nothing of the exception.
 
-Never raises, whatever the exception's own methods do: they belong to strangers. Source: spec/sdk-wire.md 4.
+Never raises, whatever the exception's own methods do: they belong to strangers.
+Source: docs/internals/capture-protocol.md#exceptions.
 """
 
 from hogline.tracebacks.budget import fit

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Mechanism", "exception_list"]
 
-_MAX_MEMBERS = 1000  # group members looked at, over the whole chain; sdk-wire.md 4.3
+# group members looked at, over the whole chain; docs/internals/capture-protocol.md#mechanism
+_MAX_MEMBERS = 1000
 _MAX_NOTES = 100
 _ELLIPSIS = "..."
 
@@ -56,7 +57,7 @@ def exception_list(
 ) -> list[dict[str, Any]]:
     """Return *error* and all it was raised from: the caught one first, root causes last; frames with the crash site last.
 
-    Everything is copied now: frameworks clear tracebacks once a handler ran (R4). An error that was never raised gets the
+    Everything is copied now: frameworks clear tracebacks once a handler ran (rule `observe-at-the-moment`). An error that was never raised gets the
     caller's stack, marked synthetic. *traceback* stands in for an error's own. With *variables*, the app's own frames say
     what they held.
     """

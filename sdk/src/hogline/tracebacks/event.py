@@ -10,7 +10,8 @@ _LEVELS = {
     "error": "error", "warning": "warning", "warn": "warning", "log": "log", "info": "info", "notice": "info",
     "debug": "debug", "trace": "debug",
 }  # fmt: skip
-# What we say, or what the server derives.  Source: spec/sdk-wire.md 4.1.
+# What we say, or what the server derives.
+# Source: docs/internals/capture-protocol.md#exception-properties.
 RESERVED = frozenset(
     {
         "$cymbal_errors", "$debug_images", "$exception_functions", "$exception_fingerprint_record",

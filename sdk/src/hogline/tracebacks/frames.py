@@ -12,7 +12,7 @@ from hogline.tracebacks.rules import Rules, place
 
 __all__ = ["Kept", "cut", "frames_of", "gap_frame", "own_stack", "syntax_error_frame"]
 
-_MAX_LINE_CHARACTERS = 1024  # sdk-wire.md 4.4
+_MAX_LINE_CHARACTERS = 1024  # docs/internals/capture-protocol.md#frames
 _CUT = "..."
 _MAX_NUMBER = 2**31  # the server reads line numbers as 32 bits, and loses the whole event over a larger one
 _OWN_MODULE = "hogline"

@@ -1,7 +1,8 @@
 """Masks: what of a program's variables may leave it; when in doubt, it hides.
 
 A name that sounds like a secret hides its value; in texts, passwords of URLs, authorization headers, well-known kinds of
-keys and whatever looks random are replaced.  Source: spec/sdk-wire.md 4.6.
+keys and whatever looks random are replaced.
+Source: docs/internals/capture-protocol.md#code-variables.
 """
 
 import functools

@@ -27,7 +27,7 @@ class Rules:
     max_frames: int = 100
     """Frames of one exception; of deeper stacks the outermost and the innermost half stay."""
     max_value_characters: int = 10_000
-    """The server cuts longer messages; instance-wire.md 5.1."""
+    """The server cuts longer messages; docs/internals/instance-protocol.md#the-exception-event."""
     max_entries: int = 50
     """Exceptions of one chain."""
     max_list_bytes: int = 256 * 1024

@@ -1,7 +1,7 @@
 """Variables: what the app's own frames held when an exception passed through them, masked, bounded in bytes and in time.
 
 Nothing of a stranger's is ever called, no `__repr__`, no property, no `__len__`: values are read past their classes, with the
-interpreter's own methods. Source of the shapes: spec/sdk-wire.md 4.6.
+interpreter's own methods. Source of the shapes: docs/internals/capture-protocol.md#code-variables.
 """
 
 import re

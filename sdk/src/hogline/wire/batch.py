@@ -14,7 +14,10 @@ _GZIP_WINDOW_BITS = 31  # 15 bits of window, with a gzip header
 
 
 def encode(events: Sequence[bytes], project_token: str, sent_at: str, *, historical_migration: bool) -> bytes:
-    """Return the v0 body for *events*, each one JSON object, oldest first.  Source: spec/sdk-wire.md 1.2."""
+    """Return the v0 body for *events*, each one JSON object, oldest first.
+
+    Source: docs/internals/capture-protocol.md#the-v0-request.
+    """
     return b'{"api_key":%b,"historical_migration":%b,"sent_at":%b,"batch":[%b]}' % (
         orjson.dumps(project_token),
         b"true" if historical_migration else b"false",

@@ -1,7 +1,7 @@
 """Capture v1, `POST /i/v1/analytics/events`: an event's other form, the request around it, and an answer for each event.
 
 An event is kept in the v0 form, which hooks, queue and spool know, and becomes a v1 event when it leaves. Nothing here changes
-what it is given.  Source: spec/sdk-wire.md 1.8.
+what it is given.  Source: docs/internals/capture-protocol.md#capture-v1.
 """
 
 from collections.abc import Mapping, Sequence

@@ -73,7 +73,10 @@ class FlagsAnswer:
 
 
 class FlagsUnavailable(Exception):  # noqa: N818 - an outcome that the room above turns into a reason
-    """There is no answer. `code` is the word for `$feature_flag_error`.  Source: spec/sdk-wire.md 5.8."""
+    """There is no answer. `code` is the word for `$feature_flag_error`.
+
+    Source: docs/internals/flags-protocol.md#feature-flag-called.
+    """
 
     def __init__(self, code: str, detail: str, *, status: int | None = None, retry_after: float | None = None) -> None:
         super().__init__(f"{code}: {detail}")
@@ -97,7 +100,7 @@ def encode_question(
     """Return the body of a question. *flag_keys* None or empty: all flags.
 
     It names its runtime: the server drops flags that are not for it, and knows no other way to tell.
-    Source: spec/sdk-wire.md 5.1.
+    Source: docs/internals/flags-protocol.md#remote-evaluation.
     """
     question: dict[str, Any] = {
         "api_key": token,
@@ -119,7 +122,8 @@ def encode_question(
 def read_answer(body: bytes) -> FlagsAnswer:
     """Return the answer in *body*.
 
-    Raises ValueError: it is no answer to a question about flags.  Source: spec/sdk-wire.md 5.2.
+    Raises ValueError: it is no answer to a question about flags.
+    Source: docs/internals/flags-protocol.md#flags-response.
     """
     answer = orjson.loads(body)
     if not isinstance(answer, dict):

@@ -1,6 +1,7 @@
 -- Events as they came: the client's own JSON in one compressed string, and columns for what people filter by.
 -- Replayed rows are equal in the whole sorting key and collapse in merges; until then reads take LIMIT 1 BY uuid.
--- All four fsync settings are needed: without any one of them a power cut loses rows, or the folder (spec/engines.md 1).
+-- All four fsync settings are needed: without any one of them a power cut loses rows, or the folder.
+-- Source: docs/internals/engine.md#choice.
 CREATE TABLE IF NOT EXISTS analytics.events (
     team_id UInt32,
     uuid UUID,

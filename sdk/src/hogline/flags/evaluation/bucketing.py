@@ -11,7 +11,10 @@ _from_bytes = int.from_bytes
 
 
 def fraction(text: str) -> float:
-    """Return where *text* falls between 0 and 1: the first 15 hex digits of its SHA-1.  Source: spec/sdk-wire.md 5.4."""
+    """Return where *text* falls between 0 and 1: the first 15 hex digits of its SHA-1.
+
+    Source: docs/internals/flags-protocol.md#hash.
+    """
     digest = sha1(text.encode(), usedforsecurity=False).digest()
     return (_from_bytes(digest[:8], "big") >> 4) / _SCALE
 

@@ -1,7 +1,8 @@
 """Filters: what a condition or a cohort consists of: properties, cohorts, other flags. Each becomes one check.
 
 A cohort is a group of filters and of further groups. A flag that another depends on is asked in its own right: with the
-person's or the group's properties that it is about, whoever asks.  Source: spec/sdk-wire.md 5.6.
+person's or the group's properties that it is about, whoever asks.
+Source: docs/internals/flags-protocol.md#operators.
 """
 
 import copy

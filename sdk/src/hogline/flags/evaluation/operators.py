@@ -1,7 +1,8 @@
 """Operators: each makes of a filter's value a test for a property's value, once, when a flag is first asked for.
 
 A test answers True, False or `Unknown`. A filter is *broken* when its own value is of no use, whatever the property is; then
-that is the reason to tell, and not the property that is missing.  Source: spec/sdk-wire.md 5.6.
+that is the reason to tell, and not the property that is missing.
+Source: docs/internals/flags-protocol.md#operators.
 """
 
 import operator as compare

@@ -97,7 +97,10 @@ class Flag:
         )
 
     def verdict(self, subject: Subject) -> Verdict:
-        """Return what this flag is for *subject*.  Source: spec/sdk-wire.md 5.5."""
+        """Return what this flag is for *subject*.
+
+        Source: docs/internals/flags-protocol.md#evaluation-order.
+        """
         if not self.active:
             return _DISABLED
         if self.continuity:
@@ -199,7 +202,8 @@ class Flag:
 class Ruleset:
     """What `/flags/definitions` says, ready to be asked. Thread-safe: it never changes but for what it has compiled.
 
-    Fields may be null, and nulls read as missing.  Source: spec/sdk-wire.md 5.3.
+    Fields may be null, and nulls read as missing.
+    Source: docs/internals/flags-protocol.md#local-definitions.
     """
 
     def __init__(self, definitions: Mapping[str, Any]) -> None:

@@ -1,4 +1,7 @@
-"""Versions: `1.2.3` as numbers, and the ranges that tilde, caret and wildcard mean.  Source: spec/sdk-wire.md 5.6."""
+"""Versions: `1.2.3` as numbers, and the ranges that tilde, caret and wildcard mean.
+
+Source: docs/internals/flags-protocol.md#operators.
+"""
 
 from typing import Any, TypeAlias
 

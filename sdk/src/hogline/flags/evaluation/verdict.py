@@ -25,7 +25,8 @@ FlagValue: TypeAlias = bool | str
 class UnresolvedFlagReason(StrEnum):
     """Why a flag has no local verdict. Where several apply, the first in this order is told.
 
-    Members are strings, equal to posthog-python's.  Source: spec/sdk-wire.md 5.5.
+    Members are strings, equal to posthog-python's.
+    Source: docs/internals/flags-protocol.md#evaluation-order.
     """
 
     EXPERIENCE_CONTINUITY = "experience_continuity"
@@ -76,7 +77,8 @@ class Verdict:
     """What a flag is for one subject.
 
     `value` is True, False, a variant's key, or None: unresolved, and `unresolved` says why. `code` and `condition_index`
-    are the server's reason. With `ends` it is something that nobody but the server can know.  Source: spec/sdk-wire.md 5.2.
+    are the server's reason. With `ends` it is something that nobody but the server can know.
+    Source: docs/internals/flags-protocol.md#flags-response.
     """
 
     value: FlagValue | None

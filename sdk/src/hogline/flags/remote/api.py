@@ -59,7 +59,8 @@ class FlagRequests:
         """Return the answer to *question*.
 
         A transport failure (refused connections apart), 502 and 504 are tried again, after 0.3, 0.6 ... s.
-        Raises FlagsUnavailable: there is none.  Source: spec/sdk-wire.md 5.1.
+        Raises FlagsUnavailable: there is none.
+        Source: docs/internals/flags-protocol.md#remote-evaluation.
         """
         attempt = 0
         while True:
@@ -87,7 +88,8 @@ class FlagRequests:
     def definitions(self, etag: str | None) -> Definitions:
         """Return the definitions for local evaluation, unless they are still those of *etag*.
 
-        Raises FlagsUnavailable: the server refuses, or does not answer.  Source: spec/sdk-wire.md 5.3.
+        Raises FlagsUnavailable: the server refuses, or does not answer.
+        Source: docs/internals/flags-protocol.md#local-definitions.
         """
         headers = self._authorised()
         if etag:

@@ -1,7 +1,7 @@
 """The provider: where an app keeps flag definitions for all of its hosts, with posthog-python's protocol.
 
 Its methods may be plain or asynchronous; nothing that they raise reaches the flags. Definitions that it lacks are fetched.
-Source: spec/sdk-wire.md 5.3.
+Source: docs/internals/flags-protocol.md#local-definitions.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""An ASGI server's lifespan: what waits is sent before the server hears that the shutdown is complete (R10).
+"""An ASGI server's lifespan: what waits is sent before the server hears that the shutdown is complete (rule `flush-at-lifespan`).
 
 It is the only moment: uvicorn dies of the signal that ended it, before Python's exit handlers run.
 """

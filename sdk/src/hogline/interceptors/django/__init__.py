@@ -4,7 +4,8 @@
     HOGLINE = {"capture_exceptions": True}
 
 No exception passes a middleware in Django, so the ones to see are told by `errors`. A streamed body is made after the
-middleware returned: `stream` takes the context up again for each of its steps.  Source: spec/frameworks.md 5.6, 5.7.
+middleware returned: `stream` takes the context up again for each of its steps.
+Source: docs/internals/frameworks.md#django and docs/internals/frameworks.md#drf-and-django-ninja.
 """
 
 from hogline.interceptors.django.middleware import PostHogInterceptor

@@ -1,7 +1,7 @@
 """Where Django, Django REST framework and Ninja turn exceptions into responses: looked at first, once for each process.
 
 The hooks know no interceptor: each finds the exchange on the request that the exception belongs to.
-Source: spec/frameworks.md 5.6 and 5.7.
+Source: docs/internals/frameworks.md#django and docs/internals/frameworks.md#drf-and-django-ninja.
 """
 
 import functools

@@ -146,5 +146,5 @@ class DjangoExchange(wsgi.WsgiExchange):
 
 
 def _is_file(response: Any) -> bool:
-    # The server sends it by itself, and none of the app's code runs meanwhile (R6).
+    # The server sends it by itself, and none of the app's code runs meanwhile (rule `hands-off-bodies`).
     return isinstance(response, FileResponse) and getattr(response, "file_to_stream", None) is not None

@@ -1,7 +1,7 @@
 """Bodies that Django makes while they are read, after the middleware returned: by the WSGI server, or in ASGI's own task.
 
 Each step, and the response's `close`, run in the request's context, whoever asks for them, and when.
-Source: spec/frameworks.md 3.3, 3.4, 5.6.
+Source: docs/internals/frameworks.md#wsgi-servers, docs/internals/frameworks.md#generators-that-end-elsewhere and docs/internals/frameworks.md#django.
 """
 
 from collections.abc import AsyncIterator, Iterator
