@@ -1,6 +1,8 @@
-"""What only some tests need: Node.js, npm packages, a browser, Redis. Absent tools skip with a reason; CI turns that into a failure.
+"""Tools that only some tests need: Node.js, npm packages, a browser, Redis, PostgreSQL.
 
-`HOGLINE_REQUIRE` holds the names that must not skip, separated by spaces: "node browser redis".
+An absent tool skips the test with a reason; CI turns that into a failure.
+
+`HOGLINE_REQUIRE` holds the names that must not skip, separated by spaces: "node browser redis postgres".
 """
 
 import os
@@ -17,6 +19,7 @@ _EXECUTABLES = {
     "npm": ("npm",),
     "browser": ("chromium", "chromium-browser", "google-chrome"),
     "redis": ("redis-server", "valkey-server"),
+    "postgres": ("initdb",),
 }
 # npm packages by exact version, so that two runs test the same thing.
 NPM_VERSIONS = {"posthog-js": "1.449.2", "posthog-node": "5.70.0"}
@@ -29,10 +32,13 @@ def _missing(name: str, reason: str) -> None:
 
 
 def require(name: str) -> str:
-    """Return the path of the tool *name* ("node", "npm", "browser", "redis"), or skip the test with a reason."""
+    """Return the path of the tool *name* ("node", "npm", "browser", "redis", "postgres"), or skip the test with a reason."""
     for executable in _EXECUTABLES[name]:
         if path := shutil.which(executable):
             return path
+        # Debian keeps PostgreSQL's programs off the PATH, in a folder for each version.
+        if name == "postgres" and (found := sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{executable}"))):
+            return str(found[-1])
     _missing("node" if name == "npm" else name, f"no {' or '.join(_EXECUTABLES[name])} on PATH")
     raise AssertionError
 
