@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 __all__ = ["run"]
 
 _DRAIN_CONNECTIONS_S = 10
+_LINGER_S = 2.0  # how long a refused client may go on sending
 
 
 def run(
@@ -50,11 +51,14 @@ class _LimitedProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._refused = False
         self._head_is_open = False
         self._head_bytes = 0
         """At least as many as the open head has: what came with the end of an earlier body counts too."""
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         was_open = self._head_is_open
         self._head_bytes = len(data) + (self._head_bytes if was_open else 0)
         super().data_received(data)
@@ -82,7 +86,18 @@ class _LimitedProtocol(HttpToolsProtocol):
             b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
             b"access-control-allow-origin: *\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(text), text)
         )
-        self.transport.close()
+        self._linger()
+
+    def _linger(self) -> None:
+        """End our side of the connection, and read what the client still sends without looking at it.
+
+        Closing a socket that has unread bytes resets the connection, and the client loses the answer (RFC 9112, 9.6).
+        """
+        self._refused = True
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True  # an earlier request of the connection: nothing is written after the end
+        self.transport.write_eof()
+        self.loop.call_later(_LINGER_S, self.transport.close)
 
 
 class _HeadTooLargeError(Exception):
