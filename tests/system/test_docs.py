@@ -30,7 +30,7 @@ def test_it_builds_without_a_warning(tmp_path):
     options = (tmp_path / "reference" / "options.html").read_text() + (
         tmp_path / "instance" / "running.html"
     ).read_text()
-    options += (tmp_path / "propagation" / "tasks.html").read_text()
+    options += (tmp_path / "guides" / "propagation" / "tasks.html").read_text()
     for settings in (ClientSettings, InterceptorSettings, TaskSettings, Settings):
         for declared in dataclasses.fields(settings):
             assert f">{declared.name}<" in options, declared.name
@@ -39,7 +39,7 @@ def test_it_builds_without_a_warning(tmp_path):
 def test_every_reason_for_a_loss_is_named():
     """Whoever reads `stats()` finds the word."""
     reasons = [value for name, value in vars(ledger).items() if name.isupper() and isinstance(value, str)]
-    missing = [reason for reason in reasons if f"`{reason}`" not in page("sdk/delivery.md")]
+    missing = [reason for reason in reasons if f"`{reason}`" not in page("concepts/delivery.md")]
     assert len(reasons) > 8
     assert not missing
 
