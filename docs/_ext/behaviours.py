@@ -1,4 +1,4 @@
-"""`{behaviours}`: every row with the tests that show it, read from the tests' docstrings."""
+"""`{behaviours}`: every rule that tests show, with these tests, read from their markers and docstrings."""
 
 import sys
 from pathlib import Path
@@ -11,27 +11,33 @@ from tables import marked
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.support.behaviours import ELSEWHERE, ROWS, Shown, shown
+from tests.support.behaviours import ELSEWHERE, Shown, rules, shown
 
 
 class Behaviours(SphinxDirective):
     """The directive."""
 
     def run(self) -> list[nodes.Node]:
-        """Return a section for each group of rows."""
+        """Return a section for each group of rules."""
         tested = shown()
         sections: list[nodes.Node] = []
-        for title, rows in ROWS.items():
+        for title, names in rules().items():
             section = nodes.section(ids=[nodes.make_id(title)])
             section += nodes.title(text=title)
-            for number, sentence in rows.items():
+            for name, sentence in names.items():
                 paragraph = nodes.paragraph()
-                paragraph += nodes.strong(text=f"{number}. ")
+                paragraph += _link(name)
+                paragraph += nodes.Text(" ")
                 paragraph += marked(sentence)
                 section += paragraph
-                section += _tests(tested.get(number, []), ELSEWHERE.get(number))
+                section += _tests(tested.get(name, []), ELSEWHERE.get(name))
             sections.append(section)
         return sections
+
+
+def _link(name: str) -> nodes.Node:
+    """Return a link to the rule's own heading, under which its reason stands."""
+    return nodes.reference("", "", nodes.literal(text=name), refuri=f"../internals/rules.html#{name}")
 
 
 def _tests(tests: list[Shown], otherwise: str | None) -> nodes.Node:

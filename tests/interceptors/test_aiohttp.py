@@ -11,6 +11,7 @@ from aiohttp import web, web_app
 
 from hogline import PostHog
 from hogline.interceptors.aiohttp import PostHogInterceptor
+from tests.support.behaviours import shows
 from tests.support.serving import VISITOR, now, serving_own
 from tests.support.sink import exception_of, person_of
 
@@ -102,8 +103,9 @@ class TestMiddlewares:
             assert site.get("/x").status == 200
         assert seen == [("shown", "admin")] * 2
 
+    @shows("swallowed-errors")
     def test_class_based_views_are_seen_too(self, interceptor, serve):
-        """Behaviour 30: `web.View`, its template included."""
+        """`web.View`, its template included."""
 
         class Thing(web.View):
             async def get(self):
@@ -115,8 +117,9 @@ class TestMiddlewares:
         assert exception_of(event) == ("ValueError", False, 500)
         assert event.properties["$request_route"] == "/{name}"
 
+    @shows("stacked-interceptors", "captured-once")
     def test_a_sub_application_with_its_own_interceptor_is_one_event(self, posthog, interceptor, serve):
-        """Behaviour 14, 54: nested interceptors; the template has the sub-application's prefix."""
+        """Nested interceptors; the template has the sub-application's prefix."""
 
         async def fail(request):
             posthog.capture("inside")
@@ -198,11 +201,12 @@ class TestMemory:
 
 
 class TestControlFlow:
+    @shows("aiohttp-control-flow")
     @pytest.mark.parametrize(
         ("error", "status"), [(web.HTTPFound("/elsewhere"), 302), (web.HTTPOk(), 200), (web.HTTPNotFound(), 404)]
     )
     def test_answers_that_are_raised_are_no_events(self, interceptor, serve, error, status):
-        """Behaviour 37: HTTPFound, HTTPOk, HTTPNotFound."""
+        """HTTPFound, HTTPOk, HTTPNotFound."""
 
         async def answer(request):
             raise type(error)(error.location) if status == 302 else type(error)()
@@ -211,8 +215,9 @@ class TestControlFlow:
             assert site.get("/x").status == status
             assert site.events == []
 
+    @shows("aiohttp-control-flow")
     def test_unavailable_is_an_event_and_a_timeout_has_its_own_status(self, interceptor, serve):
-        """Behaviour 37: HTTPServiceUnavailable is handled; aiohttp answers TimeoutError with 504."""
+        """HTTPServiceUnavailable is handled; aiohttp answers TimeoutError with 504."""
 
         async def answer(request):
             if request.match_info["name"] == "late":
@@ -239,8 +244,9 @@ class TestControlFlow:
 
 
 class TestBodies:
+    @shows("context-everywhere")
     def test_a_body_made_while_it_is_sent_belongs_to_the_visitor(self, posthog, interceptor, serve):
-        """Behaviour 4: `web.Response(body=...)` is written after all middlewares have returned."""
+        """`web.Response(body=...)` is written after all middlewares have returned."""
 
         async def lazy(request):
             async def body():
@@ -257,8 +263,9 @@ class TestBodies:
             ("alice", "/{name}")
         ] * 2
 
+    @shows("error-after-start")
     def test_an_error_in_it_is_seen_although_aiohttp_only_logs_it(self, interceptor, serve):
-        """Behaviour 47: with the status that was sent."""
+        """With the status that was sent."""
 
         async def lazy(request):
             async def body():
@@ -272,8 +279,9 @@ class TestBodies:
             [event] = site.events
         assert (exception_of(event), person_of(event)) == (("ValueError", False, 200), "alice")
 
+    @shows("django-uncaught")
     def test_an_error_in_a_signal_is_seen_although_no_middleware_runs(self, interceptor, serve):
-        """Behaviour 34's like: `on_response_prepare` runs after every middleware; aiohttp closes the connection."""
+        """'s like: `on_response_prepare` runs after every middleware; aiohttp closes the connection."""
 
         async def fine(request):
             return web.Response()
@@ -291,8 +299,9 @@ class TestBodies:
 
 
 class TestClients:
+    @shows("client-went-away")
     def test_writing_to_a_client_that_left_is_no_mistake(self, interceptor, serve, sink):
-        """Behaviour 49: ClientConnectionResetError of our own response."""
+        """ClientConnectionResetError of our own response."""
         raised = []
 
         async def stream(request):
@@ -313,9 +322,10 @@ class TestClients:
             sink.wait_until(lambda: raised)
             assert site.events == []
 
+    @shows("database-connection-lost", "pipelined-requests")
     @pytest.mark.parametrize("kind", [aiohttp.ClientConnectionResetError, ConnectionResetError])
     def test_a_lost_upstream_or_database_is_one(self, interceptor, serve, kind):
-        """Behaviour 51, 2.4: the same class, our own client still there."""
+        """.4: the same class, our own client still there."""
 
         async def fail(request):
             raise kind("lost")
@@ -324,8 +334,9 @@ class TestClients:
             assert site.get("/x").status == 500
             assert exception_of(site.events[0]) == (kind.__name__, False, 500)
 
+    @shows("upstream-status")
     def test_an_upstreams_answer_is_this_servers_mistake(self, interceptor, serve):
-        """Behaviour 46: aiohttp.ClientResponseError says 404; it is our 500."""
+        """aiohttp.ClientResponseError says 404; it is our 500."""
 
         async def fail(request):
             raise aiohttp.ClientResponseError(None, (), status=404)

@@ -14,6 +14,7 @@ from hogline.exception_kinds import unwrapped
 from hogline.interceptors.asgi import EXCHANGE_KEY, PostHogInterceptor
 from hogline.testing import RecordingPostHog
 from tests.interceptors.apps.contract import FrozenError
+from tests.support.behaviours import shows
 from tests.support.serving import VISITOR, now, serving_asgi
 from tests.support.sink import exception_of, person_of
 
@@ -60,8 +61,9 @@ def call(app, scope, incoming=()):
 
 
 class TestPassedThrough:
+    @shows("lifespan-passes")
     def test_a_lifespan_is_the_apps_own(self, posthog):
-        """Behaviour 12: the same scope, the same messages in the same order."""
+        """The same scope, the same messages in the same order."""
         scope, seen = {"type": "lifespan", "state": {}}, []
 
         async def app(scope, receive, send):
@@ -76,8 +78,9 @@ class TestPassedThrough:
         assert seen[1:] == incoming
         assert sent == [{"type": f"lifespan.{kind}.complete", "own": kind} for kind in ("startup", "shutdown")]
 
+    @shows("lifespan-passes", "sigterm-uvicorn")
     def test_what_waits_leaves_before_the_shutdown_is_complete(self, posthog, sink):
-        """Behaviour 12, 74: the server may die right after it."""
+        """The server may die right after it."""
         arrived = []
 
         async def app(scope, receive, send):
@@ -91,9 +94,10 @@ class TestPassedThrough:
         asyncio.run(PostHogInterceptor(app, client=posthog)({"type": "lifespan"}, None, send))
         assert arrived == ["at the end"]
 
+    @shows("lifespan-passes")
     @pytest.mark.parametrize("kind", ["lifespan", "mqtt"])
     def test_errors_and_unknown_scopes_go_their_way(self, posthog, sink, kind):
-        """Behaviour 12: the same object, no context, no event."""
+        """The same object, no context, no event."""
         error = ValueError("no such scope")
 
         async def app(scope, receive, send):
@@ -107,8 +111,9 @@ class TestPassedThrough:
         assert sink.events == []
 
 
+@shows("same-scope")
 def test_the_scope_is_the_servers_own_object(posthog, sink):
-    """Behaviour 13: what the app puts in it, such as route and endpoint, is there for the layers around us."""
+    """What the app puts in it, such as route and endpoint, is there for the layers around us."""
     scopes = []
 
     async def app(scope, receive, send):
@@ -130,8 +135,9 @@ def test_the_scope_is_the_servers_own_object(posthog, sink):
     assert EXCHANGE_KEY not in outside
 
 
+@shows("nested-requests")
 def test_a_call_in_process_is_a_request_of_its_own(serve, posthog):
-    """Behaviour 11: afterwards the outer request's context is back, with what it was told before."""
+    """Afterwards the outer request's context is back, with what it was told before."""
 
     async def inner(scope, receive, send):
         posthog.capture("inner")
@@ -160,8 +166,9 @@ def test_a_call_in_process_is_a_request_of_its_own(serve, posthog):
     assert len({event.properties["$request_id"] for event in events}) == 3
 
 
+@shows("nested-requests")
 def test_a_call_in_process_that_fails_gives_the_context_back(serve, posthog):
-    """Behaviour 11: also when the exception goes through."""
+    """Also when the exception goes through."""
     seen = []
 
     async def inner(scope, receive, send):
@@ -184,8 +191,9 @@ def test_a_call_in_process_that_fails_gives_the_context_back(serve, posthog):
     assert (person_of(event), exception_of(event)) == ("bob", ("ValueError", False, 500))
 
 
+@shows("database-connection-lost")
 def test_the_databases_connection_is_not_the_clients(serve):
-    """Behaviour 51: a ConnectionResetError of the app's own is a mistake; one that the server's `send` raised is none."""
+    """A ConnectionResetError of the app's own is a mistake; one that the server's `send` raised is none."""
 
     async def app(scope, receive, send):
         raise ConnectionResetError("the database is gone")
@@ -195,8 +203,9 @@ def test_the_databases_connection_is_not_the_clients(serve):
         assert [exception_of(event) for event in site.exceptions] == [("ConnectionResetError", False, 500)]
 
 
+@shows("client-went-away", "database-connection-lost")
 def test_a_client_that_left_is_no_mistake_whatever_the_server_raises(posthog, sink):
-    """Behaviour 49, 51: servers may raise any OSError out of `send`; frameworks wrap it."""
+    """Servers may raise any OSError out of `send`; frameworks wrap it."""
 
     async def app(scope, receive, send):
         try:
@@ -214,8 +223,9 @@ def test_a_client_that_left_is_no_mistake_whatever_the_server_raises(posthog, si
     assert sink.events == []
 
 
+@shows("failing-capture")
 def test_a_capture_that_fails_harms_nobody(posthog, sink):
-    """Behaviour 62: a client that is shut down, a hook that raises: the request is served, and nothing recurses."""
+    """A client that is shut down, a hook that raises: the request is served, and nothing recurses."""
 
     async def app(scope, receive, send):
         posthog.capture("x")
@@ -248,8 +258,9 @@ def test_the_app_may_be_given_by_name():
         PostHogInterceptor()
 
 
+@shows("unmarkable-exceptions")
 def test_what_contextlib_makes_of_an_exception_that_refuses_it_is_seen_through():
-    """Behaviour 56: `contextlib` assigns `__traceback__`, and the refusal replaces the app's exception; the app's is the mistake."""
+    """`contextlib` assigns `__traceback__`, and the refusal replaces the app's exception; the app's is the mistake."""
 
     @contextlib.contextmanager
     def scope():

@@ -15,6 +15,7 @@ from starlette.routing import Mount
 from hogline import ExceptionCapture, PostHog
 from hogline.interceptors.blacksheep import PostHogInterceptor
 from hogline.interceptors.starlette import PostHogInterceptor as StarletteInterceptor
+from tests.support.behaviours import shows
 from tests.support.serving import VISITOR, serving_asgi
 from tests.support.sink import exception_of, person_of
 
@@ -64,9 +65,10 @@ def raising(error):
 
 
 class TestExceptions:
+    @shows("registered-handlers")
     @pytest.mark.parametrize("where", ["handler", "middleware"])
     def test_what_somebody_answers_is_handled(self, app, serve, where):
-        """Behaviour 28: a registered handler; a middleware, whatever its category."""
+        """A registered handler; a middleware, whatever its category."""
         app.router.add_get("/", raising(DomainError()))
 
         async def answering(request, handler):
@@ -84,8 +86,9 @@ class TestExceptions:
             events = site.wait_for(1)
         assert [exception_of(event) for event in events] == [("DomainError", True, 418)]
 
+    @shows("django-uncaught")
     def test_middleware_that_fails_is_an_event(self, app, serve):
-        """Behaviour 34's like: the first of all middlewares."""
+        """'s like: the first of all middlewares."""
 
         async def failing(request, handler):
             raise ValueError("in middleware")
@@ -96,9 +99,10 @@ class TestExceptions:
             assert site.get("/").status == 500
             assert [exception_of(event) for event in site.wait_for(1)] == [("ValueError", False, 500)]
 
+    @shows("error-handler-context")
     @pytest.mark.parametrize("key", [500, Exception])
     def test_a_page_for_500_leaves_it_unhandled(self, app, serve, posthog, key):
-        """Behaviour 3: a handler for everything is the last resort; what it captures is the visitor's."""
+        """A handler for everything is the last resort; what it captures is the visitor's."""
 
         async def sorry(*_):
             posthog.capture("sorry")
@@ -125,8 +129,9 @@ class TestExceptions:
             site.get("/?number=3")
             assert [exception_of(event) for event in site.events] == [("ValidationError", True, 400)] * count
 
+    @shows("http-error-from-threshold", "http-error-below-threshold")
     def test_http_exceptions_are_judged_by_their_status(self, app, serve):
-        """Behaviour 25, 26: a route's, and the router's own 404."""
+        """A route's, and the router's own 404."""
         app.router.add_get("/busy", raising(HTTPException(503)))
         app.router.add_get("/mild", raising(HTTPException(404)))
         with serve() as site:
@@ -135,8 +140,9 @@ class TestExceptions:
 
 
 class TestContext:
+    @shows("context-everywhere")
     def test_middlewares_belong_to_the_visitor(self, app, serve, posthog):
-        """Behaviour 4: all of them, and a 404's; the pattern is the template, and a 404 has none."""
+        """All of them, and a 404's; the pattern is the template, and a 404 has none."""
 
         async def first(request, handler):
             posthog.capture("first")
@@ -155,8 +161,9 @@ class TestContext:
         assert [event.properties.get("$request_route") for event in events] == ["/things/:name", "/things/:name", None]
         assert {person_of(event) for event in events} == {"alice"}
 
+    @shows("route-template")
     def test_a_mounted_application_has_its_prefix(self, app, serve, posthog):
-        """Behaviour 66: BlackSheep in BlackSheep, with one interceptor around both."""
+        """BlackSheep in BlackSheep, with one interceptor around both."""
 
         async def view(request: Request) -> Response:
             posthog.capture("view")
@@ -172,9 +179,10 @@ class TestContext:
         assert {event.properties["$request_route"] for event in events} == {"/shop/things/:name"}
         assert exception_of(events[1]) == ("ValueError", False, 500)
 
+    @shows("context-everywhere", "route-template")
     @pytest.mark.parametrize("prefix", ["", "/shop"])
     def test_what_comes_after_the_response_has_the_route_still(self, app, serve, posthog, prefix):
-        """Behaviour 4, 66: a task that captures for the first time when BlackSheep has let go of its request."""
+        """A task that captures for the first time when BlackSheep has let go of its request."""
         over, tasks = threading.Event(), []
 
         async def late():
@@ -196,8 +204,9 @@ class TestContext:
             [event] = site.wait_for(1)
         assert (person_of(event), event.properties.get("$request_route")) == ("alice", f"{prefix}/things/:name")
 
+    @shows("stacked-interceptors", "captured-once")
     def test_inside_another_interceptor_it_tells_the_route(self, app, posthog, sink):
-        """Behaviour 14, 54: mounted in Starlette: one context, one event, the whole template."""
+        """Mounted in Starlette: one context, one event, the whole template."""
         app.router.add_get("/things/:name", raising(ValueError("x")))
         inner = PostHogInterceptor(app, client=posthog, capture_exceptions=True)
         around = Starlette(routes=[Mount("/shop", inner)])

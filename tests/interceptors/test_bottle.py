@@ -6,6 +6,7 @@ import pytest
 from hogline import PostHog
 from hogline.interceptors import wsgi
 from hogline.interceptors.bottle import PostHogInterceptor
+from tests.support.behaviours import shows
 from tests.support.serving import VISITOR, serving
 from tests.support.sink import exception_of, person_of
 
@@ -70,6 +71,7 @@ class TestExceptions:
         with serve(capture_exceptions=True) as site:
             yield site
 
+    @shows("http-error-below-threshold", "bottle-generators")
     @pytest.mark.parametrize(
         ("what", "status", "expected"),
         [
@@ -85,7 +87,7 @@ class TestExceptions:
         ],
     )
     def test_each_is_seen_once_and_judged(self, failing, what, status, expected):
-        """Behaviour 26, 40: before the first item and after it; aborts; what is returned is a response."""
+        """Before the first item and after it; aborts; what is returned is a response."""
         assert failing.get(f"/fail/{what}", VISITOR).status == status
         events = failing.exceptions
         assert [exception_of(event) for event in events] == ([expected] if expected else [])
@@ -93,10 +95,11 @@ class TestExceptions:
             assert (event.distinct_id, event.properties["$request_route"]) == ("alice", "/fail/<what>")
             assert event.properties["$exception_source"] == "bottle.interceptor"
 
+    @shows("flask-hooks")
     @pytest.mark.parametrize("name", ["before_request", "after_request"])
     @pytest.mark.parametrize("error", [ValueError(), bottle.HTTPError(503)])
     def test_hooks_are_seen(self, app, serve, name, error):
-        """Behaviour 32 of Bottle: no plugin sees them."""
+        """Of Bottle: no plugin sees them."""
 
         def fail():
             raise error
@@ -161,8 +164,9 @@ class TestExceptions:
 
 
 class TestContext:
+    @shows("streamed-body-context")
     def test_hooks_views_and_bodies_belong_to_the_visitor(self, app, serve, posthog):
-        """Behaviour 16: the first item is made inside the app, the others by the server; what hooks put on the request is known."""
+        """The first item is made inside the app, the others by the server; what hooks put on the request is known."""
 
         @app.hook("before_request")
         def sign_in():
@@ -186,8 +190,9 @@ class TestContext:
         ]
         assert events[2].properties["$request_route"] == "/stream"
 
+    @shows("route-template")
     def test_a_mounted_app_has_its_mount_in_the_route(self, app, serve, posthog):
-        """Behaviour 66: Bottle's own apps and any other."""
+        """Bottle's own apps and any other."""
         inner = bottle.Bottle()
         inner.get("/things/<thing_id>", callback=lambda thing_id: str(posthog.capture("x")))
         app.mount("/api/", inner)
@@ -196,8 +201,9 @@ class TestContext:
             [event] = site.events
         assert (person_of(event), event.properties["$request_route"]) == ("alice", "/api/things/<thing_id>")
 
+    @shows("stacked-interceptors", "captured-once")
     def test_inside_another_interceptor_it_still_knows_the_route(self, app, posthog, sink):
-        """Behaviour 14, 54: one event, Bottle's route with its mount, true to life."""
+        """One event, Bottle's route with its mount, true to life."""
         app.get("/things/<thing_id>", callback=lambda thing_id: int("x"))
         app.install(PostHogInterceptor(client=posthog, capture_exceptions=True))
 

@@ -13,6 +13,7 @@ import hogline
 from hogline import PostHog
 from hogline.context import current
 from hogline.interceptors.channels import PostHogInterceptor
+from tests.support.behaviours import shows
 from tests.support.sink import exception_of, person_of
 
 pytestmark = pytest.mark.usefixtures("project")
@@ -85,8 +86,9 @@ class TestConnections:
             ("alice", "/rooms/<str:name>/")
         }
 
+    @shows("context-everywhere")
     def test_a_synchronous_consumer_belongs_to_the_visitor(self, posthog, events):
-        """Behaviour 4: it runs in threads."""
+        """It runs in threads."""
 
         class Chat(WebsocketConsumer):
             def receive(self, text_data=None, bytes_data=None):
@@ -118,8 +120,9 @@ class TestConnections:
 
 
 class TestExceptions:
+    @shows("swallowed-errors")
     def test_what_a_consumer_raises_is_one_event(self, posthog, events):
-        """Behaviour 30: after the handshake, with its status; the same object goes to the server."""
+        """After the handshake, with its status; the same object goes to the server."""
         error = ValueError("x")
 
         class Failing(AsyncWebsocketConsumer):
@@ -193,9 +196,10 @@ class TestUsers:
         assert [event.distinct_id for event in events()] == ["alice"]
 
 
+@shows("lifespan-passes", "sigterm-uvicorn")
 @pytest.mark.parametrize("own", [False, True])
 def test_a_lifespan_is_answered_where_the_router_has_none(posthog, own):
-    """Behaviour 12, 74: uvicorn's shutdown is the only moment to flush; an application for it is the project's own."""
+    """Uvicorn's shutdown is the only moment to flush; an application for it is the project's own."""
     calls = []
 
     async def lifespan(scope, receive, send):

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from hogline import PostHog
 from hogline.interceptors.connexion import PostHogInterceptor
 from tests.interceptors.apps.connexion_specification import specification
+from tests.support.behaviours import shows
 from tests.support.serving import VISITOR, serving_asgi
 from tests.support.sink import exception_of, person_of
 
@@ -83,6 +84,7 @@ def teapot(request, error):
     return ConnexionResponse(status_code=418, body="teapot")
 
 
+@shows("registered-handlers", "swallowed-errors")
 @pytest.mark.parametrize(
     ("what", "status", "expected"),
     [
@@ -95,7 +97,7 @@ def teapot(request, error):
     ],
 )
 def test_each_is_seen_once_and_judged(serve, what, status, expected):
-    """Behaviour 28, 30: nothing escapes in either flavour; Connexion's own handler for everything is the last resort."""
+    """Nothing escapes in either flavour; Connexion's own handler for everything is the last resort."""
     with serve([(DomainError, teapot)], capture_exceptions=True) as site:
         assert site.get(f"/api/fail/{what}", VISITOR).status == status
         events = site.exceptions
@@ -112,8 +114,9 @@ def test_a_handler_for_everything_handles(serve):
         assert [exception_of(event) for event in site.exceptions] == [("ValueError", True, 418)]
 
 
+@shows("context-everywhere")
 def test_operations_belong_to_the_visitor(serve):
-    """Behaviour 4: in the Flask flavour they run in a thread; the route is the specification's, with the API's base path."""
+    """In the Flask flavour they run in a thread; the route is the specification's, with the API's base path."""
     with serve(distinct_id=lambda request: request.headers.get("x-user")) as site:
         site.get("/api/things/7", {**VISITOR, "X-User": "user-7"})
         site.get("/api/nowhere", VISITOR)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from websockets.sync.client import connect
 
+from tests.support.behaviours import shows
 from tests.support.sink import names, person_of
 from tests.support.site import HOST, needs, new_rid, request_bytes, visitor
 
@@ -18,8 +19,9 @@ def session_of(event):
 
 
 class TestFresh:
+    @shows("no-leak-on-connection")
     def test_a_big_post_leaves_nothing_for_the_next_request_of_the_connection(self, site):
-        """Behaviour 1: alice's 300 kB, then a stranger on the same connection: no person, session, tags."""
+        """Alice's 300 kB, then a stranger on the same connection: no person, session, tags."""
         first, second = new_rid(), new_rid()
         with site.connect() as connection:
             connection.send(
@@ -37,9 +39,10 @@ class TestFresh:
         event = site.event(second)
         assert (person_of(event), session_of(event)) == (None, None)
 
+    @shows("pipelined-requests")
     @needs("pipelined")
     def test_pipelined_requests_have_their_own_ids(self, site):
-        """Behaviour 2: three requests in one write."""
+        """Three requests in one write."""
         asked = [(new_rid(), name) for name in ("alice", None, "carol")]
         with site.connect() as connection:
             connection.send(
@@ -55,8 +58,9 @@ class TestFresh:
             assert (person_of(event), event.properties["colour"]) == (name, rid)
             assert session_of(event) == (f"session-{name}" if name else None)
 
+    @shows("clean-thread")
     def test_a_thread_that_serves_again_begins_empty(self, site):
-        """Behaviour 15: visitors one after the other; what one tags, the next has not."""
+        """Visitors one after the other; what one tags, the next has not."""
         for number in range(8):
             tagged = site.ask("/tag", headers=visitor(f"visitor-{number}"))
             stranger = site.ask("/capture")
@@ -64,17 +68,19 @@ class TestFresh:
             event = site.event(stranger)
             assert (person_of(event), session_of(event), "colour" in event.properties) == (None, None, False)
 
+    @shows("clean-thread", "client-leaves-body")
     @pytest.mark.parametrize("path", ["/stream", "/error", "/nothing", "/stream-error"])
     def test_nothing_is_left_whatever_happened(self, site, path):
-        """Behaviour 15, 17: after streams, errors and requests without events, the next one is nobody's."""
+        """After streams, errors and requests without events, the next one is nobody's."""
         with site.connect() as connection:
             connection.send(request_bytes(path, new_rid(), headers=visitor("alice")))
             while connection.receive(4096):
                 pass
         assert [site.ask("/who").body for _ in range(4)] == [b"-"] * 4
 
+    @shows("concurrent-requests")
     def test_forty_requests_at_once_are_never_mixed(self, site):
-        """Behaviour 8: random waits; every event, answer and session is its own request's."""
+        """Random waits; every event, answer and session is its own request's."""
         rng = random.Random(8)
         asked = [(new_rid(), f"visitor-{number}") for number in range(40)]
         delays_ms = {rid: rng.randrange(2, 40) for rid, _ in asked}
@@ -93,14 +99,16 @@ class TestFresh:
 
 
 class TestAlive:
+    @shows("context-everywhere")
     @needs("sync")
     def test_handlers_in_threads_belong_to_the_visitor(self, site):
-        """Behaviour 4: a handler that the framework runs in a threadpool."""
+        """A handler that the framework runs in a threadpool."""
         event = site.event(site.ask("/sync", headers=visitor("alice")))
         assert (person_of(event), session_of(event)) == ("alice", "session-alice")
 
+    @shows("context-everywhere", "streamed-body-context")
     def test_streams_belong_to_the_visitor(self, site):
-        """Behaviour 4, 16: events from inside the generator."""
+        """Events from inside the generator."""
         answer = site.ask("/stream", headers=visitor("alice"))
         assert answer.body == b"abc"
         events = site.events(answer, 3)
@@ -108,49 +116,55 @@ class TestAlive:
             (letter, "alice", "session-alice") for letter in "abc"
         ]
 
+    @shows("context-everywhere")
     @needs("stream-sync")
     def test_synchronous_streams_belong_to_the_visitor(self, site):
-        """Behaviour 4: a plain generator, read in threads."""
+        """A plain generator, read in threads."""
         answer = site.ask("/stream-sync", headers=visitor("alice"))
         assert {person_of(event) for event in site.events(answer, 3)} == {"alice"}
 
+    @shows("context-everywhere")
     @needs("background")
     def test_what_runs_after_the_response_belongs_to_the_visitor(self, site):
-        """Behaviour 4: background tasks; what runs when a response is closed."""
+        """Background tasks; what runs when a response is closed."""
         answer = site.ask("/background", headers=visitor("alice"))
         assert answer.body == b"ok"
         event = site.event(answer)
         assert (event.event, person_of(event), session_of(event)) == ("later", "alice", "session-alice")
 
+    @shows("outliving-tasks")
     @needs("task")
     def test_a_task_keeps_its_visitor_after_the_response(self, site):
-        """Behaviour 6: and the requests that are served meanwhile are not affected."""
+        """And the requests that are served meanwhile are not affected."""
         answer = site.ask("/task", headers=visitor("alice"))
         others = [site.ask("/capture", headers=visitor("bob")), site.ask("/capture")]
         assert [person_of(site.event(other)) for other in others] == ["bob", None]
         event = site.event(answer)
         assert (event.event, person_of(event)) == ("later", "alice")
 
+    @shows("threads-inherit-nothing")
     @needs("thread")
     def test_to_thread_knows_the_visitor_and_a_bare_thread_nobody(self, site):
-        """Behaviour 7: never another request's."""
+        """Never another request's."""
         inside, alone = site.events(site.ask("/thread", headers=visitor("alice")), 2)
         assert (inside.event, person_of(inside)) == ("in thread", "alice")
         assert (alone.event, person_of(alone), "$current_url" in alone.properties) == ("alone", None, False)
 
 
 class TestClientLeaves:
+    @shows("late-stream-end", "client-leaves-body", "client-went-away", "cancellation")
     def test_a_client_that_leaves_is_no_mistake_and_leaves_nothing(self, site):
-        """Behaviour 9, 17, 49, 50: the socket is closed mid-stream; what the generator's end says is its own visitor's."""
+        """The socket is closed mid-stream; what the generator's end says is its own visitor's."""
         rid = _leave(site, "/stream-long")
         _be_themselves(site)
         site.sink.wait_until(lambda: site.flush() or site.arrived(rid))
         event = site.event(rid)
         assert (event.event, person_of(event)) == ("closed", "alice")
 
+    @shows("late-stream-end", "late-collection")
     @needs("stream-long-sync")
     def test_a_generator_that_is_collected_later_takes_no_strangers_name(self, site):
-        """Behaviour 9, 10: a synchronous generator may end inside another request: it is its own visitor's or nobody's."""
+        """A synchronous generator may end inside another request: it is its own visitor's or nobody's."""
         rid = _leave(site, "/stream-long-sync")
         _be_themselves(site)
         events = site.arrived(rid)
@@ -175,8 +189,9 @@ def _be_themselves(site):
 
 @needs("ws")
 class TestSockets:
+    @shows("context-everywhere", "client-went-away")
     def test_a_connection_belongs_to_its_visitor(self, site):
-        """Behaviour 4: each message and the end; the client's going is no exception (49)."""
+        """Each message and the end; the client's going is no exception."""
         rid = new_rid()
         with _socket(site, "/ws", rid, "alice") as ws:
             for text in ("one", "two"):
@@ -188,8 +203,9 @@ class TestSockets:
         assert {(person_of(event), session_of(event)) for event in events} == {("alice", "session-alice")}
         assert events[0].properties["$current_url"].startswith(f"ws://{HOST}/ws")
 
+    @shows("concurrent-requests")
     def test_connections_at_once_are_never_mixed(self, site):
-        """Behaviour 8: two visitors take turns."""
+        """Two visitors take turns."""
         rids = {name: new_rid() for name in ("alice", "bob")}
         with _socket(site, "/ws", rids["alice"], "alice") as first, _socket(site, "/ws", rids["bob"], "bob") as second:
             for ws in (first, second, first, second):

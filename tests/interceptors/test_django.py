@@ -27,6 +27,7 @@ from hogline.interceptors import asgi, wsgi
 from hogline.interceptors.django import PostHogInterceptor
 from tests.interceptors.apps.contract import DomainError, IgnoredError
 from tests.interceptors.apps.django_project import INTERCEPTOR
+from tests.support.behaviours import shows
 from tests.support.serving import VISITOR, now, serving, serving_asgi
 from tests.support.sink import exception_of, person_of
 
@@ -98,6 +99,7 @@ def raising(error):
 
 
 class TestExceptions:
+    @shows("django-client-errors", "django-uncaught", "django-process-exception")
     @pytest.mark.parametrize(
         ("view", "expected", "status"),
         [
@@ -116,7 +118,7 @@ class TestExceptions:
     )  # fmt: skip
     @pytest.mark.parametrize("beside", ["below", "above"])
     def test_each_is_seen_once_and_judged(self, serve, protocol, view, expected, status, beside):
-        """Behaviour 33, 34, 35: whoever answers, and wherever it is listed; Django's own page for a 500 is no handler."""
+        """Whoever answers, and wherever it is listed; Django's own page for a 500 is no handler."""
         listed = {"middleware" if beside == "below" else "before": [f"{NEIGHBOURS}.Answers"]}
         with serve(path("view", view), protocol=protocol, **listed) as site:
             assert site.get("/view", VISITOR).status == status
@@ -127,9 +129,10 @@ class TestExceptions:
             assert event.properties["$request_route"] == "/view"
             assert event.properties["$exception_source"] == "django.interceptor"
 
+    @shows("django-uncaught")
     @pytest.mark.parametrize("name", ["RaisesBefore", "RaisesAfter"])
     def test_an_error_of_other_middleware_is_seen(self, serve, protocol, name):
-        """Behaviour 34: on the way in, and on the way out."""
+        """On the way in, and on the way out."""
 
         def view(request):
             return HttpResponse("ok")
@@ -149,8 +152,9 @@ class TestExceptions:
                 ("KeyError", False, 500),
             ]
 
+    @shows("django-client-errors")
     def test_from_400_on_its_http_exceptions_count(self, serve, protocol):
-        """Behaviour 33: with a lower threshold they are handled ones, with their status."""
+        """With a lower threshold they are handled ones, with their status."""
         views = [path("missing", raising(Http404())), path("denied", raising(PermissionDenied()))]
         with serve(*views, protocol=protocol, capture_exceptions={"min_status_to_capture": 400}) as site:
             site.get("/missing")
@@ -161,9 +165,10 @@ class TestExceptions:
                 ("PermissionDenied", True, 403),
             ]
 
+    @shows("captured-once")
     @pytest.mark.parametrize("inside", [False, True])
     def test_propagated_to_the_server_it_is_one_event(self, serve, inside):
-        """Behaviour 54: DEBUG_PROPAGATE_EXCEPTIONS has Django raise again what it signalled, in every layer."""
+        """DEBUG_PROPAGATE_EXCEPTIONS has Django raise again what it signalled, in every layer."""
         propagate = {"DEBUG_PROPAGATE_EXCEPTIONS": True}
         around = (lambda app: wsgi.PostHogInterceptor(app, capture_exceptions=True)) if inside else None
         with serve(path("view", raising(ValueError("x"))), project_settings=propagate, around=around) as site:
@@ -176,8 +181,9 @@ class TestExceptions:
             assert b"Traceback" in site.get("/view").body
             assert [exception_of(event) for event in site.exceptions] == [("ValueError", False, 500)]
 
+    @shows("exit-leaves-clean")
     def test_an_exit_leaves_the_thread_clean(self, project, posthog):
-        """Behaviour 23: SystemExit passes every hook of Django's."""
+        """SystemExit passes every hook of Django's."""
         left = []
         with override_settings(MIDDLEWARE=[INTERCEPTOR], HOGLINE={"client": posthog}, ROOT_URLCONF="tests.nowhere"):
 
@@ -214,8 +220,9 @@ class TestUser:
         assert [person_of(event) for event in events] == [str(user.pk), str(user.pk), "alice", None]
         assert {event.properties.get("$session_id") for event in events[:3]} == {"session-a"}
 
+    @shows("same-response")
     def test_a_capture_leaves_no_trace_on_the_response(self, serve, posthog, protocol, alice):
-        """Behaviour 58: no `Vary: Cookie`, no cookie, also for a session that is over: the app has not asked for the user."""
+        """No `Vary: Cookie`, no cookie, also for a session that is over: the app has not asked for the user."""
 
         def view(request):
             posthog.capture("x")
@@ -335,9 +342,10 @@ class TestUser:
 
 
 class TestStreams:
+    @shows("streamed-body-context")
     @pytest.mark.parametrize("asynchronous", [False, True])
     def test_a_stream_belongs_to_its_visitor(self, serve, posthog, protocol, asynchronous):
-        """Behaviour 16: with what the view said; its `finally` and `request_finished` included; the thread is empty afterwards."""
+        """With what the view said; its `finally` and `request_finished` included; the thread is empty afterwards."""
         if asynchronous and protocol == "wsgi":
             pytest.skip("Django warns of it, and warnings are errors here")
         finished = []
@@ -384,11 +392,12 @@ class TestStreams:
         assert [event.properties.get("shape") for event in events] == [None, "round", "round"]
         assert finished == ["alice", None]
 
+    @shows("error-after-start")
     @pytest.mark.parametrize(
         ("protocol", "chunks", "status"), [("wsgi", 1, 200), ("wsgi", 0, 500), ("asgi", 1, 200), ("asgi", 0, 200)]
     )
     def test_an_error_in_a_stream_has_the_status_that_left(self, serve, protocol, chunks, status):
-        """Behaviour 47: before its first byte, a WSGI server still answers 500; ASGI's response has begun by then."""
+        """Before its first byte, a WSGI server still answers 500; ASGI's response has begun by then."""
 
         def view(request):
             def body():
@@ -407,9 +416,10 @@ class TestStreams:
         assert (exception_of(event), person_of(event)) == (("ValueError", False, status), "alice")
         assert event.properties["$exception_list"][0]["stacktrace"]["frames"][-1]["function"] == "body"
 
+    @shows("late-stream-end", "client-leaves-body", "cancellation")
     @pytest.mark.parametrize("protocol", ["wsgi", "asgi"])
     def test_a_client_that_leaves_is_no_error_and_its_generator_ends_in_its_name(self, serve, posthog, sink, protocol):
-        """Behaviour 9, 17, 50: the generator is closed at once; the next request begins empty."""
+        """The generator is closed at once; the next request begins empty."""
 
         def forever():
             try:
@@ -442,8 +452,9 @@ class TestStreams:
             assert person_of(event) == "alice"
             assert site.get("/who").body == b"-"
 
+    @shows("keep-file-wrapper")
     def test_a_file_is_left_to_the_server(self, serve, tmp_path):
-        """Behaviour 20: the server's own file wrapper gets the file."""
+        """The server's own file wrapper gets the file."""
         (tmp_path / "file").write_bytes(b"x" * 100_000)
         wrapped = []
 
@@ -508,11 +519,12 @@ class TestNeighbours:
         ]
         assert exception_of(events[-1]) == ("ValueError", False, 500)
 
+    @shows("stacked-interceptors", "captured-once")
     @pytest.mark.parametrize("outer_captures", [True, False])
     def test_inside_another_interceptor_it_knows_route_and_user(
         self, serve, posthog, sink, protocol, alice, outer_captures
     ):
-        """Behaviour 14, 54: around the whole project, WSGI's or ASGI's: one context, one event of each exception, as each of them asked."""
+        """Around the whole project, WSGI's or ASGI's: one context, one event of each exception, as each of them asked."""
         kind = wsgi.PostHogInterceptor if protocol == "wsgi" else asgi.PostHogInterceptor
 
         def around(app):
@@ -557,8 +569,9 @@ class TestNeighbours:
         # Who does not capture says nothing of what becomes of what passes it.
         assert judged[0] == ("ValueError", not outer_captures, 200)
 
+    @shows("route-template")
     def test_a_mount_inside_another_interceptor_is_in_the_route(self, serve, posthog):
-        """Behaviour 66: the mount's prefix, which Django does not know, and the pattern that matched."""
+        """The mount's prefix, which Django does not know, and the pattern that matched."""
 
         def view(request):
             posthog.capture("x")
@@ -605,8 +618,9 @@ class TestNeighbours:
 
 
 class TestFacts:
+    @shows("route-template")
     def test_templates_are_the_patterns_of_the_project(self, serve, posthog):
-        """Behaviour 66: with includes; of regular expressions as they are; the root; none for a 404."""
+        """With includes; of regular expressions as they are; the root; none for a 404."""
 
         def view(request, **_):
             posthog.capture("x")
@@ -632,9 +646,10 @@ class TestFacts:
                 None,
             ]
 
+    @shows("bad-host")
     @pytest.mark.parametrize("host", ["a b", "evil.example", "h:abc", "evil.com/x?y#z", ""])
     def test_a_host_that_django_refuses_changes_nothing(self, serve, posthog, protocol, host):
-        """Behaviour 65: nobody asked for the host, so the answer is 200, and no DisallowedHost is captured."""
+        """Nobody asked for the host, so the answer is 200, and no DisallowedHost is captured."""
 
         def view(request):
             posthog.capture("x")
@@ -659,8 +674,9 @@ class TestFacts:
             [event] = site.events
         assert event.properties["$current_url"] == "https://front.example/view?token=redacted"
 
+    @shows("original-path")
     def test_a_forced_prefix_is_in_the_path(self, serve, posthog, protocol):
-        """Behaviour 67: FORCE_SCRIPT_NAME says what the proxy took away."""
+        """FORCE_SCRIPT_NAME says what the proxy took away."""
 
         def view(request):
             posthog.capture("x")

@@ -17,6 +17,7 @@ import hogline
 from hogline import ExceptionCapture, PostHog
 from tests.interceptors.apps.contract import DomainError
 from tests.interceptors.apps.django_project import INTERCEPTOR
+from tests.support.behaviours import shows
 from tests.support.serving import VISITOR, now, serving, serving_asgi
 from tests.support.sink import exception_of, person_of
 
@@ -70,6 +71,7 @@ class TestRestFramework:
 
         return fails
 
+    @shows("drf-and-ninja")
     @pytest.mark.parametrize(
         ("make", "status", "expected"),
         [
@@ -86,7 +88,7 @@ class TestRestFramework:
         ids=["500", "503", "plain", "answered", "not-found", "invalid", "throttled", "stranger", "django-404"],
     )
     def test_each_is_judged_by_its_status(self, serve, fails, make, status, expected):
-        """Behaviour 36: APIException 500 and 503 are one each; what is the client's fault is none; the project's handler answers."""
+        """APIException 500 and 503 are one each; what is the client's fault is none; the project's handler answers."""
         from rest_framework import exceptions
 
         with serve(fails(make(exceptions))) as site:
@@ -96,8 +98,9 @@ class TestRestFramework:
         for event in events:
             assert (person_of(event), event.properties["$request_route"]) == ("alice", "/fails/<int:number>")
 
+    @shows("drf-and-ninja")
     def test_a_views_own_handler_hides_nothing(self, serve, fails):
-        """Behaviour 36: it answers instead of the project's; judged by the status that it gave."""
+        """It answers instead of the project's; judged by the status that it gave."""
 
         def handler(error, context):
             from rest_framework.response import Response
@@ -117,9 +120,10 @@ class TestNinja:
 
         return NinjaAPI(urls_namespace=f"api-{next(_numbers)}", docs_url=None, openapi_url=None)
 
+    @shows("validation-errors", "drf-and-ninja")
     @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
     def test_each_is_judged_by_its_status(self, serve, api, is_async):
-        """Behaviour 29, 36: HttpError(503), a registered handler's, an ordinary one; not 404, 401, nor bad requests."""
+        """HttpError(503), a registered handler's, an ordinary one; not 404, 401, nor bad requests."""
         from ninja import Router
         from ninja.errors import HttpError
 
@@ -167,8 +171,9 @@ class TestNinja:
         assert {person_of(event) for event in events} == {"alice"}
         assert {event.properties["$request_route"] for event in events} == {"/api/v1/<kind>"}
 
+    @shows("validation-errors")
     def test_a_response_that_breaks_its_schema_is_ours(self, serve, api):
-        """Behaviour 29: the server's own mistake, 500."""
+        """The server's own mistake, 500."""
         from ninja import Schema
 
         class Answer(Schema):
@@ -185,8 +190,9 @@ class TestNinja:
 
 
 class TestColours:
+    @shows("context-everywhere")
     def test_context_goes_both_ways_between_sync_and_async(self, serve, posthog):
-        """Behaviour 4: an async view's sync part, a sync view's async part; what either says stays; the next request is empty."""
+        """An async view's sync part, a sync view's async part; what either says stays; the next request is empty."""
 
         def say(event):
             hogline.tag(event, "said")
@@ -217,8 +223,9 @@ class TestColours:
         assert {person_of(event) for event in events} == {"alice"}
         assert {event.properties["inner"] for event in events} == {"said"}
 
+    @shows("swallowed-errors")
     def test_errors_are_seen_across_both_ways(self, serve):
-        """Behaviour 30: raised in the other colour, once, with the line that raised."""
+        """Raised in the other colour, once, with the line that raised."""
 
         def fail():
             raise ValueError("boom")

@@ -21,6 +21,7 @@ from starlette.responses import PlainTextResponse
 from hogline import PostHog
 from hogline.interceptors.ellar import PostHogInterceptor
 from tests.interceptors.apps.contract import DomainError
+from tests.support.behaviours import shows
 from tests.support.serving import VISITOR, now, serving_asgi
 from tests.support.sink import exception_of, person_of
 
@@ -80,6 +81,7 @@ def raising(error: Exception, *decorators: Any, path: str = "/fails") -> ModuleR
     return shop
 
 
+@shows("ellar-route-interceptors")
 @pytest.mark.parametrize("decorators", [(), (UseInterceptors(Other()),)], ids=["global", "own"])
 @pytest.mark.parametrize(
     ("error", "expected", "body"),
@@ -90,7 +92,7 @@ def raising(error: Exception, *decorators: Any, path: str = "/fails") -> ModuleR
 )
 @pytest.mark.parametrize("between", [False, True], ids=["bare", "task-between"])
 def test_a_route_with_an_interceptor_of_its_own_is_seen(serve, sink, decorators, error, expected, body, between):
-    """Behaviour 42: it replaces the global ones; handlers answer as the visitor, and `BaseHTTPMiddleware` hides nothing of the others."""
+    """It replaces the global ones; handlers answer as the visitor, and `BaseHTTPMiddleware` hides nothing of the others."""
     if between and decorators and body:
         pytest.skip("what is answered in another task is seen by the interceptor, which this route has replaced")
     layers = [Middleware(PassesOn)] if between else []
@@ -129,8 +131,9 @@ def test_guards_belong_to_the_visitor_and_their_mistakes_are_seen(serve, posthog
     assert (exception_of(error), person_of(error)) == (("LookupError", False, 500), "alice")
 
 
+@shows("validation-errors")
 def test_validation_of_requests_is_the_clients(serve):
-    """Behaviour 29: 422 is none; a response that breaks its declared schema is answered with 422 too, and is none either."""
+    """422 is none; a response that breaks its declared schema is answered with 422 too, and is none either."""
     shop = ModuleRouter("/")
 
     @shop.get("/number")

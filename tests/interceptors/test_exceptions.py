@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support.behaviours import shows
 from tests.support.sink import exception_of, person_of
 from tests.support.site import WAIT_S, Site, needs, new_rid, request_bytes, visitor
 
@@ -13,8 +14,9 @@ def frames_of(event):
 
 
 class TestSeen:
+    @shows("swallowed-errors", "crash-frame-last")
     def test_a_plain_error_is_one_unhandled_event(self, site):
-        """Behaviour 30, 60: with visitor, URL, template, source and the user's own raise line as its last frame."""
+        """With visitor, URL, template, source and the user's own raise line as its last frame."""
         answer = site.ask("/error", headers=visitor("alice"))
         event = site.event(answer)
         assert answer.status == 500
@@ -29,13 +31,15 @@ class TestSeen:
         assert last["function"].endswith("error")
         assert "raise ValueError(boom(" in last["context_line"]
 
+    @shows("swallowed-errors")
     @needs("error-sync")
     def test_an_error_of_a_thread_is_seen_too(self, site):
-        """Behaviour 30: a handler that the framework runs in a threadpool."""
+        """A handler that the framework runs in a threadpool."""
         assert exception_of(site.event(site.ask("/error-sync"))) == ("ValueError", False, 500)
 
+    @shows("error-after-start")
     def test_an_error_in_a_stream_has_the_status_that_was_sent(self, site):
-        """Behaviour 47: the original exception, not a wrapper; 200 has left already."""
+        """The original exception, not a wrapper; 200 has left already."""
         answer = site.ask("/stream-error", headers=visitor("alice"))
         event = site.event(answer)
         assert answer.body == b"a"
@@ -43,17 +47,19 @@ class TestSeen:
             assert not answer.complete or ("transfer-encoding", "chunked") not in answer.headers
         assert (exception_of(event), person_of(event)) == (("ValueError", False, 200), "alice")
 
+    @shows("background-error")
     @needs("background-error")
     def test_an_error_after_the_response_has_its_status(self, site):
-        """Behaviour 48: background tasks."""
+        """Background tasks."""
         answer = site.ask("/background-error", headers=visitor("alice"))
         assert (answer.status, answer.body) == (200, b"ok")
         event = site.event(answer)
         assert (exception_of(event), person_of(event)) == (("ValueError", False, 200), "alice")
 
+    @shows("context-everywhere")
     @needs("ws")
     def test_an_error_of_a_socket_is_seen(self, site):
-        """Behaviour 4: after the handshake, so with its status."""
+        """After the handshake, so with its status."""
         rid = new_rid()
         with site.connect() as connection:
             _upgrade(connection, "/ws-error", rid)
@@ -61,9 +67,10 @@ class TestSeen:
             event = site.event(rid)
         assert (exception_of(event), person_of(event)) == (("ValueError", False, 101), "alice")
 
+    @shows("client-went-away")
     @needs("ws", "ws-refused")
     def test_a_refused_handshake_is_no_mistake(self, site):
-        """Behaviour 49: WebSocketException(1008)."""
+        """WebSocketException(1008)."""
         rid = new_rid()
         with site.connect() as connection:
             _upgrade(connection, "/ws-refused", rid)
@@ -83,11 +90,12 @@ def _upgrade(connection, path, rid):
 
 
 class TestJudged:
+    @shows("http-error-from-threshold", "http-error-below-threshold", "abort-with-response", "drf-and-ninja")
     @needs("http")
     @pytest.mark.parametrize("status", [404, 499, 500, 503])
     @pytest.mark.parametrize("options", THRESHOLDS)
     def test_http_exceptions_are_events_from_the_threshold_on(self, site, options, status):
-        """Behaviour 25, 26, 31, 36: handled, with the status on the wire."""
+        """Handled, with the status on the wire."""
         answer = site.ask(f"/http/{status}", options=options, headers=visitor("alice"))
         assert answer.status == status
         events = site.events(answer, 1 if status >= THRESHOLDS[options] else 0)
@@ -95,6 +103,7 @@ class TestJudged:
             events
         )
 
+    @shows("registered-handlers")
     @needs("handled")
     @pytest.mark.parametrize("status", [418, 500])
     @pytest.mark.parametrize(
@@ -102,7 +111,7 @@ class TestJudged:
         [("default", (418, 500)), ("by-status", (500,)), ("unhandled-only", ()), ("off", ())],
     )
     def test_what_a_registered_handler_answered_is_judged_by_the_rule(self, site, options, captured, status):
-        """Behaviour 28: capture, by_status, ignore; `handled` is true, the status is the one on the wire."""
+        """Capture, by_status, ignore; `handled` is true, the status is the one on the wire."""
         answer = site.ask(f"/handled/{status}", options=options)
         assert (answer.status, answer.body) == (status, b"handled")
         events = site.events(answer, 1 if status in captured else 0)
@@ -113,17 +122,19 @@ class TestJudged:
         for options in ("by-status", "unhandled-only", "from-503"):
             assert exception_of(site.event(site.ask("/error", options=options)))[:2] == ("ValueError", False)
 
+    @shows("validation-errors")
     @needs("validate")
     def test_a_bad_request_is_no_event(self, site):
-        """Behaviour 29: the framework's own validation."""
+        """The framework's own validation."""
         answer = site.ask("/validate?number=x")
         assert answer.status in (400, 422)
         site.events(answer, 0)
         event = site.event(site.ask("/validate?number=x", options="from-400"))
         assert exception_of(event)[1:] == (True, answer.status)
 
+    @shows("upstream-status")
     def test_an_upstreams_status_is_not_ours(self, site):
-        """Behaviour 46: the exception says 404; it is this server's 500."""
+        """The exception says 404; it is this server's 500."""
         answer = site.ask("/lookalike")
         assert exception_of(site.event(answer)) == ("UpstreamError", False, 500)
 
@@ -137,9 +148,10 @@ class TestJudged:
         site.events(site.ask("/error", options="off"), 0)
         assert person_of(site.event(site.ask("/capture", options="off", headers=visitor("alice")))) == "alice"
 
+    @shows("groups-by-members")
     @needs("noise")
     def test_groups_are_judged_by_their_leaves(self, site):
-        """Behaviour 53: only noise is none; a mistake among noise is the group; an HTTP leaf was a 500 all the same."""
+        """Only noise is none; a mistake among noise is the group; an HTTP leaf was a 500 all the same."""
         site.events(site.ask("/group-noise"), 0)
         for path, status in (("/group", 500), ("/group-http", 500)):
             answer = site.ask(path)
@@ -148,17 +160,19 @@ class TestJudged:
 
 
 class TestOnce:
+    @shows("captured-once")
     def test_captured_by_hand_and_raised_again_is_one_event(self, site):
-        """Behaviour 54: the user's capture is the one, and it is `handled`."""
+        """The user's capture is the one, and it is `handled`."""
         answer = site.ask("/caught", headers=visitor("alice"))
         event = site.event(answer)
         assert answer.status == 500
         assert (event.properties["by"], person_of(event)) == ("hand", "alice")
         assert exception_of(event)[1] is True
 
+    @shows("stacked-interceptors", "captured-once")
     @pytest.mark.parametrize("path", ["/error", "/stream-error", "/caught", "/frozen", "/capture", "/stream"])
     def test_installed_twice_it_is_one_event(self, site, path):
-        """Behaviour 14, 54: and the answer is the same."""
+        """And the answer is the same."""
         once, twice = site.ask(path), site.ask(path, options="twice")
         assert once.shape == twice.shape
         count = 3 if path == "/stream" else 1
@@ -167,31 +181,35 @@ class TestOnce:
             if first.event == "$exception":
                 assert exception_of(first) == exception_of(second)
 
+    @shows("captured-once")
     @needs("handled")
     def test_installed_twice_handled_stays_true_to_life(self, site):
-        """Behaviour 54: the outer layer's word counts for what the inner one saw."""
+        """The outer layer's word counts for what the inner one saw."""
         answer = site.ask("/handled/418", options="twice")
         assert exception_of(site.event(answer)) == ("DomainError", True, 418)
 
+    @shows("raised-again")
     def test_one_instance_raised_in_two_requests_is_two_events(self, site):
-        """Behaviour 55: a mark of another request does not count."""
+        """A mark of another request does not count."""
         answers = [site.ask("/reused") for _ in range(3)]
         assert [exception_of(site.event(answer)) for answer in answers] == [("ValueError", False, 500)] * 3
 
 
 class TestStrange:
+    @shows("unmarkable-exceptions")
     @pytest.mark.parametrize(("path", "name"), [("/frozen", "FrozenError"), ("/refusing", "RefusingError")])
     def test_exceptions_that_refuse_attributes_are_one_event_and_change_nothing(self, site, path, name):
-        """Behaviour 56: the same object reaches the server; the answer is the same as without us."""
+        """The same object reaches the server; the answer is the same as without us."""
         without = site.ask(path, options="absent")
         for options in ("default", "twice"):
             answer = site.ask(path, options=options)
             assert answer.shape == without.shape
             assert exception_of(site.event(answer))[0] == name
 
+    @shows("hostile-exceptions")
     @needs("hostile")
     def test_exceptions_whose_dunders_raise_are_one_event_and_change_nothing(self, lone_site):
-        """Behaviour 57: `__eq__`, `__hash__`, `__bool__`, `__str__`, `__repr__`; servers that log them may fail at it."""
+        """`__eq__`, `__hash__`, `__bool__`, `__str__`, `__repr__`; servers that log them may fail at it."""
         assert lone_site.ask("/who").status == 200  # a server's first request may take longer than silence means an end
         without = lone_site.end_of("/hostile", options="absent")
         for options in ("default", "twice"):
@@ -199,9 +217,10 @@ class TestStrange:
             assert lone_site.end_of("/hostile", options=options, rid=rid) == without
             assert exception_of(lone_site.event(rid))[0] == "HostileError"
 
+    @shows("exit-leaves-clean", "exits-propagate")
     @needs("exit")
     def test_an_exit_is_no_event_and_goes_its_way(self, lone_site, tmp_path):
-        """Behaviour 23, 52: SystemExit reaches the server, whatever it makes of it; if it lives, its next request is clean."""
+        """SystemExit reaches the server, whatever it makes of it; if it lives, its next request is clean."""
         rid = new_rid()
         end = lone_site.end_of("/exit", rid=rid)
         if _lives(lone_site):

@@ -5,12 +5,14 @@ import socket
 
 import pytest
 
+from tests.support.behaviours import shows
 from tests.support.sink import names, person_of
 from tests.support.site import HOST, needs, visitor
 
 
+@shows("route-template", "original-path")
 def test_every_row_of_the_guide_is_on_a_plain_capture(site):
-    """Behaviour 66, 67: session, person, window, absolute URL, method, path, route template, user agent twice, address."""
+    """Session, person, window, absolute URL, method, path, route template, user agent twice, address."""
     answer = site.ask(
         "/items/7?colour=red",
         headers=[*visitor("alice"), ("User-Agent", "Firefox/1"), ("X-Forwarded-For", "203.0.113.9, 10.0.0.1")],
@@ -41,8 +43,9 @@ def _comparable(site, url):
     return "&".join(sorted(re.split("[?&]", url))) if "query-order" in site.framework.lacks else url
 
 
+@shows("no-leak-on-connection")
 def test_a_request_without_headers_is_nobodys(site):
-    """Behaviour 1: no person, session or window is made up; the address is the peer's."""
+    """No person, session or window is made up; the address is the peer's."""
     event = site.event(site.ask("/capture"))
     assert person_of(event) is None
     assert {"$session_id", "$window_id", "$user_agent", "$raw_user_agent"} & set(event.properties) == set()
@@ -101,6 +104,7 @@ class TestPrecedence:
 
 
 class TestSanitising:
+    @shows("header-bytes")
     @pytest.mark.parametrize(
         ("sent", "kept"),
         [
@@ -115,7 +119,7 @@ class TestSanitising:
     )
     @pytest.mark.parametrize("header", ["Session", "Distinct", "Window"])
     def test_ids_are_cleaned(self, site, header, sent, kept):
-        """Behaviour 68: control characters, 1000 characters, bytes above 0x7F, 2 kB; the request is served as ever."""
+        """Control characters, 1000 characters, bytes above 0x7F, 2 kB; the request is served as ever."""
         strict = any(byte < 0x20 or byte == 0x7F for byte in sent)
         if max(sent) > 0x7F and "header-bytes" in site.framework.lacks:
             kept = None
@@ -131,15 +135,17 @@ class TestSanitising:
         }
         assert found == {"Session": None, "Distinct": None, "Window": None} | {header: kept}
 
+    @shows("header-bytes")
     @needs("duplicates")
     def test_the_first_usable_of_duplicates_counts(self, site):
-        """Behaviour 68: as the server hands them on, apart or joined."""
+        """As the server hands them on, apart or joined."""
         headers = [("X-POSTHOG-SESSION-ID", value) for value in ("", "first", "second")]
         assert site.event(site.ask("/capture", headers=headers)).properties["$session_id"] == "first"
 
+    @shows("header-bytes")
     @needs("header-bytes")
     def test_hostile_bytes_elsewhere_do_no_harm(self, site):
-        """Behaviour 68: a user agent and a forwarded address of rubbish; an address that is none is not used."""
+        """A user agent and a forwarded address of rubbish; an address that is none is not used."""
         answer = site.ask("/capture", headers=[("User-Agent", b"\xff\xfe"), ("X-Forwarded-For", b"\xff, ';--, 1.2.3")])
         event = site.event(answer)
         assert event.properties["$user_agent"] == "\u00ff\u00fe"
@@ -150,6 +156,7 @@ class TestSanitising:
 class TestUrl:
     QUERY = "/capture?token=s3cret&colour=red&sig=abc"
 
+    @shows("url-secrets")
     @pytest.mark.parametrize(
         ("options", "query"),
         [
@@ -159,15 +166,16 @@ class TestUrl:
         ],
     )
     def test_the_query_is_redacted_kept_or_dropped(self, site, options, query):
-        """Behaviour 71: secrets are masked unless the app says otherwise."""
+        """Secrets are masked unless the app says otherwise."""
         answer = site.ask(self.QUERY, options=options)
         url = site.event(answer).properties["$current_url"]
         expected = f"http://{HOST}/capture" + (f"?{query}&rid={answer.rid}" if query else "")
         assert _comparable(site, url) == _comparable(site, expected)
 
+    @shows("bad-host", "url-secrets")
     @pytest.mark.parametrize("host", ["a b", "h:99999", "h:abc", "evil.com/x?y#z", "", "user:pass@shop.example"])
     def test_a_bad_host_changes_nothing_but_the_url(self, site, host):
-        """Behaviour 65, 71: the same answer as without us; the URL is built from the server's address, or absent."""
+        """The same answer as without us; the URL is built from the server's address, or absent."""
         without = site.ask("/nothing", options="absent", host=host)
         asked = site.ask("/nothing", host=host)
         assert asked.shape == without.shape
@@ -186,9 +194,10 @@ class TestUrl:
         assert event.properties["$request_path"] == '/items/caf\u00e9 "x"'
         assert event.properties["$current_url"] == f"http://{HOST}/items/caf%C3%A9%20%22x%22?rid={answer.rid}"
 
+    @shows("route-template")
     @needs("unrouted")
     def test_a_path_that_is_no_route_has_no_template(self, site):
-        """Behaviour 66: never the concrete path."""
+        """Never the concrete path."""
         answer = site.ask("/items/7/nowhere", headers=visitor("alice"))
         assert answer.status == 404 or site.framework.route is None
 
@@ -196,26 +205,29 @@ class TestUrl:
 class TestAddress:
     FORWARDED = [("X-Forwarded-For", "203.0.113.9, 198.51.100.7, 10.0.0.1")]
 
+    @shows("visitor-address")
     @pytest.mark.parametrize(
         ("options", "ip"), [("default", "203.0.113.9"), ("one-hop", "10.0.0.1"), ("networks", "198.51.100.7")]
     )
     def test_the_address_is_the_first_not_ours(self, site, options, ip):
-        """Behaviour 70: no setting, one hop, networks; a spoofed left-most value is ignored where hops are set."""
+        """No setting, one hop, networks; a spoofed left-most value is ignored where hops are set."""
         answer = site.ask("/capture", options=options, headers=self.FORWARDED)
         assert site.event(answer).properties["$ip"] == ip
 
+    @shows("visitor-address")
     @pytest.mark.parametrize(
         ("sent", "ip"),
         [("[2001:db8::1]:443", "2001:db8::1"), ("fe80::1%eth0", "fe80::1"), ("192.0.2.1:80", "192.0.2.1")],
     )
     def test_ports_and_zones_are_left_out(self, site, sent, ip):
-        """Behaviour 70: IPv6 with port and zone."""
+        """IPv6 with port and zone."""
         assert site.event(site.ask("/capture", headers=[("X-Forwarded-For", sent)])).properties["$ip"] == ip
 
 
+@shows("http-error-below-threshold", "route-template")
 @needs("methods")
 def test_routing_errors_and_other_methods_are_no_events(site):
-    """Behaviour 26, 66: 404 and 405 of the router."""
+    """404 and 405 of the router."""
     assert [site.ask("/nowhere").status, site.ask("/capture", method="DELETE").status] == [404, 405]
     for answer in (site.ask("/nowhere"), site.ask("/capture", method="DELETE")):
         site.events(answer, 0)

@@ -10,6 +10,7 @@ import pytest
 from hogline import PostHog
 from hogline.interceptors import wsgi
 from hogline.interceptors.falcon import PostHogInterceptor
+from tests.support.behaviours import shows
 from tests.support.serving import VISITOR, serving, serving_asgi
 from tests.support.sink import exception_of, person_of
 
@@ -90,6 +91,7 @@ def handler_of(app, function):
 
 
 class TestExceptions:
+    @shows("http-error-below-threshold", "swallowed-errors")
     @pytest.mark.parametrize(
         ("what", "status", "expected"),
         [
@@ -103,7 +105,7 @@ class TestExceptions:
         ],
     )
     def test_each_is_seen_once_and_judged(self, serve, what, status, expected):
-        """Behaviour 26, 30: HTTP errors, HTTPStatus as control flow, a body that cannot be rendered, a response that cannot begin."""
+        """HTTP errors, HTTPStatus as control flow, a body that cannot be rendered, a response that cannot begin."""
         with serve(capture_exceptions=True) as site:
             assert site.get(f"/fail/{what}", VISITOR).status == status
             events = site.exceptions
@@ -115,8 +117,9 @@ class TestExceptions:
             assert (event.distinct_id, event.properties["$request_route"]) == ("alice", "/fail/{what}")
             assert event.properties["$exception_source"] == "falcon.interceptor"
 
+    @shows("registered-handlers")
     def test_a_handler_that_raises_an_http_error_has_answered(self, app, serve):
-        """Behaviour 28: Falcon's way to turn one error into another; one mistake, one event, the status that left."""
+        """Falcon's way to turn one error into another; one mistake, one event, the status that left."""
 
         def handle(req, resp, ex, params):
             raise falcon.HTTPServiceUnavailable
@@ -149,10 +152,11 @@ class TestExceptions:
             assert site.get("/fail/plain").status == 418
             assert [exception_of(event) for event in site.exceptions] == [("ValueError", True, 418)]
 
+    @shows("falcon-reporter")
     @pytest.mark.skipif(not hasattr(falcon.App, "set_error_reporter"), reason="Falcon has reporters since 4.4")
     @pytest.mark.parametrize("when", ["before", "after"])
     def test_the_users_own_reporter_is_called_too(self, app, posthog, sink, colour, when):
-        """Behaviour 63: set before or after ours, it is told the same; what the app answers stays the same."""
+        """Set before or after ours, it is told the same; what the app answers stays the same."""
         told = []
 
         def report(req, error, params, handled):
@@ -168,8 +172,9 @@ class TestExceptions:
             assert len(site.exceptions) == 1
         assert told == [(ValueError, {"what": "plain"}, True)]
 
+    @shows("failing-capture", "falcon-reporter")
     def test_a_failure_of_ours_does_not_reach_the_app(self, app, serve, posthog, caplog):
-        """Behaviour 62, 63: a reporter that raises would break the request."""
+        """A reporter that raises would break the request."""
         posthog.snapshot_exception = None
         app._find_error_handler  # noqa: B018 - what the look at the last resort needs is there
         with serve(capture_exceptions=True) as site, caplog.at_level(logging.WARNING, logger="hogline"):
@@ -218,8 +223,9 @@ class TestInstalled:
         PostHogInterceptor(app, client=posthog)
         assert [record for record in caplog.records if "has an interceptor already" in record.message]
 
+    @shows("streamed-body-context")
     def test_middleware_and_its_end_belong_to_the_visitor(self, app, serve, posthog, colour):
-        """Behaviour 16: what other middleware says, before and after; a signed-in user that it puts on the request is known."""
+        """What other middleware says, before and after; a signed-in user that it puts on the request is known."""
 
         class Signing:
             def process_request(self, req, resp):
@@ -243,8 +249,9 @@ class TestInstalled:
         assert events[1].properties["$request_route"] == "/fail/{what}"
 
 
+@shows("stacked-interceptors", "route-template")
 def test_inside_another_interceptor_it_still_knows_the_route(posthog, sink):
-    """Behaviour 14, 66: a plain WSGI interceptor around a mounted app that has its own: one event, Falcon's route with its mount."""
+    """A plain WSGI interceptor around a mounted app that has its own: one event, Falcon's route with its mount."""
     app = falcon.App()
     app.add_route("/fail/{what}", Failing())
     PostHogInterceptor(app, client=posthog, capture_exceptions=True)

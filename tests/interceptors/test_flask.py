@@ -15,6 +15,7 @@ from hogline import ExceptionCapture, PostHog
 from hogline.context import current
 from hogline.interceptors import wsgi
 from hogline.interceptors.flask import PostHogInterceptor
+from tests.support.behaviours import shows
 from tests.support.serving import VISITOR, now, serving
 from tests.support.sink import exception_of, person_of
 
@@ -50,8 +51,9 @@ def serve(app, posthog, sink):
 
 
 class TestContext:
+    @shows("streamed-body-context")
     def test_views_hooks_and_ends_belong_to_the_visitor(self, app, serve, posthog):
-        """Behaviour 16: hooks, sync and async views, teardown, and what runs when the response is closed; then the thread is empty."""
+        """Hooks, sync and async views, teardown, and what runs when the response is closed; then the thread is empty."""
 
         @app.before_request
         def before():
@@ -89,9 +91,10 @@ class TestContext:
         }
         assert {person_of(event) for event in third} == {None}
 
+    @shows("streamed-body-context", "double-teardown")
     @pytest.mark.parametrize("with_context", [False, True])
     def test_a_stream_belongs_to_its_visitor(self, app, serve, posthog, with_context):
-        """Behaviour 16, 21: inside the generator the visitor, the route and the signed-in user are known; teardown may run twice."""
+        """Inside the generator the visitor, the route and the signed-in user are known; teardown may run twice."""
         torn = []
         app.teardown_request(torn.append)
 
@@ -117,8 +120,9 @@ class TestContext:
         assert {event.properties["path"] for event in events} == {"/stream/x"}
         assert set(torn) == {None}
 
+    @shows("nested-test-client")
     def test_a_request_inside_a_view_gives_the_outer_one_back(self, app, serve, posthog):
-        """Behaviour 22: a test client inside a view is another request."""
+        """A test client inside a view is another request."""
 
         @app.get("/inner/<name>")
         def inner(name):
@@ -152,8 +156,9 @@ class TestContext:
             assert request.path == "/"
         assert current.get() is None
 
+    @shows("route-template")
     def test_a_mounted_app_has_its_mount_in_the_route(self, app, serve, posthog):
-        """Behaviour 66: the mount's prefix and the rule of the app that answered."""
+        """The mount's prefix and the rule of the app that answered."""
         mounted = Flask("mounted")
 
         @mounted.get("/thing/<name>")
@@ -188,8 +193,9 @@ class TestContext:
         assert event.properties["$current_url"] == "https://a.example/p"
         assert event.properties["$ip"] == "9.9.9.9"
 
+    @shows("stacked-interceptors")
     def test_inside_another_interceptor_it_still_knows_the_route(self, app, sink, posthog):
-        """Behaviour 14: a plain WSGI interceptor around a Flask app that has its own: one context, one event, Flask's route."""
+        """A plain WSGI interceptor around a Flask app that has its own: one context, one event, Flask's route."""
 
         @app.get("/thing/<name>")
         def thing(name):
@@ -252,6 +258,7 @@ class TestExceptions:
         with serve(capture_exceptions=True) as failing:
             yield failing
 
+    @shows("registered-handlers", "abort-with-response", "flask-hooks", "groups-by-members")
     @pytest.mark.parametrize(
         ("name", "status", "expected"),
         [
@@ -268,23 +275,25 @@ class TestExceptions:
         ],
     )
     def test_each_is_seen_once_and_judged(self, failing, name, status, expected):
-        """Behaviour 28, 31, 32, 53: also where Flask answers by itself, or a handler does, or a handler fails."""
+        """Also where Flask answers by itself, or a handler does, or a handler fails."""
         assert failing.get(f"/{name}", VISITOR).status == status
         assert [exception_of(event) for event in failing.exceptions] == ([expected] if expected else [])
         for event in failing.exceptions:
             assert (event.distinct_id, event.properties["$request_route"]) == ("alice", "/<name>")
             assert event.properties["$exception_source"] == "flask.interceptor"
 
+    @shows("exit-leaves-clean", "http-error-below-threshold", "exits-propagate")
     def test_routing_errors_and_exits_are_none(self, failing):
-        """Behaviour 23, 26, 52: 404, 405 and SystemExit."""
+        """404, 405 and SystemExit."""
         assert failing.get("/a/b").status == 404
         failing.get("/exit", VISITOR)
         assert failing.get("/404").status == 404
         assert failing.events == []
 
+    @shows("flask-hooks")
     @pytest.mark.parametrize("where", ["before", "after", "teardown"])
     def test_hooks_are_seen(self, app, serve, posthog, where):
-        """Behaviour 32: a before_request that was registered earlier than anything of ours, after_request, teardown_request."""
+        """A before_request that was registered earlier than anything of ours, after_request, teardown_request."""
 
         def fail(*args):
             raise ValueError(where)
@@ -297,8 +306,9 @@ class TestExceptions:
         assert exception_of(event) == ("ValueError", False, 500)
         assert event.distinct_id == "alice"
 
+    @shows("error-after-start")
     def test_a_stream_that_fails_has_the_status_that_was_sent(self, app, serve):
-        """Behaviour 47: the original exception, 200."""
+        """The original exception, 200."""
 
         @app.get("/stream")
         def stream():
@@ -314,9 +324,10 @@ class TestExceptions:
         assert exception_of(event) == ("ValueError", False, 200)
         assert (event.distinct_id, event.properties["$request_route"]) == ("alice", "/stream")
 
+    @shows("captured-once")
     @pytest.mark.parametrize("setting", ["PROPAGATE_EXCEPTIONS", "TESTING", "DEBUG", "TRAP_HTTP_EXCEPTIONS"])
     def test_propagated_exceptions_are_one_event(self, app, serve, setting):
-        """Behaviour 54: signal first, then the same object escapes; the signed-in user is known although Flask has ended by then."""
+        """Signal first, then the same object escapes; the signed-in user is known although Flask has ended by then."""
         app.config[setting] = True
         if setting == "TRAP_HTTP_EXCEPTIONS":
             app.config["TESTING"] = True
@@ -383,8 +394,9 @@ class TestExceptions:
         assert (page.event, page.distinct_id) == ("page", "alice")
         assert exception_of(error) == ("ValueError", False, 500)
 
+    @shows("captured-once")
     def test_captured_by_hand_is_not_captured_again(self, app, serve, posthog):
-        """Behaviour 54: a manual capture counts."""
+        """A manual capture counts."""
 
         @app.get("/")
         def view():
@@ -462,8 +474,9 @@ class TestExceptions:
         frames = event.properties["$exception_list"][0]["stacktrace"]["frames"]
         assert "view" in {frame["function"] for frame in (frames[0], frames[-1])}
 
+    @shows("unmarkable-exceptions", "hostile-exceptions")
     def test_objects_that_refuse_attributes_and_lie_are_one_event(self, app, serve, posthog, sink):
-        """Behaviour 56, 57: the same response as without us."""
+        """The same response as without us."""
 
         @dataclass(frozen=True)
         class AwkwardError(Exception):
@@ -547,8 +560,9 @@ class TestCallbacks:
         assert answer.status == 200
         assert len([record for record in caplog.records if "request_filter" in record.message]) == 1
 
+    @shows("callback-errors")
     def test_callbacks_that_fail_cost_nothing(self, app, serve, posthog, caplog):
-        """Behaviour 61: logged once each, also asynchronous ones, which Flask cannot await; the request is served."""
+        """Logged once each, also asynchronous ones, which Flask cannot await; the request is served."""
 
         @app.get("/")
         def view():
@@ -610,8 +624,9 @@ class TestInstalling:
         gc.collect()
         assert freed() is None
 
+    @shows("same-response")
     def test_responses_are_the_same_with_and_without_us(self, app, serve, posthog, sink, tmp_path):
-        """Behaviour 58: status, headers, their order and bytes; of files, streams, errors and redirects too."""
+        """Status, headers, their order and bytes; of files, streams, errors and redirects too."""
         (tmp_path / "file.txt").write_bytes(b"x" * 100_000)
 
         @app.get("/<name>")
@@ -633,9 +648,10 @@ class TestInstalling:
         with serve(capture_exceptions=True) as site:
             assert [site.get(path) for path in paths] == before
 
+    @shows("bad-host")
     @pytest.mark.parametrize("host", ["a b", "h:99999", "h:abc", "evil.com/x?y#z", ""])
     def test_a_bad_host_costs_nothing_but_itself(self, app, serve, posthog, sink, host):
-        """Behaviour 65: the same status as without us."""
+        """The same status as without us."""
 
         @app.get("/p")
         def view():

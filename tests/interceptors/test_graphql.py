@@ -29,6 +29,7 @@ from hogline.interceptors import aiohttp, asgi, fastapi, flask, graphql
 from hogline.interceptors.strawberry import PostHogInterceptor
 from hogline.testing import RecordingPostHog
 from tests.interceptors.test_asgi import call, ok
+from tests.support.behaviours import shows
 from tests.support.serving import VISITOR, serving, serving_asgi, serving_own
 from tests.support.sink import exception_of, person_of
 
@@ -148,8 +149,9 @@ def ask(site, query):
     return answer.status, json.loads(answer.body)
 
 
+@shows("graphql-resolvers")
 def test_what_a_resolver_raises_is_one_event(serve):
-    """Behaviour 44: the original exception, of the request around it, handled, with the 200 that left, and where it was."""
+    """The original exception, of the request around it, handled, with the 200 that left, and where it was."""
     with serve(capture_exceptions=True) as site:
         status, answer = ask(site, 'query Shop { a: sync(how: "plain") b: awaited(how: "plain") c: sync(how: "fine") }')
         first, second = sorted(site.exceptions, key=lambda event: event.properties["graphql_path"])
@@ -171,11 +173,12 @@ def test_the_schemas_interceptor_alone_knows_what_left(serve):
         assert [exception_of(event) for event in site.exceptions] == [("ValueError", True, 200)]
 
 
+@shows("graphql-resolvers")
 @pytest.mark.parametrize(
     "query", ['{ sync(how: "own") }', "{ nowhere }", "{ sync(how: ", "", "{ sync(how: 7) }", 'query A { sync(how: "a") } query B { sync }']
 )  # fmt: skip
 def test_what_the_client_did_wrong_is_none(serve, query):
-    """Behaviour 44: errors said on purpose, syntax, validation, a missing operation."""
+    """Errors said on purpose, syntax, validation, a missing operation."""
     with serve(capture_exceptions=True) as site:
         site.get(f"/graphql?query={quote(query)}", VISITOR)
         assert site.events == []

@@ -20,6 +20,7 @@ import pytest
 import hogline
 from hogline import ExceptionCapture, PostHog
 from hogline.interceptors.grpc import STATUS, PostHogInterceptor
+from tests.support.behaviours import shows
 from tests.support.sink import exception_of, names, person_of
 
 KINDS = ("sync", "aio", "aio-sync")
@@ -358,8 +359,9 @@ class TestContext:
         assert "grpc" in event.properties["$user_agent"]
         assert "$current_url" not in event.properties
 
+    @shows("clean-thread")
     def test_a_thread_that_serves_again_begins_empty(self, serve):
-        """Behaviour 15: visitors one after the other; what one tags, the next has not."""
+        """Visitors one after the other; what one tags, the next has not."""
         called = serve()
         for _ in range(4):
             called.call("tag")
@@ -369,8 +371,9 @@ class TestContext:
         assert (tagged.properties["colour"], person_of(tagged)) == ("red", "alice")
         assert (person_of(plain), "colour" in plain.properties) == (None, False)
 
+    @shows("context-everywhere", "streamed-body-context")
     def test_streams_belong_to_the_visitor(self, serve):
-        """Behaviour 4, 16: responses, requests, both."""
+        """Responses, requests, both."""
         called = serve()
         assert list(called.call("stream", shape="unary_stream")) == [b"a", b"b", b"c"]
         assert called.call("collect", iter([b"a", b"b"]), shape="stream_unary") == b"ab"
@@ -380,8 +383,9 @@ class TestContext:
         assert {(person_of(event), event.properties["$session_id"]) for event in events} == {("alice", "session-a")}
         assert called.call("who", metadata=()) == b"-"
 
+    @shows("concurrent-requests")
     def test_calls_at_once_are_never_mixed(self, serve):
-        """Behaviour 8: random waits; every event is its own call's."""
+        """Random waits; every event is its own call's."""
         called = serve(threads=8)
 
         def ask(number):
@@ -393,9 +397,10 @@ class TestContext:
             assert event.distinct_id == f"visitor-{event.properties['rid']}"
 
     # An asyncio server never drops the generator of a synchronous method: its thread waits for ever to hand on an item.
+    @shows("late-stream-end", "client-leaves-body", "client-went-away", "cancellation")
     @pytest.mark.parametrize("kind", ["sync", "aio"], indirect=True)
     def test_a_client_that_leaves_is_no_mistake_and_leaves_nothing(self, serve):
-        """Behaviour 9, 17, 49, 50: cancelled in the middle; what the generator's end says is its own visitor's or nobody's."""
+        """Cancelled in the middle; what the generator's end says is its own visitor's or nobody's."""
         called = serve(capture_exceptions=True)
         stream = called.call("long", shape="unary_stream")
         next(stream)
@@ -405,8 +410,9 @@ class TestContext:
         called.sink.wait_until(lambda: gc.collect() >= 0 and called.client.flush(20) and called.sink.events)
         assert [(event.event, person_of(event)) for event in called.wait(1)] == [("closed", "alice")]
 
+    @shows("header-bytes")
     def test_ids_are_cleaned_and_the_first_usable_counts(self, serve):
-        """Behaviour 68: metadata may come several times, and may be blank or long."""
+        """Metadata may come several times, and may be blank or long."""
         called = serve()
         sent = [("x-posthog-session-id", value) for value in (" ", "first", "second")]
         called.call("capture", metadata=(*sent, ("x-posthog-distinct-id", "x" * 2000)))
@@ -416,11 +422,12 @@ class TestContext:
 class TestEnds:
     """However a call of any kind ends: nothing is left behind, and a client's leaving is no mistake."""
 
+    @shows("late-stream-end", "client-went-away")
     @pytest.mark.parametrize(
         ("name", "how"), [*((name, "cancelled") for name in HANGING), ("hang", "deadline"), ("hang_chat", "deadline")]
     )
     def test_a_client_that_waits_no_longer(self, serve, name, how):
-        """Behaviour 9, 49: of unary calls and streams, cancelled or with its deadline exceeded."""
+        """Of unary calls and streams, cancelled or with its deadline exceeded."""
         called = serve(capture_exceptions=True)
         method = getattr(called.channel, HANGING[name])(f"/shop.Shop/{name}")
         given = iter([b""]) if name in ("hang_collect", "hang_chat") else b""
@@ -436,12 +443,13 @@ class TestEnds:
             assert called.call("who", metadata=()) == b"-"
         assert [(event.event, person_of(event)) for event in called.wait(1)] == [("begun", "alice")]
 
+    @shows("grpc-codes", "captured-once")
     @pytest.mark.parametrize("twice", [False, True])
     @pytest.mark.parametrize(
         ("name", "shape"), [("fail", "unary_unary"), ("stream_fail", "unary_stream"), ("fail_stream", "stream_unary"), ("fail_chat", "stream_stream")]
     )  # fmt: skip
     def test_an_error_in_any_kind_of_call_is_one_event(self, serve, name, shape, twice):
-        """Behaviour 45, 54: and the next call begins empty."""
+        """And the next call begins empty."""
         called = serve(capture_exceptions=True, twice=twice)
         given = iter([b"x", b"y"]) if shape.startswith("stream") else b""
         with pytest.raises(grpc.RpcError) as caught:
@@ -525,8 +533,9 @@ class TestOptions:
         assert (person_of(called.event), called.event.properties["$session_id"]) == (None, "session-a")
         assert called.event.properties["$ip"] == "203.0.113.9"
 
+    @shows("callback-errors")
     def test_callbacks_that_raise_are_logged_once_and_skipped(self, serve, caplog):
-        """Behaviour 61."""
+        """."""
 
         def fail(context):
             raise RuntimeError("mine")
@@ -552,8 +561,9 @@ class TestOptions:
 
 
 class TestExceptions:
+    @shows("grpc-codes", "crash-frame-last")
     def test_a_plain_error_is_one_unhandled_event(self, serve):
-        """Behaviour 45, 60: with visitor, method and the user's own raise line; the answer is the same as without us."""
+        """With visitor, method and the user's own raise line; the answer is the same as without us."""
         without = serve(absent=True).code("fail", b"boom")
         for twice in (False, True):
             called = serve(capture_exceptions=True, twice=twice)
@@ -566,9 +576,10 @@ class TestExceptions:
             last = event.properties["$exception_list"][0]["stacktrace"]["frames"][-1]
             assert "raise ValueError(request.decode())" in last["context_line"]
 
+    @shows("grpc-codes")
     @pytest.mark.parametrize("code", ["UNAVAILABLE", "INTERNAL", "RESOURCE_EXHAUSTED", "UNIMPLEMENTED", "DATA_LOSS"])
     def test_aborts_that_are_the_servers_are_events(self, serve, kind, code):
-        """Behaviour 45: by code; handled, and they say what was aborted with."""
+        """By code; handled, and they say what was aborted with."""
         called = serve(capture_exceptions=True)
         assert called.code("abort", code.encode()) == (grpc.StatusCode[code], "sorry")
         assert exception_of(called.event)[1:] == (True, STATUS[code])
@@ -585,9 +596,10 @@ class TestExceptions:
         assert called.code("abort_with_status") == without
         assert exception_of(called.event)[1:] == (True, 503)
 
+    @shows("grpc-codes")
     @pytest.mark.parametrize("code", ["NOT_FOUND", "INVALID_ARGUMENT", "UNAUTHENTICATED", "ABORTED", "CANCELLED"])
     def test_aborts_that_are_the_clients_are_none(self, serve, code):
-        """Behaviour 45: below the threshold; with a lower one they are events."""
+        """Below the threshold; with a lower one they are events."""
         called = serve(capture_exceptions=True)
         assert called.code("abort", code.encode()) == (grpc.StatusCode[code], "sorry")
         called.wait(0)
@@ -601,15 +613,17 @@ class TestExceptions:
         assert called.code("set_code")[0] is grpc.StatusCode.INTERNAL
         called.wait(0)
 
+    @shows("upstream-status")
     def test_an_upstreams_code_is_not_ours(self, serve):
-        """Behaviour 46: a client's error says NOT_FOUND; it is this server's UNKNOWN."""
+        """A client's error says NOT_FOUND; it is this server's UNKNOWN."""
         called = serve(capture_exceptions=True)
         assert called.code("lookalike")[0] is grpc.StatusCode.UNKNOWN
         assert exception_of(called.event) == ("UpstreamError", False, 500)
 
+    @shows("grpc-codes", "error-after-start")
     @pytest.mark.parametrize("twice", [False, True])
     def test_an_error_in_a_stream_is_one_event(self, serve, twice):
-        """Behaviour 45, 47: after the first message."""
+        """After the first message."""
         called = serve(capture_exceptions=True, twice=twice)
         stream = called.call("stream_fail", shape="unary_stream")
         assert next(stream) == b"a"

@@ -25,6 +25,7 @@ from hogline.interceptors.starlette import PostHogInterceptor as StarletteInterc
 from hogline.interceptors.users.flask_login import signed_in_user as flask_user
 from hogline.interceptors.users.starlette_auth import signed_in_user as starlette_user
 from hogline.interceptors.wsgi import PostHogInterceptor as WsgiInterceptor
+from tests.support.behaviours import shows
 from tests.support.servers import ROOT
 from tests.support.serving import VISITOR, serving, serving_asgi
 from tests.support.sink import person_of
@@ -209,6 +210,7 @@ def test_the_cookie_counts_where_no_header_came(events_with, headers, options, p
     assert event.properties.get("$session_id") == session
 
 
+@shows("visitor-address")
 @pytest.mark.parametrize(
     ("options", "headers", "ip"),
     [
@@ -237,7 +239,7 @@ def test_the_cookie_counts_where_no_header_came(events_with, headers, options, p
     ids=str,
 )
 def test_the_address_is_taken_from_the_header_that_was_named(events_with, options, headers, ip):
-    """Only from that one, and only as far as proxies are trusted (behaviour 70)."""
+    """Only from that one, and only as far as proxies are trusted."""
     assert events_with(headers, **options).properties["$ip"] == ip
 
 

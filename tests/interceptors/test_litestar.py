@@ -13,6 +13,7 @@ from starlette.routing import Mount
 from hogline import PostHog
 from hogline.interceptors.litestar import PostHogInterceptor
 from hogline.interceptors.starlette import PostHogInterceptor as StarletteInterceptor
+from tests.support.behaviours import shows
 from tests.support.serving import VISITOR, now, serving_asgi
 from tests.support.sink import exception_of, person_of
 
@@ -55,9 +56,10 @@ async def broken() -> None:
 
 
 class TestExceptions:
+    @shows("registered-handlers")
     @pytest.mark.parametrize("layer", ["route", "controller", "router", "app"])
     def test_a_handler_of_any_layer_counts_as_handled(self, serve, layer):
-        """Section 5.3, behaviour 28: handlers are declared at four layers; each is behind `after_exception`."""
+        """Handlers are declared at four layers; each is behind `after_exception`."""
         handlers = {DomainError: answer_418}
 
         class Things(Controller):
@@ -72,9 +74,10 @@ class TestExceptions:
             assert site.get("/fail").status == 418
             assert [exception_of(event) for event in site.events] == [("DomainError", True, 418)]
 
+    @shows("error-handler-context")
     @pytest.mark.parametrize("key", [500, Exception])
     def test_a_page_for_500_leaves_it_unhandled_and_has_the_visitor(self, serve, posthog, key):
-        """Behaviour 3: a handler for everything is the last resort; what it captures is the visitor's."""
+        """A handler for everything is the last resort; what it captures is the visitor's."""
 
         def sorry(request, error):
             posthog.capture("sorry")
@@ -86,8 +89,9 @@ class TestExceptions:
         assert exception_of(events[0]) == ("ValueError", False, 503)
         assert [person_of(event) for event in events] == ["alice"] * 2
 
+    @shows("http-error-from-threshold", "pipelined-requests")
     def test_http_exceptions_of_litestar_and_starlette_are_handled(self, serve):
-        """Behaviour 25, 2.3: Litestar honours Starlette's too."""
+        """.3: Litestar honours Starlette's too."""
 
         @get("/{name:str}")
         async def view(request: Request) -> None:
@@ -102,8 +106,9 @@ class TestExceptions:
             ("InternalServerException", True, 500), ("HTTPException", True, 503),
         ]  # fmt: skip
 
+    @shows("validation-errors")
     def test_what_cannot_be_serialised_is_an_event(self, serve):
-        """Behaviour 29: the response's own mistakes are the server's."""
+        """The response's own mistakes are the server's."""
 
         @get("/odd")
         async def odd() -> object:
@@ -114,8 +119,9 @@ class TestExceptions:
             [event] = site.events
         assert exception_of(event)[1:] == (False, 500) or exception_of(event)[1:] == (True, 500)
 
+    @shows("django-uncaught")
     def test_middleware_that_fails_is_an_event(self, serve):
-        """Behaviour 34's like: the app's own middleware raises."""
+        """'s like: the app's own middleware raises."""
 
         def failing(app):
             async def run(scope, receive, send):
@@ -159,8 +165,9 @@ class TestContext:
             [event] = site.events
         assert (event.event, person_of(event), "$request_route" in event.properties) == ("nowhere", "alice", False)
 
+    @shows("original-path")
     def test_a_mounted_app_has_the_browsers_path(self, serve, posthog):
-        """Behaviour 67: Litestar strips the path for what it mounts."""
+        """Litestar strips the path for what it mounts."""
 
         @asgi("/raw", is_mount=True, copy_scope=True)
         async def raw(scope: Scope, receive: Receive, send: Send) -> None:
@@ -195,8 +202,9 @@ class TestContext:
             [event] = site.events
         assert (event.distinct_id, event.properties["path"]) == ("user-7", "/x")
 
+    @shows("stacked-interceptors", "captured-once")
     def test_inside_another_interceptor_it_tells_the_route(self, posthog, sink):
-        """Behaviour 14, 54: mounted in Starlette: one context, one event, the whole template."""
+        """Mounted in Starlette: one context, one event, the whole template."""
 
         @get("/things/{name:str}")
         async def thing() -> None:

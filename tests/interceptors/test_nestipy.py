@@ -27,6 +27,7 @@ from nestipy.ioc import Req
 
 from hogline import PostHog
 from hogline.interceptors.nestipy import PostHogInterceptor, posthog_interceptor
+from tests.support.behaviours import shows
 from tests.support.serving import VISITOR, serving_asgi
 from tests.support.sink import exception_of, person_of
 
@@ -69,8 +70,9 @@ class Waits:
         await self.app(scope, receive, send)
 
 
+@shows("nestipy-visitors")
 def test_concurrent_visitors_are_never_mixed(serve, posthog, sink):
-    """Behaviour 43: with middleware that waits, Nestipy hands a request another one's path and headers; events keep to theirs."""
+    """With middleware that waits, Nestipy hands a request another one's path and headers; events keep to theirs."""
     mixed = []
 
     @Controller("/")
@@ -142,8 +144,9 @@ def test_guards_belong_to_the_visitor(serve, posthog):
     assert (event.event, person_of(event)) == ("guarded", "alice")
 
 
+@shows("http-error-below-threshold", "route-template")
 def test_a_404_is_no_event_and_has_no_template(serve, posthog):
-    """Behaviour 26, 66: the router's own passes interceptors as an exception; from 400 on it counts, without a template."""
+    """The router's own passes interceptors as an exception; from 400 on it counts, without a template."""
 
     @Controller("/")
     class Shop:

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from tests.support.behaviours import shows
 from tests.support.sink import exception_of, person_of
 from tests.support.site import needs, visitor
 
@@ -74,14 +75,16 @@ def test_callbacks_are_asked_once_for_each_request(site, call):
     assert site.asked(call) == 2
 
 
+@shows("callback-errors")
 def test_callbacks_that_raise_are_logged_once_and_skipped(site):
-    """Behaviour 61: the request is served and its events sent, with what is known without them."""
+    """The request is served and its events sent, with what is known without them."""
     _fail(site, "raising", "plain")
 
 
+@shows("callback-errors")
 @needs("awaited")
 def test_awaited_callbacks_that_raise_are_logged_once_and_skipped(site):
-    """Behaviour 61: asynchronous ones."""
+    """Asynchronous ones."""
     _fail(site, "awaited-raising", "awaited")
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.support.behaviours import shows
 from tests.support.frameworks import FRAMEWORKS, selected
 from tests.support.servers import Server
 from tests.support.sink import exception_of, names
@@ -49,9 +50,10 @@ def _end(server: Server, number: int = signal.SIGTERM) -> None:
     assert not server.complaints()
 
 
+@shows("sigterm-uvicorn", "sigterm-others")
 @pytest.mark.parametrize(("framework", "server", "number"), ENDINGS)
 def test_what_was_captured_right_before_the_end_arrives(start, framework, server, number):
-    """Behaviour 74, 75: uvicorn dies of the signal without atexit handlers; the others run them. Exceptions too."""
+    """Uvicorn dies of the signal without atexit handlers; the others run them. Exceptions too."""
     site = start(framework, server)
     captured = site.ask("/capture", headers=visitor("alice"))
     failed = site.ask("/error", headers=visitor("alice"))
@@ -61,8 +63,9 @@ def test_what_was_captured_right_before_the_end_arrives(start, framework, server
     assert [exception_of(event) for event in site.arrived(failed.rid)] == [("ValueError", False, 500)]
 
 
+@shows("sigterm-uvicorn")
 def test_a_project_without_a_lifespan_gets_one(start):
-    """Behaviour 74: Django on uvicorn, wrapped as its page says; both interceptors' exceptions are one event."""
+    """Django on uvicorn, wrapped as its page says; both interceptors' exceptions are one event."""
     site = start("django-asgi", "uvicorn", app="django_wrapped")
     captured = site.ask("/capture", headers=visitor("alice"))
     failed = site.ask("/error", headers=visitor("alice"))
@@ -71,17 +74,19 @@ def test_a_project_without_a_lifespan_gets_one(start):
     assert [exception_of(event) for event in site.arrived(failed.rid)] == [("ValueError", False, 500)]
 
 
+@shows("sigterm-uvicorn")
 @pytest.mark.parametrize("framework", ["fastapi", "asgi"])
 def test_two_workers_lose_nothing_at_sigterm(start, framework):
-    """Behaviour 74: each worker flushes what is its own."""
+    """Each worker flushes what is its own."""
     site = start(framework, "uvicorn-two")
     rids = [site.ask("/capture").rid for _ in range(20)]
     _end(site.server)
     assert [names(site.arrived(rid)) for rid in rids] == [["captured"]] * len(rids)
 
 
+@shows("fork-after-import")
 def test_a_preloaded_app_sends_from_its_worker_once(start):
-    """Behaviour 73: gunicorn --preload makes the client, and here an event, before it forks; nothing is lost or doubled."""
+    """Gunicorn --preload makes the client, and here an event, before it forks; nothing is lost or doubled."""
     site = start("wsgi", "gunicorn-preload")
     answer = site.ask("/capture", headers=visitor("alice"))
     assert site.event(answer).distinct_id == "alice"
@@ -91,8 +96,9 @@ def test_a_preloaded_app_sends_from_its_worker_once(start):
     assert len(site.sink.events) == 2
 
 
+@shows("uwsgi-prefork", "sigterm-others")
 def test_a_forked_uwsgi_worker_sends_what_its_client_captures(start):
-    """Behaviour 72, 75: client and app are made before the fork, without lazy-apps, and uWSGI runs no fork hooks."""
+    """Client and app are made before the fork, without lazy-apps, and uWSGI runs no fork hooks."""
     site = start("falcon", "uwsgi")
     assert site.event(site.ask("/capture", headers=visitor("alice"))).distinct_id == "alice"
     later = site.ask("/capture")
@@ -102,8 +108,9 @@ def test_a_forked_uwsgi_worker_sends_what_its_client_captures(start):
     assert len(site.sink.events) == 2
 
 
+@shows("sigterm-uvicorn")
 def test_ctrl_c_is_an_ending_too(start):
-    """Behaviour 74: SIGINT."""
+    """SIGINT."""
     site = start("fastapi", "uvicorn")
     rid = site.ask("/capture", rid=new_rid()).rid
     _end(site.server, signal.SIGINT)

@@ -12,6 +12,7 @@ from pyramid.tweens import EXCVIEW, INGRESS
 from hogline import PostHog, SettingsError
 from hogline.interceptors import wsgi
 from hogline.interceptors.pyramid import PostHogInterceptor
+from tests.support.behaviours import shows
 from tests.support.serving import VISITOR, serving
 from tests.support.sink import exception_of, person_of
 
@@ -79,6 +80,7 @@ def transaction_factory(handler, registry):
 
 
 class TestExceptions:
+    @shows("http-error-below-threshold", "pyramid-exception-views")
     @pytest.mark.parametrize(
         ("error", "status", "expected"),
         [
@@ -90,7 +92,7 @@ class TestExceptions:
         ],
     )
     def test_each_is_seen_once_and_judged(self, config, serve, error, status, expected):
-        """Behaviour 26, 41: before the exception views, with the status that left."""
+        """Before the exception views, with the status that left."""
         add(config, "/raise", raising(error))
         config.add_exception_view(lambda error, request: Response("teapot", 418), context=DomainError)
         with serve(capture_exceptions=True) as site:
@@ -101,15 +103,17 @@ class TestExceptions:
             assert (event.distinct_id, event.properties["$request_route"]) == ("alice", "/raise")
             assert event.properties["$exception_source"] == "pyramid.interceptor"
 
+    @shows("pyramid-exception-views")
     def test_a_returned_http_exception_is_a_response(self, config, serve):
-        """Behaviour 41: nothing was raised."""
+        """Nothing was raised."""
         add(config, "/returned", lambda request: httpexceptions.HTTPServiceUnavailable())
         with serve(capture_exceptions=True) as site:
             assert site.get("/returned").status == 503
             assert site.events == []
 
+    @shows("streamed-body-context")
     def test_tweens_on_both_sides_of_us_are_seen(self, config, serve, posthog):
-        """Behaviour 16: what they say is the visitor's; what they raise is seen, over the exception views as well as under them."""
+        """What they say is the visitor's; what they raise is seen, over the exception views as well as under them."""
         config.registry["posthog"] = posthog
         config.add_tween(f"{__name__}.outer_factory", under=INGRESS, over=EXCVIEW)
         config.add_tween(f"{__name__}.transaction_factory", under=EXCVIEW)
@@ -158,8 +162,9 @@ class TestExceptions:
 
 
 class TestContext:
+    @shows("streamed-body-context")
     def test_callbacks_after_the_response_belong_to_the_visitor(self, config, serve, posthog):
-        """Behaviour 16: response and finished callbacks, which run outside of all tweens."""
+        """Response and finished callbacks, which run outside of all tweens."""
 
         def view(request):
             request.add_response_callback(lambda request, response: posthog.capture("response"))
@@ -206,8 +211,9 @@ class TestContext:
             [event] = site.events
         assert "$request_route" not in event.properties
 
+    @shows("route-template")
     def test_included_routes_have_their_prefix(self, config, serve, posthog):
-        """Behaviour 66: route_prefix, and a pattern without a leading slash."""
+        """route_prefix, and a pattern without a leading slash."""
 
         def included(inner):
             add(inner, "things/{thing_id}", lambda request: Response(str(posthog.capture("x"))))
@@ -218,8 +224,9 @@ class TestContext:
             [event] = site.events
         assert event.properties["$request_route"] == "/api/things/{thing_id}"
 
+    @shows("stacked-interceptors", "captured-once")
     def test_inside_another_interceptor_it_still_knows_the_route(self, config, posthog, sink):
-        """Behaviour 14, 54: one event of each exception, Pyramid's route with its mount."""
+        """One event of each exception, Pyramid's route with its mount."""
         add(config, "/things/{thing_id}", raising(ValueError()))
         PostHogInterceptor(config, client=posthog, capture_exceptions=True)
         app = config.make_wsgi_app()

@@ -12,6 +12,7 @@ from hogline import PostHog
 from hogline.context import current
 from hogline.interceptors.quart import PostHogInterceptor
 from hogline.interceptors.starlette import PostHogInterceptor as StarletteInterceptor
+from tests.support.behaviours import shows
 from tests.support.serving import VISITOR, now, serving_asgi
 from tests.support.sink import exception_of, person_of
 
@@ -54,8 +55,9 @@ def raising(error):
 
 
 class TestContext:
+    @shows("context-everywhere")
     def test_handlers_hooks_and_ends_belong_to_the_visitor(self, app, serve, posthog):
-        """Behaviour 4: hooks, sync and async handlers, teardown; the rule is their template; the next request is nobody's."""
+        """Hooks, sync and async handlers, teardown; the rule is their template; the next request is nobody's."""
 
         @app.before_request
         async def before():
@@ -88,8 +90,9 @@ class TestContext:
             assert {person_of(event) for event in events} == {"alice"}
         assert {person_of(event) for event in third} == {None}
 
+    @shows("context-everywhere")
     def test_a_stream_belongs_to_its_visitor(self, app, serve, posthog):
-        """Behaviour 4: the body is sent after Quart let go of its request; visitor, rule and signed-in user are still known."""
+        """The body is sent after Quart let go of its request; visitor, rule and signed-in user are still known."""
 
         @app.get("/stream/<name>")
         async def stream(name):
@@ -133,8 +136,9 @@ class TestContext:
             assert site.get("/x?colour=red", {"X-One": "1"}).status == 405
         assert seen == [("Websocket", "/x", "red", "1"), ("Request", "/x", "red", "1")]
 
+    @shows("nested-requests", "nested-test-client")
     def test_a_request_inside_a_handler_gives_the_outer_one_back(self, app, serve, posthog):
-        """Behaviour 11, 22: a test client inside a handler is another request."""
+        """A test client inside a handler is another request."""
 
         @app.get("/inner/<name>")
         async def inner(name):
@@ -155,8 +159,9 @@ class TestContext:
             ("outer", "alice", "/outer"),
         ]
 
+    @shows("stacked-interceptors", "captured-once")
     def test_a_mounted_app_tells_its_route_to_the_interceptor_around_it(self, app, posthog, sink):
-        """Behaviour 14, 54: one context, one event, the inner rule with the prefix of its mount."""
+        """One context, one event, the inner rule with the prefix of its mount."""
         app.add_url_rule("/things/<name>", view_func=raising(ValueError("x")))
         PostHogInterceptor(app, client=posthog, capture_exceptions=True)
         around = Starlette(routes=[Mount("/shop", app)])
@@ -168,8 +173,9 @@ class TestContext:
         assert event.properties["$request_route"] == "/shop/things/<name>"
         assert event.properties["$request_path"] == "/shop/things/x"
 
+    @shows("stacked-interceptors")
     def test_a_second_interceptor_is_ignored_and_says_so(self, app, posthog, serve, caplog):
-        """Behaviour 14: init_app twice."""
+        """init_app twice."""
         PostHogInterceptor(client=posthog).init_app(app)
         with serve():
             pass
@@ -177,9 +183,10 @@ class TestContext:
 
 
 class TestExceptions:
+    @shows("swallowed-errors", "flask-hooks")
     @pytest.mark.parametrize("place", ["view", "before", "after", "none", "teardown", "error handler"])
     def test_wherever_it_is_raised_it_is_one_event(self, app, serve, place):
-        """Behaviour 30, 32: handlers, earlier and later hooks, no response at all, an error handler that fails."""
+        """Handlers, earlier and later hooks, no response at all, an error handler that fails."""
         fail = raising(ValueError("x"))
 
         async def nothing():
@@ -204,6 +211,7 @@ class TestExceptions:
             events = site.wait_for(len(expected))
         assert sorted(exception_of(event) for event in events) == [(name, False, 500) for name in expected]
 
+    @shows("abort-with-response")
     @pytest.mark.parametrize(
         ("raise_it", "expected"),
         [
@@ -212,7 +220,7 @@ class TestExceptions:
         ],
     )
     def test_aborts_are_events_with_the_right_status(self, app, serve, raise_it, expected):
-        """Behaviour 31: abort(503), abort(Response(status=599))."""
+        """abort(503), abort(Response(status=599))."""
 
         @app.get("/")
         async def view():
@@ -222,8 +230,9 @@ class TestExceptions:
             assert site.get("/").status == expected[2]
             assert [exception_of(event) for event in site.wait_for(1)] == [expected]
 
+    @shows("error-handler-context")
     def test_a_page_for_500_leaves_it_unhandled(self, app, serve, posthog):
-        """Behaviour 3: Quart itself counts it as unhandled; the page belongs to the visitor, with the status it says."""
+        """Quart itself counts it as unhandled; the page belongs to the visitor, with the status it says."""
 
         async def sorry(error):
             posthog.capture("sorry")
@@ -237,16 +246,18 @@ class TestExceptions:
         assert exception_of(events[0]) == ("ValueError", False, 503)
         assert [person_of(event) for event in events] == ["alice"] * 2
 
+    @shows("captured-once")
     def test_propagated_it_is_one_event(self, app, serve):
-        """Behaviour 54: the signal first, then it leaves; with PROPAGATE_EXCEPTIONS the server answers."""
+        """The signal first, then it leaves; with PROPAGATE_EXCEPTIONS the server answers."""
         app.config["PROPAGATE_EXCEPTIONS"] = True
         app.add_url_rule("/", view_func=raising(ValueError("x")))
         with serve(capture_exceptions=True) as site:
             assert site.get("/").status == 500
             assert [exception_of(event) for event in site.wait_for(1)] == [("ValueError", False, 500)]
 
+    @shows("background-error")
     def test_a_background_task_fails_in_the_name_of_its_visitor(self, app, serve, sink):
-        """Behaviour 48: also when the request is long over."""
+        """Also when the request is long over."""
         over = []
 
         @app.get("/<name>")
@@ -267,8 +278,9 @@ class TestExceptions:
         assert (exception_of(event), person_of(event)) == (("ValueError", False, 200), "alice")
         assert event.properties["$request_route"] == "/<name>"
 
+    @shows("route-template")
     def test_a_socket_has_its_rule(self, app, serve, posthog):
-        """Behaviour 66: WebSockets have routes too."""
+        """WebSockets have routes too."""
 
         @app.websocket("/rooms/<name>")
         async def room(name):
@@ -283,8 +295,9 @@ class TestExceptions:
         assert (person_of(event), event.properties["$request_route"]) == ("alice", "/rooms/<name>")
 
 
+@shows("no-leak-on-connection")
 def test_nothing_is_left_of_a_request(app, posthog, sink):
-    """Behaviour 1: in process, where a request runs in the caller's own task."""
+    """In process, where a request runs in the caller's own task."""
     PostHogInterceptor(app, client=posthog, capture_exceptions=True)
     app.add_url_rule("/", view_func=raising(ValueError("x")))
 

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.interceptors.apps.contract import HEADERS
+from tests.support.behaviours import shows
 from tests.support.site import needs, visitor
 
 ROUTES = (
@@ -13,24 +14,27 @@ ROUTES = (
 )  # fmt: skip
 
 
+@shows("keep-content-length", "same-response")
 @pytest.mark.parametrize("path", ROUTES)
 def test_answers_are_the_same_with_and_without_us(site, path):
-    """Behaviour 19, 58: status, headers, their order, Content-Length and bytes, whatever is raised or captured."""
+    """Status, headers, their order, Content-Length and bytes, whatever is raised or captured."""
     without = site.ask(path, options="absent", rid="same", headers=visitor("alice"))
     for options in ("off", "default", "twice"):
         assert site.ask(path, options=options, rid="same", headers=visitor("alice")).shape == without.shape
 
 
+@shows("same-response")
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "DELETE"])
 def test_other_methods_are_answered_the_same(site, method):
-    """Behaviour 58: and nothing is captured of a 405."""
+    """And nothing is captured of a 405."""
     without = site.ask("/nothing", options="absent", method=method, rid="same")
     assert site.ask("/nothing", method=method, rid="same").shape == without.shape
 
 
+@shows("same-response")
 @needs("header-order")
 def test_headers_keep_their_order_and_their_duplicates(site):
-    """Behaviour 58: as the app said them."""
+    """As the app said them."""
     said = [(name.lower(), value) for name, value in HEADERS]
     answer = site.ask("/headers")
     assert [(name.lower(), value) for name, value in answer.headers if (name.lower(), value) in said] == said
@@ -45,9 +49,10 @@ def test_bodies_are_the_apps_alone(site, size):
     assert site.event(answer).event == "checkout"
 
 
+@shows("same-response")
 @needs("ws")
 def test_a_handshake_is_answered_the_same(site):
-    """Behaviour 58: accepted, refused by the app, no such path."""
+    """Accepted, refused by the app, no such path."""
     headers = [
         ("Connection", "Upgrade"),
         ("Upgrade", "websocket"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.behaviours import shows
 from tests.support.frameworks import Framework
 from tests.support.sink import exception_of, person_of
 from tests.support.site import Site, visitor
@@ -27,15 +28,16 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     last = running.ask("/items/last", headers=visitor("alice"))
     try:
         running.server.stop(signal.SIGINT)
-        # Behaviour 75: what waited has left, and what the app's own shutdown handler said with it.
+        # What waited has left, and what the app's own shutdown handler captured with it.
         assert [len(running.arrived(rid)) for rid in (last.rid, "end")] == [1, 1]
         assert not running.complaints()
     finally:
         running.sink.stop()
 
 
+@shows("route-template", "original-path")
 def test_every_row_of_the_guide_is_on_a_plain_capture(shop):
-    """Behaviour 66, 67: session, person, window, absolute URL, method, path, template, user agent, address."""
+    """Session, person, window, absolute URL, method, path, template, user agent, address."""
     headers = [*visitor("alice"), ("User-Agent", "Firefox/1"), ("X-Forwarded-For", "203.0.113.9, 10.0.0.1")]
     answer = shop.ask("/items/caf%C3%A9%20x?colour=light%20red", headers=headers)
     event = shop.event(answer)
@@ -57,9 +59,10 @@ def test_every_row_of_the_guide_is_on_a_plain_capture(shop):
     assert sorted(query.split("&")) == ["colour=light%20red", f"rid={answer.rid}"]
 
 
+@shows("context-everywhere", "outliving-tasks")
 @pytest.mark.parametrize("path", ["/sync", "/stream", "/stream-async", "/task"])
 def test_everything_a_request_causes_is_the_visitors(shop, path):
-    """Behaviour 4, 6: handlers in threads, both kinds of streams, tasks; afterwards there is nobody."""
+    """Handlers in threads, both kinds of streams, tasks; afterwards there is nobody."""
     answer = shop.ask(path, headers=visitor("alice"))
     events = shop.events(answer, 3 if "stream" in path else 1)
     assert {(person_of(event), event.properties["$session_id"]) for event in events} == {("alice", "session-alice")}
@@ -68,8 +71,9 @@ def test_everything_a_request_causes_is_the_visitors(shop, path):
     assert [shop.ask("/who").body for _ in range(3)] == [b"-"] * 3
 
 
+@shows("concurrent-requests")
 def test_requests_at_once_are_never_mixed(shop):
-    """Behaviour 8: random waits; every event is its own request's."""
+    """Random waits; every event is its own request's."""
     rng = random.Random(8)
 
     def ask(number):
@@ -82,11 +86,12 @@ def test_requests_at_once_are_never_mixed(shop):
         assert [event.distinct_id for event in shop.events(answer, 1)] == [f"visitor-{number}"]
 
 
+@shows("swallowed-errors", "error-after-start")
 @pytest.mark.parametrize(
     ("path", "status", "handled"), [("/error", 500, False), ("/error-sync", 500, False), ("/stream-error", 200, False)]
 )
 def test_what_a_handler_raises_is_one_event(shop, path, status, handled):
-    """Behaviour 30, 47: with the status that left, the visitor and the template."""
+    """With the status that left, the visitor and the template."""
     answer = shop.ask(path, headers=visitor("alice"))
     event = shop.event(answer)
     assert answer.status == status
@@ -95,8 +100,9 @@ def test_what_a_handler_raises_is_one_event(shop, path, status, handled):
     assert event.properties["$exception_list"][0]["value"] == f"boom {answer.rid}"
 
 
+@shows("registered-handlers")
 def test_what_the_apps_handler_answers_is_handled(shop):
-    """Behaviour 28: `@app.exception`, for the routes that are added after it."""
+    """`@app.exception`, for the routes that are added after it."""
     answer = shop.ask("/handled")
     assert (answer.status, answer.body) == (418, b"handled")
     assert exception_of(shop.event(answer)) == ("KeyError", True, 418)
@@ -110,8 +116,9 @@ def test_a_sub_router_is_watched_on_request(shop):
     assert event.properties["$request_route"] == "/shop/broken/:name"
 
 
+@shows("http-error-below-threshold")
 def test_answers_and_unknown_paths_are_no_exceptions(shop):
-    """Behaviour 26: a returned 503 is an answer; a 404 is Robyn's own."""
+    """A returned 503 is an answer; a 404 is Robyn's own."""
     for path, status in (("/unwatched", 503), ("/nowhere", 404)):
         answer = shop.ask(path)
         assert answer.status == status
@@ -127,8 +134,9 @@ def test_callbacks_are_given_robyns_request(shop):
     shop.events(shop.ask("/error", headers=out), 0)
 
 
+@shows("header-bytes", "bad-host")
 def test_hostile_headers_are_cleaned(shop):
-    """Behaviour 68, 65: control bytes, duplicates, a bad Host: the request is served."""
+    """Control bytes, duplicates, a bad Host: the request is served."""
     headers = [("X-POSTHOG-DISTINCT-ID", "  "), ("X-POSTHOG-DISTINCT-ID", "bob"), ("User-Agent", b"\xff\xfe")]
     answer = shop.ask("/sync", headers=headers)
     assert answer.status == 200

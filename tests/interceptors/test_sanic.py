@@ -18,6 +18,7 @@ from sanic.response import text
 import hogline
 from hogline import PostHog
 from hogline.interceptors.sanic import PostHogInterceptor
+from tests.support.behaviours import shows
 from tests.support.servers import ROOT
 from tests.support.serving import VISITOR, now, serving_own
 from tests.support.sink import exception_of, person_of
@@ -73,8 +74,9 @@ def serve(app, posthog, sink):
 
 
 class TestConnections:
+    @shows("no-leak-on-connection")
     def test_nothing_of_the_last_request_is_left_for_what_cannot_be_read(self, app, serve, posthog):
-        """Behaviour 1: the second request of a connection has no readable head; its error handler is nobody's."""
+        """The second request of a connection has no readable head; its error handler is nobody's."""
         seen = []
 
         @app.get("/")
@@ -135,8 +137,9 @@ class TestConnections:
             events = site.wait_for(3)
         assert {person_of(event) for event in events} == {"alice"}
 
+    @shows("context-everywhere")
     def test_middleware_and_handlers_belong_to_the_visitor(self, app, serve, posthog):
-        """Behaviour 4: request and response middleware, and synchronous handlers; the template has no concrete id."""
+        """Request and response middleware, and synchronous handlers; the template has no concrete id."""
 
         @app.on_request
         async def first(request):
@@ -161,8 +164,9 @@ class TestConnections:
 
 
 class TestExceptions:
+    @shows("http-error-below-threshold", "route-template")
     def test_a_routers_404_has_the_visitor_and_no_template(self, app, serve, posthog):
-        """Behaviour 26, 66: on a 404 the request middleware runs after the exception; context does not depend on it."""
+        """On a 404 the request middleware runs after the exception; context does not depend on it."""
 
         @app.exception(Exception)
         async def nowhere(request, error):
@@ -178,8 +182,9 @@ class TestExceptions:
             [event] = site.wait_for(1)
         assert (event.event, person_of(event), "$request_route" in event.properties) == ("nowhere", "alice", False)
 
+    @shows("registered-handlers")
     def test_a_registered_handler_counts_and_a_page_for_everything_does_not(self, app, serve):
-        """Behaviour 28: by the class that the handler is registered for; also once Sanic has cached its look-up."""
+        """By the class that the handler is registered for; also once Sanic has cached its look-up."""
 
         @app.exception(DomainError)
         async def handled(request, error):
@@ -201,8 +206,9 @@ class TestExceptions:
             ("DomainError", True, 418), ("ValueError", False, 503), ("ServiceUnavailable", True, 503),
         ] * 2  # fmt: skip
 
+    @shows("django-uncaught")
     def test_request_middleware_that_fails_is_an_event(self, app, serve):
-        """Behaviour 34's like; what response middleware raises Sanic only logs, and the answer goes out unchanged."""
+        """'s like; what response middleware raises Sanic only logs, and the answer goes out unchanged."""
 
         @app.on_request
         async def fail(request):
@@ -216,8 +222,9 @@ class TestExceptions:
             assert site.get("/x").status == 500
             assert [exception_of(event) for event in site.wait_for(1)] == [("ValueError", False, 500)]
 
+    @shows("sanic-streams", "cancellation")
     def test_a_client_that_left_is_no_mistake(self, app, serve, sink):
-        """Behaviour 39, 50: Sanic reports RequestCancelled, and builds a 500 of it."""
+        """Sanic reports RequestCancelled, and builds a 500 of it."""
         over = []
 
         @app.get("/")
@@ -236,15 +243,17 @@ class TestExceptions:
         assert over == ["alice"]
 
 
+@shows("stacked-interceptors")
 def test_a_second_interceptor_is_ignored_and_says_so(app, posthog, caplog):
-    """Behaviour 14: init_app twice."""
+    """init_app twice."""
     PostHogInterceptor(app, client=posthog)
     PostHogInterceptor(client=posthog).init_app(app)
     assert "has an interceptor already" in caplog.text
 
 
+@shows("sigterm-others")
 def test_a_worker_process_sends_what_waits(sink, tmp_path):
-    """Behaviour 75: Sanic's own processes, with its rewritten classes; they end without Python's exit handlers."""
+    """Sanic's own processes, with its rewritten classes; they end without Python's exit handlers."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     (tmp_path / "shop.py").write_text(_SHOP.format(url=sink.url, port=port))

@@ -7,6 +7,7 @@ from starlette.exceptions import HTTPException
 
 from hogline import PostHog
 from hogline.interceptors import aws_lambda
+from tests.support.behaviours import shows
 from tests.support.invocations import Platform
 from tests.support.serving import VISITOR
 from tests.support.sink import exception_of, names, person_of
@@ -149,6 +150,7 @@ class TestLambda:
             assert not {"$request_path", "$request_method", "$current_url", "$ip"} & event.properties.keys()
         assert exception_of(sink.events[1]) == ("KeyError", False, 500)
 
+    @shows("captured-once", "raised-again")
     @pytest.mark.parametrize(
         ("event", "status"),
         [
@@ -161,7 +163,7 @@ class TestLambda:
     )
     @pytest.mark.parametrize("twice", [False, True])
     def test_an_error_is_one_event_with_the_status_of_its_front(self, posthog, sink, event, status, twice):
-        """Behaviour 54, 55: unhandled, once, the same object each time; one instance in two invocations is two events."""
+        """Unhandled, once, the same object each time; one instance in two invocations is two events."""
         interceptor = aws_lambda.PostHogInterceptor(client=posthog, capture_exceptions=True)
         error = ValueError("reused")
 

@@ -24,6 +24,7 @@ from hogline import PostHog
 from hogline.interceptors import asgi
 from hogline.interceptors.fastapi import PostHogInterceptor
 from hogline.interceptors.starlette import PostHogInterceptor as StarletteInterceptor
+from tests.support.behaviours import shows
 from tests.support.serving import VISITOR, now, serving_asgi
 from tests.support.sink import exception_of, names, person_of
 
@@ -79,8 +80,9 @@ class TestFiveHundreds:
         app.add_api_route("/broken", broken)
         return app
 
+    @shows("error-handler-context")
     def test_a_500_handler_belongs_to_the_visitor_from_the_first_request_on(self, app, serve):
-        """Behaviour 3: same person, URL and template; Starlette runs it outside of all middleware."""
+        """Same person, URL and template; Starlette runs it outside of all middleware."""
         with serve(app) as site:
             for name in ("alice", "bob"):
                 assert site.get("/broken", {"X-POSTHOG-DISTINCT-ID": name}).body == b"sorry"
@@ -91,15 +93,17 @@ class TestFiveHundreds:
         assert {event.properties["$request_route"] for event in events} == {"/broken"}
         assert {exception_of(event) for event in events if event.event == "$exception"} == {("ValueError", False, 500)}
 
+    @shows("no-leak-on-connection", "error-handler-context")
     def test_the_request_after_it_begins_empty(self, app, serve):
-        """Behaviour 1, 3: what the first 500 left behind is nobody's."""
+        """What the first 500 left behind is nobody's."""
         with serve(app) as site:
             site.get("/broken", VISITOR)
             site.get("/broken")
             assert [person_of(event) for event in site.events][-2:] == [None, None]
 
+    @shows("error-handler-context", "other-middleware-tasks")
     def test_its_status_and_its_visitor_are_known_behind_any_middleware(self, posthog, sink):
-        """Behaviour 3, 5: only the outermost layer sees what a 500 handler answers, here 503; BaseHTTPMiddleware is a task between."""
+        """Only the outermost layer sees what a 500 handler answers, here 503; BaseHTTPMiddleware is a task between."""
 
         async def sorry(request, error):
             posthog.capture("sorry")
@@ -134,9 +138,10 @@ class TestMiddleware:
             app.add_middleware(PassesOn)
         return app
 
+    @shows("context-everywhere", "other-middleware-tasks")
     @pytest.mark.parametrize("where", ORDERS)
     def test_everything_a_request_causes_is_the_visitors(self, posthog, serve, where):
-        """Behaviour 4, 5: handlers, dependencies, background tasks and streams, synchronous and asynchronous ones."""
+        """Handlers, dependencies, background tasks and streams, synchronous and asynchronous ones."""
         app = self.build(posthog, where)
 
         def say(name):
@@ -203,9 +208,10 @@ class TestMiddleware:
             once = {"sync", "async", "sync later", "async later", "sync stream", "async stream"}
             assert sorted(names(events)) == sorted([*shared, *shared, *once])
 
+    @shows("http-error-from-threshold", "registered-handlers", "swallowed-errors")
     @pytest.mark.parametrize("where", ORDERS)
     def test_what_is_answered_further_in_is_seen(self, posthog, serve, where):
-        """Behaviour 25, 28, 30: BaseHTTPMiddleware runs the app in another task."""
+        """BaseHTTPMiddleware runs the app in another task."""
         app = self.build(posthog, where, capture_exceptions=True)
 
         @app.get("/{kind}")
@@ -223,8 +229,9 @@ class TestMiddleware:
                 ("DomainError", True, 418), ("HTTPException", True, 503), ("ValueError", False, 500),
             ]  # fmt: skip
 
+    @shows("cancellation")
     def test_a_cancelled_app_is_no_mistake(self, posthog, serve):
-        """Behaviour 50: BaseHTTPMiddleware makes a RuntimeError of it, "No response returned."."""
+        """BaseHTTPMiddleware makes a RuntimeError of it, "No response returned."."""
         app = self.build(posthog, "inside", capture_exceptions=True)
 
         class Silent:
@@ -242,8 +249,9 @@ class TestMiddleware:
 
 
 class TestRouting:
+    @shows("route-template")
     def test_nested_routers_and_mounts_make_the_whole_template(self, posthog, serve):
-        """Behaviour 66: prefixes of included routers, mounts of apps and of routes; never what the browser asked for."""
+        """Prefixes of included routers, mounts of apps and of routes; never what the browser asked for."""
         app = FastAPI()
         app.add_middleware(PostHogInterceptor, client=posthog)
         shop, things, mounted = APIRouter(prefix="/shop"), APIRouter(prefix="/things"), FastAPI()
@@ -269,8 +277,9 @@ class TestRouting:
                 "/shop/v1/things/{number}", "/sub/deep/{number}", "/group/{name}",
             ]  # fmt: skip
 
+    @shows("stacked-interceptors", "captured-once")
     def test_a_mounted_app_with_an_interceptor_of_its_own_is_one_request(self, posthog, serve):
-        """Behaviour 14, 54: one event of an exception that both see, with the inner template."""
+        """One event of an exception that both see, with the inner template."""
         app, mounted = FastAPI(), FastAPI(exception_handlers={DomainError: answer_418})
         for each in (app, mounted):
             each.add_middleware(PostHogInterceptor, client=posthog, capture_exceptions=True)
@@ -290,8 +299,9 @@ class TestRouting:
                 ("DomainError", True, 418), ("ValueError", False, 500),
             ]  # fmt: skip
 
+    @shows("route-template")
     def test_a_template_is_found_where_starlette_does_not_say_it(self, posthog, serve):
-        """Behaviour 66: versions before 1.7; an endpoint of several routes has none, rather than another one's."""
+        """Versions before 1.7; an endpoint of several routes has none, rather than another one's."""
 
         async def seen(request):
             request.scope.pop("route")  # what those versions do not have
@@ -348,8 +358,9 @@ class TestRouting:
             (None, None), ("admin", None), ("api", "alice"),
         ] * 2  # fmt: skip
 
+    @shows("error-handler-context")
     def test_the_interceptor_of_a_mounted_app_moves_around_that_app(self, posthog, serve):
-        """Behaviour 3: its own 500 handler belongs to the visitor, although the parent's router stands in the scope."""
+        """Its own 500 handler belongs to the visitor, although the parent's router stands in the scope."""
 
         async def sorry(request, error):
             posthog.capture("sorry")
@@ -396,10 +407,11 @@ class TestRouting:
             assert [person_of(event) for event in site.events] == [None, "alice"] * 2
         assert len(asked) == 4
 
+    @shows("stacked-interceptors", "registered-handlers")
     @pytest.mark.parametrize("own", [False, True], ids=["outer-only", "own-too"])
     @pytest.mark.parametrize("between", [None, "outside", "inside"])
     def test_what_a_mounted_app_answers_itself_is_seen(self, posthog, serve, sink, own, between):
-        """Behaviour 14, 28: its own handler, its own yield dependency, also with `BaseHTTPMiddleware` on either side of the mount."""
+        """Its own handler, its own yield dependency, also with `BaseHTTPMiddleware` on either side of the mount."""
 
         async def dependency():
             posthog.capture("before")
@@ -450,8 +462,9 @@ class TestHandlers:
         app.add_middleware(PostHogInterceptor, client=posthog, capture_exceptions=True)
         return app
 
+    @shows("status-handlers")
     def test_a_handler_for_a_status_changes_nothing(self, app, serve):
-        """Behaviour 27: HTTPException(502) with a handler for 502 is one event."""
+        """HTTPException(502) with a handler for 502 is one event."""
 
         @app.exception_handler(502)
         async def answer(request, error):
@@ -465,8 +478,9 @@ class TestHandlers:
             assert site.get("/").status == 502
             assert [exception_of(event) for event in site.exceptions] == [("HTTPException", True, 502)]
 
+    @shows("handler-thread")
     def test_a_synchronous_handler_runs_in_its_thread_as_the_visitor(self, app, serve, posthog):
-        """Behaviour 59: Starlette sends it to the threadpool, with and without us."""
+        """Starlette sends it to the threadpool, with and without us."""
         threads = []
 
         @app.exception_handler(DomainError)
@@ -502,8 +516,9 @@ class TestHandlers:
             kinds = {exception_of(event) for event in site.exceptions}
         assert ("KeyError", False, 500) in kinds
 
+    @shows("validation-errors")
     def test_validation_of_requests_is_the_clients_and_of_responses_ours(self, app, serve):
-        """Behaviour 29: 422 is none; a response that breaks its own model is one, 500."""
+        """422 is none; a response that breaks its own model is one, 500."""
 
         class Thing(BaseModel):
             number: int
@@ -520,8 +535,9 @@ class TestHandlers:
             assert site.get("/things").status == 500
             assert [exception_of(event) for event in site.exceptions] == [("ResponseValidationError", False, 500)]
 
+    @shows("background-error")
     def test_what_a_dependency_raises_after_its_yield_is_seen(self, app, serve):
-        """Behaviour 48: the response has left by then, or has not; the event says which."""
+        """The response has left by then, or has not; the event says which."""
 
         async def closing():
             yield
@@ -535,8 +551,9 @@ class TestHandlers:
             status = site.get("/").status
             assert [exception_of(event) for event in site.exceptions] == [("ValueError", False, status)]
 
+    @shows("nested-requests")
     def test_a_route_of_the_app_called_in_process_is_another_request(self, app, serve, posthog):
-        """Behaviour 11: httpx's ASGI transport inside a handler."""
+        """Httpx's ASGI transport inside a handler."""
 
         @app.get("/inner")
         async def inner():
@@ -580,10 +597,11 @@ class TestNeighbours:
         )  # or it patches threads and loggers
 
     # Sentry imports whatever is installed, and that what is deprecated.
+    @shows("beside-sentry-and-opentelemetry")
     @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:pkg_resources is deprecated:UserWarning")
     @pytest.mark.parametrize("order", ["first", "last"])
     def test_sentry_and_opentelemetry_work_beside_us(self, posthog, serve, sentry, order):
-        """Behaviour 64: whoever is added first, each sees the exception once, and the visitor is known."""
+        """Whoever is added first, each sees the exception once, and the visitor is known."""
         spans = InMemorySpanExporter()
         provider = TracerProvider()
         provider.add_span_processor(SimpleSpanProcessor(spans))
@@ -608,8 +626,9 @@ class TestNeighbours:
         assert len(sentry.errors) == 1
         assert [event.name for span in spans.get_finished_spans() for event in span.events] == ["exception"]
 
+    @shows("stacked-interceptors")
     def test_a_plain_interceptor_around_the_app_is_the_same_request(self, posthog, serve):
-        """Behaviour 14: ASGI's own around FastAPI's: one context, one event, FastAPI's template."""
+        """ASGI's own around FastAPI's: one context, one event, FastAPI's template."""
         app = FastAPI()
         app.add_middleware(PostHogInterceptor, client=posthog, capture_exceptions=True)
 
@@ -625,8 +644,9 @@ class TestNeighbours:
         assert {event.properties["$request_id"] for event in events} == {events[0].properties["$request_id"]}
 
 
+@shows("lifespan-passes")
 def test_a_lifespan_and_its_state_are_the_apps(posthog, serve, sink):
-    """Behaviour 12: what is captured at startup and shutdown is nobody's, and arrives."""
+    """What is captured at startup and shutdown is nobody's, and arrives."""
     seen = []
 
     @contextlib.asynccontextmanager

@@ -15,6 +15,7 @@ from tornado.web import Application, Finish, HTTPError, RequestHandler, stream_r
 import hogline
 from hogline import PostHog
 from hogline.interceptors.tornado import PostHogInterceptor
+from tests.support.behaviours import shows
 from tests.support.serving import VISITOR, now, serving_own
 from tests.support.sink import exception_of, person_of
 
@@ -75,9 +76,10 @@ class Overriding(RequestHandler):
 
 
 class TestExceptions:
+    @shows("tornado-overrides")
     @pytest.mark.parametrize(("error", "expected"), [(HTTPError(503), (True, 503)), (ValueError("x"), (False, 500))])
     def test_a_handler_may_override_everything(self, serve, error, expected):
-        """Behaviour 38: HTTPError(503) and plain errors, although `log_exception` says nothing."""
+        """HTTPError(503) and plain errors, although `log_exception` says nothing."""
 
         class Failing(Overriding):
             async def get(self):
@@ -89,8 +91,9 @@ class TestExceptions:
         assert (answer.status, answer.body) == (expected[1], b"sorry")
         assert exception_of(event)[1:] == expected
 
+    @shows("tornado-overrides")
     def test_finish_and_send_error_are_no_exceptions(self, serve):
-        """Behaviour 38: control flow."""
+        """Control flow."""
 
         class Sending(RequestHandler):
             def get(self):
@@ -107,14 +110,16 @@ class TestExceptions:
             ]
             assert site.events == []
 
+    @shows("cancellation")
     def test_a_cancellation_that_a_handler_raises_is_none(self, serve):
-        """Behaviour 50: Tornado answers it with 500."""
+        """Tornado answers it with 500."""
         with serve((r"/", raising(asyncio.CancelledError()))) as site:
             assert site.get("/").status == 500
             assert site.events == []
 
+    @shows("upstream-status")
     def test_an_upstreams_answer_is_this_servers_mistake(self, serve):
-        """Behaviour 46: Tornado's own client says 404; and its lost connection is not our client's."""
+        """Tornado's own client says 404; and its lost connection is not our client's."""
         with serve((r"/a", raising(HTTPClientError(404))), (r"/b", raising(StreamClosedError()))) as site:
             assert [site.get(path).status for path in ("/a", "/b")] == [500, 500]
             events = site.wait_for(2)
@@ -122,8 +127,9 @@ class TestExceptions:
             ("HTTPClientError", False, 500), ("StreamClosedError", False, 500),
         ]  # fmt: skip
 
+    @shows("client-went-away")
     def test_a_client_that_left_is_no_mistake(self, serve, sink):
-        """Behaviour 49: StreamClosedError of this request's own connection."""
+        """StreamClosedError of this request's own connection."""
         raised = []
 
         class Streaming(RequestHandler):
@@ -145,8 +151,9 @@ class TestExceptions:
 
 
 class TestContext:
+    @shows("context-everywhere")
     def test_everything_that_tornado_calls_belongs_to_the_visitor(self, serve, posthog):
-        """Behaviour 4: also what the connection calls, outside of the request's task; then nothing is left."""
+        """Also what the connection calls, outside of the request's task; then nothing is left."""
 
         @stream_request_body
         class Uploading(RequestHandler):
@@ -191,8 +198,9 @@ class TestContext:
             events = site.wait_for(2)
         assert [(event.event, person_of(event)) for event in events] == [("waiting", "alice"), ("closed", "alice")]
 
+    @shows("route-template")
     def test_the_pattern_is_that_of_the_innermost_rule(self, serve, posthog):
-        """Behaviour 66: Tornado keeps rules within rules; a plain one, one with names; a 404 has none."""
+        """Tornado keeps rules within rules; a plain one, one with names; a 404 has none."""
 
         class Capturing(RequestHandler):
             def get(self, *_, **__):
@@ -259,8 +267,9 @@ class TestInstalling:
                 assert site.get("/").body.decode() == f"{__name__} Shown Says what it is. True"
         assert made == ["Shown"]
 
+    @shows("stacked-interceptors")
     def test_a_second_interceptor_is_ignored_and_says_so(self, posthog, caplog):
-        """Behaviour 14."""
+        """."""
         application = Application()
         for _ in range(2):
             PostHogInterceptor(application, client=posthog)

@@ -9,6 +9,7 @@ import pytest
 from hogline import ExceptionCapture, PostHog, new_context, tag
 from hogline.context import current
 from hogline.interceptors.wsgi import EXCHANGE_KEY, PostHogInterceptor
+from tests.support.behaviours import shows
 from tests.support.serving import VISITOR, now, serving
 from tests.support.sink import exception_of, person_of
 
@@ -57,8 +58,9 @@ class Body:
 
 
 class TestContext:
+    @shows("clean-thread")
     def test_the_next_request_of_a_thread_begins_empty(self, serve, posthog):
-        """Behaviour 15: nothing of the first visitor is left on the thread that serves the second."""
+        """Nothing of the first visitor is left on the thread that serves the second."""
 
         def app(environ, start_response):
             tag("seen", "first") if environ["PATH_INFO"] == "/first" else None
@@ -78,8 +80,9 @@ class TestContext:
         assert person_of(second) is None
         assert not {"$session_id", "$window_id", "seen"} & second.properties.keys()
 
+    @shows("streamed-body-context")
     def test_a_stream_belongs_to_its_visitor(self, serve, posthog):
-        """Behaviour 16: a generator app runs nothing before it is read; all of it, and its end, is the visitor's."""
+        """A generator app runs nothing before it is read; all of it, and its end, is the visitor's."""
 
         def app(environ, start_response):
             try:
@@ -125,8 +128,9 @@ class TestContext:
         said = [{key: event.properties[key] for key in "abc" if key in event.properties} for event in events]
         assert said == [{"a": 1}, {"a": 1, "b": 2}, {"a": 1, "c": 3}]
 
+    @shows("client-leaves-body")
     def test_a_visitor_who_leaves_closes_the_body_once(self, serve, posthog):
-        """Behaviour 17: `close` runs once, as the visitor; the thread's next request begins empty."""
+        """`close` runs once, as the visitor; the thread's next request begins empty."""
         bodies = []
 
         def app(environ, start_response):
@@ -145,8 +149,9 @@ class TestContext:
         assert bodies[0].closed_by == ["alice"]
         assert (event.event, person_of(event)) == ("next", None)
 
+    @shows("unclosed-body")
     def test_a_body_that_is_never_closed_leaves_nothing(self, posthog):
-        """Behaviour 18: asgiref's WsgiToAsgi reads bodies and forgets them; also one that was read half."""
+        """Asgiref's WsgiToAsgi reads bodies and forgets them; also one that was read half."""
         seen = []
 
         def app(environ, start_response):
@@ -167,8 +172,9 @@ class TestContext:
         assert current.get() is None
         assert seen == ["alice", None, "alice", None, None]
 
+    @shows("late-stream-end", "late-collection")
     def test_reading_that_is_given_up_changes_nothing_where_it_ends(self, posthog):
-        """Behaviour 9, 10: an iterator that is dropped between two steps, here while the body closes, takes no context away."""
+        """An iterator that is dropped between two steps, here while the body closes, takes no context away."""
         seen, reading = [], []
 
         def give_up():
@@ -194,8 +200,9 @@ class TestContext:
         assert list(body) in ([], [b"alice"])
         assert current.get() is None
 
+    @shows("exit-leaves-clean", "exits-propagate")
     def test_exits_leave_the_thread_clean(self, posthog):
-        """Behaviour 23, 52: SystemExit passes through, is no event, and the caller's context is back."""
+        """SystemExit passes through, is no event, and the caller's context is back."""
 
         def app(environ, start_response):
             raise SystemExit(3)
@@ -249,8 +256,9 @@ class TestContext:
 
 
 class TestResponses:
+    @shows("keep-file-wrapper")
     def test_whole_results_are_handed_on_as_they_are(self, posthog):
-        """Behaviour 20: lists, tuples, sized results and the server's own file wrapper stay the identical object."""
+        """Lists, tuples, sized results and the server's own file wrapper stay the identical object."""
         wrapper = FileWrapper(BytesIO(b"x"))
         for result in ([b"x"], (b"x",), {b"x": 1}, wrapper):
             intercepted = PostHogInterceptor(
@@ -258,15 +266,17 @@ class TestResponses:
             )
             assert intercepted({"wsgi.file_wrapper": FileWrapper}, start) is result
 
+    @shows("keep-file-wrapper")
     def test_a_file_goes_to_servers_whose_wrapper_is_a_function(self, posthog, tmp_path):
-        """Behaviour 20: uWSGI sends the file it was given when it gets just this file back."""
+        """UWSGI sends the file it was given when it gets just this file back."""
         (tmp_path / "file").write_bytes(b"x")
         with (tmp_path / "file").open("rb") as file:
             intercepted = PostHogInterceptor(lambda environ, start: environ["wsgi.file_wrapper"](file), client=posthog)
             assert intercepted({"wsgi.file_wrapper": lambda file, size=0: file}, start) is file
 
+    @shows("keep-content-length", "same-response")
     def test_responses_are_the_same_with_and_without_us(self, posthog, sink, serve):
-        """Behaviour 19, 58: status, headers, their order, Content-Length, and bytes."""
+        """Status, headers, their order, Content-Length, and bytes."""
 
         def lists(environ, start_response):
             return answer(start_response)
@@ -299,8 +309,9 @@ class TestResponses:
         with serve(lists) as site:
             assert site.get("/").header("Content-Length") == "2"
 
+    @shows("unmarkable-exceptions")
     def test_an_exception_that_refuses_attributes_stays_the_same_object(self, posthog):
-        """Behaviour 56: frozen dataclasses pass through two layers untouched, and are one event."""
+        """Frozen dataclasses pass through two layers untouched, and are one event."""
 
         @dataclass(frozen=True)
         class FrozenError(Exception):
@@ -348,8 +359,9 @@ class TestExceptions:
         assert [person_of(event) for event in events] == ["alice", None]
         assert events[0].properties["$exception_source"] == "wsgi.interceptor"
 
+    @shows("error-after-start")
     def test_a_stream_that_fails_has_the_status_that_was_sent(self, serve):
-        """Behaviour 47: 200 after the first byte, the server's 500 before it; empty chunks are no bytes."""
+        """200 after the first byte, the server's 500 before it; empty chunks are no bytes."""
 
         def app(environ, start_response):
             start_response("200 OK", PLAIN)
@@ -393,8 +405,9 @@ class TestExceptions:
             [event] = site.exceptions
         assert exception_of(event) == ("ValueError", False, 200)
 
+    @shows("client-went-away")
     def test_a_client_that_left_is_no_mistake(self, posthog):
-        """Behaviour 49: what the server raises out of `write` is its own, also when the app wraps it; what the app raises is not."""
+        """What the server raises out of `write` is its own, also when the app wraps it; what the app raises is not."""
 
         def gone(data):
             raise ConnectionResetError
@@ -413,9 +426,10 @@ class TestExceptions:
                 PostHogInterceptor(wrapped, client=posthog, capture_exceptions=True)({}, lambda *args: gone)
             assert posthog.stats().accepted == events
 
+    @shows("exits-propagate")
     @pytest.mark.parametrize("error", [GeneratorExit(), KeyboardInterrupt()])
     def test_exits_from_a_body_are_no_events(self, posthog, error):
-        """Behaviour 52: and they propagate."""
+        """And they propagate."""
 
         def app(environ, start_response):
             start_response("200 OK", PLAIN)
@@ -444,9 +458,10 @@ class TestExceptions:
 
 
 class TestNested:
+    @shows("stacked-interceptors", "captured-once")
     @pytest.mark.parametrize("lazy", [False, True])
     def test_many_layers_are_one_event(self, serve, posthog, lazy):
-        """Behaviour 14, 54: two interceptors and a capture by hand, of an exception that passes all of them."""
+        """Two interceptors and a capture by hand, of an exception that passes all of them."""
 
         def app(environ, start_response):
             try:
@@ -511,8 +526,9 @@ class TestNested:
             site.get("/?500")
             assert [exception_of(event) for event in site.exceptions] == [("LookupError", True, 500)]
 
+    @shows("nested-requests", "nested-test-client")
     def test_a_request_inside_a_request_gives_the_outer_one_back(self, posthog):
-        """Behaviour 11, 22: another environ is another request, whoever asks, and whether its body is read or not."""
+        """Another environ is another request, whoever asks, and whether its body is read or not."""
         seen = []
 
         def inner_app(environ, start_response):
@@ -550,9 +566,10 @@ class TestFacts:
         assert properties["$request_method"] == "GET"
         assert properties["$ip"] == "127.0.0.1"
 
+    @shows("bad-host")
     @pytest.mark.parametrize("host", ["a b", "h:99999", "h:abc", "evil.com/x?y#z", ""])
     def test_a_bad_host_costs_nothing_but_itself(self, serve, posthog, host):
-        """Behaviour 65: the URL is built from the server's own address."""
+        """The URL is built from the server's own address."""
 
         def app(environ, start_response):
             posthog.capture("x")
@@ -576,8 +593,9 @@ class TestFacts:
         PostHogInterceptor(app, client=posthog)({"HTTP_X_POSTHOG_DISTINCT_ID": value}, start)
         assert seen == [expected]
 
+    @shows("server-quirks")
     def test_an_environ_with_nothing_in_it_is_served(self, posthog):
-        """Behaviour 69: servers leave things out; what is missing is absent from the event, and nothing raises."""
+        """Servers leave things out; what is missing is absent from the event, and nothing raises."""
 
         def app(environ, start_response):
             posthog.capture("x")

@@ -27,6 +27,7 @@ from hogline.propagation import httpx as for_httpx
 from hogline.propagation import requests as for_requests
 from hogline.propagation import urllib3 as for_urllib3
 from hogline.propagation.outgoing import Destinations
+from tests.support.behaviours import shows
 from tests.support.serving import VISITOR, serving, serving_asgi
 
 IDS = ("alice", "session-a", "window-a")
@@ -191,9 +192,10 @@ def test_a_listed_host_gets_the_three_headers_and_nothing_else(get, services):
     assert ours.seen[0].keys() - TOLD.keys() == theirs.seen[0].keys()
 
 
+@shows("outgoing-headers")
 @every_client
 def test_no_redirect_takes_a_header_to_another_host_and_it_is_back_when_redirected_back(get, services):
-    """Behaviour 80: listed, not listed, listed: judged at each hop."""
+    """Listed, not listed, listed: judged at each hop."""
     ours, theirs = services
     with acting():
         assert get([ours.host], ours.to(theirs.to(ours.url)), {}) == 200
@@ -225,8 +227,9 @@ def test_outside_a_context_or_without_ids_nothing_is_sent(get, services):
     assert "x-evil" not in ours.seen[-1]
 
 
+@shows("aiohttp-client-middlewares")
 def test_aiohttps_middlewares_of_one_request_replace_the_sessions(services):
-    """Behaviour 81: documented; no header, no crash."""
+    """Documented; no header, no crash."""
     ours, _ = services
 
     async def main():

@@ -35,6 +35,7 @@ from hogline.propagation.taskiq import PostHogPropagation as TaskiqPropagation
 from hogline.propagation.tasks import TaskPolicy
 from hogline.testing import RecordingPostHog
 from tests.propagation.test_outgoing import acting
+from tests.support.behaviours import shows
 from tests.support.tools import require
 
 client = RecordingPostHog()  # what jobs that a store remembers by name capture with
@@ -319,9 +320,10 @@ def taskiq_in_place():
     asyncio.run(main())
 
 
+@shows("captured-once", "celery-tasks")
 @pytest.mark.parametrize("fails", [eager_celery, taskiq_in_place])
 def test_what_an_eager_task_raises_and_its_caller_lets_go_is_one_event(fails):
-    """Behaviour 54, 76: the same object: the task's run saw it first, and the request's interceptor knows."""
+    """The same object: the task's run saw it first, and the request's interceptor knows."""
 
     def app(environ, start_response):
         fails()

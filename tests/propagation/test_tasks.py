@@ -7,6 +7,7 @@ Source: docs/internals/frameworks.md#task-queues.
 import pytest
 
 from tests.propagation.recording import visitor
+from tests.support.behaviours import shows
 from tests.support.sink import person_of
 from tests.support.site import needs
 
@@ -22,8 +23,9 @@ def belongs_to(event, name):
     )  # fmt: skip
 
 
+@shows("celery-tasks", "other-task-queues")
 def test_a_task_runs_in_the_context_of_the_request_that_queued_it(recorded):
-    """Behaviour 76, 79: the three ids, the request's facts, its callback's properties, and the tags that were named; in another process."""
+    """The three ids, the request's facts, its callback's properties, and the tags that were named; in another process."""
     for label, name in (("a", "alice"), ("b", "bob")):
         event = recorded.note(label)
         assert belongs_to(event, name)
@@ -46,8 +48,9 @@ def test_a_visitor_without_ids_stays_nobody(recorded):
     assert not {"$session_id", "$window_id"} & event.properties.keys()
 
 
+@shows("other-task-queues")
 def test_a_task_queued_outside_a_request_starts_empty(recorded):
-    """Behaviour 79: from nothing (rule `fresh-context`), whatever ran on this worker before."""
+    """From nothing (rule `fresh-context`), whatever ran on this worker before."""
     event = recorded.note("bare")
     assert person_of(event) is None
     assert not {"$session_id", "$window_id", "$request_path", "$request_id", "shop"} & event.properties.keys()
@@ -79,8 +82,9 @@ def test_a_task_that_a_task_queued_belongs_to_the_same_visitor(recorded):
     assert recorded.note("parent-child").properties["$task_name"].endswith("note")
 
 
+@shows("celery-tasks", "rq-work-horse")
 def test_an_exception_is_captured_once_by_the_final_attempt(recorded):
-    """Behaviour 76, 78: unhandled, from the task, in the context of the request; before a forked worker ends."""
+    """Unhandled, from the task, in the context of the request; before a forked worker ends."""
     [event] = recorded.exceptions("broken")
     assert belongs_to(event, "alice")
     [first, *_] = event.properties["$exception_list"]
@@ -118,9 +122,10 @@ def test_control_flow_and_expected_exceptions_are_never_captured(recorded):
     assert len(captured) == len(KNOWN_FAILURES) + ("late" in recorded.features)
 
 
+@shows("dramatiq-retries")
 @needs("later")
 def test_a_scheduled_task_keeps_its_visitor(recorded):
-    """Though something without a context puts it into the queue when its time has come (behaviour 77)."""
+    """Though something without a context puts it into the queue when its time has come."""
     assert belongs_to(recorded.note("later"), "alice")
 
 
@@ -138,9 +143,10 @@ def test_every_member_of_a_group_keeps_the_visitor(recorded):
         assert belongs_to(recorded.note(label), "alice")
 
 
+@shows("celery-tasks")
 @needs("eager")
 def test_an_eager_task_runs_in_a_context_of_its_own_and_gives_the_callers_back(recorded):
-    """It is run by whoever sends it; what it knows is what a worker would know (behaviour 76)."""
+    """It is run by whoever sends it; what it knows is what a worker would know."""
     inside, after = recorded.note("eager"), next(e for e in recorded.both if e.event == "after eager")
     assert belongs_to(inside, "alice")
     assert inside.properties["pid"] == recorded.shop_pid

@@ -14,6 +14,7 @@ import hogline
 from hogline.context import current
 from hogline.propagation import threads
 from hogline.testing import RecordingPostHog
+from tests.support.behaviours import shows
 from tests.support.serving import VISITOR, now
 
 
@@ -67,8 +68,9 @@ def test_a_thread_beside_sentrys_patch_runs_all_the_same(acting, monkeypatch):
         assert in_thread(threads.Thread) == "alice"
 
 
+@shows("threads-inherit-nothing")
 def test_a_bare_thread_and_executor_see_nothing(acting):
-    """What the helpers are for (docs/internals/frameworks.md#context-visibility; behaviour 7)."""
+    """What the helpers are for (docs/internals/frameworks.md#context-visibility)."""
     with acting("alice"), concurrent.futures.ThreadPoolExecutor(1) as pool:
         assert in_thread(threading.Thread) is None
         assert pool.submit(now).result() is None

@@ -10,6 +10,7 @@ import pytest
 import hogline
 from hogline import get_tags, identify_context, new_context, scoped, tag
 from hogline.context import Context, current, leave
+from tests.support.behaviours import shows
 
 
 @pytest.fixture(autouse=True)
@@ -179,8 +180,9 @@ def test_scoped_async_generators_keep_their_context_between_steps():
     assert asyncio.run(consume()) == [{"n": 1}, {"n": 1}]
 
 
+@shows("late-collection")
 def test_an_abandoned_generator_changes_nothing_when_it_is_collected():
-    """Behaviour 10: its `finally` runs inside somebody else's context, and must leave it alone."""
+    """Its `finally` runs inside somebody else's context, and must leave it alone."""
 
     def stream() -> Iterator[int]:
         with new_context():

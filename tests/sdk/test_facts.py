@@ -13,6 +13,7 @@ from hogline.facts.tracing import CookieIdentity, clean, cookie_identity, split_
 from hogline.facts.url import page_facts, usable_host
 from hogline.facts.visitor import plain_visitor, visitor
 from hogline.redaction import MASK, redacted_query
+from tests.support.behaviours import shows
 
 OURS = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8"))
 
@@ -51,6 +52,7 @@ def test_joined_duplicates_are_split_only_when_all_parts_are_plain_ids(joined, p
     assert split_joined(joined) == parts
 
 
+@shows("visitor-address")
 @pytest.mark.parametrize(
     ("forwarded", "peer", "trusted", "address"),
     [
@@ -76,7 +78,7 @@ def test_joined_duplicates_are_split_only_when_all_parts_are_plain_ids(joined, p
     ],
 )  # fmt: skip
 def test_the_visitors_address(forwarded, peer, trusted, address):
-    """Behaviour 70: no setting, hops, networks; IPv6, ports and zones."""
+    """No setting, hops, networks; IPv6, ports and zones."""
     assert client_address(forwarded, peer, trusted) == address
 
 
@@ -131,6 +133,7 @@ def test_only_a_host_of_host_characters_is_used(host, scheme, result):
     assert usable_host(host, scheme) == result
 
 
+@shows("url-secrets")
 @pytest.mark.parametrize(
     ("query", "redacted"),
     [
@@ -149,7 +152,7 @@ def test_only_a_host_of_host_characters_is_used(host, scheme, result):
     ],
 )  # fmt: skip
 def test_secrets_in_a_query_are_masked_and_the_rest_stays_as_it_was(query, redacted):
-    """By name and by shape, also percent-encoded; order and spelling stay (behaviour 71)."""
+    """By name and by shape, also percent-encoded; order and spelling stay."""
     assert redacted_query(query) == redacted
 
 

@@ -17,7 +17,6 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / ".cache" / "results"
 _SUITE = ROOT / "tests" / "interceptors"
 _ENDINGS = "test_what_was_captured_right_before_the_end_arrives"
-_BEHAVIOUR = re.compile(r"Behaviours? [\d, and]+: ")
 
 GROUPS = {
     ("context", "TestFresh"): "begins empty",
@@ -78,7 +77,7 @@ def promises() -> list[Promise]:
             if title is None or not (arguments & {"site", "lone_site"} or node.name == _ENDINGS):
                 continue
             needs = (*_needs(owner), *_needs(node)) if node.name != _ENDINGS else ("sigterm",)
-            sentence = _BEHAVIOUR.sub("", (ast.get_docstring(node) or "").partition("\n")[0])
+            sentence = (ast.get_docstring(node) or "").partition("\n")[0]
             found[title].append(Promise(title, node.name, sentence, needs))
     return [promise for group in found.values() for promise in group]
 
