@@ -3,10 +3,12 @@
 import base64
 import gzip
 import json
+import tracemalloc
 import zlib
 from datetime import UTC, datetime, timedelta
 
 import brotli
+import lzstring
 import msgspec
 import pytest
 import zstandard
@@ -14,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hogline_instance.ingest.admission import Arrival, TokenError, admit, token_of
-from hogline_instance.ingest.bodies import BodyError, plain_json
+from hogline_instance.ingest.bodies import BodyError, BodyTooLargeError, plain_json
 from hogline_instance.ingest.shapes import read_batch
 from hogline_instance.ingest.times import corrected, store_text
 
@@ -52,6 +54,75 @@ def test_a_wrapped_body_unwraps_to_itself(value, wrapping):
     wrap, encoding = WRAPPINGS[wrapping]
     text = json.dumps(value).encode()
     assert unwrap(wrap(text), encoding) == text
+
+
+def lz64(text):
+    """What JavaScript's lz-string makes of *text*, which it sees as UTF-16 units."""
+    units = text.encode("utf-16-le", "surrogatepass")
+    pairs = (units[place : place + 2] for place in range(0, len(units), 2))
+    spread = "".join(pair.decode("utf-16-le", "surrogatepass") for pair in pairs)
+    return lzstring.LZString().compressToBase64(spread).encode()
+
+
+def test_lz_string_of_a_browser_keeps_characters_beyond_16_bits():
+    """JavaScript compresses the two halves of an emoji apart; the instance joins them again."""
+    text = json.dumps({"event": "\U0001f600 and \u00e9"}, ensure_ascii=False)
+    assert unwrap(lz64(text), compression="lz64") == text.encode()
+
+
+@settings(deadline=None)
+@given(value=OBJECTS)
+def test_lz_string_unwraps_to_itself(value):
+    """As the official library makes it."""
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        expected = text.encode()
+    except UnicodeEncodeError:
+        return
+    assert unwrap(lz64(text), compression="lz64") == expected
+
+
+BOMB_BYTES = 64_000_000
+BOMBS = {
+    "gzip": (lambda: gzip.compress(bytes(BOMB_BYTES)), "", ""),
+    "deflate": (lambda: zlib.compress(bytes(BOMB_BYTES)), "deflate", ""),
+    "br": (lambda: brotli.compress(bytes(BOMB_BYTES)), "br", ""),
+    "zstd": (lambda: zstandard.compress(bytes(BOMB_BYTES)), "", ""),
+    "gzip in gzip": (lambda: gzip.compress(gzip.compress(bytes(BOMB_BYTES))), "gzip", ""),
+    "gzip in base64": (lambda: base64.b64encode(gzip.compress(bytes(BOMB_BYTES))), "", ""),
+    "gzip in br": (lambda: brotli.compress(gzip.compress(bytes(BOMB_BYTES))), "br", ""),
+    "lz64": (lambda: lz64("a" * 4_000_000), "", "lz64"),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_decoder_stops_at_the_bound_while_it_makes_output(name):
+    """A few bytes that stand for megabytes cost no more memory than a few times the bound."""
+    make, encoding, compression = BOMBS[name]
+    bomb = make()
+    tracemalloc.start()
+    try:
+        with pytest.raises(BodyTooLargeError):
+            unwrap(bomb, encoding, compression=compression)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 8 * MAX_BYTES + len(bomb)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "deflate", "br", "zstd", "br, gzip", "identity"])
+@pytest.mark.parametrize("inner", [bytes, gzip.compress, zstandard.compress, b"\xef\xbb\xbf".__add__])
+def test_an_encoding_that_a_proxy_undid_is_passed_over(encoding, inner):
+    """Some proxies decode a body and leave its Content-Encoding; what the body itself says counts."""
+    assert unwrap(inner(b'{"a":1}'), encoding) == b'{"a":1}'
+
+
+@pytest.mark.parametrize("make", [gzip.compress, zlib.compress, brotli.compress])
+def test_a_compressed_body_that_is_cut_off_is_refused(make):
+    """Half an event is no event."""
+    encoding = {gzip.compress: "gzip", zlib.compress: "deflate", brotli.compress: "br"}[make]
+    with pytest.raises(BodyError, match="cut off"):
+        unwrap(make(b'{"event":"x"}' * 1000)[:-2], encoding)
 
 
 @settings(deadline=None, max_examples=300)

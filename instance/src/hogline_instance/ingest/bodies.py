@@ -1,21 +1,30 @@
 """Bytes of a body to JSON text: every compression and wrapping that PostHog's SDKs have used.
 
+Every decoder stops at the bound while it makes output, so that no body costs more than the bound.
 The URL and the headers are hints: the current browser SDK sends gzip and says nothing of it.
 Source: docs/internals/instance-protocol.md#decoding.
 """
 
 import base64
 import binascii
+import re
 import zlib
 from collections.abc import Callable
-from urllib.parse import parse_qs, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
+
+from hogline_instance.ingest import lz64
 
 __all__ = ["BodyError", "BodyTooLargeError", "plain_json"]
 
 _GZIP = b"\x1f\x8b\x08"
 _ZSTD = b"\x28\xb5\x2f\xfd"
-_JSON_STARTS = b"{["
+_UTF8_MARK = b"\xef\xbb\xbf"
+_BROTLI_STEP_BYTES = 1 << 20
+_ZSTD_WINDOW_BYTES = 1 << 27  # the largest that the zstd command makes unless asked for more
+_LZ64_BYTES = 2 << 20  # PostHog's edge took no more on `/e/`; unpacking costs microseconds a byte
 _MAX_LAYERS = 4  # content encoding, form, base64, gzip: no client wraps deeper
+_JSON_START = re.compile(rb"\s*[{\[]")
+_FORM_FIELD = re.compile(rb"(?:^|&)(data|compression)=([^&]*)")
 
 
 class BodyError(ValueError):
@@ -32,18 +41,23 @@ def plain_json(body: bytes, *, content_type: str, content_encoding: str, compres
     *compression* is the query parameter of that name, in lower case.
     Raises BodyError: nothing decodes it.  Raises BodyTooLargeError: it is, or becomes, too large.
     """
-    for encoding in reversed([part.strip().lower() for part in content_encoding.split(",") if part.strip()]):
+    encodings = [part.strip().lower() for part in content_encoding.split(",") if part.strip()]
+    if len(encodings) > _MAX_LAYERS:
+        raise BodyError(f"Content-Encoding names more than {_MAX_LAYERS} encodings")
+    for encoding in reversed(encodings):
         body = _decoded(encoding, body, max_bytes)
     hint = compression
     for _ in range(_MAX_LAYERS):
         if len(body) > max_bytes:
-            raise BodyTooLargeError(f"the body is over {max_bytes} bytes after decompression")
+            raise _too_large(max_bytes)
         if body[:3] == _GZIP:
             body = _gunzip(body, max_bytes)
         elif body[:4] == _ZSTD:
             body = _unzstd(body, max_bytes)
-        elif body.lstrip()[:1] and body.lstrip()[:1] in _JSON_STARTS:
+        elif _JSON_START.match(body):
             return body
+        elif body[:3] == _UTF8_MARK:
+            body = body[3:]
         elif content_type.startswith("application/x-www-form-urlencoded") or body.startswith(b"data="):
             body, form_hint = _form(body)
             hint, content_type = form_hint or hint, ""
@@ -56,6 +70,10 @@ def plain_json(body: bytes, *, content_type: str, content_encoding: str, compres
     if not body.strip():
         raise BodyError("the body is empty")
     raise BodyError("the body is neither JSON nor anything that decodes to it (gzip, base64, a form field 'data')")
+
+
+def _too_large(max_bytes: int) -> BodyTooLargeError:
+    return BodyTooLargeError(f"the body is over {max_bytes} bytes after decompression; send smaller batches")
 
 
 def _decoded(encoding: str, body: bytes, max_bytes: int) -> bytes:
@@ -71,9 +89,20 @@ def _decoded(encoding: str, body: bytes, max_bytes: int) -> bytes:
         return body
     if encoding not in known:
         raise BodyError(f"Content-Encoding {encoding[:50]!r} is not known; use gzip, deflate, br or zstd")
-    if encoding in ("gzip", "x-gzip", "gzip-js") and body[:2] != _GZIP[:2]:
-        return body  # a proxy undid it and left the header
-    return known[encoding](body, max_bytes)
+    try:
+        return known[encoding](body, max_bytes)
+    except BodyTooLargeError:
+        raise
+    except BodyError:
+        if _stands_alone(body):
+            return body  # a proxy decoded it and left the header
+        raise
+
+
+def _stands_alone(body: bytes) -> bool:
+    """Return whether *body* says by its first bytes what it is, whatever the headers say."""
+    readable = body.removeprefix(_UTF8_MARK)
+    return body[:3] == _GZIP or body[:4] == _ZSTD or readable[:5] == b"data=" or _JSON_START.match(readable) is not None
 
 
 def _gunzip(body: bytes, max_bytes: int) -> bytes:
@@ -85,8 +114,15 @@ def _inflate(body: bytes, max_bytes: int) -> bytes:
         return _zlib(body, max_bytes, 15)
     except BodyTooLargeError:
         raise
-    except BodyError:
-        return _zlib(body, max_bytes, -15)  # some clients send deflate without its wrapper
+    except BodyError as wrapped:
+        if _stands_alone(body):
+            raise
+        try:
+            return _zlib(body, max_bytes, -15)  # some clients send deflate without its wrapper
+        except BodyTooLargeError:
+            raise
+        except BodyError:
+            raise wrapped from None
 
 
 def _zlib(body: bytes, max_bytes: int, window_bits: int) -> bytes:
@@ -96,52 +132,61 @@ def _zlib(body: bytes, max_bytes: int, window_bits: int) -> bytes:
     except zlib.error as error:
         raise BodyError(f"the body's compression is broken: {error}") from error
     if len(plain) > max_bytes:
-        raise BodyTooLargeError(f"the body is over {max_bytes} bytes after decompression")
+        raise _too_large(max_bytes)
     if not engine.eof:
         raise BodyError("the compressed body is cut off")
     return plain
 
 
 def _unbrotli(body: bytes, max_bytes: int) -> bytes:
-    import brotli  # rare: only who sends it pays for the import
+    import brotli  # imported lazily: few clients send it
 
     engine = brotli.Decompressor()
-    plain = bytearray()
+    parts: list[bytes] = []
+    room_bytes = max_bytes + 1
     try:
-        for begin in range(0, len(body), 4096):
-            plain += engine.process(body[begin : begin + 4096])
-            if len(plain) > max_bytes:
-                raise BodyTooLargeError(f"the body is over {max_bytes} bytes after decompression")
+        fresh = body
+        while True:
+            part = engine.process(fresh, output_buffer_limit=min(room_bytes, _BROTLI_STEP_BYTES))
+            fresh = b""
+            parts.append(part)
+            room_bytes -= len(part)
+            if room_bytes <= 0:
+                raise _too_large(max_bytes)
+            if engine.is_finished():
+                break
+            if not part and engine.can_accept_more_data():
+                raise BodyError("the compressed body is cut off")
     except brotli.error as error:
         raise BodyError(f"the body's compression is broken: {error}") from error
-    return bytes(plain)
+    return b"".join(parts)
 
 
 def _unzstd(body: bytes, max_bytes: int) -> bytes:
     import zstandard
 
     try:
-        with zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(body) as reader:
+        with zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES).stream_reader(body) as reader:
             plain: bytes = reader.read(max_bytes + 1)
     except zstandard.ZstdError as error:
         raise BodyError(f"the body's compression is broken: {error}") from error
     if len(plain) > max_bytes:
-        raise BodyTooLargeError(f"the body is over {max_bytes} bytes after decompression")
+        raise _too_large(max_bytes)
     return plain
 
 
 def _form(body: bytes) -> tuple[bytes, str]:
     """Return the form's `data`, undecoded beyond the form, and its `compression`."""
-    fields = dict(part.split(b"=", 1) for part in body.split(b"&") if b"=" in part)
+    fields = {match[1]: match[2] for match in _FORM_FIELD.finditer(body)}
     data = fields.get(b"data")
     if data is None:
         raise BodyError("the form has no field 'data'")
-    hint = parse_qs(b"compression=" + fields.get(b"compression", b"")).get(b"compression", [b""])[0]
+    hint = unquote_to_bytes(fields.get(b"compression", b"")).decode("latin-1").strip().lower()
     plain = unquote_to_bytes(data)
     # In JSON a plus is an encoded blank; in base64 it is a digit that a careless client did not encode.
-    if plain.lstrip()[:1] and plain.lstrip()[:1] in _JSON_STARTS:
+    if _JSON_START.match(plain):
         plain = unquote_to_bytes(data.replace(b"+", b" "))
-    return plain, hint.decode("latin-1").lower()
+    return plain, hint
 
 
 def _base64(body: bytes) -> bytes | None:
@@ -153,13 +198,14 @@ def _base64(body: bytes) -> bytes | None:
 
 
 def _lz64(body: bytes, max_bytes: int) -> bytes:
-    from lzstring import LZString
-
+    if len(body) > _LZ64_BYTES:
+        raise BodyTooLargeError(f"a body in lz-string's base64 is over {_LZ64_BYTES} bytes; use gzip")
     try:
-        text = LZString().decompressFromBase64(body.decode("ascii").replace(" ", "+"))
-    except Exception as error:  # the library raises whatever its indices run into
-        raise BodyError("the body is not lz-string's base64") from error
-    plain = (text or "").encode("utf-8", "replace")
+        plain = lz64.decompress(body.decode("ascii").strip(), max_bytes).encode()
+    except (lz64.BrokenLzError, UnicodeDecodeError) as error:
+        raise BodyError(f"the body is not lz-string's base64: {error}") from error
+    except lz64.OversizeLzError as error:
+        raise _too_large(max_bytes) from error
     if len(plain) > max_bytes:
-        raise BodyTooLargeError(f"the body is over {max_bytes} bytes after decompression")
+        raise _too_large(max_bytes)
     return plain
