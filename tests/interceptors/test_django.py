@@ -713,7 +713,7 @@ class TestSettings:
         [
             (
                 {"capture_exeptions": True},
-                r"'capture_exeptions'; it knows address_header, capture_exceptions, client, ",
+                r"'capture_exeptions'; did you mean 'capture_exceptions'\? it knows address_header, capture_exceptions, client, ",
             ),
             ({"project_token": "phc_x"}, r"'project_token'.*belong to the client: HOGLINE = \{'client': PostHog"),
             ({"distinct_id": "shop.nowhere.user"}, r"HOGLINE\['distinct_id'\] names 'shop.nowhere.user': No module"),

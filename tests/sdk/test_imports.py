@@ -11,7 +11,8 @@ HOGLINE = {
     "hogline.delivery.ledger", "hogline.delivery.process", "hogline.delivery.outbox", "hogline.delivery.worker",
     "hogline.event", "hogline.exceptions", "hogline.facts", "hogline.facts.process", "hogline.tracebacks.event",
     "hogline.facts.span", "hogline.rate_limiter", "hogline.deduplication", "hogline.policy", "hogline.redaction",
-    "hogline.settings", "hogline.safe_attributes", "hogline.tracebacks", "hogline.tracebacks.budget",
+    "hogline.settings", "hogline.settings.client", "hogline.settings.client_kinds", "hogline.settings.interceptor",
+    "hogline.settings.options", "hogline.settings.task", "hogline.safe_attributes", "hogline.tracebacks", "hogline.tracebacks.budget",
     "hogline.tracebacks.chain", "hogline.tracebacks.frames", "hogline.tracebacks.rules", "hogline.version",
     "hogline.wire", "hogline.wire.values",
 }  # fmt: skip

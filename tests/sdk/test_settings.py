@@ -9,7 +9,8 @@ import threading
 import pytest
 
 from hogline import ExceptionCapture, PostHog, SettingsError
-from hogline.settings import LONGEST_WAIT_S, ClientSettings, InterceptorSettings
+from hogline.settings import LONGEST_WAIT_S, ClientSettings, InterceptorSettings, TaskSettings
+from hogline.settings.options import Kind, Path, Seconds
 
 
 def load(environ: dict[str, str] | None = None, **options: object) -> ClientSettings:
@@ -55,9 +56,7 @@ def test_a_value_that_cannot_work_says_so_at_once(options, says):
 
 
 SECONDS = [
-    declared.name
-    for declared in dataclasses.fields(ClientSettings)
-    if declared.metadata["minimum"] is not None and isinstance(declared.default, float)
+    declared.name for declared in dataclasses.fields(ClientSettings) if isinstance(declared.metadata["kind"], Seconds)
 ]
 
 
@@ -73,7 +72,7 @@ def test_seconds_that_nothing_can_wait_for_are_refused(name, value):
 
 def test_an_option_that_does_not_exist_is_a_type_error_with_the_known_ones():
     """A misspelt option must not be ignored."""
-    with pytest.raises(TypeError, match=r"no option 'flushat'; it knows .*flush_at"):
+    with pytest.raises(TypeError, match=r"no option 'flushat'; did you mean 'flush_at'\? it knows .*flush_at"):
         PostHog("phc_x", flushat=3)
 
 
@@ -154,3 +153,66 @@ def test_exception_policies_are_checked_too(options):
 def test_one_ignored_class_needs_no_tuple():
     """`ignore=KeyError` reads well."""
     assert ExceptionCapture(ignore=KeyError).ignore == (KeyError,)
+
+
+@pytest.mark.parametrize("settings", [ClientSettings, InterceptorSettings, TaskSettings, ExceptionCapture])
+def test_every_option_declares_its_kind_and_says_what_it_means(settings):
+    """The kind checks and parses; nothing else knows an option by name."""
+    for declared in dataclasses.fields(settings):
+        assert isinstance(declared.metadata["kind"], Kind), declared.name
+        assert declared.metadata["text"].endswith((".", ")")), declared.name
+
+
+PATHS = [
+    declared.name for declared in dataclasses.fields(ClientSettings) if isinstance(declared.metadata["kind"], Path)
+]
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_a_path_begins_at_the_users_home_where_it_says_so(name, tmp_path, monkeypatch):
+    """In code and in the environment; a folder named `~` in the working directory is never meant."""
+    assert {"spool_dir", "flag_cache_dir", "project_root", "flag_overrides_file"} <= set(PATHS)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert getattr(load(**{name: "~/hogline"}), name) == str(tmp_path / "hogline")
+    assert getattr(load({f"HOGLINE_{name.upper()}": "~/hogline"}), name) == str(tmp_path / "hogline")
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_a_path_is_made_absolute_when_the_client_is_made(name, tmp_path, monkeypatch):
+    """A later `chdir` moves no folder."""
+    monkeypatch.chdir(tmp_path)
+    assert getattr(load(**{name: "folder"}), name) == str(tmp_path / "folder")
+    with pytest.raises(SettingsError, match=f"{name} must be a "):
+        load(**{name: 5})
+    with pytest.raises(SettingsError, match="no home folder"):
+        load(**{name: "~nobody-of-that-name/folder"})
+
+
+def test_a_value_of_the_environment_that_cannot_work_names_its_variable():
+    """A value that parses and does not suit is as hard to find as one that does not parse."""
+    with pytest.raises(
+        SettingsError, match=r"got 'app\.example' \(from HOGLINE_HOST\); did you mean 'https://app\.example'"
+    ):
+        load({"HOGLINE_HOST": "app.example"})
+    with pytest.raises(
+        SettingsError, match=r"flush_at must be a whole number of at least 1, got 0 \(from HOGLINE_FLUSH_AT\)"
+    ):
+        load({"HOGLINE_FLUSH_AT": "0"})
+
+
+def test_an_unset_name_of_posthog_python_hides_no_option():
+    """Programs pass `personal_api_key=os.environ.get(...)` beside `secret_key`."""
+    assert load(secret_key="phs_x", personal_api_key=None).secret_key == "phs_x"
+    assert load(personal_api_key=None, secret_key="phs_x").secret_key == "phs_x"
+    assert load(secret_key=None, personal_api_key="phx_y").secret_key == "phx_y"
+    assert load(secret_key="phs_x", personal_api_key="phx_y").secret_key == "phs_x"
+
+
+def test_a_misspelt_option_of_any_front_door_names_the_nearest_one():
+    """Clients, interceptors and queues alike."""
+    with pytest.raises(
+        TypeError, match=r"PostHogInterceptor has no option 'read_cookies'; did you mean 'read_cookie'\?"
+    ):
+        InterceptorSettings.load({"read_cookies": True})
+    with pytest.raises(TypeError, match=r"PostHogPropagation has no option 'tag'; did you mean 'tags'\?"):
+        TaskSettings.load({"tag": ()})

@@ -14,7 +14,6 @@ from hogline.context import Context, current, leave
 from hogline.deduplication import Captor, captured_before, mark_captured
 from hogline.default import default_client
 from hogline.exception_kinds import is_noise, leaves
-from hogline.exceptions import SettingsError
 from hogline.propagation.carrier import pack, unpack
 from hogline.safe_attributes import own_attribute
 from hogline.settings import TaskSettings
@@ -33,18 +32,8 @@ class TaskPolicy:
 
         Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot work.
         """
-        known = TaskSettings.__slots__
-        for name in options:
-            if name not in known:
-                raise TypeError(f"PostHogPropagation has no option {name!r}; it knows {', '.join(sorted(known))}")
-        self.settings: TaskSettings = TaskSettings(**options)
-        settings = self.settings
-        client = settings.client
-        if client is not None and not isinstance(client, Client):
-            raise SettingsError(
-                f"client must be a hogline.PostHog, got {type(client).__module__}.{type(client).__qualname__}; "
-                "did you mean `from hogline import PostHog`?"
-            )
+        self.settings: TaskSettings = TaskSettings.load(options)
+        client = self.settings.client
         self.source: str = f"{source}.task"  # `$exception_source`
         self._client: Callable[[], Client] = default_client if client is None else lambda: client
         self._complained: set[str] = set()
