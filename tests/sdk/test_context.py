@@ -9,7 +9,7 @@ import pytest
 
 import hogline
 from hogline import get_tags, identify_context, new_context, scoped, tag
-from hogline.context import Context, current, leave
+from hogline.context import Context, current, restore
 from tests.support.behaviours import shows
 
 
@@ -224,9 +224,9 @@ def test_leaving_touches_only_what_is_its_own():
     """Rule `no-token-reset`: another scope's context stays where it is."""
     mine, others = Context(object()), Context(object())
     current.set(others)
-    leave(mine, None)
+    restore(mine, None)
     assert current.get() is others
-    leave(others, None)
+    restore(others, None)
     assert current.get() is None
 
 

@@ -6,11 +6,11 @@ import sys
 HOGLINE = {
     "hogline", "hogline.client", "hogline.client.asking", "hogline.client.events", "hogline.client.client",
     "hogline.client.context_methods", "hogline.client.flag_decisions", "hogline.client.flag_methods",
-    "hogline.client.identity", "hogline.client.exceptions", "hogline.context", "hogline.default",
+    "hogline.client.identity", "hogline.client.exceptions", "hogline.context", "hogline.context_decorator", "hogline.default",
     "hogline.default_flags", "hogline.delivery", "hogline.delivery.delivery", "hogline.delivery.queue",
     "hogline.delivery.ledger", "hogline.delivery.process", "hogline.delivery.outbox", "hogline.delivery.worker",
     "hogline.event", "hogline.exceptions", "hogline.facts", "hogline.facts.process", "hogline.tracebacks.event",
-    "hogline.facts.span", "hogline.rate_limiter", "hogline.deduplication", "hogline.policy", "hogline.redaction",
+    "hogline.facts.span", "hogline.rate_limiter", "hogline.deduplication", "hogline.redaction",
     "hogline.settings", "hogline.settings.client", "hogline.settings.client_kinds", "hogline.settings.interceptor",
     "hogline.settings.options", "hogline.settings.task", "hogline.safe_attributes", "hogline.tracebacks", "hogline.tracebacks.budget",
     "hogline.tracebacks.chain", "hogline.tracebacks.frames", "hogline.tracebacks.rules", "hogline.version",

@@ -1,19 +1,17 @@
 """Context: who is acting, in one ContextVar.
 
-A `Context` is frozen for everybody who inherited it: `tag()` and its kin put a changed copy into the variable, so what a
-child task says never shows in its parent or its siblings. A scope remembers what was there before it and writes it back
-on leaving only while the variable still holds something of its own: it may be left in another task, by a garbage
-collector, or not at all.
+A `Context` never changes after it was made. `tag()` and its kin put a changed copy into the
+variable, so what a child task says does not show in its parent or its siblings. A scope remembers
+the context before it and restores that only while the variable still holds something of the scope's
+own: a scope may end in another task, in a garbage collection, or never.
 Source: docs/internals/rules.md#fresh-context and docs/internals/rules.md#no-token-reset.
 """
 
-import functools
-import inspect
 import os
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol
 
 from hogline.event import distinct_id_text
 
@@ -21,15 +19,15 @@ __all__ = [
     "Context",
     "Origin",
     "Scope",
-    "Turn",
+    "StepContext",
+    "clear_context",
     "current",
     "get_context_device_id",
     "get_context_distinct_id",
     "get_context_session_id",
     "get_tags",
     "identify_context",
-    "leave",
-    "scoped_with",
+    "restore",
     "set_capture_exception_code_variables_context",
     "set_code_variables_detect_secrets_context",
     "set_code_variables_ignore_patterns_context",
@@ -40,38 +38,37 @@ __all__ = [
     "set_context_person_properties",
     "set_context_session",
     "tag",
+    "without_context",
 ]
-
-_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class Origin(Protocol):
-    """Where a context began: a request, a task. Its facts are read on first use."""
+    """Where a context began: a request or a task. Its facts are read on first use."""
 
     def distinct_id(self) -> str | None:
-        """Return who the origin says is acting."""
+        """Return the distinct id of the person who acts, as far as the origin knows."""
 
     def session_id(self) -> str | None:
-        """Return the browser session the origin belongs to."""
+        """Return the browser session that the origin belongs to."""
 
     def properties(self) -> Mapping[str, Any]:
-        """Return the facts that every event of the origin carries. Not to be changed."""
+        """Return the properties that every event of the origin carries; callers must not change them."""
 
 
 class Context:
-    """Who is acting, seen from one place in the code. Never changed after it was made."""
+    """Who is acting, seen from one place in the code. Immutable."""
 
-    # Class-level defaults: what a request never says costs it nothing.
+    # Class-level defaults: an attribute that a request never sets costs it nothing.
     parent: "Context | None" = None
     distinct_id: str | None = None
     session_id: str | None = None
     device_id: str | None = None
     tags: Mapping[str, Any] | None = None
-    options: Mapping[str, Any] | None = None  # of the client, by name, as this context has them instead
+    options: Mapping[str, Any] | None = None  # client options, by name, that this context overrides
     person_properties: Mapping[str, Any] | None = None  # for flags only; never on an event
 
     def __init__(self, scope: object, origin: Origin | None = None, parent: "Context | None" = None) -> None:
-        self.scope: object = scope  # what leaving recognises its own by
+        self.scope: object = scope  # shared by all copies of one scope's context; `restore` compares it
         self.origin: Origin | None = origin
         if parent is not None:
             self.parent = parent
@@ -87,20 +84,20 @@ class Context:
         scope = object()
         return Context(scope, parent=self) if fresh else self.changed(scope=scope, parent=self)
 
-    def who(self) -> str | None:
-        """Return the distinct id: what the code said, else what the origin says."""
+    def acting_distinct_id(self) -> str | None:
+        """Return the distinct id that code has set in this context, else the origin's."""
         if self.distinct_id is not None or self.origin is None:
             return self.distinct_id
         return self.origin.distinct_id()
 
     def session(self) -> str | None:
-        """Return the session id: what the code said, else what the origin says."""
+        """Return the session id that code has set in this context, else the origin's."""
         if self.session_id is not None or self.origin is None:
             return self.session_id
         return self.origin.session_id()
 
     def properties(self) -> Mapping[str, Any]:
-        """Return what events carry here: the origin's facts, the session, the tags; later ones win."""
+        """Return the properties that events carry here: the origin's, the session, the tags; later ones win."""
         origin, tags, session = self.origin, self.tags, self.session_id
         facts: Mapping[str, Any] = origin.properties() if origin is not None else {}
         if session is not None:
@@ -111,30 +108,45 @@ class Context:
 current: ContextVar[Context | None] = ContextVar("hogline.context", default=None)
 
 
-def _after_fork_in_child() -> None:
-    """Leave the parent's request to the parent: a worker that is forked in the middle of one serves others."""
+def clear_context() -> None:
+    """Make nobody act here from now on: for a task or a process that has nothing to restore later."""
     current.set(None)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    # A worker that is forked in the middle of a request serves other requests.
+    os.register_at_fork(after_in_child=clear_context)
 
 
-def leave(mine: Context, previous: Context | None) -> None:
-    """Write *previous* back if the variable still holds *mine*, or something that was made inside it."""
-    now = current.get()
-    if now is mine:
+def restore(mine: Context, previous: Context | None) -> None:
+    """Set *previous* again if the variable still holds *mine*, or a context that was made inside it."""
+    context = current.get()
+    if context is mine:
         current.set(previous)
         return
-    while now is not None:
-        if now.scope is mine.scope:
+    while context is not None:
+        if context.scope is mine.scope:
             current.set(previous)
             return
-        now = now.parent
+        context = context.parent
+
+
+class without_context:  # noqa: N801 - read as a function, as `contextlib.suppress` is
+    """A `with` block in which nobody acts, whoever acts around it."""
+
+    __slots__ = ("_previous",)
+
+    def __enter__(self) -> None:
+        self._previous = current.get()
+        current.set(None)
+
+    def __exit__(self, *_: object) -> None:
+        if current.get() is None:
+            current.set(self._previous)
 
 
 class Scope:
-    """A `with` block, also around awaits, whose events share what is said inside it."""
+    """A `with` block whose events share what is said inside it. It may contain `await`."""
 
     __slots__ = ("_entered", "_fresh", "_on_error")
 
@@ -149,21 +161,22 @@ class Scope:
         self._entered.append((mine, previous))
         current.set(mine)
 
-    # No contextlib here: its __exit__ assigns exc.__traceback__, which replaces exceptions that refuse it (rule `no-contextlib-around-app`).
+    # Not contextlib: it assigns `__traceback__`, and an exception that refuses this is replaced.
+    # Source: docs/internals/rules.md#no-contextlib-around-app.
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, Exception) and self._on_error is not None:
             self._on_error(error)
         mine, previous = self._entered.pop()
-        leave(mine, previous)
+        restore(mine, previous)
 
 
-class Turn:
-    """A request's context, taken up for one step and put aside after it: a `with` block around each step of a body that is made later.
+class StepContext:
+    """A request's context for the steps of a body that is made later: a `with` block around each step.
 
-    *root* is what the request began with; None: another interceptor takes care of the context. *context* is what the first step
-    finds; what a step says in it stays for the next.
+    *root* is the context that the request began with, or None where another interceptor handles the
+    context. *context* is the one that the first step finds; a step's changes stay for the next step.
     """
 
     __slots__ = ("_context", "_outer", "_root")
@@ -178,215 +191,106 @@ class Turn:
             self._outer = current.get()
             current.set(self._context)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._root is None:
             return
-        now = current.get()
-        leave(self._root, self._outer)
-        if now is not None and current.get() is not now:
-            self._context = now
+        context = current.get()
+        restore(self._root, self._outer)
+        if context is not None and current.get() is not context:
+            self._context = context
         self._outer = None
-
-
-def scoped_with(make: Callable[[], Scope]) -> Callable[[_F], _F]:
-    """Return a decorator that runs each call of a function, coroutine or generator in a scope of its own."""
-
-    def decorate(function: _F) -> _F:
-        if inspect.isasyncgenfunction(function):
-
-            @functools.wraps(function)
-            async def wrapper_asyncgen(*args: Any, **kwargs: Any) -> Any:
-                async for item in _each_async(function(*args, **kwargs), make()):
-                    yield item
-
-            return cast("_F", wrapper_asyncgen)
-        if inspect.isgeneratorfunction(function):
-
-            @functools.wraps(function)
-            def wrapper_generator(*args: Any, **kwargs: Any) -> Any:
-                return (yield from _each(function(*args, **kwargs), make()))
-
-            return cast("_F", wrapper_generator)
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def wrapper_async(*args: Any, **kwargs: Any) -> Any:
-                with make():
-                    return await function(*args, **kwargs)
-
-            return cast("_F", wrapper_async)
-
-        @functools.wraps(function)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            with make():
-                return function(*args, **kwargs)
-
-        return cast("_F", wrapper)
-
-    return decorate
-
-
-class _Steps:
-    """A generator's own context: taken up before each of its steps, put aside after, whoever steps it."""
-
-    __slots__ = ("_mine", "_outer", "_scope")
-
-    def __init__(self, scope: Scope) -> None:
-        self._scope = scope
-        self._mine: Context | None = None
-        self._outer: Context | None = None
-
-    def __enter__(self) -> None:
-        self._outer = current.get()
-        if self._mine is None:
-            self._scope.__enter__()
-        else:
-            current.set(self._mine)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._mine = current.get()
-        if isinstance(error, Exception) and not isinstance(error, StopIteration | StopAsyncIteration):
-            self._scope.__exit__(kind, error, trace)
-        current.set(self._outer)
-        self._outer = None
-
-
-def _each(generator: Generator[Any, Any, Any], scope: Scope) -> Generator[Any, Any, Any]:
-    step = _Steps(scope)
-    advance: Callable[[], Any] = functools.partial(next, generator)
-    while True:
-        try:
-            with step:
-                item = advance()
-        except StopIteration as stop:
-            return stop.value
-        try:
-            sent = yield item
-        except GeneratorExit:
-            with step:
-                generator.close()
-            raise
-        except BaseException as error:
-            advance = functools.partial(generator.throw, error)
-        else:
-            advance = functools.partial(generator.send, sent)
-
-
-async def _each_async(generator: AsyncGenerator[Any, Any], scope: Scope) -> AsyncGenerator[Any, Any]:
-    step = _Steps(scope)
-    advance: Callable[[], Any] = generator.__anext__
-    while True:
-        try:
-            with step:
-                item = await advance()
-        except StopAsyncIteration:
-            return
-        try:
-            sent = yield item
-        except GeneratorExit:
-            with step:
-                await generator.aclose()
-            raise
-        except BaseException as error:
-            advance = functools.partial(generator.athrow, error)
-        else:
-            advance = functools.partial(generator.asend, sent)
 
 
 def _change(**changes: Any) -> None:
-    now = current.get()
-    if now is not None:
-        current.set(now.changed(**changes))
+    context = current.get()
+    if context is not None:
+        current.set(context.changed(**changes))
 
 
 def tag(name: str, value: Any) -> None:
     """Put property *name* on every later event of this context. Outside any context it does nothing."""
-    now = current.get()
-    if now is not None:
-        current.set(now.changed(tags={**(now.tags or {}), name: value}))
+    context = current.get()
+    if context is not None:
+        current.set(context.changed(tags={**(context.tags or {}), name: value}))
 
 
 def get_tags() -> dict[str, Any]:
     """Return a copy of this context's tags."""
-    now = current.get()
-    return dict(now.tags) if now is not None and now.tags else {}
+    context = current.get()
+    return dict(context.tags) if context is not None and context.tags else {}
 
 
 def identify_context(distinct_id: Any) -> None:
-    """Say who acts in this context; wins over the request's headers. Outside any context it does nothing."""
+    """Set who acts in this context; wins over the request's headers. Outside any context it does nothing."""
     _change(distinct_id=distinct_id_text(distinct_id))
 
 
 def set_context_session(session_id: str | None) -> None:
-    """Say which session this context belongs to."""
+    """Set the session that this context belongs to."""
     _change(session_id=session_id)
 
 
 def set_context_device_id(device_id: str | None) -> None:
-    """Say which device flag rollouts bucket by in this context; it never becomes an event property."""
+    """Set the device that flag rollouts bucket by in this context; it never becomes an event property."""
     _change(device_id=device_id)
 
 
-def _choose(name: str, value: Any) -> None:
-    now = current.get()
-    if now is not None:
-        current.set(now.changed(options={**(now.options or {}), name: value}))
+def _override(name: str, value: Any) -> None:
+    context = current.get()
+    if context is not None:
+        current.set(context.changed(options={**(context.options or {}), name: value}))
 
 
 def set_capture_exception_code_variables_context(enabled: bool) -> None:
-    """Say whether exceptions of this context tell of variables, whatever the client was told."""
-    _choose("capture_exception_code_variables", enabled)
+    """Set whether exceptions of this context include local variables, whatever the client's option says."""
+    _override("capture_exception_code_variables", enabled)
 
 
 def set_code_variables_mask_patterns_context(mask_patterns: Sequence[str]) -> None:
-    """Say which names and texts hide their values in this context."""
-    _choose("code_variables_mask_patterns", tuple(mask_patterns))
+    """Set the names and texts whose values are masked in this context."""
+    _override("code_variables_mask_patterns", tuple(mask_patterns))
 
 
 def set_code_variables_ignore_patterns_context(ignore_patterns: Sequence[str]) -> None:
-    """Say which variables are left out in this context."""
-    _choose("code_variables_ignore_patterns", tuple(ignore_patterns))
+    """Set the variables that are left out in this context."""
+    _override("code_variables_ignore_patterns", tuple(ignore_patterns))
 
 
 def set_code_variables_mask_url_credentials_context(enabled: bool) -> None:
-    """Say whether users and passwords in URLs are hidden in this context."""
-    _choose("code_variables_mask_url_credentials", enabled)
+    """Set whether users and passwords in URLs are masked in this context."""
+    _override("code_variables_mask_url_credentials", enabled)
 
 
 def set_code_variables_detect_secrets_context(enabled: bool) -> None:
-    """Say whether what looks like a key is hidden in this context."""
-    _choose("code_variables_detect_secrets", enabled)
+    """Set whether values that look like keys are masked in this context."""
+    _override("code_variables_detect_secrets", enabled)
 
 
 def set_context_groups(groups: Mapping[str, Any]) -> None:
-    """Say which groups act in this context, by type: on its events (`$groups`), and where flags are asked for."""
+    """Set the groups that act in this context, by type: for its events (`$groups`) and its flags."""
     tag("$groups", dict(groups))
 
 
 def set_context_person_properties(properties: Mapping[str, Any]) -> None:
-    """Add what is known of the person, where flags are asked for in this context. Never on an event."""
-    now = current.get()
-    if now is not None:
-        current.set(now.changed(person_properties={**(now.person_properties or {}), **properties}))
+    """Add person properties for the flags of this context. They never go on an event."""
+    context = current.get()
+    if context is not None:
+        current.set(context.changed(person_properties={**(context.person_properties or {}), **properties}))
 
 
 def get_context_distinct_id() -> str | None:
-    """Return who acts in this context, as far as known."""
-    now = current.get()
-    return now.who() if now is not None else None
+    """Return the distinct id of the person who acts in this context, if known."""
+    context = current.get()
+    return context.acting_distinct_id() if context is not None else None
 
 
 def get_context_session_id() -> str | None:
-    """Return the session that this context belongs to, as far as known."""
-    now = current.get()
-    return now.session() if now is not None else None
+    """Return the session that this context belongs to, if known."""
+    context = current.get()
+    return context.session() if context is not None else None
 
 
 def get_context_device_id() -> str | None:
     """Return the device id set in this context."""
-    now = current.get()
-    return now.device_id if now is not None else None
+    context = current.get()
+    return context.device_id if context is not None else None

@@ -1,7 +1,8 @@
-"""Which exceptions have become events already: one event for each, however many layers see it.
+"""Deduplication: each exception becomes one event, however many layers observe it.
 
-The mark on an exception names the requests and tasks that made an event of it. Who remembers it otherwise would keep its
-frames, and all that is in them, for as long as a connection lasts; so that is for the few that refuse the mark.
+A captured exception is marked with the numbers of the requests and tasks that captured it. A list of
+captured exceptions would keep their frames alive for as long as a connection lasts, so only exceptions
+that refuse the mark are held (rule `never-hold-exceptions`).
 """
 
 import itertools
@@ -9,16 +10,16 @@ from collections import deque
 
 from hogline.safe_attributes import own_attribute
 
-__all__ = ["Captor", "captured_before", "mark_captured"]
+__all__ = ["CaptureScope", "captured_before", "mark_captured"]
 
 _MARK = "__hogline_captured__"
-_MAX_CAPTORS = 8  # that one mark names: an instance that many requests raise is marked again and again
-_MAX_REFUSING = 8  # exceptions that a captor holds, since they cannot be marked
+_MAX_SCOPES = 8  # in one mark: an instance that many requests raise is marked again and again
+_MAX_REFUSING = 8  # exceptions that a scope holds because they cannot be marked
 _numbers = itertools.count(1)
 
 
-class Captor:
-    """What captures exceptions: the exchange of a request, the run of a task."""
+class CaptureScope:
+    """A request or the run of a task: within it, an exception is captured once."""
 
     # Class-level defaults: an attribute that is never needed costs nothing.
     _refusing: deque[BaseException] | None = None
@@ -26,52 +27,53 @@ class Captor:
 
     @property
     def number(self) -> int:
-        """A number that no other captor of this process has; 0 is never one."""
+        """A number that no other scope of this process has; never 0."""
         if not self._number:
             self._number = next(_numbers)
         return self._number
 
     def hold(self, error: BaseException) -> None:
-        """Note that *error*, which refuses a mark, became an event of this captor; the last few are held while it lives."""
+        """Hold *error*, which refuses a mark and was captured here; only the last few are held."""
         if self._refusing is None:
             self._refusing = deque(maxlen=_MAX_REFUSING)
         self._refusing.append(error)
 
     def holds(self, error: BaseException) -> bool:
-        """Tell whether *error* is held. Compares by identity: `__eq__` may lie."""
+        """Return whether *error* is held. Compares by identity: `__eq__` is the exception's own code."""
         return self._refusing is not None and any(known is error for known in self._refusing)
 
 
-def captured_before(error: BaseException, captor: Captor | None) -> bool:
-    """Tell whether *error* has become an event already, as far as *captor* is concerned.
+def captured_before(error: BaseException, scope: CaptureScope | None) -> bool:
+    """Return whether *error* has become an event already, as far as *scope* is concerned.
 
-    A mark that another request left does not count: raising one instance again and again is normal code (rule `deduplicate-per-request`).
+    Another request's mark does not count: raising one instance again and again is normal code
+    (rule `deduplicate-per-request`).
     """
-    if captor is not None and captor.holds(error):
+    if scope is not None and scope.holds(error):
         return True
     mark = _mark_of(error)
     if not mark:
         return False
-    if captor is None or captor.number in mark:
+    if scope is None or scope.number in mark:
         return True
-    if 0 in mark:  # captured where no request was known: in a thread of this request, as far as one can tell; once
-        mark_captured(error, captor)
+    if 0 in mark:  # captured outside any request, presumably in a thread of this one; counts once
+        mark_captured(error, scope)
         return True
     return False
 
 
-def mark_captured(error: BaseException, captor: Captor | None) -> None:
-    """Note that *error* became an event of *captor*: a mark on it, or, where it refuses that, with the captor."""
-    number = captor.number if captor is not None else 0
+def mark_captured(error: BaseException, scope: CaptureScope | None) -> None:
+    """Record that *error* became an event in *scope*: by a mark on it, else by holding it in the scope."""
+    number = scope.number if scope is not None else 0
     try:
-        # Not setattr: a frozen dataclass refuses it, and __setattr__ may do anything.
+        # Not setattr: a frozen dataclass refuses it, and `__setattr__` may run any code.
         others = [known for known in _mark_of(error) if known not in (0, number)]
-        own_attribute(error, "__dict__")[_MARK] = (*others, number)[-_MAX_CAPTORS:]
-        refused = number not in _mark_of(error)  # a class may hand out a new dictionary each time
+        own_attribute(error, "__dict__")[_MARK] = (*others, number)[-_MAX_SCOPES:]
+        refused = number not in _mark_of(error)  # a class may return a new dictionary each time
     except Exception:
         refused = True
-    if refused and captor is not None:
-        captor.hold(error)
+    if refused and scope is not None:
+        scope.hold(error)
 
 
 def _mark_of(error: BaseException) -> tuple[int, ...]:

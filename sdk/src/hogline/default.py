@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from hogline.client import Client
-from hogline.context import Scope, scoped_with
+from hogline.context import Scope
+from hogline.context_decorator import scoped_with
 
 __all__ = [
     "alias",

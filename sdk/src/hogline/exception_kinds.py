@@ -1,8 +1,8 @@
 """What an exception of a request means: an HTTP answer, noise, or a mistake.
 
-Judged by class, never by attribute: `.status_code` also exists on the errors of upstream clients, which are this server's
-500 (rule `identify-by-class`). Classes are recognised by their qualified name along the MRO, so no framework is imported.
-Source: docs/internals/frameworks.md#what-an-exception-means.
+Exceptions are recognised by class, never by attribute: errors of upstream clients have a `.status_code`
+too, and are this server's 500 (rule `identify-by-class`). Classes are compared by qualified name along
+the MRO, so no framework is imported. Source: docs/internals/frameworks.md#what-an-exception-means.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,9 +12,9 @@ from hogline.safe_attributes import own_attribute
 
 __all__ = ["http_status", "is_exit", "is_noise", "is_within", "leaves", "ungrouped", "unwrapped"]
 
-_MAX_LEAVES = 1000  # docs/internals/capture-protocol.md#mechanism inspects as many group members
+_MAX_LEAVES = 1000  # as posthog-python: docs/internals/capture-protocol.md#mechanism
 _MAX_CHAIN = 50
-_MAX_WRAPPERS = 5  # Litestar puts one around the other, for each layer that handles exceptions
+_MAX_WRAPPERS = 5  # Litestar adds one for each layer that handles exceptions
 
 
 def _attribute(name: str) -> Callable[[Any], Any]:
@@ -22,22 +22,22 @@ def _attribute(name: str) -> Callable[[Any], Any]:
 
 
 def _werkzeug(error: Any) -> Any:
-    # abort(Response(...)) has no code; its response has.
+    # abort(Response(...)) has no code, but its response has a status.
     return error.code if error.code is not None else error.get_response().status_code
 
 
 def _nestipy(error: Any) -> int:
-    # Also carries codes of remote procedures; the adapter answers those with 500.
+    # It may hold a code of a remote procedure; the adapter answers those with 500.
     return int(error.status_code) if 100 <= int(error.status_code) <= 599 else 500
 
 
 def _falcon(error: Any) -> Any:
-    # A number since Falcon 4; before it, only the line, such as "404 Not Found".
+    # A number since Falcon 4; before that only the status line, such as "404 Not Found".
     return error.status_code if hasattr(error, "status_code") else str(error.status)[:3]
 
 
 def _websocket(error: Any) -> int:
-    # A close code, not a status: 1011 and the private range from 4500 say "server error".
+    # A close code, not a status: 1011 and the private range from 4500 mean "server error".
     return 500 if error.code == 1011 or error.code >= 4500 else 400
 
 
@@ -62,7 +62,7 @@ _STATUS: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("falcon.http_status", "HTTPStatus"): _falcon,
     ("fastapi.exceptions", "RequestValidationError"): _fixed(422),
     ("fastapi.exceptions", "WebSocketRequestValidationError"): _fixed(422),
-    # What a resolver says on purpose; what went wrong inside one is its `original_error`.
+    # Raised by a resolver on purpose; a mistake inside a resolver is its `original_error`.
     ("graphql.error.graphql_error", "GraphQLError"): _fixed(400),
     ("litestar.exceptions.http_exceptions", "HTTPException"): _attribute("status_code"),
     ("litestar.exceptions.websocket_exceptions", "WebSocketException"): _websocket,
@@ -83,8 +83,7 @@ _STATUS: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("werkzeug.exceptions", "HTTPException"): _werkzeug,
 }
 
-# The client went away, or control flow: nobody's mistake.
-# Source: docs/internals/frameworks.md#not-errors.
+# The client went away, or control flow: no mistake. Source: docs/internals/frameworks.md#not-errors.
 _NOISE: frozenset[tuple[str, str]] = frozenset(
     {
         ("arq.worker", "Retry"),
@@ -118,19 +117,19 @@ _NOISE: frozenset[tuple[str, str]] = frozenset(
     }
 )
 
-# As they are defined: asyncio's, trio's, gevent's.
+# By the module that defines them: asyncio's, gevent's, trio's.
 _EXITS = {("asyncio.exceptions", "CancelledError"), ("greenlet", "GreenletExit"), ("trio", "Cancelled")}
 
-# No Exceptions, so that no `except Exception` in a task stops them; a mistake all the same.
+# Not subclasses of Exception, so that a task's `except Exception` does not stop them; still mistakes.
 _MISTAKES = frozenset({("dramatiq.middleware.time_limit", "TimeLimitExceeded")})
 
-# What frameworks raise *from* the real error once a response has begun.
+# Frameworks raise these *from* the real error once a response has begun.
 # Source: docs/internals/frameworks.md#groups-and-wrappers.
 _WRAPPER_TEXTS = (
     "Caught handled exception, but response already started",  # Starlette
     "Exception caught after response started",  # Litestar
 )
-_NO_RESPONSE = "No response returned."  # BaseHTTPMiddleware, when what it ran was cancelled or sent nothing
+_NO_RESPONSE = "No response returned."  # BaseHTTPMiddleware, when the app was cancelled or sent nothing
 
 
 def http_status(error: BaseException) -> int | None:
@@ -146,12 +145,12 @@ def http_status(error: BaseException) -> int | None:
 
 
 def is_noise(error: BaseException) -> bool:
-    """Tell whether *error* is cancellation, exit, a client that went away, or control flow; groups go by their leaves."""
+    """Return whether *error* is cancellation, exit, a lost client, or control flow; of a group, whether all members are."""
     return all(_is_noise(leaf) for leaf in leaves(error))
 
 
 def is_exit(error: BaseException) -> bool:
-    """Tell whether *error* is somebody's way to end: the process, a task, a generator, a greenlet; groups go by their leaves."""
+    """Return whether *error* ends a process, task, generator or greenlet; of a group, whether all members do."""
     return all(
         issubclass(type(leaf), SystemExit | KeyboardInterrupt | GeneratorExit)
         or any((kind.__module__, kind.__qualname__) in _EXITS for kind in type(leaf).__mro__)
@@ -179,7 +178,10 @@ def unwrapped(error: BaseException) -> BaseException:
 
 
 def _is_refusal(error: BaseException) -> bool:
-    """Tell whether *error* is only what an exception said to `contextlib`, which assigned its `__traceback__` (rule `no-contextlib-around-app`)."""
+    """Return whether *error* was raised only because `contextlib` assigned an exception's `__traceback__`.
+
+    Source: docs/internals/rules.md#no-contextlib-around-app.
+    """
     trace, before = own_attribute(error, "__traceback__"), None
     while trace is not None and trace.tb_next is not None:
         before, trace = trace, trace.tb_next
@@ -189,7 +191,7 @@ def _is_refusal(error: BaseException) -> bool:
 
 
 def ungrouped(error: BaseException, package: str) -> BaseException:
-    """Return the one member of a group that the framework *package* made of it by a task group of its own, or *error* itself."""
+    """Return the only member of a group that a task group of the framework *package* made, else *error* itself."""
     if issubclass(type(error), BaseExceptionGroup):
         members: tuple[BaseException, ...] = error.exceptions  # type: ignore[attr-defined]
         if len(members) == 1 and _maker(error).partition(".")[0] == package:
@@ -209,7 +211,7 @@ def _maker(error: BaseException) -> str:
 
 
 def is_within(wanted: BaseException, error: BaseException | None) -> bool:
-    """Tell whether *wanted* is *error* itself, or among what it was raised from."""
+    """Return whether *wanted* is *error* itself, or in its chain of causes and contexts."""
     for _ in range(_MAX_CHAIN):
         if error is None or error is wanted:
             return error is wanted
@@ -224,7 +226,7 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
     while waiting and seen < _MAX_LEAVES:
         item = waiting.pop()
         seen += 1
-        # By type: `isinstance` asks the object for its class when the type is none of them, and it may raise.
+        # Not `isinstance`: for other types it reads the object's `__class__`, which may raise.
         if issubclass(type(item), BaseExceptionGroup):
             waiting.extend(item.exceptions)  # type: ignore[attr-defined]
         else:

@@ -1,7 +1,7 @@
-"""Limiter: so many exceptions of one kind, then so many in each interval. Knows no clock.
+"""A token bucket for each kind of exception. The caller passes the time.
 
-A bucket for each fingerprint, as posthog-python's and posthog-js's for each type. Full, it lets as many through as its size
-says; theirs keep the last one back.
+posthog-python and posthog-js keep a bucket for each type, this one keeps it for each fingerprint. A full
+bucket lets through as many as its size; theirs let through one less.
 """
 
 import os
@@ -21,7 +21,7 @@ class _Bucket:
 
 
 class Limiter:
-    """Buckets of *size*, into each of which *refill* drip every *interval_s* seconds; *max_buckets*, the latest used ones."""
+    """Token buckets of *size*, refilled with *refill* tokens every *interval_s* seconds; at most *max_buckets*."""
 
     def __init__(self, *, size: int, refill: int, interval_s: float, max_buckets: int) -> None:
         self._size = size
@@ -31,13 +31,13 @@ class Limiter:
         self._begin()
 
     def _begin(self) -> None:
-        # Lets its holder in again: a finalizer may fail, and be reported, while its own thread is counting.
+        # Reentrant: a finalizer may raise, and be captured, while its own thread holds the lock.
         self._lock = threading.RLock()
         self._buckets: OrderedDict[int, _Bucket] = OrderedDict()
         self._pid = os.getpid()
 
     def take(self, key: Hashable, now_s: float) -> int | None:
-        """Return how many of this kind were held back since the last that went through; None: this one is held back, too."""
+        """Return how many of this kind were suppressed since the last one that passed; None: this one is suppressed."""
         with self._own_lock():
             bucket = self._filled(key, now_s)
             if bucket.left <= 0:
@@ -48,17 +48,17 @@ class Limiter:
             return suppressed
 
     def has_room(self, key: Hashable, now_s: float) -> bool:
-        """Tell whether `take` would let one through now."""
+        """Return whether `take` would let one pass."""
         with self._own_lock():
             return self._filled(key, now_s).left > 0
 
     def _own_lock(self) -> threading.RLock:
-        if self._pid != os.getpid():  # forked: the parent's lock may be held for ever, and its counts are not ours
+        if self._pid != os.getpid():  # forked: a thread of the parent may hold the lock, and its counts are not ours
             self._begin()
         return self._lock
 
     def _filled(self, key: Hashable, now_s: float) -> _Bucket:
-        place = hash(key)  # a number takes no room, whatever the key
+        place = hash(key)  # keys may be large, a hash is not
         bucket = self._buckets.get(place)
         if bucket is None:
             bucket = self._buckets[place] = _Bucket(self._size, now_s)
@@ -69,5 +69,5 @@ class Limiter:
             bucket.left = self._size
         elif (intervals := int((now_s - bucket.filled_at_s) / self._interval_s)) > 0:
             bucket.left = min(self._size, bucket.left + intervals * self._refill)
-            bucket.filled_at_s += intervals * self._interval_s  # the rest of the time counts for the next one
+            bucket.filled_at_s += intervals * self._interval_s  # the remainder counts for the next refill
         return bucket

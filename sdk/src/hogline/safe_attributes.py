@@ -1,16 +1,16 @@
-"""Looking at other people's exceptions and objects, whose classes may answer anything, or raise."""
+"""Read attributes of untrusted objects without running their code."""
 
 from typing import Any
 
 __all__ = ["class_module", "class_name", "own_attribute"]
 
-# Read past the metaclass, which may put anything in front of the interpreter's own slots.
+# The interpreter's own slots; a metaclass may have put other descriptors in front of them.
 _qualified_name = type.__dict__["__qualname__"].__get__
 _module = type.__dict__["__module__"].__get__
 
 
 def own_attribute(error: BaseException, name: str) -> Any:
-    """Return an attribute as the interpreter keeps it, past whatever the class put in front; None where there is none."""
+    """Return an attribute as the interpreter stores it, without running the class's code; None if it has none."""
     try:
         return object.__getattribute__(error, name)
     except Exception:
@@ -23,7 +23,7 @@ def class_name(kind: type) -> str:
 
 
 def class_module(kind: type) -> str | None:
-    """Return the module that *kind* says it is of; None where that is no text."""
+    """Return the module name of *kind*; None where that is not a string."""
     return _text(_module, kind)
 
 
@@ -31,5 +31,5 @@ def _text(read: Any, kind: type) -> str | None:
     try:
         text = read(kind)
         return text if type(text) is str else str.__str__(text)
-    except Exception:  # a namespace may hold anything under that name
+    except Exception:  # a class's namespace may hold anything under that name
         return None

@@ -89,7 +89,11 @@ class Client(IdentityMethods, ContextMethods, FlagMethods):
                 who = distinct_id_text(distinct_id)
             else:
                 merged = {**self._plain, **now.properties(), **(properties or _NOTHING)}
-                who = now.who() if distinct_id is None else distinct_id_text(distinct_id) or now.who()
+                who = (
+                    now.acting_distinct_id()
+                    if distinct_id is None
+                    else distinct_id_text(distinct_id) or now.acting_distinct_id()
+                )
             if groups:
                 merged["$groups"] = dict(groups)
             return self._send(event, who, merged, timestamp, uuid, disable_geoip)

@@ -5,7 +5,8 @@ from typing import Any, TypeVar
 
 from hogline import context
 from hogline.client.exceptions import ExceptionMethods
-from hogline.context import Scope, scoped_with
+from hogline.context import Scope
+from hogline.context_decorator import scoped_with
 
 __all__ = ["ContextMethods"]
 

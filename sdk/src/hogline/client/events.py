@@ -255,4 +255,4 @@ def _working_directory() -> str:
 def context_person() -> str | None:
     """Return who acts in the current context, as far as known."""
     now = current.get()
-    return now.who() if now is not None else None
+    return now.acting_distinct_id() if now is not None else None

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 from hogline.context import Context, current
-from hogline.deduplication import Captor, captured_before
+from hogline.deduplication import CaptureScope, captured_before
 from hogline.exception_kinds import is_exit, is_noise
 from hogline.tracebacks import Mechanism
 
@@ -267,7 +267,7 @@ def _report(
             return
         now = acting()
         origin = now.origin if now is not None else None
-        if captured_before(error, origin if isinstance(origin, Captor) else None):
+        if captured_before(error, origin if isinstance(origin, CaptureScope) else None):
             return
         told = set()
         for client in tuple(_clients):

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 from hogline.client.asking import Asking
 from hogline.client.events import guarded_event
 from hogline.context import Context, current
-from hogline.deduplication import Captor, captured_before, mark_captured
+from hogline.deduplication import CaptureScope, captured_before, mark_captured
 from hogline.delivery.ledger import CAPTURE_ERROR, DISABLED, INCOMPLETE, RATE_LIMITED, TOO_MANY_EXCEPTIONS
 from hogline.event import distinct_id_text
 from hogline.facts.span import active_span
-from hogline.policy import Sighting
 from hogline.rate_limiter import Limiter
 from hogline.settings import ClientSettings
 from hogline.tracebacks import Mechanism, exception_list
 from hogline.tracebacks.event import fingerprint, with_own_words
 
 if TYPE_CHECKING:
+    from hogline.exchange import ObservedException
     from hogline.flags import FeatureFlagEvaluations
     from hogline.tracebacks.variables import Variables
 
@@ -147,18 +147,18 @@ class ExceptionMethods(Asking):
         """
         now = context if context is not None else current.get()
         origin = now.origin if now is not None else None
-        captor = origin if isinstance(origin, Captor) else None
-        if not anew and captured_before(error, captor):
+        scope = origin if isinstance(origin, CaptureScope) else None
+        if not anew and captured_before(error, scope):
             return None
         if self.disabled:
             self._ledger.refuse(DISABLED)
             return None
         entries = self._snapshot(error, mechanism, now, traceback, limited=limited)
-        mark_captured(error, captor)
+        mark_captured(error, scope)
         said = dict(properties or {})
         if groups:
             said["$groups"] = dict(groups)
-        who = distinct_id_text(distinct_id) or (now.who() if now is not None else None)
+        who = distinct_id_text(distinct_id) or (now.acting_distinct_id() if now is not None else None)
         said = {**active_span(), **said}
         identity = self._report(entries, now, said, who, level=level, source=source, limited=limited, **when)
         self._log_captured(error)
@@ -191,17 +191,17 @@ class ExceptionMethods(Asking):
         return self._snapshot(error, mechanism, current.get(), None, limited=True)
 
     @guarded_event
-    def record_exception(self, sighting: Sighting, properties: Mapping[str, Any]) -> None:
+    def record_exception(self, observed: "ObservedException", properties: Mapping[str, Any]) -> None:
         """Send what an interceptor saw, with the context it was seen in."""
-        seen_in: Context | None = sighting.context
-        who = seen_in.who() if seen_in is not None else None
-        seen_at = datetime.fromtimestamp(sighting.stamp_ns / 1e9, UTC)
-        said = {**sighting.span, **properties}
-        source = sighting.source
+        seen_in: Context | None = observed.context
+        who = seen_in.acting_distinct_id() if seen_in is not None else None
+        seen_at = datetime.fromtimestamp(observed.stamp_ns / 1e9, UTC)
+        said = {**observed.span, **properties}
+        source = observed.source
         self._report(
-            sighting.entries, seen_in, said, who, level="error", source=source, limited=True, timestamp=seen_at
+            observed.entries, seen_in, said, who, level="error", source=source, limited=True, timestamp=seen_at
         )
-        self._log_captured(sighting.error)
+        self._log_captured(observed.error)
 
     def refuse_exception(self) -> None:
         """Count an exception that found no room among those that wait for their request's status."""

@@ -52,7 +52,7 @@ class Question:
         now = current.get()
         who = distinct_id_text(distinct_id)
         if now is not None:
-            who = who if who is not None else now.who()
+            who = who if who is not None else now.acting_distinct_id()
             device_id = device_id if device_id is not None else now.device_id
             if now.person_properties:
                 person_properties = {**now.person_properties, **(person_properties or _NOTHING)}

@@ -18,12 +18,12 @@ from aiohttp import web
 from hogline.context import current
 from hogline.exception_kinds import is_within
 from hogline.exchange import Exchange, RequestLine
+from hogline.exchange.policy import Policy
 from hogline.facts import cors
 from hogline.facts.tracing import as_latin1
 from hogline.facts.url import joined_address, visited_scheme
 from hogline.interceptors.common.callbacks import Callbacks
 from hogline.interceptors.common.options import make_policy
-from hogline.policy import Policy
 
 __all__ = ["AiohttpExchange", "PostHogInterceptor"]
 

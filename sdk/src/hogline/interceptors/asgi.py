@@ -11,9 +11,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeAlias
 
-from hogline.context import current, leave
+from hogline.context import current, restore
 from hogline.exception_kinds import http_status, is_within
 from hogline.exchange import HEADERS, Exchange, RequestLine
+from hogline.exchange.policy import Policy
 from hogline.facts import cors
 from hogline.facts.tracing import DISTINCT_ID, SESSION_ID, WINDOW_ID
 from hogline.facts.url import joined_address
@@ -21,7 +22,6 @@ from hogline.facts.visitor import Visitor, plain_visitor
 from hogline.interceptors.common.callbacks import Callbacks
 from hogline.interceptors.common.lifespan import App, Message, Receive, Scope, Send, run_lifespan
 from hogline.interceptors.common.options import make_policy
-from hogline.policy import Policy
 
 __all__ = ["EXCHANGE_KEY", "AsgiExchange", "MakeExchange", "PostHogInterceptor", "Receive", "Scope", "Send"]
 
@@ -183,7 +183,7 @@ class PostHogInterceptor:
             raise
         finally:
             exchange.close()
-            leave(mine, previous)
+            restore(mine, previous)
             scope.pop(EXCHANGE_KEY, None)  # or the two would hold each other until a garbage collection
 
     def know_inside(self, exchange: AsgiExchange, scope: Scope) -> None:

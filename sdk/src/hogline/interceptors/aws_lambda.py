@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from hogline.exchange import Exchange, RequestLine
+from hogline.exchange.policy import Policy
 from hogline.interceptors.common import serverless
-from hogline.policy import Policy
 
 __all__ = ["LambdaInvocation", "PostHogInterceptor"]
 

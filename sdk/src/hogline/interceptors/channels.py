@@ -11,8 +11,8 @@ from typing import Any
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.urls.exceptions import Resolver404
 
+from hogline.exchange.policy import Policy
 from hogline.interceptors import asgi
-from hogline.policy import Policy
 
 __all__ = ["ChannelsExchange", "PostHogInterceptor"]
 

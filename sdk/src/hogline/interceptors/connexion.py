@@ -17,8 +17,8 @@ from connexion.lifecycle import ConnexionRequest
 from connexion.middleware.exceptions import ExceptionMiddleware
 
 from hogline.exception_kinds import http_status, is_within
+from hogline.exchange.policy import Policy
 from hogline.interceptors import asgi
-from hogline.policy import Policy
 
 __all__ = ["ConnexionExchange", "PostHogInterceptor"]
 

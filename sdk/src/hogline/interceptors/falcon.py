@@ -16,9 +16,9 @@ import falcon
 import falcon.asgi
 
 from hogline.exception_kinds import http_status, is_within
+from hogline.exchange.policy import Policy
 from hogline.interceptors import asgi, wsgi
 from hogline.interceptors.common.options import make_policy
-from hogline.policy import Policy
 
 __all__ = ["PostHogInterceptor"]
 

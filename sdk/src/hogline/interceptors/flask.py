@@ -16,9 +16,9 @@ import flask
 from flask.signals import got_request_exception
 
 from hogline.exception_kinds import http_status
+from hogline.exchange.policy import Policy
 from hogline.interceptors import wsgi
 from hogline.interceptors.common.options import make_policy
-from hogline.policy import Policy
 
 __all__ = ["FlaskExchange", "PostHogInterceptor"]
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from hogline.exception_kinds import http_status
 from hogline.exchange import Exchange, RequestLine
+from hogline.exchange.policy import Policy
 from hogline.interceptors import asgi, wsgi
 from hogline.interceptors.common import serverless
-from hogline.policy import Policy
 
 __all__ = ["FunctionInvocation", "PostHogInterceptor"]
 

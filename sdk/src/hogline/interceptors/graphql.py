@@ -12,8 +12,8 @@ from typing import Any
 
 from hogline.context import Scope, tag
 from hogline.exchange import Exchange, RequestLine, current_exchange
+from hogline.exchange.policy import Policy
 from hogline.interceptors.common.options import make_policy
-from hogline.policy import Policy
 from hogline.safe_attributes import own_attribute
 
 __all__ = ["Operation", "PostHogInterceptor", "original_of"]
@@ -50,12 +50,12 @@ class Operation:
 def _settle(exchange: Exchange, error: BaseException) -> None:
     """Have *error* judged at once if it can be: GraphQL lets none go any further, and a socket may stay open for days."""
     if exchange.status is not None or exchange.policy.exceptions is not None:
-        exchange.settle(error)
+        exchange.judge(error)
         return
     # The interceptor of the framework captures nothing, so it does not look at the status either: it is GraphQL's own.
     exchange.status = 101 if _is_socket(exchange) else 200
     try:
-        exchange.settle(error)
+        exchange.judge(error)
     finally:
         exchange.status = None
 

@@ -19,11 +19,11 @@ from urllib.parse import unquote
 import grpc
 import grpc.aio
 
-from hogline.context import Context, current, leave
+from hogline.context import Context, current, restore
 from hogline.exchange import Exchange, RequestLine, current_exchange
+from hogline.exchange.policy import Policy
 from hogline.interceptors.common.callbacks import Callbacks
 from hogline.interceptors.common.options import make_policy
-from hogline.policy import Policy
 
 __all__ = ["STATUS", "GrpcExchange", "PostHogInterceptor"]
 
@@ -231,7 +231,7 @@ class _Call:
         """Put the call's context aside between two steps of an iterator, and write *outer* back (rule `no-token-reset`)."""
         now = current.get()
         if self._owner and self.mine is not None:
-            leave(self.mine, outer)
+            restore(self.mine, outer)
             if now is not None and current.get() is not now:
                 self.mine = now
 
@@ -246,7 +246,7 @@ class _Call:
             exchange.status = _status(self._context, "OK" if error is None else "UNKNOWN")
             exchange.close()
             if self.mine is not None:
-                leave(self.mine, self._previous)
+                restore(self.mine, self._previous)
 
     def _note(self, error: BaseException) -> None:
         exchange, rules = self._exchange, self._policy.exceptions

@@ -15,10 +15,10 @@ from litestar.config.app import AppConfig
 from litestar.exceptions import HTTPException
 
 from hogline.exception_kinds import http_status, ungrouped, unwrapped
+from hogline.exchange.policy import Policy
 from hogline.interceptors import asgi
 from hogline.interceptors.common.callbacks import Callbacks
 from hogline.interceptors.common.options import make_policy
-from hogline.policy import Policy
 
 if TYPE_CHECKING:
     from litestar.plugins import InitPlugin

@@ -20,9 +20,9 @@ from pyramid.threadlocal import get_current_request
 from pyramid.tweens import EXCVIEW
 
 from hogline.exchange import Exchange, current_exchange
+from hogline.exchange.policy import Policy
 from hogline.interceptors import wsgi
 from hogline.interceptors.common.options import make_policy
-from hogline.policy import Policy
 from hogline.settings import ExceptionCapture
 
 __all__ = ["PostHogInterceptor", "PyramidExchange", "includeme", "observer_factory"]

@@ -26,9 +26,9 @@ from werkzeug.datastructures import Headers
 
 from hogline.exception_kinds import http_status, ungrouped
 from hogline.exchange import current_exchange
+from hogline.exchange.policy import Policy
 from hogline.interceptors import asgi
 from hogline.interceptors.common.options import make_policy
-from hogline.policy import Policy
 
 __all__ = ["PostHogInterceptor", "QuartExchange"]
 

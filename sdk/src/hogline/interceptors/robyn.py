@@ -17,12 +17,12 @@ from urllib.parse import unquote
 from robyn import Request, Robyn, StreamingResponse, SubRouter
 from robyn.events import Events
 
-from hogline.context import Context, current, leave
+from hogline.context import Context, current, restore
 from hogline.exchange import Exchange, RequestLine, current_exchange
+from hogline.exchange.policy import Policy
 from hogline.facts.url import visited_scheme
 from hogline.interceptors.common.callbacks import Callbacks
 from hogline.interceptors.common.options import make_policy
-from hogline.policy import Policy
 
 __all__ = ["PostHogInterceptor", "RobynExchange"]
 
@@ -216,7 +216,7 @@ class _Body:
             raise
         finally:
             now = current.get()
-            leave(self._exchange.context, outer)
+            restore(self._exchange.context, outer)
             if now is not None and current.get() is not now:
                 self._context = now  # what a step said stays for the next
 

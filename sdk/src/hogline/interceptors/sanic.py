@@ -17,14 +17,14 @@ from sanic import Request, Sanic
 from sanic.exceptions import SanicException
 from sanic.http import Stage
 
-from hogline.context import Context, current, leave
+from hogline.context import Context, current, restore
 from hogline.exchange import Exchange, RequestLine
+from hogline.exchange.policy import Policy
 from hogline.facts import cors
 from hogline.facts.tracing import as_latin1
 from hogline.facts.url import joined_address
 from hogline.interceptors.common.callbacks import Callbacks
 from hogline.interceptors.common.options import make_policy
-from hogline.policy import Policy
 
 __all__ = ["PostHogInterceptor", "SanicExchange"]
 
@@ -150,7 +150,7 @@ class PostHogInterceptor:
     def _end(self, exchange: SanicExchange, status: int | None) -> None:
         exchange.status = status
         exchange.close()
-        leave(exchange.context, None)
+        restore(exchange.context, None)
 
     async def _flush(self, *_: Any) -> None:
         """Send what waits before the worker ends: Sanic's processes end without Python's exit handlers (rule `flush-at-lifespan`)."""

@@ -11,9 +11,9 @@ from typing import Any
 
 from strawberry.extensions import SchemaExtension
 
+from hogline.exchange.policy import Policy
 from hogline.interceptors import graphql
 from hogline.interceptors.common.options import make_policy
-from hogline.policy import Policy
 
 __all__ = ["PostHogInterceptor"]
 

@@ -21,13 +21,13 @@ from tornado.routing import PathMatches
 from tornado.web import Application, HTTPError, RequestHandler
 from tornado.websocket import WebSocketHandler
 
-from hogline.context import Context, current, leave
+from hogline.context import Context, current, restore
 from hogline.exchange import Exchange, RequestLine
+from hogline.exchange.policy import Policy
 from hogline.facts import cors
 from hogline.facts.url import joined_address, visited_scheme
 from hogline.interceptors.common.callbacks import Callbacks
 from hogline.interceptors.common.options import make_policy
-from hogline.policy import Policy
 
 __all__ = ["PostHogInterceptor", "TornadoExchange"]
 
@@ -199,7 +199,7 @@ class _Seeing(RequestHandler):
             # As a task it keeps the context that it was made in.
             return asyncio.ensure_future(result) if result is not None else None
         finally:
-            leave(exchange.context, previous)
+            restore(exchange.context, previous)
 
     def on_connection_close(self) -> None:
         exchange, previous = self._hogline(), current.get()
@@ -209,7 +209,7 @@ class _Seeing(RequestHandler):
             super().on_connection_close()
         finally:
             if exchange is not None:
-                leave(exchange.context, previous)
+                restore(exchange.context, previous)
 
     def _hogline(self) -> TornadoExchange | None:
         return self._hogline_exchange() if self._hogline_exchange is not None else None

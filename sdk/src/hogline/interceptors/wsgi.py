@@ -11,14 +11,14 @@ Source: docs/internals/frameworks.md#wsgi-servers.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
-from hogline.context import Context, current, leave
+from hogline.context import Context, current, restore
 from hogline.exception_kinds import is_within
 from hogline.exchange import Exchange, RequestLine
+from hogline.exchange.policy import Policy
 from hogline.facts import tracing
 from hogline.facts.visitor import HEADERS as VISITOR_HEADERS
 from hogline.facts.visitor import Visitor, plain_visitor
 from hogline.interceptors.common.options import make_policy
-from hogline.policy import Policy
 
 __all__ = [
     "EXCHANGE_KEY",
@@ -148,10 +148,10 @@ class Layer:
             if response is not None:
                 response.escaped(error)
             _end(exchange)
-            leave(mine, previous)
+            restore(mine, previous)
             raise
         now = current.get()
-        leave(mine, previous)
+        restore(mine, previous)
         if _is_whole(result, environ):
             _end(exchange)
             return result
@@ -383,7 +383,7 @@ class _Body(_WatchedBody):
     def _put_aside(self, outer: Context | None) -> None:
         """Write *outer* back if the variable holds something of this request's, and keep that for the next step (rule `no-token-reset`)."""
         now = current.get()
-        leave(self._root, outer)
+        restore(self._root, outer)
         if now is not None and current.get() is not now:
             self._context = now
 

@@ -52,7 +52,7 @@ def pack(context: Context | None, tags: Sequence[str] = (), limit_bytes: int = 4
     properties = dict(origin.properties()) if origin is not None else {}
     own = context.tags or {}
     properties.update({name: own[name] for name in tags if name in own})
-    who, session = context.who(), context.session()
+    who, session = context.acting_distinct_id(), context.session()
     ids = {name: value for name, value in (("d", who), ("s", session)) if value is not None}
     room = limit_bytes - len(_text({"v": VERSION, **ids, "p": {}}))
     if room < 0:

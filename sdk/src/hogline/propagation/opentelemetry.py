@@ -44,11 +44,11 @@ class PostHogSpanProcessor(SpanProcessor):
 
 def _mark(span: Span) -> None:
     try:
-        now = current.get()
+        context = current.get()
         attributes = span.attributes
-        if now is None or not span.is_recording() or not isinstance(attributes, Mapping):
+        if context is None or not span.is_recording() or not isinstance(attributes, Mapping):
             return
-        for name, value in ((_SESSION, now.session), (_PERSON, now.who)):
+        for name, value in ((_SESSION, context.session), (_PERSON, context.acting_distinct_id)):
             if name not in attributes:
                 told = value()
                 if told is not None:

@@ -77,11 +77,11 @@ class Destinations:
 
     def headers(self, url: str) -> dict[str, str]:
         """Return the headers for a request to *url*: none for a host that is not listed, or outside a context. Never raises."""
-        now = current.get()
-        if now is None:
+        context = current.get()
+        if context is None:
             return {}
         try:
-            return self._told(now) if self.allows(url) else {}
+            return self._told(context) if self.allows(url) else {}
         except Exception as error:  # the app's call goes out all the same
             if not self._complained:
                 self._complained = True
@@ -91,9 +91,9 @@ class Destinations:
             return {}
 
     @staticmethod
-    def _told(now: Context) -> dict[str, str]:
-        window = now.properties().get("$window_id")
-        told = ((SESSION_ID, now.session()), (DISTINCT_ID, now.who()), (WINDOW_ID, window))
+    def _told(context: Context) -> dict[str, str]:
+        window = context.properties().get("$window_id")
+        told = ((SESSION_ID, context.session()), (DISTINCT_ID, context.acting_distinct_id()), (WINDOW_ID, window))
         found = {}
         for name, value in told:
             clean = usable([value]) if isinstance(value, str) else None

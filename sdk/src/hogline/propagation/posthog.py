@@ -67,8 +67,8 @@ class _Mirror(contexts.ContextScope):
         return get_context_device_id()
 
     def collect_tags(self) -> dict[str, Any]:
-        now = current.get()
-        facts = now.properties() if now is not None else {}
+        context = current.get()
+        facts = context.properties() if context is not None else {}
         return {name: value for name, value in facts.items() if name != "$session_id"}
 
 

@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from hogline.client import Client
-from hogline.context import Context, current, leave
-from hogline.deduplication import Captor, captured_before, mark_captured
+from hogline.context import Context, current, restore
+from hogline.deduplication import CaptureScope, captured_before, mark_captured
 from hogline.default import default_client
 from hogline.exception_kinds import is_noise, leaves
 from hogline.propagation.carrier import pack, unpack
@@ -89,7 +89,7 @@ class TaskPolicy:
             _log.warning("hogline: the queue's %s failed and is skipped: %r (logged once)", name, error)
 
 
-class TaskRun(Captor):
+class TaskRun(CaptureScope):
     """One attempt at one task: where its context began, and what becomes of its exceptions."""
 
     retried = False
@@ -140,7 +140,7 @@ class TaskRun(Captor):
         """Write back what was there before, if the variable still holds something of this run's. Safe to call twice."""
         mine, self._mine = self._mine, None
         if mine is not None:
-            leave(mine, self._previous)
+            restore(mine, self._previous)
             self._previous = None
 
     def __enter__(self) -> Self:
@@ -181,7 +181,7 @@ class TaskRun(Captor):
         )
         # An eager task runs inside of whoever queued it, who may let the same object go further.
         outer = self._previous.origin if self._previous is not None else None
-        if isinstance(outer, Captor) and captured_before(error, self):
+        if isinstance(outer, CaptureScope) and captured_before(error, self):
             mark_captured(error, outer)
 
     def _is_current(self) -> bool:

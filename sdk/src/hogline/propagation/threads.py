@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
-from hogline.context import Context, current, leave
+from hogline.context import Context, current, restore
 
 __all__ = ["Thread", "ThreadPoolExecutor", "carry", "patch", "unpatch"]
 
@@ -149,4 +149,4 @@ class _Visit:
 
     # No contextlib here: its __exit__ assigns exc.__traceback__, which replaces exceptions that refuse it (rule `no-contextlib-around-app`).
     def __exit__(self, *exc: object) -> None:
-        leave(self._guest, self._previous)
+        restore(self._guest, self._previous)

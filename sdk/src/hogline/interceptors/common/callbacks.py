@@ -4,7 +4,7 @@ from inspect import iscoroutinefunction
 from typing import Any
 
 from hogline.exchange import Exchange
-from hogline.policy import Policy
+from hogline.exchange.policy import Policy
 
 __all__ = ["Callbacks"]
 

@@ -6,7 +6,7 @@ It is the only moment: uvicorn dies of the signal that ended it, before Python's
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
-from hogline.policy import Policy
+from hogline.exchange.policy import Policy
 
 __all__ = ["App", "Message", "Receive", "Scope", "Send", "run_lifespan"]
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from hogline.default import default_client
-from hogline.policy import Policy
+from hogline.exchange.policy import Policy
 from hogline.settings import InterceptorSettings
 
 __all__ = ["make_policy"]

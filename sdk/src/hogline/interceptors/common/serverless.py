@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from inspect import iscoroutinefunction
 from typing import Any, TypeVar
 
-from hogline.context import current, leave
+from hogline.context import current, restore
 from hogline.exchange import Exchange, current_exchange
+from hogline.exchange.policy import Policy
 from hogline.interceptors.common import streamed
 from hogline.interceptors.common.callbacks import Callbacks
 from hogline.interceptors.common.options import make_policy
-from hogline.policy import Policy
 
 __all__ = ["FLUSH_S", "Functions", "Invocation"]
 
@@ -236,7 +236,7 @@ class _Call:
         if self.owns:
             self.exchange.close()
             if self._mine is not None:
-                leave(self._mine, self._previous)
+                restore(self._mine, self._previous)
 
     def _rest_s(self) -> float:
         if not isinstance(self.exchange, Invocation):

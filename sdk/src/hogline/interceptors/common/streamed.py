@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
 from typing import Any, Protocol
 
-from hogline.context import Context, Turn
+from hogline.context import Context, StepContext
 
 __all__ = ["Held", "HeldCall", "hold", "lasts"]
 
@@ -31,18 +31,18 @@ class Held:
 
     def __init__(self, call: HeldCall, root: Context | None, context: Context | None) -> None:
         self._call = call
-        self._turn = Turn(root, context)
+        self._step = StepContext(root, context)
         self._ended = False
 
     def __enter__(self) -> None:
-        self._turn.__enter__()
+        self._step.__enter__()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None and not isinstance(error, StopIteration | StopAsyncIteration):
             self._call.broken(error)
-        self._turn.__exit__(kind, error, trace)
+        self._step.__exit__(kind, error, trace)
 
     def end(self) -> None:
         """End the call, once."""

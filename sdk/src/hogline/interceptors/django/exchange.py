@@ -8,13 +8,13 @@ from typing import Any
 from django.conf import settings
 from django.http import FileResponse
 
-from hogline.context import Context, current, leave
+from hogline.context import Context, current, restore
 from hogline.exchange import Exchange, RequestLine
+from hogline.exchange.policy import Policy
 from hogline.interceptors import wsgi
 from hogline.interceptors.django.errors import ATTRIBUTE
 from hogline.interceptors.django.stream import Follower
 from hogline.interceptors.django.user import SignedInUser
-from hogline.policy import Policy
 
 __all__ = ["DjangoExchange"]
 
@@ -141,7 +141,7 @@ class DjangoExchange(wsgi.WsgiExchange):
         mine, self._mine = self._mine, None
         if mine is not None:
             self.close()
-            leave(mine, self._previous)
+            restore(mine, self._previous)
             self._previous = None
 
 

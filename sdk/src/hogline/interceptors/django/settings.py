@@ -8,8 +8,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from hogline.exceptions import SettingsError
+from hogline.exchange.policy import Policy
 from hogline.interceptors.common.options import make_policy
-from hogline.policy import Policy
 from hogline.settings import ClientSettings, ExceptionCapture
 
 __all__ = ["configured_policy"]

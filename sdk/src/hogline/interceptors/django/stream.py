@@ -7,7 +7,7 @@ Source: docs/internals/frameworks.md#wsgi-servers, docs/internals/frameworks.md#
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Protocol
 
-from hogline.context import Context, Turn
+from hogline.context import Context, StepContext
 
 __all__ = ["Followed", "Follower"]
 
@@ -30,7 +30,7 @@ class Follower:
 
     def __init__(self, exchange: Followed, root: Context | None, context: Context | None, *, is_asgi: bool) -> None:
         self._exchange = exchange
-        self._turn = Turn(root, context)
+        self._step = StepContext(root, context)
         self._is_asgi = is_asgi
         self._close: Any = None
 
@@ -51,7 +51,7 @@ class Follower:
         if close is None:
             return
         try:
-            with self._turn:
+            with self._step:
                 close()
         finally:
             self._exchange.close()
@@ -59,7 +59,7 @@ class Follower:
     def _read(self, content: Iterator[bytes]) -> Iterator[bytes]:
         begun = self._is_asgi
         while True:
-            with self._turn:
+            with self._step:
                 try:
                     chunk = next(content, None)
                 except BaseException as error:
@@ -73,7 +73,7 @@ class Follower:
     async def _read_async(self, content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         try:
             while True:
-                with self._turn:
+                with self._step:
                     try:
                         chunk = await anext(content, None)
                     except BaseException as error:
@@ -84,7 +84,7 @@ class Follower:
                     return
                 yield chunk
         finally:
-            with self._turn:
+            with self._step:
                 await content.aclose()  # type: ignore[attr-defined]  # an async generator, Django's own
 
     def _failed(self, error: BaseException, *, begun: bool) -> None:

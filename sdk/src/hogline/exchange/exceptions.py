@@ -1,0 +1,92 @@
+"""The exceptions of one request: observed while they are raised, judged when the response's status is known."""
+
+import time
+
+from hogline.context import current
+from hogline.deduplication import CaptureScope, captured_before, mark_captured
+from hogline.exception_kinds import http_status, is_noise, leaves, unwrapped
+from hogline.exchange.policy import Policy
+from hogline.exchange.recorder import ObservedException
+from hogline.facts.span import active_span
+from hogline.settings import ExceptionCapture
+from hogline.tracebacks import Mechanism
+
+__all__ = ["RequestExceptions"]
+
+_MAX_WAITING = 10  # exceptions of one request; more are the same mistake over and over
+
+
+class RequestExceptions:
+    """The observed exceptions of one request. *scope* is the request, as deduplication knows it."""
+
+    __slots__ = ("_scope", "_waiting")
+
+    def __init__(self, scope: CaptureScope) -> None:
+        self._scope = scope
+        self._waiting: list[tuple[ObservedException, Policy]] = []
+
+    def observe(
+        self, error: BaseException, policy: Policy, rules: ExceptionCapture, *, handled: bool, status: int | None
+    ) -> None:
+        """Record *error* as it is now. When it is observed again, the outer layer's *handled* and *status* count."""
+        error = unwrapped(error)
+        if is_noise(error) or all(isinstance(leaf, rules.ignore) or is_noise(leaf) for leaf in leaves(error)):
+            return
+        for observed, _ in self._waiting:
+            if observed.error is error:
+                observed.handled = handled
+                observed.status = status if status is not None else observed.status
+                return
+        if len(self._waiting) >= _MAX_WAITING:
+            if not captured_before(error, self._scope):
+                policy.client.refuse_exception()
+            return
+        mechanism = Mechanism(type="middleware", handled=handled)
+        entries = policy.client.snapshot_exception(error, mechanism)
+        now_ns = time.time_ns()
+        observed = ObservedException(
+            error, entries, policy.source, current.get(), status, handled, now_ns, active_span()
+        )
+        self._waiting.append((observed, policy))
+
+    def is_waiting(self, error: BaseException) -> bool:
+        """Return whether *error* was observed and is not judged yet."""
+        return any(observed.error is error for observed, _ in self._waiting)
+
+    def judge(self, error: BaseException, status: int) -> None:
+        """Judge *error* alone; the others wait on."""
+        error = unwrapped(error)
+        waiting, self._waiting = self._waiting, []
+        for observed, policy in waiting:
+            if observed.error is error:
+                self._judge(observed, policy, status)
+            else:
+                self._waiting.append((observed, policy))
+
+    def judge_all(self, status: int | None) -> None:
+        """Judge all that wait; *status* is None where no response left. Never raises."""
+        waiting, self._waiting = self._waiting, []
+        for observed, policy in waiting:
+            try:
+                self._judge(observed, policy, status)
+            except Exception as failure:
+                policy.lose_exception(failure)
+
+    def _judge(self, observed: ObservedException, policy: Policy, response_status: int | None) -> None:
+        """Send *observed* as an event unless it is no error, or became an event before."""
+        error, rules = observed.error, policy.exceptions
+        if rules is None or captured_before(error, self._scope):
+            return
+        # Where nothing was answered, the server answers 500, whatever the exception's class says.
+        status = response_status or observed.status or 500
+        # An HTTP exception that nobody turned into its response is a mistake like any other.
+        own_status = http_status(error) if observed.handled else None
+        if own_status is not None and own_status < rules.min_status_to_capture:
+            return
+        if observed.handled and (
+            rules.handled == "ignore" or (rules.handled == "by_status" and status < rules.min_status_to_capture)
+        ):
+            return
+        observed.entries[0]["mechanism"]["handled"] = observed.handled
+        mark_captured(error, self._scope)
+        policy.client.record_exception(observed, {"$response_status_code": status})
