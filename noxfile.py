@@ -1,9 +1,13 @@
-"""Environments of their own, read from the table of frameworks: `nox -s frameworks [-- NAME ...] [pytest options]`.
+"""Tests that need an environment other than the checkout's `.venv`. `./dev` runs each of these sessions.
 
-Without a name: the frameworks that pin old versions of others, at the versions of `requirements/<environment>.txt`; and what
-is most important of the suite at the oldest versions of all the others, which live together in few environments.
-With names: all of the suite for these, others than those that pin at their oldest versions; or one of the environments.
-`nox -s frameworks -- soak`: the long soak of those that pin, kept for the documentation.
+`wheels` builds both packages and tests what was built. `lowest` runs the tests with the oldest versions of the packages' own
+dependencies, `newest_python` on the newest Python of this machine.
+
+`frameworks [-- NAME ...] [pytest options]` reads the table of frameworks. Without a name, it runs the frameworks that pin old
+versions of other packages, each in its own environment (`requirements/<environment>.txt`), and the most important tests for
+the oldest versions of all the others, which share a few environments. With the name of a framework, it runs the whole suite
+for it, at its oldest version unless it pins; with the name of an environment, that environment.
+`frameworks -- soak` runs the long soak of the frameworks that pin, and records it for the documentation.
 """
 
 import os
@@ -29,29 +33,34 @@ OLDEST = oldest.environments()
 PINNED = {row.environment for row in FRAMEWORKS if row.environment}
 SUITE = [f"tests/interceptors/test_{name}.py" for name in ("context", "exceptions", "facts", "options", "responses")]
 ENDINGS = "tests/interceptors/test_processes.py::test_what_was_captured_right_before_the_end_arrives"
-# The contract suite's own needs where no requirements file has them; the framework's word on versions goes first.
+# What the contract suite needs where no requirements file lists it. The framework's own pins take precedence.
 TOOLS = nox.project.dependency_groups(nox.project.load_toml(ROOT / "pyproject.toml"), "contract")
 
 
-def _newer_python() -> str | None:
-    """Return a Python that Django 6 takes, if this machine has one. Pyenv has names for those that it does not hand out."""
-    found = (shutil.which(f"python3.{minor}") for minor in (14, 13, 12))
-    return next(
-        (
-            path
-            for path in found
-            if path and not subprocess.run([path, "-V"], capture_output=True, check=False).returncode  # noqa: S603
-        ),
-        None,
-    )
+def _newest_python(oldest: tuple[int, int]) -> str | None:
+    """Return the path of the newest Python on this machine, up to the newest that the packages claim, from *oldest* on.
+
+    Free-threaded builds are left out. pyenv has a command for every Python that it installed but starts only the chosen ones,
+    so its folder is searched too, and each candidate is run once.
+    """
+    for minor in range(14, oldest[1] - 1, -1):
+        name = f"python3.{minor}"
+        pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+        for path in (
+            shutil.which(name),
+            *sorted(map(str, pyenv.glob(f"versions/3.{minor}.*[0-9]/bin/{name}")), reverse=True),
+        ):
+            if path and not subprocess.run([path, "-V"], capture_output=True, check=False).returncode:  # noqa: S603
+                return path
+    return None
 
 
-NEWER_PYTHON = _newer_python()
+NEWEST_PYTHON = _newest_python((3, 12))
 
 
 @nox.session(venv_backend="none")
 def frameworks(session: nox.Session) -> None:
-    """Choose the environments, each of which is a session."""
+    """Schedule one session for each environment that the arguments choose."""
     if "soak" in session.posargs:
         for name in sorted({ROWS[name].environment for name in session.posargs if name in ROWS} & PINNED or PINNED):
             session.notify(f"soak({name})")
@@ -63,14 +72,14 @@ def frameworks(session: nox.Session) -> None:
         session.error(f"no framework {unknown[0]!r}; the table has {', '.join(known)}")
     for name in names or [*sorted(PINNED), *OLDEST]:
         session.notify(f"{'together' if name in OLDEST else 'framework'}({name})", options)
-    if not names and NEWER_PYTHON:
+    if not names and NEWEST_PYTHON:
         session.notify("django_tasks", options)
 
 
 @nox.session(default=False)
 @nox.parametrize("environment", [nox.param(name, id=name) for name in OLDEST])
 def together(session: nox.Session, environment: str) -> None:
-    """Ask one promise of each kind, on one server, at the oldest versions of everything that lives in *environment*."""
+    """Run one test of each kind, on one server, at the oldest versions of every framework that shares *environment*."""
     session.install("--require-hashes", "-r", f"requirements/{environment}.txt")
     session.install("--no-deps", "--no-build-isolation", "--editable", "sdk")
     rows, libraries = oldest.living_in(environment)
@@ -82,7 +91,7 @@ def together(session: nox.Session, environment: str) -> None:
 @nox.session(default=False)
 @nox.parametrize("name", [nox.param(name, id=name) for name in (*ROWS, *LIBRARIES)])
 def framework(session: nox.Session, name: str) -> None:
-    """Run the contract suite for one row, and what is special to it, in an environment that holds nothing else."""
+    """Run the contract suite and its own tests for one framework, in an environment that holds no other."""
     if name in LIBRARIES:
         session.install(*LIBRARIES[name].oldest, *TOOLS)
         session.install("--no-deps", "--no-build-isolation", "--editable", "sdk")
@@ -96,7 +105,7 @@ def framework(session: nox.Session, name: str) -> None:
     elif row.oldest:
         session.install(*row.oldest, *TOOLS)
     else:
-        session.error(f"{name} names no oldest version, and ./dev test asks its newest")
+        session.error(f"{name} names no oldest version, and ./dev test runs its newest")
     session.install("--no-deps", "--no-build-isolation", "--editable", "sdk")
     more = (f"tests/interceptors/test_{name}.py", "tests/system/test_examples.py")
     special = [path for path in more if row.environment and (ROOT / path).exists()]
@@ -110,7 +119,7 @@ def framework(session: nox.Session, name: str) -> None:
 @nox.session(default=False)
 @nox.parametrize("name", [nox.param(name, id=name) for name in sorted(PINNED)])
 def soak(session: nox.Session, name: str) -> None:
-    """Soak what needs an environment of its own, which takes minutes."""
+    """Run the soak for a framework that needs an environment of its own. It takes minutes."""
     session.install("--require-hashes", "-r", f"requirements/{name}.txt")
     session.install("--no-deps", "--no-build-isolation", "--editable", "sdk")
     session.install("psutil")
@@ -118,10 +127,10 @@ def soak(session: nox.Session, name: str) -> None:
     session.run("python", "-m", "benchmarks.soak", "--record", env={"HOGLINE_FRAMEWORKS": rows})
 
 
-@nox.session(python=NEWER_PYTHON, default=False)
+@nox.session(python=NEWEST_PYTHON, default=False)
 def django_tasks(session: nox.Session) -> None:
-    """Ask the queues' promises of Django 6's own tasks; elsewhere its backport stands for them, since we begin at Python 3.11."""
-    if NEWER_PYTHON is None:
+    """Test Django 6's own tasks. `./dev test` uses their backport, since Django 6 needs a newer Python than our oldest."""
+    if NEWEST_PYTHON is None:
         session.skip("Django 6 needs Python 3.12")
     session.install("django>=6", "django-tasks-db", *TOOLS)
     session.install("--no-deps", "--no-build-isolation", "--editable", "sdk")
@@ -129,9 +138,59 @@ def django_tasks(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "tests/propagation/test_tasks.py", "-k", "django", *options)
 
 
-def _reporting(results: str) -> list[str]:
-    """Return pytest's options: workers as in `./dev test`, and where results go: the documentation's table is of the newest."""
+@nox.session(default=False)
+def wheels(session: nox.Session) -> None:
+    """Build both packages into `dist/`, check what an index would show, and test the wheels in an empty environment.
+
+    uv builds each wheel from its sdist, so that both are complete. Only what the wheels require is installed beside them;
+    pytest runs outside of that environment.
+    """
+    built = ROOT / "dist"
+    shutil.rmtree(built, ignore_errors=True)
+    for package in ("sdk", "instance"):
+        session.run(
+            "uv", "build", "--quiet", "--no-build-isolation", "--python", sys.executable, "--out-dir", str(built), package,
+            external=True,
+        )  # fmt: skip
+    files = sorted(str(path) for path in built.iterdir() if path.suffix in {".whl", ".gz"})
+    session.run(sys.executable, "-m", "twine", "check", "--strict", *files, external=True)
+    wheels = [path for path in files if path.endswith(".whl")]
+    session.install("--reinstall", "--constraint", "requirements/demo.txt", *wheels)
+    python = Path(session.bin) / "python"
+    session.run("uv", "pip", "check", "--python", str(python), external=True)
+    session.run(
+        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/wheels", *session.posargs,
+        external=True, env={"INSTALLED_PYTHON": str(python)},
+    )  # fmt: skip
+
+
+@nox.session(default=False)
+def lowest(session: nox.Session) -> None:
+    """Run the packages' own tests with the lower bounds of everything that they depend on."""
+    session.install("--require-hashes", "-r", "requirements/lowest.txt")
+    _test_packages(session, "lowest")
+
+
+@nox.session(python=NEWEST_PYTHON, default=False)
+def newest_python(session: nox.Session) -> None:
+    """Run the packages' own tests on the newest Python that this machine has."""
+    if NEWEST_PYTHON is None:
+        session.skip("this machine has no Python newer than 3.11")
+    session.install("--require-hashes", "-r", "requirements/dev.txt")
+    _test_packages(session, "newest-python")
+
+
+def _test_packages(session: nox.Session, results: str) -> None:
+    """Run the tests of the SDK and the instance in the session's environment."""
+    session.install("--no-deps", "--no-build-isolation", "--editable", "sdk", "--editable", "instance")
     workers = os.environ.get("TEST_WORKERS", "4")
-    # That old versions of frameworks use what newer versions of others deprecate is not ours to see to.
+    options = ["-q", "-n", workers, "--dist", "worksteal", f"--junitxml=.cache/{results}.xml"]
+    session.run("python", "-m", "pytest", "tests/sdk", "tests/instance", *options, *session.posargs)
+
+
+def _reporting(results: str) -> list[str]:
+    """Return pytest's options: workers as in `./dev test`, and the file of the results, which the documentation reads."""
+    workers = os.environ.get("TEST_WORKERS", "4")
+    # Old versions of frameworks use what newer versions of other packages deprecate. We cannot change that.
     ignored = ["-W", "ignore::DeprecationWarning", "-W", "ignore::PendingDeprecationWarning"]
     return ["-q", "-n", workers, "--dist", "worksteal", *ignored, f"--junitxml=.cache/{results}.xml"]

@@ -47,10 +47,18 @@ class Instance:
         self.process.stdout.close()
 
 
-def start_instance(data_dir: Path, *options: str, environ: dict[str, str] | None = None, preexec=None) -> Instance:
+def start_instance(
+    data_dir: Path,
+    *options: str,
+    environ: dict[str, str] | None = None,
+    preexec=None,
+    command: tuple[str, ...] = (sys.executable, "-m", "hogline.cli"),
+    cwd: Path | None = None,
+) -> Instance:
     """Start an instance on *data_dir* and return it once it has printed where it listens."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "hogline.cli", "serve", "--data", str(data_dir), "--port", "0", *options],
+        [*command, "serve", "--data", str(data_dir), "--port", "0", *options],
+        cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
