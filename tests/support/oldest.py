@@ -50,7 +50,7 @@ class Library:
 
 
 # What `tests/propagation/test_outgoing.py` asks side by side; aiohttp's client has middleware since 3.12.
-_CLIENTS = ("aiohttp==3.12.0", "httpx==0.27.0", "requests==2.31.0", "urllib3==2.0.7", "hypothesis")
+_CLIENTS = ("aiohttp==3.12.0", "httpx==0.27.0", "requests==2.31.0", "urllib3==2.2.0", "hypothesis")
 
 
 def _client(name: str, floor: str) -> "Library":
@@ -62,7 +62,7 @@ LIBRARIES = (
     _client("aiohttp-client", "aiohttp==3.12.0"),
     _client("httpx", "httpx==0.27.0"),
     _client("requests", "requests==2.31.0"),
-    _client("urllib3", "urllib3==2.0.7"),
+    _client("urllib3", "urllib3==2.2.0"),
     Library(
         name="grpc",
         oldest=("grpcio==1.60.0",),
