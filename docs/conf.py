@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE / "_ext"), str(HERE / "_inventories")]
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+sys.path.insert(0, str(Path(__file__).parent / "_inventories"))
 
 from names import PROJECTS
 
@@ -21,6 +21,7 @@ extensions = [
     "sphinx.ext.doctest",
     "sphinx.ext.intersphinx",
     "behaviours",
+    "command_help",
     "figures_table",
     "options_table",
     "promises",
@@ -40,7 +41,8 @@ autodoc_member_order = "bysource"
 autodoc_mock_imports = ["ellar", "nestipy", "nest"]
 # Building fetches nothing: each inventory stands in _inventories, which says how to add a name.
 intersphinx_mapping = {
-    name: (project.url, str(HERE / "_inventories" / f"{name}.inv")) for name, project in PROJECTS.items()
+    name: (project.url, str(Path(__file__).parent / "_inventories" / f"{name}.inv"))
+    for name, project in PROJECTS.items()
 }
 nitpicky = True
 nitpick_ignore_regex = [

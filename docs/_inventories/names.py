@@ -13,7 +13,8 @@ class Project:
 
 def _abc(*names: str) -> dict[str, tuple[str, str]]:
     return {
-        f"collections.abc.{name}": ("py:class", f"library/collections.abc.html#collections.abc.{name}") for name in names
+        f"collections.abc.{name}": ("py:class", f"library/collections.abc.html#collections.abc.{name}")
+        for name in names
     }
 
 
@@ -37,7 +38,9 @@ PROJECTS = {
     "arq": Project(
         "https://arq-docs.helpmanual.io", {"arq.connections.ArqRedis": ("py:class", "#arq.connections.ArqRedis")}
     ),
-    "dramatiq": Project("https://dramatiq.io", {"dramatiq.broker.Broker": ("py:class", "reference.html#dramatiq.Broker")}),
+    "dramatiq": Project(
+        "https://dramatiq.io", {"dramatiq.broker.Broker": ("py:class", "reference.html#dramatiq.Broker")}
+    ),
     "flask": Project(
         "https://flask.palletsprojects.com/en/stable", {"flask.app.Flask": ("py:class", "api/#flask.Flask")}
     ),
@@ -57,7 +60,12 @@ PROJECTS = {
     ),
     "openfeature": Project(
         "https://openfeature.dev",
-        {"openfeature.evaluation_context.EvaluationContext": ("py:class", "docs/reference/concepts/evaluation-context")},
+        {
+            "openfeature.evaluation_context.EvaluationContext": (
+                "py:class",
+                "docs/reference/concepts/evaluation-context",
+            )
+        },
     ),
     "quart": Project(
         "https://quart.palletsprojects.com/en/latest",
