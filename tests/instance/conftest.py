@@ -1,10 +1,11 @@
 """One instance for each worker, shared by its tests (they tell their events apart), and a factory for those that kill it."""
 
+import uuid
 from collections.abc import Iterator
 
 import pytest
 
-from tests.instance.reader import Reader
+from tests.instance.reader import Reader, dollars, event
 from tests.support.instances import Instance, start_instance
 
 
@@ -37,3 +38,35 @@ def serve(tmp_path) -> Iterator[object]:
     for served in started:
         if served.process.poll() is None:
             served.kill()
+
+
+@pytest.fixture
+def failure(reader):
+    """A stored exception of a session, with a frame of the application, one of a library, and a cause."""
+    frames = [
+        {"platform": "python", "filename": "lib/router.py", "function": "route", "lineno": 7, "in_app": False},
+        {
+            "platform": "python", "filename": "shop/pay.py", "function": "charge", "lineno": 12, "in_app": True,
+            "pre_context": ["def charge(card):"], "context_line": "    raise Declined(card)", "post_context": [""],
+        },
+    ]  # fmt: skip
+    chain = [
+        {
+            "type": "Declined",
+            "value": "no <b>funds",
+            "mechanism": {"handled": False, "type": "middleware"},
+            "stacktrace": {"frames": frames},
+        },
+        {"type": "KeyError", "value": "'card'", "mechanism": {"type": "chained", "source": "cause"}},
+    ]
+    sent = event(
+        "$exception",
+        distinct_id=f"visitor-{uuid.uuid4()}",
+        **dollars(
+            lib="hogline", session_id=str(uuid.uuid4()), exception_list=chain, request_method="POST", request_path="/pay",
+            response_status_code=500,
+        ),
+    )  # fmt: skip
+    reader.send(sent)
+    reader.wait_for(1, distinct_id=sent["distinct_id"])
+    return sent

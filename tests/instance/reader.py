@@ -1,9 +1,11 @@
 """A person with a personal key: sends events to an instance as an SDK would, and reads them back through its API."""
 
 import json
+import re
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from urllib.parse import quote, urlencode
 
 import urllib3
@@ -71,3 +73,8 @@ def event(name="thing", *, distinct_id="ada", at=None, after_s=0.0, **properties
 def dollars(**properties):
     """Return *properties* with the `$` that Python keywords can't have."""
     return {f"${name}": value for name, value in properties.items()}
+
+
+def text_of(answer):
+    """Return the visible words of a page."""
+    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", answer.data.decode())))

@@ -15,10 +15,11 @@ import zstandard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from hogline_instance.events.row import time_text
 from hogline_instance.ingest.admission import Arrival, TokenError, admit, token_of
 from hogline_instance.ingest.bodies import BodyError, BodyTooLargeError, plain_json
-from hogline_instance.ingest.shapes import read_batch
-from hogline_instance.ingest.times import corrected, store_text
+from hogline_instance.ingest.payloads import read_batch
+from hogline_instance.ingest.times import corrected
 
 MAX_BYTES = 1_000_000
 JSON = st.recursive(
@@ -207,4 +208,4 @@ def test_a_corrected_time_is_one_that_the_store_can_hold(timestamp, sent_at, off
     now = ARRIVAL.now
     moment = corrected(timestamp, sent_at, offset_ms, now, believe_clock=believe)
     assert datetime(1970, 1, 1, tzinfo=UTC) <= moment <= now + timedelta(hours=23)
-    assert len(store_text(moment)) == len("2026-11-24 00:00:00.000000")
+    assert len(time_text(moment)) == len("2026-11-24 00:00:00.000000")

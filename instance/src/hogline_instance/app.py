@@ -1,19 +1,25 @@
-"""The whole instance as one ASGI app: SDKs' paths go to ingest directly, people's to FastAPI behind the Host check."""
+"""The whole instance as one ASGI app: paths that SDKs call go to ingest, the others to FastAPI behind the Host check."""
 
 import asyncio
-import ipaddress
+from collections.abc import Sequence
 from typing import Any
 
-from fastapi import FastAPI
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import JSONResponse
 
 from hogline.version import __version__
-from hogline_instance import api, ui
 from hogline_instance.exceptions import StoreError
+from hogline_instance.features import FEATURES, Feature
 from hogline_instance.ingest import IngestApp
 from hogline_instance.ingest.http import Receive, Scope, Send
 from hogline_instance.services import Services
-from hogline_instance.settings import Settings
+from hogline_instance.web import login, static_files
+from hogline_instance.web.auth import Access
+from hogline_instance.web.errors import ApiRoute, unknown_endpoint
+from hogline_instance.web.login import LoginGuard
+from hogline_instance.web.security import HostGuard
+from hogline_instance.web.site import Site
+from hogline_instance.web.templating import Templates
 
 __all__ = ["create_app"]
 
@@ -21,19 +27,23 @@ _DESCRIPTION = (
     "Events, sessions and live events of a Hogline instance, in the shapes of PostHog's own API. "
     "Authenticate with a personal key: `Authorization: Bearer phx_...`."
 )
+_WEB_PACKAGE = "hogline_instance.web"
 
 
-def create_app(services: Services) -> Any:
+def create_app(services: Services, features: Sequence[Feature] = FEATURES) -> Any:
     """Return the ASGI app for *services*."""
-    ingest = IngestApp(services.settings, services.projects, services.journal, services.pipeline)
-    people = _Guard(_people_app(services, ingest), services.settings)
+    endpoints = [
+        endpoint for feature in features if feature.endpoints is not None for endpoint in feature.endpoints(services)
+    ]
+    ingest = IngestApp(services.settings, services.projects, services.writer, endpoints)
+    web = HostGuard(_web_app(services, ingest, features), any_host=bool(services.settings.admin_password))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             if ingest.owns(scope["path"]):
                 await ingest(scope, receive, send)
             else:
-                await people(scope, receive, send)
+                await web(scope, receive, send)
         elif scope["type"] == "lifespan":
             await _lifespan(receive, send)
         elif scope["type"] == "websocket":
@@ -43,20 +53,52 @@ def create_app(services: Services) -> Any:
     return app
 
 
-def _people_app(services: Services, ingest: IngestApp) -> FastAPI:
+def _web_app(services: Services, ingest: IngestApp, features: Sequence[Feature]) -> FastAPI:
     # No interactive documentation: FastAPI's loads its scripts from elsewhere, and pages here make no external request.
     app = FastAPI(
         title="Hogline instance", version=__version__, description=_DESCRIPTION, docs_url=None, redoc_url=None
     )
+    guard = LoginGuard(services.settings)
+    app.include_router(_health_router(services, ingest))
+    app.include_router(_api_router(services, Access(services.projects, guard.sessions), features))
+    packages = [_WEB_PACKAGE, *(feature.package for feature in features)]
+    templates = Templates(
+        menu=[entry for feature in features for entry in feature.menu],
+        packages=packages,
+        can_sign_out=guard.sessions is not None,
+    )
+    site = Site(templates, guard)
+    app.include_router(static_files.build_router(packages))
+    app.include_router(login.build_router(guard, templates))
+    for feature in features:
+        if feature.pages is not None:
+            app.include_router(feature.pages(services, site))
+    return app
 
-    @app.get("/_health", tags=["health"])
+
+def _api_router(services: Services, access: Access, features: Sequence[Feature]) -> APIRouter:
+    router = APIRouter(prefix="/api", route_class=ApiRoute)
+    for feature in features:
+        if feature.api is not None:
+            router.include_router(feature.api(services, access))
+    # Last: the JSON 404 for every other path under /api/.
+    router.add_api_route(
+        "/{path:path}", unknown_endpoint, methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False
+    )
+    return router
+
+
+def _health_router(services: Services, ingest: IngestApp) -> APIRouter:
+    router = APIRouter(tags=["health"])
+
+    @router.get("/_health")
     async def health() -> dict[str, Any]:
-        """Say that the process answers."""
+        """Answer that the process runs."""
         return {"status": "ok", "version": __version__}
 
-    @app.get("/_ready", tags=["health"])
+    @router.get("/_ready")
     async def ready() -> JSONResponse:
-        """Say whether the store answers and the journal can be written, and what waits; 503 when they do not."""
+        """Answer whether the store can be asked and the journal written, and what waits; 503 when they can't."""
         pipeline, journal = services.pipeline, services.journal
         state = {
             "journal_bytes": journal.size_bytes,
@@ -67,7 +109,7 @@ def _people_app(services: Services, ingest: IngestApp) -> FastAPI:
             "not_kept": dict(ingest.capture.refused),
         }
         try:
-            await asyncio.to_thread(services.store.query, "SELECT 1 AS one")
+            await asyncio.to_thread(services.store.ping)
             await asyncio.to_thread(journal.probe)
         except StoreError as error:
             return JSONResponse({"status": "the store does not answer", "error": str(error), **state}, 503)
@@ -79,53 +121,11 @@ def _people_app(services: Services, ingest: IngestApp) -> FastAPI:
             )
         return JSONResponse({"status": "ok", **state})
 
-    app.include_router(api.build_router(services))
-    app.include_router(ui.build_router(services))
-    return app
-
-
-class _Guard:
-    """Answers only requests that were meant for this host: a stranger's page must not read from it (DNS rebinding)."""
-
-    def __init__(self, app: Any, settings: Settings) -> None:
-        self._app = app
-        self._any_host = bool(
-            settings.admin_password
-        )  # reached by names that only its owner knows; the password guards
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = dict(scope["headers"])
-        host = headers.get(b"host", b"").decode("latin-1")
-        origin = headers.get(b"origin", b"").decode("latin-1")
-        if not self._any_host and not _is_local(host):
-            reason = (
-                f"Host {host[:100]!r} is not this machine; the instance answers http://127.0.0.1 and http://localhost"
-            )
-            await PlainTextResponse(reason, 421)(scope, receive, send)
-            return
-        if (
-            origin
-            and origin != "null"
-            and origin.partition("://")[2] != host
-            and scope["method"] not in ("GET", "HEAD")
-        ):
-            await PlainTextResponse(f"a page of {origin[:100]!r} may not do this", 403)(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
-
-
-def _is_local(host: str) -> bool:
-    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
+    return router
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
-    # The services are opened before the server and closed after it: by then every request has its answer.
+    # The services are opened before the server and closed after it: by then every request has its response.
     while True:
         message = await receive()
         await send({"type": f"{message['type']}.complete"})

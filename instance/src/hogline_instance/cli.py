@@ -5,11 +5,15 @@ import json
 import logging
 import socket
 import sys
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from hogline_instance.exceptions import InstanceError
 from hogline_instance.settings import Settings
+
+if TYPE_CHECKING:
+    from hogline_instance.db import Database
 
 __all__ = ["demo", "keys", "serve", "tail"]
 
@@ -57,7 +61,10 @@ def keys(argv: list[str]) -> int:
             raise InstanceError(
                 f"there is no data folder {settings.data_dir}; `hogline serve --data {settings.data_dir}` makes it"
             )
-        found = _keys(settings, _last_url(settings))
+        from hogline_instance.data_folder import open_database
+
+        with closing(open_database(settings)) as database:
+            found = _keys(settings, _last_url(settings), database)
     except InstanceError as error:
         return _failed("keys", error)
     if options.json:
@@ -69,7 +76,7 @@ def keys(argv: list[str]) -> int:
 
 def tail(argv: list[str]) -> int:
     """Show events in the terminal as they arrive."""
-    from hogline_instance import tail as command
+    from hogline_instance.live import tail as command
 
     return command.main(argv)
 
@@ -82,10 +89,10 @@ def demo(argv: list[str]) -> int:
 
 
 def _serve(settings: Settings, listener: socket.socket) -> int:
-    # The engine and the pages are loaded only by who serves: `hogline keys` answers at once.
+    # Imported here, so that `hogline keys` answers at once, without the engine and the pages.
     from hogline_instance import server
     from hogline_instance.app import create_app
-    from hogline_instance.services import open_services
+    from hogline_instance.startup import open_services
 
     services = open_services(settings)
     try:
@@ -94,7 +101,7 @@ def _serve(settings: Settings, listener: socket.socket) -> int:
 
         def announce() -> None:
             print("Hogline instance")
-            _print_keys(_keys(settings, url, services.projects))
+            _print_keys(_keys(settings, url, services.database))
             sys.stdout.flush()
 
         server.run(
@@ -139,14 +146,11 @@ def _last_url(settings: Settings) -> str:
         return f"http://{settings.host}:{settings.port}"
 
 
-def _keys(settings: Settings, url: str, projects: Any = None) -> dict[str, str | None]:
-    from hogline_instance.services import open_projects
+def _keys(settings: Settings, url: str, database: "Database") -> dict[str, str | None]:
+    from hogline_instance.projects import Projects
 
-    opened = projects or open_projects(settings)
-    found = {"url": url, "project_token": opened.current().token, "personal_key": opened.personal_key()}
-    if projects is None:
-        opened.close()
-    return found
+    projects = Projects(database, secrets_dir=settings.data_dir, max_age_s=settings.project_lookup_max_age_s)
+    return {"url": url, "project_token": projects.current().token, "personal_key": projects.personal_key()}
 
 
 def _print_keys(found: dict[str, str | None]) -> None:

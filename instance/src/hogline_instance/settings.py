@@ -34,6 +34,9 @@ class Settings:
     store_url: str = _option(
         "", "ClickHouse: `chdb:///folder` in process (in data_dir when empty), or `https://user:password@host`."
     )
+    store_cluster: str = _option(
+        "", "Name of the ClickHouse cluster at store_url: tables are replicated and spread over it. Empty: one node."
+    )
     database_url: str = _option("", "SQL database of projects and keys, for SQLAlchemy: SQLite in data_dir when empty.")
     posthog_js_dir: Path | None = _option(None, "`dist` folder of the npm package posthog-js, served under /static/.")
     max_body_bytes: int = _option(20 * _MEBI, "Bytes of one request's body.", minimum=1024)
@@ -53,6 +56,9 @@ class Settings:
     flush_interval_s: float = _option(0.2, "Seconds that a stored event waits for others before its insert.", minimum=0)
     query_max_s: float = _option(30.0, "Seconds that one question may take.", minimum=0.1)
     query_max_bytes: int = _option(2048 * _MEBI, "Bytes of memory that one question may take.", minimum=_MEBI)
+    project_lookup_max_age_s: float = _option(
+        1.0, "Seconds until this process sees projects and keys that another process made.", minimum=0.1
+    )
     live_max_waiting_events: int = _option(5_000, "Events that one live reader may lag behind.", minimum=1)
 
     def __post_init__(self) -> None:

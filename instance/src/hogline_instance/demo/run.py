@@ -18,12 +18,12 @@ import urllib3
 
 from hogline_instance.demo import posthog_js
 from hogline_instance.demo.browser import Browser
-from hogline_instance.demo.counter import APPS
 from hogline_instance.demo.visitors import STORIES, Story
 from hogline_instance.exceptions import InstanceError
 
 __all__ = ["main"]
 
+_FASTAPI_SHOP = Path(__file__).with_name("shop_fastapi.py")
 _START_S = 60.0
 _NPM_S = 10.0
 _FIRST_PAUSE_S = 0.3
@@ -53,14 +53,16 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument(
         "--app",
-        choices=APPS,
-        default=APPS[0],
-        help="the framework of the shop (default: fastapi; all but it and starlette have to be installed)",
+        type=_shop_file,
+        default=_FASTAPI_SHOP,
+        metavar="FILE",
+        help="a shop on another framework: a file such as those in examples/shop, named after its package",
     )
     parser.add_argument("--once", action="store_true", help="end when the first visitors have left")
     options = parser.parse_args(argv)
-    if find_spec(options.app) is None:
-        print(f"hogline demo: the shop on {options.app} needs it installed: pip install {options.app}", file=sys.stderr)
+    framework = _framework(options.app)
+    if find_spec(framework) is None:
+        print(f"hogline demo: the shop on {framework} needs it installed: pip install {framework}", file=sys.stderr)
         return 1
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
@@ -73,6 +75,19 @@ def main(argv: list[str]) -> int:
         print(f"hogline demo: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _shop_file(text: str) -> Path:
+    path = Path(text)
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no file; in a checkout `./dev demo --app NAME` takes the names in examples/shop"
+        )
+    return path
+
+
+def _framework(shop: Path) -> str:
+    return shop.stem.removeprefix("shop_")
 
 
 def _stop(_number: int, _frame: object) -> None:
@@ -100,7 +115,7 @@ class _Demo:
         shop_url = f"http://127.0.0.1:{shop_socket.getsockname()[1]}"
         self._start_shop(shop_socket, instance_url, token, scripts is not None)
         self._wait_for(f"{shop_url}/", "the shop")
-        self._say("shop", f"sells coffee things at {shop_url}, on {self._options.app}")
+        self._say("shop", f"sells coffee things at {shop_url}, on {_framework(self._options.app)}")
         sessions = self._visit(instance_url, token, shop_url, _FIRST_PAUSE_S)
         exception = self._wait_for_story(keys, sessions["Jane"])
         self._where_to_look(instance_url, shop_url, sessions["Jane"], exception)
@@ -162,7 +177,7 @@ class _Demo:
         environ = os.environ | {
             "SHOP_INSTANCE_URL": instance_url,
             "SHOP_TOKEN": token,
-            "SHOP_APP": self._options.app,
+            "SHOP_APP": str(self._options.app),
             "SHOP_SOCKET": str(listener.fileno()),
             "SHOP_POSTHOG_JS": "1" if has_posthog_js else "0",
         }

@@ -1,42 +1,54 @@
-"""`python -m hogline_instance.demo.shop_server`: the shop's process. Its parent says everything in the environment."""
+"""`python -m hogline_instance.demo.shop_server`: the shop's process. Its parent passes options in the environment."""
 
 import logging
 import os
 import signal
 import socket
 import sys
-from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from hogline import PostHog
-from hogline_instance.demo.counter import Counter
+from hogline_instance.demo.shop import Shop
 
 __all__ = ["main"]
 
 
 def main() -> int:
     """Serve the shop on the socket that the parent bound; ends with SIGTERM, or with its parent."""
-    instance_url, name = os.environ["SHOP_INSTANCE_URL"], os.environ["SHOP_APP"]
+    instance_url = os.environ["SHOP_INSTANCE_URL"]
     listener = socket.socket(fileno=int(os.environ["SHOP_SOCKET"]))
-    # The visitors break the shop on purpose, and the terminal tells it; what Hogline has to say is shown.
+    # The visitors break the shop on purpose and the demo prints that, so only Hogline's own warnings are shown here.
     logging.basicConfig(level=logging.CRITICAL)
     logging.getLogger("hogline").setLevel(logging.WARNING)
     posthog = PostHog(os.environ["SHOP_TOKEN"], host=instance_url, flush_interval=0.3)
-    counter = Counter(posthog, instance_url=instance_url, has_posthog_js=os.environ["SHOP_POSTHOG_JS"] == "1")
-    module = import_module(f"hogline_instance.demo.shop_{name}")
-    shop = module.create_shop(counter)
+    shop = Shop(posthog, instance_url=instance_url, has_posthog_js=os.environ["SHOP_POSTHOG_JS"] == "1")
+    module = _loaded(Path(os.environ["SHOP_APP"]))
+    app = module.create_app(shop)
     # Ctrl-C reaches the whole group of processes; the parent decides when each of them ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # A shop that is no ASGI app brings its server.
-    getattr(module, "serve", _serve_asgi)(shop, listener)
+    # A shop that is not an ASGI app brings its own server.
+    getattr(module, "serve", _serve_asgi)(app, listener)
     posthog.shutdown()
     return 0
 
 
-def _serve_asgi(shop: Any, listener: socket.socket) -> None:
+def _loaded(path: Path) -> ModuleType:
+    # By file, under a name of its own: `flask.py` in its folder must not stand in for the package that it imports.
+    spec = spec_from_file_location(f"shop_on_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[spec.name] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _serve_asgi(app: Any, listener: socket.socket) -> None:
     import uvicorn
 
-    config = uvicorn.Config(shop, log_level="critical", ws="none", server_header=False, timeout_graceful_shutdown=3)
+    config = uvicorn.Config(app, log_level="critical", ws="none", server_header=False, timeout_graceful_shutdown=3)
     uvicorn.Server(config).run(sockets=[listener])
 
 

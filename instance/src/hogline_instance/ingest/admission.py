@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from hogline.event import new_stamp
-from hogline_instance.ingest.shapes import IncomingBatch, IncomingEvent
-from hogline_instance.ingest.times import corrected, parse_time, store_text
-from hogline_instance.pipeline.rows import row_bytes
+from hogline_instance.events.row import EventRow, encode_row, time_text
+from hogline_instance.ingest.payloads import IncomingBatch, IncomingEvent
+from hogline_instance.ingest.times import corrected, parse_time
 
 __all__ = ["Admitted", "Arrival", "TokenError", "admit", "token_of"]
 
@@ -107,7 +107,7 @@ def admit(batch: IncomingBatch, project_id: int, arrival: Arrival) -> Admitted:
     """Return the rows of the events that can be stored; one bad event costs the others nothing."""
     admitted = Admitted([], {})
     batch_sent_at = parse_time(batch.sent_at) or arrival.sent_at
-    received_at = store_text(arrival.now)[:-3]
+    received_at = time_text(arrival.now)[:-3]
     ip = "127.0.0.1" if batch.capture_internal else arrival.ip
     reasons = list(batch.unreadable)
     for event in batch.events:
@@ -150,18 +150,20 @@ def _row(
     # A server's own address says nothing of a visitor: only what browsers and apps send gets the peer's.
     if ip and facts.ip is msgspec.UNSET and facts.is_server is not True and facts.geoip_disable is not True:
         properties = _with(properties, b'"$ip":"%b"' % ip.encode())
-    return row_bytes(
-        project_id=project_id,
-        uuid=identity,
-        event=name[:_MAX_NAME_CHARACTERS].replace("\0", "\ufffd"),
-        distinct_id=who,
-        timestamp=store_text(moment),
-        person_id=_person_id(project_id, who),
-        session_id=_text(facts.session_id)[:_MAX_ID_CHARACTERS],
-        properties=_one_line(properties),
-        elements_chain=_text(facts.elements_chain),
-        personless=facts.process_person_profile is False,
-        received_at=received_at,
+    return encode_row(
+        EventRow(
+            team_id=project_id,
+            uuid=identity,
+            event=name[:_MAX_NAME_CHARACTERS].replace("\0", "\ufffd"),
+            distinct_id=who,
+            timestamp_text=time_text(moment),
+            person_id=_person_id(project_id, who),
+            session_id=_text(facts.session_id)[:_MAX_ID_CHARACTERS],
+            raw_properties=msgspec.Raw(_one_line(properties)),
+            elements_chain=_text(facts.elements_chain),
+            person_mode="propertyless" if facts.process_person_profile is False else "full",
+            received_at=received_at,
+        )
     )
 
 

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 
 from hogline_instance.ingest.admission import Admitted, Arrival, TokenError, admit, token_of
 from hogline_instance.ingest.bodies import BodyError, BodyTooLargeError, plain_json
-from hogline_instance.ingest.http import Answer, Refusal, Request
-from hogline_instance.ingest.shapes import read_batch
-from hogline_instance.projects import Projects
+from hogline_instance.ingest.http import HttpError, Request, Response
+from hogline_instance.ingest.payloads import read_batch
+from hogline_instance.project import ProjectLookup
 from hogline_instance.settings import Settings
 
 __all__ = ["PATHS", "Capture"]
@@ -26,15 +26,15 @@ _LOG_EVERY_S = 10.0
 class Capture:
     """Turns a request into rows; remembers what it refused."""
 
-    def __init__(self, settings: Settings, projects: Projects) -> None:
+    def __init__(self, settings: Settings, projects: ProjectLookup) -> None:
         self._max_plain_bytes = settings.max_decompressed_bytes
         self._projects = projects
         self.refused: dict[str, int] = {}
         self._unlogged = 0
         self._logged_s = 0.0
 
-    def admit(self, request: Request) -> tuple[Answer, list[bytes]]:
-        """Return the answer to give once the rows are on disk, and the rows.  Raises Refusal."""
+    def admit(self, request: Request) -> tuple[Response, list[bytes]]:
+        """Return the answer to give once the rows are on disk, and the rows.  Raises HttpError."""
         query = request.query
         body = request.body if request.body or request.method == "POST" else query.get("data", "").encode()
         try:
@@ -48,19 +48,19 @@ class Capture:
             batch = read_batch(text)
             token = token_of(batch, query.get("token", ""))
         except BodyTooLargeError as error:
-            raise Refusal(413, str(error)) from error
+            raise HttpError(413, str(error)) from error
         except BodyError as error:
-            raise Refusal(400, str(error)) from error
+            raise HttpError(400, str(error)) from error
         except TokenError as error:
-            raise Refusal(401, str(error)) from error
+            raise HttpError(401, str(error)) from error
         if not batch.events and not batch.unreadable:
-            raise Refusal(400, "the batch is empty")
-        answer = Answer(b"", 204) if query.get("beacon") == "1" else Answer()
+            raise HttpError(400, "the batch is empty")
+        response = Response(b"", 204) if query.get("beacon") == "1" else Response()
         project = self._projects.by_token(token)
         if project is None:
             # The edge takes any token that could be one; so does this, and says in the log why nothing appears.
             self.count({f"project token {token[:12]}... is not of this instance": len(batch.events)})
-            return answer, []
+            return response, []
         now = datetime.now(UTC)
         admitted = admit(
             batch, project.id, Arrival(now, request.ip, _query_sent_at(query), request.path.startswith("/engage"))
@@ -68,8 +68,8 @@ class Capture:
         if admitted.refused:
             self.count(admitted.refused)
             if not admitted.rows and not _only_dropped(admitted):
-                raise Refusal(400, f"nothing to keep: {'; '.join(admitted.refused)}")
-        return answer, admitted.rows
+                raise HttpError(400, f"nothing to keep: {'; '.join(admitted.refused)}")
+        return response, admitted.rows
 
     def count(self, reasons: dict[str, int]) -> None:
         """Count refused events by reason; the log says it every few seconds at most."""

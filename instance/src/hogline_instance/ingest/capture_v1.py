@@ -15,10 +15,10 @@ from hogline.wire.values import serialise
 from hogline_instance.ingest.admission import Arrival, admit
 from hogline_instance.ingest.bodies import BodyError, BodyTooLargeError, plain_json
 from hogline_instance.ingest.capture import Capture
-from hogline_instance.ingest.http import Answer, Request, json_answer
-from hogline_instance.ingest.shapes import IncomingBatch, IncomingEvent
+from hogline_instance.ingest.http import Request, Response, json_response
+from hogline_instance.ingest.payloads import IncomingBatch, IncomingEvent
 from hogline_instance.ingest.times import parse_time
-from hogline_instance.projects import Projects
+from hogline_instance.project import ProjectLookup
 from hogline_instance.settings import Settings
 
 __all__ = ["PATH", "CaptureV1"]
@@ -48,12 +48,12 @@ class _Error(Exception):
 class CaptureV1:
     """Turns a v1 request into rows and the result of each of its events."""
 
-    def __init__(self, settings: Settings, projects: Projects, capture: Capture) -> None:
+    def __init__(self, settings: Settings, projects: ProjectLookup, capture: Capture) -> None:
         self._max_plain_bytes = settings.max_decompressed_bytes
         self._projects = projects
         self._capture = capture
 
-    def admit(self, request: Request) -> tuple[Answer, list[bytes]]:
+    def admit(self, request: Request) -> tuple[Response, list[bytes]]:
         """Return the answer to give once the rows are on disk, and the rows."""
         try:
             return self._admit(request)
@@ -63,9 +63,9 @@ class CaptureV1:
                 "error_description": error.text,
                 "error_uri": "https://posthog.com/docs/api/capture",
             }
-            return json_answer(described, error.status), []
+            return json_response(described, error.status), []
 
-    def _admit(self, request: Request) -> tuple[Answer, list[bytes]]:
+    def _admit(self, request: Request) -> tuple[Response, list[bytes]]:
         token, library, version, sent_at = _headers(request)
         body = self._body(request)
         events = body.get("batch")
@@ -95,7 +95,7 @@ class CaptureV1:
                 {"result": "ok", "details": "person_processing_disabled"} if personless else {"result": "ok"}
             )
         echo = (b"posthog-request-id", request.header(b"posthog-request-id").encode())
-        return json_answer({"results": results}, headers=(echo,)), rows
+        return json_response({"results": results}, headers=(echo,)), rows
 
     def _body(self, request: Request) -> dict[str, Any]:
         try:

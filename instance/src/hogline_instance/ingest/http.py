@@ -1,4 +1,4 @@
-"""Requests and answers on the raw ASGI path: limits on what is read, CORS on everything that leaves, errors as plain text."""
+"""Requests and responses on the raw ASGI path: limits on what is read, CORS on every response, errors as plain text."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -9,14 +9,15 @@ from urllib.parse import parse_qsl
 import msgspec
 
 __all__ = [
-    "Answer",
     "ClientGoneError",
+    "HttpError",
     "Receive",
-    "Refusal",
     "Request",
+    "Response",
     "Scope",
     "Send",
-    "json_answer",
+    "error_response",
+    "json_response",
     "read_request",
     "respond",
 ]
@@ -31,11 +32,11 @@ _PREFLIGHT_MAX_AGE_S = b"86400"
 
 
 class ClientGoneError(Exception):
-    """The client left before its body was complete; there is nobody to answer."""
+    """The client left before its body was complete; there is nobody to response."""
 
 
-class Refusal(Exception):  # noqa: N818 - an answer, not a mistake of ours
-    """A request that is answered with an error: a status and, in plain words, what to do."""
+class HttpError(Exception):
+    """Raised to answer a request with an error: a status and a sentence that says what to do."""
 
     def __init__(self, status: int, text: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         super().__init__(text)
@@ -45,8 +46,8 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a mistake of ours
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What leaves: 200 with JSON unless said otherwise."""
+class Response:
+    """A whole response; by default the 200 with JSON that SDKs take for success."""
 
     body: bytes = b'{"status":1}'
     status: int = 200
@@ -75,7 +76,7 @@ class Request:
 
     @property
     def query(self) -> dict[str, str]:
-        """The query's parameters; the last of duplicates.  Raises Refusal: too many."""
+        """The query's parameters; the last of duplicates.  Raises HttpError: too many."""
         if self._query is None:
             raw = self.scope.get("query_string") or b""
             try:
@@ -85,12 +86,12 @@ class Request:
                     else {}
                 )
             except ValueError:
-                raise Refusal(400, f"the query has more than {_MAX_QUERY_FIELDS} parameters") from None
+                raise HttpError(400, f"the query has more than {_MAX_QUERY_FIELDS} parameters") from None
         return self._query
 
     @property
     def ip(self) -> str:
-        """The visitor's address: the first that X-Forwarded-For names, X-Real-IP, or the peer.
+        """The visitor's address: the first in X-Forwarded-For, else X-Real-IP, else the peer's.
 
         Source: docs/internals/instance-protocol.md#validation-and-answers.
         """
@@ -101,9 +102,9 @@ class Request:
 
 
 async def read_request(scope: Scope, receive: Receive, max_body_bytes: int) -> Request:
-    """Return the request with its whole body.  Raises Refusal: it is too large, or does not come."""
+    """Return the request with its whole body.  Raises HttpError: the body is too large, or does not arrive in time."""
     length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    too_large = Refusal(413, f"the body is over {max_body_bytes} bytes; send smaller batches")
+    too_large = HttpError(413, f"the body is over {max_body_bytes} bytes; send smaller batches")
     if length.isdigit() and int(length) > max_body_bytes:
         raise too_large
     message = await receive()
@@ -127,11 +128,11 @@ async def read_request(scope: Scope, receive: Receive, max_body_bytes: int) -> R
                 if not message.get("more_body"):
                     return Request(scope, bytes(parts))
     except TimeoutError:
-        raise Refusal(408, f"the body did not arrive within {_BODY_TIMEOUT_S:.0f} s") from None
+        raise HttpError(408, f"the body did not arrive within {_BODY_TIMEOUT_S:.0f} s") from None
 
 
-async def respond(scope: Scope, send: Send, answer: Answer) -> None:
-    """Send *answer* with the CORS headers that browsers ask for, on success and failure alike."""
+async def respond(scope: Scope, send: Send, response: Response) -> None:
+    """Send *response* with the CORS headers that browsers need, for success and failure alike."""
     origin = requested = b""
     for name, value in scope["headers"]:
         if name == b"origin":
@@ -139,10 +140,10 @@ async def respond(scope: Scope, send: Send, answer: Answer) -> None:
         elif name == b"access-control-request-headers":
             requested = value
     headers = [
-        (b"content-type", answer.content_type),
-        (b"content-length", str(len(answer.body)).encode()),
+        (b"content-type", response.content_type),
+        (b"content-length", str(len(response.body)).encode()),
         (b"x-content-type-options", b"nosniff"),
-        *answer.headers,
+        *response.headers,
     ]
     if origin:
         headers += [
@@ -158,10 +159,16 @@ async def respond(scope: Scope, send: Send, answer: Answer) -> None:
             ]
             if any(name == b"access-control-request-private-network" for name, _ in scope["headers"]):
                 headers.append((b"access-control-allow-private-network", b"true"))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body if scope["method"] != "HEAD" else b""})
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body if scope["method"] != "HEAD" else b""})
 
 
-def json_answer(value: object, status: int = 200, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Answer:
-    """Return *value* as a JSON answer."""
-    return Answer(msgspec.json.encode(value), status, headers=headers)
+def json_response(value: object, status: int = 200, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Response:
+    """Return *value* as JSON."""
+    return Response(msgspec.json.encode(value), status, headers=headers)
+
+
+def error_response(status: int, code: str, detail: str) -> Response:
+    """Return an error in PostHog's form, `{type, code, detail, attr}`, for SDKs that read it."""
+    kind = {401: "authentication_error", 404: "invalid_request"}.get(status, "validation_error")
+    return json_response({"type": kind, "code": code, "detail": detail, "attr": None}, status)

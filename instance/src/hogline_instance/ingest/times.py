@@ -8,7 +8,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-__all__ = ["corrected", "parse_time", "store_text"]
+__all__ = ["corrected", "parse_time"]
 
 _FUTURE = timedelta(hours=23)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -97,8 +97,3 @@ def corrected(
     if moment - now > _FUTURE:
         return now
     return moment if moment >= _EPOCH and moment.year < _LAST_YEAR else _EPOCH
-
-
-def store_text(moment: datetime) -> str:
-    """Return *moment* (in UTC) as the store reads it, with microseconds."""
-    return moment.strftime("%Y-%m-%d %H:%M:%S.") + f"{moment.microsecond:06d}"

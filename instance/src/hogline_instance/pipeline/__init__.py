@@ -1,8 +1,9 @@
-"""From the journal to the store: one thread batches, inserts, moves the checkpoint, and tells live readers.
+"""From the journal to the store: one thread batches, inserts, moves the checkpoint, and publishes to the live bus.
 
-A record is what ingest admitted: rows of the events table, one JSON object each line. Nothing here parses HTTP.
+A record holds the rows that ingest admitted, one JSON object on each line. It knows no HTTP and no feature.
 """
 
+from hogline_instance.pipeline.bus import LiveBus, Subscription
 from hogline_instance.pipeline.pipeline import Pipeline
 
-__all__ = ["Pipeline"]
+__all__ = ["LiveBus", "Pipeline", "Subscription"]

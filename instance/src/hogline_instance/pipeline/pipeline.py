@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from hogline_instance.events.event import read_event
 from hogline_instance.exceptions import RowsRefusedError, StoreError
 from hogline_instance.journal import Journal, Position, Record
-from hogline_instance.pipeline.live import Live
-from hogline_instance.pipeline.rows import to_live
+from hogline_instance.pipeline.bus import LiveBus
 from hogline_instance.store import Store
 
 __all__ = ["Pipeline"]
@@ -27,7 +27,7 @@ class Pipeline:
     """One thread between journal and store."""
 
     def __init__(
-        self, store: Store, journal: Journal, live: Live, *, flush_rows: int, flush_interval_s: float, data_dir: Path
+        self, store: Store, journal: Journal, live: LiveBus, *, flush_rows: int, flush_interval_s: float, data_dir: Path
     ) -> None:
         self._store = store
         self._journal = journal
@@ -175,7 +175,7 @@ class Pipeline:
 
     def _tell(self, rows: bytes) -> None:
         try:
-            self._live.publish([to_live(line) for line in rows.split(b"\n")])
+            self._live.publish([read_event(line) for line in rows.split(b"\n")])
         except Exception:
             _log.exception("pipeline: live readers could not be told")
 

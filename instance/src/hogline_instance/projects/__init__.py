@@ -1,5 +1,6 @@
-"""Projects and their keys: rows of a SQL database (SQLite in the data folder, PostgreSQL by URL), migrated at start."""
+"""Projects and their keys: who owns a token, and which project a personal key may read."""
 
-from hogline_instance.projects.projects import Project, Projects
+from hogline_instance.project import Project
+from hogline_instance.projects.lookup import Projects
 
 __all__ = ["Project", "Projects"]

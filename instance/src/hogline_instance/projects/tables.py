@@ -1,19 +1,13 @@
-"""The tables, for SQLAlchemy and for Alembic to compare with."""
+"""The tables of projects and personal keys."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import DateTime, ForeignKey, String
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
-__all__ = ["Base", "PersonalKeyRow", "ProjectRow"]
+from hogline_instance.db import Base, utc_now
 
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-class Base(DeclarativeBase):
-    """What Alembic knows as the metadata."""
+__all__ = ["PersonalKeyRow", "ProjectRow"]
 
 
 class ProjectRow(Base):
@@ -24,11 +18,11 @@ class ProjectRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(200))
     token: Mapped[str] = mapped_column(String(64), unique=True)
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=_now)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=utc_now)
 
 
 class PersonalKeyRow(Base):
-    """A personal key: reads one project. Only its hash is kept, as `sha256$<hex>`.
+    """A personal key, which reads one project. Only its hash is kept, as `sha256$<hex>`.
 
     Source: docs/internals/flags-protocol.md#definitions-endpoint.
     """
@@ -38,4 +32,4 @@ class PersonalKeyRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
     key_hash: Mapped[str] = mapped_column(String(80), unique=True)
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=_now)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=utc_now)

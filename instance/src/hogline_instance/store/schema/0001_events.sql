@@ -1,8 +1,7 @@
 -- Events as they came: the client's own JSON in one compressed string, and columns for what people filter by.
--- Replayed rows are equal in the whole sorting key and collapse in merges; until then reads take LIMIT 1 BY uuid.
--- All four fsync settings are needed: without any one of them a power cut loses rows, or the folder.
--- Source: docs/internals/engine.md#choice.
-CREATE TABLE IF NOT EXISTS analytics.events (
+-- Rows that are inserted twice are equal in the whole sorting key and collapse in merges; until then reads take
+-- LIMIT 1 BY uuid.
+{{ create_table("events") }} (
     team_id UInt32,
     uuid UUID,
     event LowCardinality(String),
@@ -24,9 +23,9 @@ CREATE TABLE IF NOT EXISTS analytics.events (
     INDEX i_distinct distinct_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX i_uuid uuid TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX i_received received_at TYPE minmax GRANULARITY 1
-) ENGINE = ReplacingMergeTree(received_at)
+) {{ engine("events", "ReplacingMergeTree", "received_at") }}
 PARTITION BY toYYYYMM(timestamp)
 ORDER BY (team_id, toDate(timestamp), event, cityHash64(distinct_id), cityHash64(uuid))
 SAMPLE BY cityHash64(distinct_id)
-SETTINGS non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1,
-    min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+SETTINGS {{ durable }};
+{{ distributed_table("events", "sipHash64(distinct_id)") }};

@@ -1,0 +1,149 @@
+"""The shop on aiohttp: the same as `hogline_instance/demo/shop_fastapi.py`, as people write it there, and on aiohttp's own server."""
+
+import asyncio
+import socket
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from hogline.interceptors.aiohttp import PostHogInterceptor
+from hogline_instance.demo.catalogue import PRODUCTS, CardDeclinedError, apply_gift_card, charge
+from hogline_instance.demo.shop import COOKIE, STATIC, Shop
+
+__all__ = ["create_app", "serve"]
+
+routes = web.RouteTableDef()
+routes.static("/static", STATIC)
+SHOP = web.AppKey("shop", Shop)
+LATER = web.AppKey("later", set[asyncio.Task[None]])
+
+
+def create_app(shop: Shop) -> web.Application:
+    """Return the shop as an app of this framework."""
+    interceptor = PostHogInterceptor(client=shop.posthog, capture_exceptions=True, read_cookie=True)
+    app = web.Application(middlewares=[interceptor, declined])
+    app[SHOP], app[LATER] = shop, set()
+    app.on_shutdown.append(_finish)
+    app.add_routes(routes)
+    return app
+
+
+def serve(app: web.Application, listener: socket.socket) -> None:
+    """Serve *app* until SIGTERM."""
+    web.run_app(app, sock=listener, print=None, access_log=None, shutdown_timeout=3)
+
+
+@web.middleware
+async def declined(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer a declined card."""
+    try:
+        return await handler(request)
+    except CardDeclinedError as error:
+        return web.json_response({"error": str(error)}, status=402)
+
+
+def _page(request: web.Request, name: str, **values: Any) -> web.Response:
+    shop = request.app[SHOP]
+    text = shop.page(name, request.cookies, **values)
+    response = web.Response(text=text, content_type="text/html", headers=shop.headers)
+    if (cookie := shop.new_cookie(request.cookies)) is not None:
+        response.set_cookie(COOKIE, cookie, httponly=True, samesite="Lax")
+    return response
+
+
+@routes.get("/")
+async def home(request: web.Request) -> web.Response:
+    """Show the shelf."""
+    return _page(request, "home")
+
+
+@routes.get("/product/{slug}")
+async def product(request: web.Request) -> web.Response:
+    """Show one thing of it."""
+    slug = request.match_info["slug"]
+    if slug not in PRODUCTS:
+        raise web.HTTPNotFound(text="no such product")
+    request.app[SHOP].posthog.capture("product viewed", properties={"product": slug, "price": PRODUCTS[slug].price})
+    return _page(request, "product", product=PRODUCTS[slug])
+
+
+@routes.get("/cart")
+async def cart_page(request: web.Request) -> web.Response:
+    """Show what the visitor has taken."""
+    return _page(request, "cart")
+
+
+@routes.post("/api/cart")
+async def change_cart(request: web.Request) -> web.Response:
+    """Take one thing."""
+    shop, product = request.app[SHOP], await _said(request, "product")
+    if product not in PRODUCTS:
+        raise web.HTTPNotFound(text="no such product")
+    return web.json_response(shop.add(shop.cart(request.cookies), product))
+
+
+@routes.post("/api/sign-in")
+async def sign_in(request: web.Request) -> web.Response:
+    """Know the visitor from now on."""
+    shop = request.app[SHOP]
+    return web.json_response(shop.sign_in(shop.cart(request.cookies), await _said(request, "email")))
+
+
+@routes.post("/api/gift-card")
+async def gift_card(request: web.Request) -> web.Response:
+    """Make it cheaper."""
+    shop, code = request.app[SHOP], await _said(request, "code")
+    cart = shop.cart(request.cookies)
+    shop.posthog.capture("gift card entered", properties={"code": code, "total": cart.total})
+    return web.json_response({"total": apply_gift_card(cart.total, code)})
+
+
+@routes.post("/api/checkout")
+async def checkout(request: web.Request) -> web.Response:
+    """Take the money; the receipt goes out when the visitor has the answer."""
+    shop, card = request.app[SHOP], await _said(request, "card", "4242")
+    cart = shop.cart(request.cookies)
+    total, items = cart.total, cart.count
+    shop.posthog.capture("checkout started", properties={"total": total, "items": items})
+    if card == "offline":
+        raise web.HTTPServiceUnavailable(text="the payment provider does not answer")
+    receipt = charge(total, card)
+    cart.items.clear()
+    shop.posthog.capture("order placed", properties={"total": total, "items": items, "receipt": receipt})
+    later = request.app[LATER]
+    task = asyncio.create_task(_send_receipt(shop, receipt))
+    later.add(task)  # the loop holds tasks weakly
+    task.add_done_callback(later.discard)
+    return web.json_response({"receipt": receipt, "total": total})
+
+
+@routes.get("/api/export")
+async def export(request: web.Request) -> web.StreamResponse:
+    """Stream the catalogue."""
+    response = web.StreamResponse(headers={"Content-Type": "text/csv"})
+    await response.prepare(request)
+    for line in request.app[SHOP].lines():
+        await response.write(line.encode())
+    await response.write_eof()
+    return response
+
+
+async def _said(request: web.Request, name: str, otherwise: str | None = None) -> str:
+    """Return what the request's JSON says; a bad request where it says nothing."""
+    try:
+        said = (await request.json()).get(name, otherwise)
+    except (ValueError, AttributeError) as error:
+        raise web.HTTPBadRequest(text="JSON is needed") from error
+    if not isinstance(said, str):
+        raise web.HTTPBadRequest(text=f"{name} is needed")
+    return said
+
+
+async def _send_receipt(shop: Shop, receipt: str) -> None:
+    await asyncio.sleep(0.05)
+    shop.send_receipt(receipt)
+
+
+async def _finish(app: web.Application) -> None:
+    await asyncio.gather(*app[LATER])

@@ -1,0 +1,106 @@
+"""The shop on Flask: the same as `hogline_instance/demo/shop_fastapi.py`, as people write it there, and on Werkzeug's server."""
+
+import logging
+import signal
+import socket
+import threading
+from typing import Any
+
+from flask import Flask, Response, abort, jsonify, request
+from werkzeug.serving import make_server
+
+from hogline.interceptors.flask import PostHogInterceptor
+from hogline_instance.demo.catalogue import PRODUCTS, CardDeclinedError, apply_gift_card, charge
+from hogline_instance.demo.shop import COOKIE, STATIC, Shop
+
+__all__ = ["create_app", "serve"]
+
+
+def create_app(shop: Shop) -> Flask:
+    """Return the shop as an app of this framework."""
+    posthog = shop.posthog
+    app = Flask("moka", static_folder=str(STATIC), static_url_path="/static")
+    PostHogInterceptor(app, client=posthog, capture_exceptions=True, read_cookie=True)
+
+    def page(name: str, **values: Any) -> Response:
+        response = Response(shop.page(name, request.cookies, **values), headers=shop.headers, mimetype="text/html")
+        if (cookie := shop.new_cookie(request.cookies)) is not None:
+            response.set_cookie(COOKIE, cookie, httponly=True, samesite="Lax")
+        return response
+
+    @app.errorhandler(CardDeclinedError)
+    def declined(error: CardDeclinedError) -> tuple[Response, int]:
+        return jsonify(error=str(error)), 402
+
+    @app.get("/")
+    def home() -> Response:
+        return page("home")
+
+    @app.get("/product/<slug>")
+    def product(slug: str) -> Response:
+        if slug not in PRODUCTS:
+            abort(404)
+        posthog.capture("product viewed", properties={"product": slug, "price": PRODUCTS[slug].price})
+        return page("product", product=PRODUCTS[slug])
+
+    @app.get("/cart")
+    def cart_page() -> Response:
+        return page("cart")
+
+    _add_actions(app, shop)
+    return app
+
+
+def serve(app: Flask, listener: socket.socket) -> None:
+    """Serve *app* until SIGTERM."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it logs every request unless told a level of its own
+    server = make_server("127.0.0.1", 0, app, threaded=True, fd=listener.fileno())
+    # In a thread: `shutdown` waits for the loop that this handler interrupts.
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown, daemon=True).start())
+    server.serve_forever(poll_interval=0.1)
+
+
+def _add_actions(app: Flask, shop: Shop) -> None:
+    """Add what the pages call."""
+    posthog = shop.posthog
+
+    @app.post("/api/cart")
+    def change_cart() -> dict[str, Any]:
+        product = _said("product")
+        if product not in PRODUCTS:
+            abort(404)
+        return shop.add(shop.cart(request.cookies), product)
+
+    @app.post("/api/sign-in")
+    def sign_in() -> dict[str, Any]:
+        return {**shop.sign_in(shop.cart(request.cookies), _said("email"))}
+
+    @app.post("/api/gift-card")
+    def gift_card() -> dict[str, Any]:
+        cart, code = shop.cart(request.cookies), _said("code")
+        posthog.capture("gift card entered", properties={"code": code, "total": cart.total})
+        return {"total": apply_gift_card(cart.total, code)}
+
+    @app.post("/api/checkout")
+    def checkout() -> Response:
+        cart, card = shop.cart(request.cookies), _said("card", "4242")
+        total, items = cart.total, cart.count
+        posthog.capture("checkout started", properties={"total": total, "items": items})
+        if card == "offline":
+            abort(503)
+        receipt = charge(total, card)
+        cart.items.clear()
+        posthog.capture("order placed", properties={"total": total, "items": items, "receipt": receipt})
+        response = jsonify(receipt=receipt, total=total)
+        response.call_on_close(lambda: shop.send_receipt(receipt))
+        return response
+
+    @app.get("/api/export")
+    def export() -> Response:
+        return Response(shop.lines(), mimetype="text/csv")
+
+
+def _said(name: str, otherwise: str | None = None) -> str:
+    """Return what the request's JSON says; a bad request where it says nothing."""
+    said = request.get_json().get(name, otherwise)
+    return said if isinstance(said, str) else abort(400)

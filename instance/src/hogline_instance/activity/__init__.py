@@ -1,0 +1,1 @@
+"""Activity: stored events as a list, and one event in full."""

@@ -1,0 +1,63 @@
+"""`/api/projects/{id}/events/`: stored events, newest first, and one of them."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from hogline_instance.events.cursor import Cursor
+from hogline_instance.events.filters import EventFilter
+from hogline_instance.events.queries import find_event, list_events
+from hogline_instance.project import Project
+from hogline_instance.services import Services
+from hogline_instance.web.auth import Access
+from hogline_instance.web.errors import RESPONSES, ApiRoute, not_found
+from hogline_instance.web.filters import event_filter
+from hogline_instance.web.paging import next_url, page_start
+from hogline_instance.web.schemas import EventList, EventSchema, event_json, json_response
+
+__all__ = ["build_router"]
+
+MAX_LIMIT = 1_000
+
+
+def build_router(services: Services, access: Access) -> APIRouter:
+    """Return the two routes, each with and without its slash: a redirect would cost clients their header."""
+    router = APIRouter(route_class=ApiRoute, tags=["events"])
+    allowed = access.project()
+
+    def get_events(
+        request: Request,
+        wanted: Annotated[EventFilter, Depends(event_filter)],
+        cursor: Annotated[Cursor | None, Depends(page_start)],
+        limit: Annotated[int, Query(description="Events a page", ge=1, le=MAX_LIMIT)] = 100,
+        project: Project = allowed,  # type: ignore[assignment]
+    ) -> Response:
+        """List events, newest first. `next` is the whole URL of the next page; no event is lost or repeated between pages."""
+        page = list_events(services.store, project.id, wanted, limit=limit, cursor=cursor)
+        return json_response(
+            {"next": next_url(request, page.next), "results": [event_json(event) for event in page.events]}
+        )
+
+    def get_event(uuid: str, project: Project = allowed) -> Response:  # type: ignore[assignment]
+        """Return one event by its uuid."""
+        event = find_event(services.store, project.id, wanted_uuid(uuid))
+        if event is None:
+            raise not_found(f"Event not found: {uuid[:50]}")
+        return json_response(event_json(event))
+
+    for path, handler, shape in (
+        ("/projects/{project_id}/events", get_events, EventList),
+        ("/projects/{project_id}/events/{uuid}", get_event, EventSchema),
+    ):
+        router.add_api_route(f"{path}/", handler, response_model=shape, responses=RESPONSES)
+        router.add_api_route(path, handler, response_model=shape, responses=RESPONSES, include_in_schema=False)
+    return router
+
+
+def wanted_uuid(text: str) -> str:
+    """Return *text* as a uuid in its usual form.  Raises ApiError: it is no uuid, so no event has it."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise not_found(f"Event not found: {text[:50]!r} is not a uuid") from None

@@ -1,0 +1,66 @@
+"""The data folder: made on first run, held by one process, and home of the SQLite database where no other is named."""
+
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from hogline_instance.db import Database
+from hogline_instance.exceptions import DataFolderBusyError, SettingsError
+from hogline_instance.settings import Settings
+
+__all__ = ["lock_folder", "open_database", "prepare_folder"]
+
+_LOCK_NAME = "lock"
+_SQLITE_NAME = "projects.sqlite3"
+
+
+def prepare_folder(settings: Settings) -> Path:
+    """Return the data folder, making it if need be.  Raises SettingsError: it cannot be written."""
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not os.access(settings.data_dir, os.W_OK):
+            raise PermissionError(13, "it cannot be written")
+    except OSError as error:
+        raise SettingsError(
+            f"data_dir {settings.data_dir} cannot be used: {error.strerror}; choose another with --data"
+        ) from error
+    return settings.data_dir
+
+
+def lock_folder(folder: Path) -> Callable[[], None]:
+    """Hold *folder* until the returned function is called. Two processes on one embedded store would corrupt it.
+
+    Raises DataFolderBusyError: another process holds it; the engine's own message would not say which.
+    """
+    handle = os.open(folder / _LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = os.read(handle, 32).decode("ascii", "replace").strip() or "unknown"
+        os.close(handle)
+        raise DataFolderBusyError(
+            f"the data folder {folder} is held by process {holder}; stop that one, or choose another folder with --data"
+        ) from None
+    os.ftruncate(handle, 0)
+    os.write(handle, f"{os.getpid()}\n".encode())
+
+    def unlock() -> None:
+        os.close(handle)
+
+    return unlock
+
+
+def open_database(settings: Settings) -> Database:
+    """Open and migrate the SQL database; this is possible while another process serves the folder.
+
+    Raises SettingsError: it cannot be opened.
+    """
+    folder = prepare_folder(settings)
+    database = Database(settings.database_url or f"sqlite:///{(folder / _SQLITE_NAME).resolve()}")
+    try:
+        database.migrate()
+    except BaseException:
+        database.close()
+        raise
+    return database

@@ -1,0 +1,9 @@
+"""SQL state: the engine, its sessions and one line of migrations. SQLite in the data folder, or PostgreSQL by URL.
+
+The only room that opens SQL engines. It knows no feature; features declare their tables on `Base`.
+"""
+
+from hogline_instance.db.database import Database
+from hogline_instance.db.metadata import Base, utc_now
+
+__all__ = ["Base", "Database", "utc_now"]

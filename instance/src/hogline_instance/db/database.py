@@ -1,0 +1,108 @@
+"""One SQL database: how it is opened, and the sessions and transactions that features use."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from hogline_instance.db.locks import exclusive
+from hogline_instance.db.migrate import migrate
+from hogline_instance.exceptions import SettingsError
+
+__all__ = ["Database"]
+
+_BUSY_TIMEOUT_S = 30.0
+_CONNECT_TIMEOUT_S = 10
+
+
+class Database:
+    """The database at *url*; safe to use from any thread.
+
+    Raises SettingsError: the URL names no database that can be opened.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = _opened(url)
+        # A transaction that reads and then writes must hold SQLite's write lock from its beginning: taking the lock
+        # later fails at once when another process has written in between.
+        self._writing_engine = self._engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+
+    @property
+    def dialect(self) -> str:
+        """Return `sqlite` or `postgresql`."""
+        return self._engine.dialect.name
+
+    @property
+    def file(self) -> Path | None:
+        """Return the file of a SQLite database; None for one in memory and for a server."""
+        name = self._engine.url.database
+        return Path(name) if self.dialect == "sqlite" and name and name != ":memory:" else None
+
+    def session(self) -> Session:
+        """Return a session for reading; close it after use (`with database.session() as session:`)."""
+        return Session(self._engine)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """Yield a session whose changes are committed together at the end, or not at all after an exception."""
+        with Session(self._writing_engine) as session, session.begin():
+            yield session
+
+    def exclusive(self, name: str) -> AbstractContextManager[None]:
+        """Return a context that one process at a time can be in, among all that use this database."""
+        return exclusive(self._engine, self.file, name)
+
+    def migrate(self) -> None:
+        """Bring the tables up to date; processes that start at the same moment do it once.
+
+        Raises SettingsError: the database cannot be reached, or a newer version of Hogline made it.
+        """
+        try:
+            with self.exclusive("migrations"):
+                migrate(self._engine, self.file)
+        except SQLAlchemyError as error:
+            raise _cannot_open(error) from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()
+
+
+def _opened(url: str) -> Engine:
+    try:
+        engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"), connect_args=_connect_arguments(url))
+    except (SQLAlchemyError, ImportError) as error:  # ImportError: the database's driver is not installed
+        raise _cannot_open(error) from error
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _connect_arguments(url: str) -> dict[str, object]:
+    if url.startswith("sqlite"):
+        return {"timeout": _BUSY_TIMEOUT_S}
+    return {"connect_timeout": _CONNECT_TIMEOUT_S} if url.startswith("postgresql") else {}
+
+
+def _configure_sqlite(connection: object, _record: object) -> None:
+    # sqlite3 begins transactions on its own terms, and not before DDL; with None it leaves them to `_begin_sqlite`.
+    connection.isolation_level = None  # type: ignore[attr-defined]
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+
+
+def _cannot_open(error: Exception) -> SettingsError:
+    return SettingsError(
+        f"database_url cannot be opened: {error}; PostgreSQL is postgresql+psycopg://user:password@host/name "
+        "and needs `pip install 'hogline-instance[postgres]'`"
+    )

@@ -1,0 +1,11 @@
+"""How Alembic runs here: on the connection that `migrate` passes in, without a configuration file."""
+
+from alembic import context
+
+from hogline_instance.db.metadata import Base
+
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=Base.metadata, render_as_batch=True
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,142 @@
+"""`$exception_list` in reading order: the exception that was caught first, its crash site on top, its causes after it.
+
+Pure. Every value in the list comes from outside, so each is checked and bounded before it is used.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from hogline_instance.events.event import StoredEvent
+
+__all__ = ["Failure", "Frame", "FrameRun", "SourceLine", "failures"]
+
+_MAX_FAILURES = 50
+_MAX_FRAMES = 250
+_MAX_CONTEXT_LINES = 10
+_MAX_LINE_CHARS = 1_000
+# SDKs that send the crash site first; every other SDK sends it last.
+# Source: docs/internals/instance-protocol.md#the-exception-event.
+_CRASH_FIRST_LIBS = frozenset({"posthog-android", "posthog-flutter", "posthog-elixir"})
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLine:
+    """One line of source; number 0 when the frame has no line number."""
+
+    number: int
+    text: str
+    is_current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One call. `source` is empty when the SDK sent none."""
+
+    file: str
+    function: str
+    module: str
+    line: int | None
+    column: int | None
+    in_app: bool
+    source: tuple[SourceLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRun:
+    """Neighbouring frames of one kind: the application's, or a library's (shown folded)."""
+
+    in_app: bool
+    frames: tuple[Frame, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One exception of the chain. `relation` says how it hangs on the one before: cause, context, member or ''."""
+
+    type: str
+    value: str
+    module: str
+    handled: bool | None
+    mechanism: str
+    relation: str
+    runs: tuple[FrameRun, ...]
+
+
+def failures(event: StoredEvent) -> tuple[Failure, ...]:
+    """Return the chain of an `$exception` event, outermost first; empty when the list is missing or not a list."""
+    entries = event.properties.get("$exception_list")
+    if not isinstance(entries, list):
+        return ()
+    crash_first = event.text("$lib") in _CRASH_FIRST_LIBS
+    return tuple(
+        _failure(entry, crash_first=crash_first) for entry in entries[:_MAX_FAILURES] if isinstance(entry, dict)
+    )
+
+
+def _failure(entry: Mapping[str, object], *, crash_first: bool) -> Failure:
+    mechanism = entry.get("mechanism")
+    facts: Mapping[str, object] = mechanism if isinstance(mechanism, dict) else {}
+    handled = facts.get("handled")
+    stacktrace = entry.get("stacktrace")
+    raw = stacktrace.get("frames") if isinstance(stacktrace, dict) else None
+    # Bounded at the crash's end: of a million recursive frames the first and the last hundreds say the same.
+    listed = [frame for frame in raw if isinstance(frame, dict)] if isinstance(raw, list) else []
+    frames = [_frame(frame) for frame in (listed[:_MAX_FRAMES] if crash_first else listed[: -_MAX_FRAMES - 1 : -1])]
+    return Failure(
+        type=_text(entry.get("type")) or "Error",
+        value=_text(entry.get("value")),
+        module=_text(entry.get("module")),
+        handled=handled if isinstance(handled, bool) else None,
+        mechanism=_text(facts.get("type")),
+        relation=_text(facts.get("source")),
+        runs=tuple(FrameRun(in_app, tuple(run)) for in_app, run in groupby(frames, key=lambda frame: frame.in_app)),
+    )
+
+
+def _frame(raw: Mapping[str, object]) -> Frame:
+    line = _integer(raw.get("lineno"))
+    return Frame(
+        file=_text(raw.get("filename")) or _text(raw.get("abs_path")) or "<unknown>",
+        function=_text(raw.get("function")) or "<unknown>",
+        module=_text(raw.get("module")),
+        line=line,
+        column=_integer(raw.get("colno")),
+        in_app=raw.get("in_app") is True,
+        source=_source(raw, line or 0),
+    )
+
+
+def _source(raw: Mapping[str, object], line: int) -> tuple[SourceLine, ...]:
+    current = raw.get("context_line")
+    if not isinstance(current, str):
+        return ()
+    before, after = (
+        _lines(raw.get("pre_context"))[-_MAX_CONTEXT_LINES:],
+        _lines(raw.get("post_context"))[:_MAX_CONTEXT_LINES],
+    )
+    numbered = line > 0
+    listed = [
+        SourceLine(line - len(before) + at if numbered else 0, text, is_current=False) for at, text in enumerate(before)
+    ]
+    listed.append(SourceLine(line, current[:_MAX_LINE_CHARS].rstrip("\n"), is_current=True))
+    listed += [SourceLine(line + 1 + at if numbered else 0, text, is_current=False) for at, text in enumerate(after)]
+    return tuple(listed)
+
+
+def _lines(value: object) -> Sequence[str]:
+    return (
+        [line[:_MAX_LINE_CHARS].rstrip("\n") for line in value if isinstance(line, str)]
+        if isinstance(value, list)
+        else []
+    )
+
+
+def _text(value: object) -> str:
+    if value is None or isinstance(value, (dict, list)):
+        return ""
+    return str(value)[:10_000]
+
+
+def _integer(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53 else None

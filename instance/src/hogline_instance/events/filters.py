@@ -1,0 +1,48 @@
+"""Which events a reader wants. The store applies a filter in SQL, the live stream with `matches`; both mean the same."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+
+from hogline_instance.events.event import StoredEvent
+
+__all__ = ["EventFilter", "matches", "search_variants"]
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Exact event name, person and session; `after` < timestamp < `before`; *search* anywhere in the text."""
+
+    event: str | None = None
+    distinct_id: str | None = None
+    session_id: str | None = None
+    after: datetime | None = None
+    before: datetime | None = None
+    search: str | None = None
+
+
+def matches(event: StoredEvent, wanted: EventFilter) -> bool:
+    """Return whether *event* passes the filter."""
+    if (wanted.event not in {None, event.event}) or (wanted.distinct_id not in {None, event.distinct_id}):
+        return False
+    if wanted.session_id not in {None, event.session_id}:
+        return False
+    if (wanted.after and event.timestamp <= wanted.after) or (wanted.before and event.timestamp >= wanted.before):
+        return False
+    return not wanted.search or _contains(event, wanted.search)
+
+
+def search_variants(search: str) -> list[str]:
+    """Return the forms that *search* can have inside a client's JSON: as it is, and as JSON encoders escape it."""
+    forms = (search, json.dumps(search, ensure_ascii=False)[1:-1], json.dumps(search)[1:-1])
+    return list(dict.fromkeys(forms))
+
+
+def _contains(event: StoredEvent, search: str) -> bool:
+    text = event.properties_json.lower()
+    words = search.lower()
+    return (
+        any(variant.lower() in text for variant in search_variants(search))
+        or words in event.event.lower()
+        or words in event.distinct_id.lower()
+    )

@@ -1,0 +1,118 @@
+"""Stored events, newest first: filtered, in pages that neither lose nor repeat one, and one event by its uuid."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from hogline_instance.events.columns import SELECT_LIST, event_of
+from hogline_instance.events.cursor import Cursor
+from hogline_instance.events.event import StoredEvent, microseconds
+from hogline_instance.events.filters import EventFilter, search_variants
+from hogline_instance.store import EVENTS_TABLE, Store
+
+__all__ = ["Page", "find_event", "list_events"]
+
+# Most pages are found in the last day, and the table is sorted by day: look there first, then widen.
+_WINDOWS = (timedelta(days=1), timedelta(days=31), None)
+_CLOCKS_AHEAD = timedelta(days=2)  # events of fast clocks are stamped in the future and are still the newest
+_MAX_ROUNDS = 50  # bounds the loop when a page is full of duplicates that are not merged yet
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Events newest first, and where the next page starts (None at the end)."""
+
+    events: tuple[StoredEvent, ...]
+    next: Cursor | None
+
+
+def list_events(
+    store: Store, project_id: int, wanted: EventFilter, *, limit: int, cursor: Cursor | None = None
+) -> Page:
+    """Return the newest *limit* events that match, older than *cursor* when one is given."""
+    found: list[StoredEvent] = []
+    seen: set[str] = set()
+    position = cursor
+    windows = list(_WINDOWS)
+    for _ in range(_MAX_ROUNDS):
+        rows = _rows(store, project_id, wanted, limit=limit + 1, cursor=position, window=windows[0])
+        for row in rows:
+            event = event_of(row)
+            position = Cursor(event.timestamp_us, event.uuid)
+            if event.uuid not in seen:  # a repeated insert that the engine has not merged yet
+                seen.add(event.uuid)
+                found.append(event)
+        if len(found) > limit:
+            kept = tuple(found[:limit])
+            return Page(kept, Cursor(kept[-1].timestamp_us, kept[-1].uuid))
+        if len(rows) <= limit:
+            windows.pop(0)
+            if not windows:
+                break
+    return Page(tuple(found[:limit]), None)
+
+
+def find_event(store: Store, project_id: int, uuid: str) -> StoredEvent | None:
+    """Return the event with this uuid, or None."""
+    rows = store.query(
+        f"SELECT {SELECT_LIST} FROM {EVENTS_TABLE} WHERE team_id = {{project:UInt32}} AND uuid = {{uuid:UUID}}"  # noqa: S608 - constants
+        " ORDER BY received_at DESC LIMIT 1",
+        {"project": project_id, "uuid": uuid},
+    )
+    return event_of(rows[0]) if rows else None
+
+
+def _rows(
+    store: Store, project_id: int, wanted: EventFilter, *, limit: int, cursor: Cursor | None, window: timedelta | None
+) -> list[dict[str, object]]:
+    conditions = ["team_id = {project:UInt32}"]
+    parameters: dict[str, object] = {"project": project_id, "limit": limit}
+
+    def add(condition: str, name: str, value: object) -> None:
+        conditions.append(condition)
+        parameters[name] = value
+
+    if wanted.event is not None:
+        add("event = {event:String}", "event", wanted.event)
+    if wanted.distinct_id is not None:
+        add("distinct_id = {distinct_id:String}", "distinct_id", wanted.distinct_id)
+    if wanted.session_id is not None:
+        add("session_id = {session_id:String}", "session_id", wanted.session_id)
+    if wanted.search:
+        add(
+            "(multiSearchAnyCaseInsensitiveUTF8(properties, {variants:Array(String)})"
+            " OR positionCaseInsensitiveUTF8(event, {search:String}) > 0"
+            " OR positionCaseInsensitiveUTF8(distinct_id, {search:String}) > 0)",
+            "search",
+            wanted.search,
+        )
+        parameters["variants"] = search_variants(wanted.search)
+    if wanted.after is not None:
+        add("timestamp > fromUnixTimestamp64Micro({after:Int64}, 'UTC')", "after", microseconds(wanted.after))
+    if wanted.before is not None:
+        add("timestamp < fromUnixTimestamp64Micro({before:Int64}, 'UTC')", "before", microseconds(wanted.before))
+    if cursor is not None:
+        add(
+            "(timestamp < fromUnixTimestamp64Micro({cursor_us:Int64}, 'UTC') OR (timestamp ="
+            " fromUnixTimestamp64Micro({cursor_us:Int64}, 'UTC') AND uuid < {cursor_uuid:UUID}))",
+            "cursor_us",
+            cursor.timestamp_us,
+        )
+        parameters["cursor_uuid"] = cursor.uuid
+        # Redundant for the answer; it lets the engine skip the days after the cursor.
+        conditions.append("timestamp <= fromUnixTimestamp64Micro({cursor_us:Int64}, 'UTC')")
+    if window is not None:
+        add("timestamp >= fromUnixTimestamp64Micro({floor:Int64}, 'UTC')", "floor", _floor(wanted, cursor, window))
+    return store.query(
+        f"SELECT {SELECT_LIST} FROM {EVENTS_TABLE} WHERE {' AND '.join(conditions)}"  # noqa: S608 - constants; values are bound
+        " ORDER BY timestamp DESC, uuid DESC LIMIT {limit:UInt32}",
+        parameters,
+    )
+
+
+def _floor(wanted: EventFilter, cursor: Cursor | None, window: timedelta) -> int:
+    newest = microseconds(datetime.now(UTC) + _CLOCKS_AHEAD)
+    if wanted.before is not None:
+        newest = min(newest, microseconds(wanted.before))
+    if cursor is not None:
+        newest = min(newest, cursor.timestamp_us)
+    return newest - int((window + _CLOCKS_AHEAD) / timedelta(microseconds=1))

@@ -1,0 +1,74 @@
+"""The one list of features: the routes, pages, menu entries, SDK endpoints and jobs that each of them adds.
+
+A new feature is a folder and an entry here. Nothing below this module knows which features there are.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+
+from hogline_instance.activity import api as activity_api
+from hogline_instance.activity import pages as activity_pages
+from hogline_instance.flags import endpoints as flag_endpoints
+from hogline_instance.ingest import Endpoint
+from hogline_instance.jobs import Job
+from hogline_instance.live import api as live_api
+from hogline_instance.live import pages as live_pages
+from hogline_instance.posthog_js import endpoints as posthog_js_endpoints
+from hogline_instance.projects import jobs as project_jobs
+from hogline_instance.replay import endpoints as replay_endpoints
+from hogline_instance.services import Services
+from hogline_instance.sessions import api as session_api
+from hogline_instance.sessions import pages as session_pages
+from hogline_instance.settings import Settings
+from hogline_instance.web.auth import Access
+from hogline_instance.web.site import Site
+from hogline_instance.web.templating import MenuEntry
+
+__all__ = ["FEATURES", "Feature"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature:
+    """What a feature adds to the instance; of these only what it has. Its folder has the name *name*."""
+
+    name: str
+    menu: tuple[MenuEntry, ...] = ()
+    pages: Callable[[Services, Site], APIRouter] | None = None
+    api: Callable[[Services, Access], APIRouter] | None = None
+    endpoints: Callable[[Services], Sequence[Endpoint]] | None = None
+    browser_config: Callable[[Settings], Mapping[str, object]] | None = None
+    jobs: Callable[[Services], Sequence[Job]] | None = None
+
+    @property
+    def package(self) -> str:
+        """Return its package, where its `templates/` and `static/` are."""
+        return f"hogline_instance.{self.name}"
+
+
+FEATURES: tuple[Feature, ...] = (
+    Feature(name="live", menu=(MenuEntry("Live", "/"),), pages=live_pages.build_router, api=live_api.build_router),
+    Feature(
+        name="sessions",
+        menu=(MenuEntry("Sessions", "/sessions", section="/session"),),
+        pages=session_pages.build_router,
+        api=session_api.build_router,
+    ),
+    Feature(
+        name="activity",
+        menu=(MenuEntry("Events", "/events", section="/event"),),
+        pages=activity_pages.build_router,
+        api=activity_api.build_router,
+    ),
+    Feature(name="errors"),
+    Feature(name="flags", endpoints=flag_endpoints.build_endpoints, browser_config=flag_endpoints.browser_config),
+    Feature(name="replay", endpoints=replay_endpoints.build_endpoints, browser_config=replay_endpoints.browser_config),
+    Feature(
+        name="posthog_js",
+        endpoints=posthog_js_endpoints.build_endpoints,
+        browser_config=posthog_js_endpoints.browser_config,
+    ),
+    Feature(name="projects", jobs=project_jobs.build_jobs),
+)
+"""In the order of the menu."""

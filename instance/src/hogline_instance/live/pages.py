@@ -1,0 +1,53 @@
+"""The first page, `/`: events as they arrive, and the stream that its script reads."""
+
+import dataclasses
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from hogline_instance.events.filters import EventFilter
+from hogline_instance.events.queries import list_events
+from hogline_instance.events.summary import summarize
+from hogline_instance.live.stream import MAX_BACKLOG, stream
+from hogline_instance.services import Services
+from hogline_instance.web.filters import event_filter
+from hogline_instance.web.site import Site
+from hogline_instance.web.templating import Templates
+
+__all__ = ["build_router"]
+
+_ROWS = 100
+_Wanted = Annotated[EventFilter, Depends(event_filter)]
+
+
+def build_router(services: Services, site: Site) -> APIRouter:
+    """Return the page and its stream."""
+    pages = _LivePages(services, site.templates)
+    router = site.router()
+    router.add_api_route("/", pages.get_live, methods=["GET"], response_model=None)
+    router.add_api_route("/ui/live", pages.get_live_stream, methods=["GET"], response_model=None)
+    return router
+
+
+class _LivePages:
+    def __init__(self, services: Services, templates: Templates) -> None:
+        self._services = services
+        self._templates = templates
+
+    def get_live(self, request: Request, wanted: _Wanted) -> Response:
+        """Events as they arrive; without JavaScript, as they were when the page was asked for."""
+        services, project = self._services, self._services.projects.current()
+        page = list_events(services.store, project.id, wanted, limit=_ROWS)
+        return self._templates.page(
+            request, "live/live.html", rows=[summarize(event) for event in page.events], wanted=wanted,
+            token=project.token, origin=str(request.base_url).rstrip("/"), filtered=wanted != EventFilter(),
+        )  # fmt: skip
+
+    async def get_live_stream(
+        self, wanted: _Wanted, backlog: Annotated[int, Query(ge=0, le=MAX_BACKLOG)] = 0
+    ) -> Response:
+        """The live page's stream: each event as the values of its line."""
+        project = self._services.projects.current()
+        return stream(
+            self._services, project, wanted, shape=lambda event: dataclasses.asdict(summarize(event)), backlog=backlog
+        )

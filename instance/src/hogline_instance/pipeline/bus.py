@@ -1,0 +1,44 @@
+"""Where the pipeline publishes events that were just stored. The feature `live` implements it, in memory."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from hogline_instance.events.event import StoredEvent
+
+__all__ = ["LiveBus", "Subscription"]
+
+
+class Subscription(Protocol):
+    """One reader's events, in order. Iterate in the event loop that subscribed; close it when done."""
+
+    lost: int
+    """Events that this reader was too slow for."""
+
+    def __aiter__(self) -> AsyncIterator[StoredEvent]:
+        """Yield events as they are published, until `close`."""
+        ...
+
+    def close(self) -> None:
+        """Stop; the iteration ends."""
+        ...
+
+
+class LiveBus(Protocol):
+    """Carries stored events from the pipeline to everyone who watches."""
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether anyone subscribed; the pipeline decodes no event otherwise."""
+        ...
+
+    def publish(self, events: Sequence[StoredEvent]) -> None:
+        """Give *events*, in the order they were stored, to every subscription. Must not block."""
+        ...
+
+    def subscribe(self) -> Subscription:
+        """Return a new reader's subscription; call it in the reader's event loop."""
+        ...
+
+    def close(self) -> None:
+        """End every subscription."""
+        ...

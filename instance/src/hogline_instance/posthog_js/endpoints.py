@@ -1,0 +1,79 @@
+"""The remote config of posthog-js, `/array/{token}/...`, its scripts, and lists of products that the instance has not.
+
+Source: docs/internals/instance-protocol.md#endpoints and docs/internals/instance-protocol.md#config-documents.
+"""
+
+import re
+
+import msgspec
+
+from hogline_instance.ingest import Endpoint, Request, Response, json_response
+from hogline_instance.posthog_js.scripts import PATTERN, SCRIPT_TYPE, Scripts
+from hogline_instance.services import Services
+from hogline_instance.settings import Settings
+
+__all__ = ["browser_config", "build_endpoints"]
+
+_ARRAY = re.compile(r"/array/([A-Za-z0-9_-]{1,64})/(config|config\.js|array\.js)")
+# A 404 would make the SDK ask again every second.
+_EMPTY_LISTS: dict[str, dict[str, list[object]]] = {
+    "/api/surveys": {"surveys": []},
+    "/api/early_access_features": {"earlyAccessFeatures": []},
+    "/api/web_experiments": {"experiments": []},
+    "/api/product_tours": {"product_tours": []},
+}
+_LIST_PREFIXES = ("/api/surveys", "/api/early_access", "/api/web_exp", "/api/product_tours")
+
+
+def browser_config(settings: Settings) -> dict[str, object]:
+    """Return the part of the config that no other feature decides."""
+    return {
+        "supportedCompression": ["gzip", "gzip-js"],
+        "autocapture_opt_out": False,
+        "analytics": {"endpoint": "/i/v0/e/"},
+        "elementsChainAsString": True,
+        "defaultIdentifiedOnly": True,
+        "heatmaps": False,
+        "capturePerformance": False,
+        # Exceptions are captured by an extension, which the SDK loads from /static/.
+        "autocaptureExceptions": settings.posthog_js_dir is not None,
+        "captureDeadClicks": False,
+    }
+
+
+def build_endpoints(services: Services) -> tuple[Endpoint, ...]:
+    """Return the endpoints of posthog-js."""
+    scripts = Scripts(services.settings.posthog_js_dir)
+    array = _Array(services, scripts)
+    lists = "|".join(re.escape(path) for path in _EMPTY_LISTS)
+    return (
+        Endpoint(_ARRAY, array.answer, prefixes=("/array/",)),
+        Endpoint(PATTERN, scripts.answer, prefixes=("/static/",)),
+        Endpoint(re.compile(lists), _empty_list, prefixes=_LIST_PREFIXES),
+    )
+
+
+async def _empty_list(_request: Request, match: re.Match[str]) -> Response:
+    return json_response(_EMPTY_LISTS[match[0]])
+
+
+class _Array:
+    def __init__(self, services: Services, scripts: Scripts) -> None:
+        self._config = services.browser_config
+        self._scripts = scripts
+
+    async def answer(self, _request: Request, match: re.Match[str]) -> Response:
+        """Answer the config as JSON, as a script, or as a script with the SDK behind it."""
+        token, name = match[1], match[2]
+        config = {"token": token, **self._config}
+        if name == "config":
+            return json_response(config)
+        # Escaped, so that no value can end a script element early, wherever this text is put.
+        literal = msgspec.json.encode(config).replace(b"<", b"\\u003c")
+        script = (
+            b"(function(){var c=window._POSTHOG_REMOTE_CONFIG=window._POSTHOG_REMOTE_CONFIG||{};"
+            b'c["%b"]={config:%b,siteApps:[]};})();\n' % (token.encode(), literal)
+        )
+        if name == "array.js":
+            script += self._scripts.script(None, "array.js").body
+        return Response(script, content_type=SCRIPT_TYPE)

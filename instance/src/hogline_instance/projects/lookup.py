@@ -1,0 +1,123 @@
+"""Which project a key belongs to. Requests are answered from memory; what another process made is seen soon after."""
+
+import hashlib
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from hogline_instance.db import Database
+from hogline_instance.project import Project
+from hogline_instance.projects.tables import PersonalKeyRow, ProjectRow
+
+__all__ = ["Projects"]
+
+_log = logging.getLogger("hogline.instance")
+_KEY_FILE = "personal-key"
+_MAX_REMEMBERED_KEYS = 10_000  # unknown keys are remembered too, so that guessing one costs no SQL
+
+
+class Projects:
+    """The projects of one database. Safe to use from any thread.
+
+    Tokens are read by `refresh`, which a job calls every `project_lookup_max_age_s`: events are admitted on the event
+    loop, which must not wait for SQL. A personal key is looked up when a request brings it, and remembered as long.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        secrets_dir: Path,
+        max_age_s: float,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._key_file = secrets_dir / _KEY_FILE
+        self._max_age_s = max_age_s
+        self._clock_s = clock_s
+        self._lock = threading.Lock()
+        self._by_key: dict[str, tuple[float, Project | None]] = {}
+        self._by_token: dict[str, Project] = {}
+        with database.exclusive("first-project"):
+            self._make_first()
+        self._read()
+
+    def current(self) -> Project:
+        """Return the project that the pages show, and that `@current` means for a request without a key."""
+        return next(iter(self._by_token.values()))
+
+    def by_token(self, token: str) -> Project | None:
+        """Return the project of a project token (`phc_...`), or None."""
+        return self._by_token.get(token)
+
+    def by_personal_key(self, key: str) -> Project | None:
+        """Return the project that a personal key (`phx_...`) may read, or None."""
+        hashed = _hash(key)
+        with self._lock:
+            known_at_s, project = self._by_key.get(hashed, (float("-inf"), None))
+        if self._clock_s() - known_at_s < self._max_age_s:
+            return project
+        with self._database.session() as session:
+            row = session.scalar(
+                select(ProjectRow)
+                .join(PersonalKeyRow, PersonalKeyRow.project_id == ProjectRow.id)
+                .where(PersonalKeyRow.key_hash == hashed)
+            )
+            project = _project(row) if row is not None else None
+        with self._lock:
+            if len(self._by_key) >= _MAX_REMEMBERED_KEYS:
+                self._by_key.clear()
+            self._by_key[hashed] = (self._clock_s(), project)
+        return project
+
+    def personal_key(self) -> str | None:
+        """Return the personal key that the first start made, from the file that `hogline keys` reads; None without it."""
+        try:
+            return self._key_file.read_text().strip() or None
+        except FileNotFoundError:
+            return None
+
+    def refresh(self) -> None:
+        """Read the projects again. While the database is away, the projects that are known stay known."""
+        try:
+            self._read()
+        except SQLAlchemyError as error:
+            _log.warning("projects: cannot be read again: %s", str(error)[:300])
+
+    def _read(self) -> None:
+        with self._database.session() as session:
+            rows = session.scalars(select(ProjectRow).order_by(ProjectRow.id))
+            found = {row.token: _project(row) for row in rows}
+        if found:
+            self._by_token = found
+
+    def _make_first(self) -> None:
+        with self._database.transaction() as session:
+            if session.scalar(select(ProjectRow.id).limit(1)) is None:
+                self._make_project(session, "Default project")
+
+    def _make_project(self, session: Session, name: str) -> None:
+        row = ProjectRow(name=name, token=f"phc_{secrets.token_urlsafe(32)}")
+        session.add(row)
+        session.flush()
+        key = f"phx_{secrets.token_urlsafe(32)}"
+        session.add(PersonalKeyRow(project_id=row.id, key_hash=_hash(key)))
+        # Before the commit: a project whose key nobody can read any more would be of no use.
+        self._key_file.touch(mode=0o600)
+        self._key_file.write_text(f"{key}\n")
+
+
+def _project(row: ProjectRow) -> Project:
+    return Project(row.id, row.name, row.token)
+
+
+def _hash(key: str) -> str:
+    # A key has 256 random bits: it needs no salt and no slow hash.
+    return f"sha256${hashlib.sha256(key.encode()).hexdigest()}"

@@ -1,0 +1,24 @@
+"""`/s/`, where the recorder of posthog-js posts."""
+
+import re
+
+from hogline_instance.ingest import Endpoint, Request, Response
+
+__all__ = ["browser_config", "build_endpoints"]
+
+_RECORDINGS = re.compile(r"/s")
+
+
+def browser_config(_settings: object) -> dict[str, object]:
+    """Return what posthog-js has to know: recordings are off."""
+    return {"sessionRecording": False}
+
+
+def build_endpoints(_services: object) -> tuple[Endpoint, ...]:
+    """Return the recorder's endpoint."""
+    return (Endpoint(_RECORDINGS, _accept),)
+
+
+async def _accept(_request: Request, _match: re.Match[str]) -> Response:
+    # Success, although nothing is kept: after an error the recorder would send the same again.
+    return Response()

@@ -1,0 +1,7 @@
+"""Sessions: the line from what a visitor did in the browser to what the server captured for it."""
+
+from hogline_instance.sessions.model import Session, SessionFacts, SessionRow
+from hogline_instance.sessions.queries import find_session, recent_sessions
+from hogline_instance.sessions.timeline import Timeline, build_timeline
+
+__all__ = ["Session", "SessionFacts", "SessionRow", "Timeline", "build_timeline", "find_session", "recent_sessions"]

@@ -1,0 +1,94 @@
+"""A session: one visit, from the browser's side and the server's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from hogline_instance.events.event import StoredEvent
+from hogline_instance.events.summary import is_personal, side_of
+from hogline_instance.sessions.timeline import Timeline
+
+__all__ = ["MAX_TIMELINE_EVENTS", "Session", "SessionFacts", "SessionRow", "session_facts"]
+
+MAX_TIMELINE_EVENTS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """One session in a list."""
+
+    session_id: str
+    distinct_id: str
+    first_seen: datetime
+    last_seen: datetime
+    entry_url: str
+    events: int
+    pageviews: int
+    server_events: int
+    errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFacts:
+    """The header of a session. `person` is a name to show: the email or name it identified with, else the distinct id."""
+
+    session_id: str
+    person: str
+    distinct_ids: tuple[str, ...]
+    first_seen: datetime
+    last_seen: datetime
+    pageviews: int
+    requests: int
+    errors: int
+    entry_url: str
+    referrer: str
+    browser: str
+    os: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session in full. `truncated` is True when it has more than MAX_TIMELINE_EVENTS events; the oldest are shown."""
+
+    facts: SessionFacts
+    timeline: Timeline
+    truncated: bool
+
+
+def session_facts(session_id: str, timeline: Timeline) -> SessionFacts:
+    """Return the header of the session with this *timeline*."""
+    events = timeline.events
+    browser = [event for event in events if side_of(event) == "browser"] or list(events)
+
+    def first(name: str) -> str:
+        return next((text for event in browser if (text := event.text(name))), "")
+
+    entry = next((text for event in browser if event.event == "$pageview" and (text := event.text("$current_url"))), "")
+    return SessionFacts(
+        session_id=session_id,
+        person=_person(events),
+        distinct_ids=tuple(dict.fromkeys(event.distinct_id for event in events if is_personal(event))),
+        first_seen=events[0].timestamp,
+        last_seen=events[-1].timestamp,
+        pageviews=sum(event.event == "$pageview" for event in events),
+        requests=sum(len(entry.requests) for entry in timeline.entries),
+        errors=sum(event.event == "$exception" for event in events),
+        entry_url=entry or first("$session_entry_url") or first("$current_url"),
+        referrer=first("$session_entry_referrer") or first("$referrer"),
+        browser=" ".join(filter(None, (first("$browser"), first("$browser_version")))),
+        os=" ".join(filter(None, (first("$os"), first("$os_version")))),
+        device=first("$device_type"),
+    )
+
+
+def _person(events: Sequence[StoredEvent]) -> str:
+    for event in reversed(events):
+        traits = event.properties.get("$set")
+        if isinstance(traits, dict):
+            for name in ("email", "name", "username"):
+                if isinstance(traits.get(name), str) and traits[name].strip():
+                    return str(traits[name])[:200]
+    identified = [event.distinct_id for event in events if event.event == "$identify"]
+    named = [event.distinct_id for event in events if is_personal(event)]
+    return (identified or named or [events[-1].distinct_id])[-1]

@@ -1,0 +1,52 @@
+"""The pages of sessions: the recent ones at `/sessions`, and the line of one at `/session/{id}`."""
+
+from datetime import datetime
+
+from fastapi import APIRouter, Request, Response
+
+from hogline_instance.events.summary import custom_preview, summarize
+from hogline_instance.services import Services
+from hogline_instance.sessions.model import MAX_TIMELINE_EVENTS
+from hogline_instance.sessions.queries import find_session, recent_sessions
+from hogline_instance.web.filters import parse_time
+from hogline_instance.web.site import Site
+from hogline_instance.web.templating import Templates
+
+__all__ = ["build_router"]
+
+_SESSIONS_PER_PAGE = 50
+
+
+def build_router(services: Services, site: Site) -> APIRouter:
+    """Return the two pages."""
+    pages = _SessionPages(services, site.templates)
+    router = site.router()
+    router.add_api_route("/sessions", pages.get_sessions, methods=["GET"], response_model=None)
+    router.add_api_route("/session/{session_id:path}", pages.get_session, methods=["GET"], response_model=None)
+    return router
+
+
+class _SessionPages:
+    def __init__(self, services: Services, templates: Templates) -> None:
+        self._services = services
+        self._templates = templates
+
+    def get_sessions(self, request: Request, before: str | None = None) -> Response:
+        """Recent sessions."""
+        services, project = self._services, self._services.projects.current()
+        rows = recent_sessions(
+            services.store, project.id, limit=_SESSIONS_PER_PAGE, before=parse_time("before", before)
+        )
+        older: datetime | None = rows[-1].last_seen if len(rows) == _SESSIONS_PER_PAGE else None
+        return self._templates.page(request, "sessions/sessions.html", rows=rows, older=older, paged=bool(before))
+
+    def get_session(self, request: Request, session_id: str) -> Response:
+        """One session's line of time."""
+        services, project = self._services, self._services.projects.current()
+        session = find_session(services.store, project.id, session_id)
+        if session is None:
+            return self._templates.problem(request, 404, "No event of this instance carries that session id.")
+        return self._templates.page(
+            request, "sessions/session.html", session=session, facts=session.facts, timeline=session.timeline,
+            preview=custom_preview, line=summarize, most=MAX_TIMELINE_EVENTS,
+        )  # fmt: skip

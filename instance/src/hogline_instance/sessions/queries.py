@@ -1,0 +1,90 @@
+"""Sessions of the store: the recent ones, and one in full."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+from hogline_instance.events.columns import SELECT_LIST, event_of
+from hogline_instance.events.event import instant, microseconds
+from hogline_instance.sessions.model import MAX_TIMELINE_EVENTS, Session, SessionRow, session_facts
+from hogline_instance.sessions.timeline import build_timeline
+from hogline_instance.store import EVENTS_TABLE, Store
+
+__all__ = ["find_session", "recent_sessions"]
+
+_RECENT_WINDOWS = (timedelta(days=1), timedelta(days=14), None)
+# One pass over the sessions already chosen. Counting uuids counts an event once that was inserted twice.
+_SESSIONS_SQL = f"""
+SELECT session_id, argMax(distinct_id, (JSONExtractString(properties, '$lib') = 'web' OR person_mode = 'full', timestamp)) AS who,
+    toUnixTimestamp64Micro(min(timestamp)) AS first_us, toUnixTimestamp64Micro(max(timestamp)) AS last_us,
+    argMinIf(JSONExtractString(properties, '$current_url'), timestamp,
+        JSONExtractString(properties, '$current_url') != '') AS entry_url,
+    uniqExact(uuid) AS events, uniqExactIf(uuid, event = '$pageview') AS pageviews,
+    uniqExactIf(uuid, JSONHas(properties, '$request_method')) AS server_events,
+    uniqExactIf(uuid, event = '$exception') AS errors
+FROM {EVENTS_TABLE} WHERE team_id = {{project:UInt32}} AND session_id IN {{ids:Array(String)}}
+GROUP BY session_id ORDER BY last_us DESC, session_id DESC
+"""  # noqa: S608 - the table is a constant; values are bound
+
+
+def recent_sessions(
+    store: Store, project_id: int, *, limit: int, before: datetime | None = None
+) -> tuple[SessionRow, ...]:
+    """Return the sessions whose last event is newest (and older than *before*), newest first."""
+    ids: list[str] = []
+    for window in _RECENT_WINDOWS:
+        ids = _recent_ids(store, project_id, limit=limit, before=before, window=window)
+        if len(ids) >= limit:
+            break
+    if not ids:
+        return ()
+    rows = store.query(_SESSIONS_SQL, {"project": project_id, "ids": ids})
+    return tuple(_session_row(row) for row in rows)
+
+
+def find_session(store: Store, project_id: int, session_id: str) -> Session | None:
+    """Return the session with its merged timeline, or None when no event carries this id."""
+    rows = store.query(
+        f"SELECT {SELECT_LIST} FROM {EVENTS_TABLE}"  # noqa: S608 - constants
+        " WHERE team_id = {project:UInt32} AND session_id = {session_id:String}"
+        " ORDER BY timestamp, uuid LIMIT 1 BY uuid LIMIT {limit:UInt32}",
+        {"project": project_id, "session_id": session_id, "limit": MAX_TIMELINE_EVENTS + 1},
+    )
+    if not rows or not session_id:
+        return None
+    events = [event_of(row) for row in rows[:MAX_TIMELINE_EVENTS]]
+    timeline = build_timeline(events)
+    return Session(session_facts(session_id, timeline), timeline, truncated=len(rows) > MAX_TIMELINE_EVENTS)
+
+
+def _recent_ids(
+    store: Store, project_id: int, *, limit: int, before: datetime | None, window: timedelta | None
+) -> list[str]:
+    parameters: dict[str, object] = {"project": project_id, "limit": limit}
+    condition, having = "", ""
+    if window is not None:
+        parameters["floor"] = microseconds((before or datetime.now(UTC)) - window)
+        condition = " AND timestamp >= fromUnixTimestamp64Micro({floor:Int64}, 'UTC')"
+    if before is not None:
+        parameters["before"] = microseconds(before)
+        having = " HAVING max(timestamp) < fromUnixTimestamp64Micro({before:Int64}, 'UTC')"
+    rows = store.query(
+        f"SELECT session_id FROM {EVENTS_TABLE} WHERE team_id = {{project:UInt32}} AND session_id != ''{condition}"  # noqa: S608 - constants
+        f" GROUP BY session_id{having} ORDER BY max(timestamp) DESC, session_id DESC LIMIT {{limit:UInt32}}",
+        parameters,
+    )
+    return [str(row["session_id"]) for row in rows]
+
+
+def _session_row(row: Mapping[str, object]) -> SessionRow:
+    return SessionRow(
+        session_id=str(row["session_id"]),
+        distinct_id=str(row["who"]),
+        first_seen=instant(cast("int", row["first_us"])),
+        last_seen=instant(cast("int", row["last_us"])),
+        entry_url=str(row["entry_url"]),
+        events=cast("int", row["events"]),
+        pageviews=cast("int", row["pageviews"]),
+        server_events=cast("int", row["server_events"]),
+        errors=cast("int", row["errors"]),
+    )

@@ -1,0 +1,114 @@
+"""Opening an instance: its parts in order, and their end in reverse, so that what was accepted is stored."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+
+from hogline_instance.data_folder import lock_folder, open_database, prepare_folder
+from hogline_instance.db import Database
+from hogline_instance.features import FEATURES, Feature
+from hogline_instance.ingest import JournalWriter, acknowledge
+from hogline_instance.jobs import JobRunner
+from hogline_instance.journal import Commit, Journal
+from hogline_instance.live.bus import MemoryBus
+from hogline_instance.pipeline import LiveBus, Pipeline
+from hogline_instance.projects import Projects
+from hogline_instance.services import Services
+from hogline_instance.settings import Settings
+from hogline_instance.store import Store
+
+__all__ = ["open_services"]
+
+_log = logging.getLogger("hogline.instance")
+_DRAIN_S = 60.0
+
+
+def open_services(settings: Settings, features: Sequence[Feature] = FEATURES) -> Services:
+    """Open the instance in `settings.data_dir`, creating it on first run.
+
+    Raises DataFolderBusyError: another process holds the folder.  Raises SettingsError: it cannot be written, or the
+    database cannot be opened.  Raises StoreError: the store cannot be opened.
+    """
+    with ExitStack() as opening:
+        folder = prepare_folder(settings)
+        opening.callback(lock_folder(folder))
+        database = open_database(settings)
+        opening.callback(database.close)
+        projects = Projects(database, secrets_dir=folder, max_age_s=settings.project_lookup_max_age_s)
+        store = _open_store(settings, database)
+        opening.callback(store.close)
+        live = MemoryBus(max_waiting_events=settings.live_max_waiting_events)
+        opening.callback(live.close)
+        journal, pipeline = _open_pipeline(settings, store, live)
+        opening.callback(_close_pipeline, journal, pipeline)
+        opened = opening.pop_all()
+    services = Services(
+        settings=settings,
+        database=database,
+        projects=projects,
+        store=store,
+        live=live,
+        journal=journal,
+        pipeline=pipeline,
+        writer=JournalWriter(journal, pipeline, max_waiting_bytes=settings.pipeline_max_waiting_bytes),
+        browser_config=_browser_config(settings, features),
+        close=opened.close,
+    )
+    jobs = JobRunner([job for feature in features if feature.jobs is not None for job in feature.jobs(services)])
+    opened.callback(jobs.close)
+    return services
+
+
+def _open_store(settings: Settings, database: Database) -> Store:
+    store = Store(
+        settings.store_url or f"chdb:///{(settings.data_dir / 'store').resolve()}",
+        cluster=settings.store_cluster,
+        query_max_s=settings.query_max_s,
+        query_max_bytes=settings.query_max_bytes,
+    )
+    # Processes that share a ClickHouse cluster share the SQL database too, so its lock serves both.
+    with database.exclusive("store-migrations"):
+        store.migrate()
+    return store
+
+
+def _open_pipeline(settings: Settings, store: Store, live: LiveBus) -> tuple[Journal, Pipeline]:
+    pipelines: list[Pipeline] = []
+
+    def committed(commit: Commit) -> None:
+        # The pipeline first: a request that is answered with 200 is on its way to the store.
+        pipelines[0].add(commit.records)
+        acknowledge(commit.waiters, commit.error)
+
+    journal = Journal(
+        settings.journal_dir,
+        max_bytes=settings.journal_max_bytes,
+        segment_bytes=settings.journal_segment_bytes,
+        commit_window_s=settings.journal_commit_window_ms / 1000,
+        on_commit=committed,
+    )
+    pipeline = Pipeline(
+        store,
+        journal,
+        live,
+        flush_rows=settings.flush_rows,
+        flush_interval_s=settings.flush_interval_s,
+        data_dir=settings.data_dir,
+    )
+    pipelines.append(pipeline)
+    pipeline.start()
+    return journal, pipeline
+
+
+def _close_pipeline(journal: Journal, pipeline: Pipeline) -> None:
+    journal.close()
+    if not pipeline.close(_DRAIN_S):
+        _log.warning("instance: the store did not take everything within %.0f s; the next start goes on", _DRAIN_S)
+
+
+def _browser_config(settings: Settings, features: Sequence[Feature]) -> Mapping[str, object]:
+    config: dict[str, object] = {}
+    for feature in features:
+        if feature.browser_config is not None:
+            config |= feature.browser_config(settings)
+    return config

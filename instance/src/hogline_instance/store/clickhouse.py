@@ -1,0 +1,133 @@
+"""ClickHouse through clickhouse-connect: embedded (`chdb://`, in process) or a cluster's URL; the same SQL for both."""
+
+import contextlib
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hogline_instance.exceptions import RowsRefusedError, StoreError
+from hogline_instance.store.dialect import Cluster, Dialect, SingleNode
+from hogline_instance.store.migrate import apply_schema
+
+__all__ = ["EVENTS_TABLE", "Store"]
+
+EVENTS_TABLE = "analytics.events"
+_MAX_READERS = 8  # queries at the same time; more of them wait, since the engine uses all cores for each one anyway
+# Errors that the rows themselves cause. Every other error (disk, memory, network) passes, and the rows are taken later.
+_ROW_FAULTS = frozenset(
+    {
+        "ARGUMENT_OUT_OF_BOUND", "ILLEGAL_COLUMN", "INCORRECT_DATA", "TOO_DEEP_RECURSION", "TOO_LARGE_STRING_SIZE", "TYPE_MISMATCH",
+        "UNKNOWN_ELEMENT_OF_ENUM", "VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE",
+    }
+)  # fmt: skip
+_FAULT = re.compile(r"\(([A-Z][A-Z0-9_]+)\)")
+_INSERT = {
+    "async_insert": 0,  # the answer to an insert must mean that it is written
+    "input_format_json_read_objects_as_strings": 1,
+    "date_time_input_format": "basic",
+    "max_partitions_per_insert_block": 0,
+}
+
+
+class Store:
+    """Opens *url*; safe to use from any thread. With *cluster*, the tables are replicated and spread over its nodes.
+
+    Each query has a client of its own, since a shared one would serialise them. Clients are kept for the next query,
+    and inserts never wait for a reader. Source: docs/internals/engine.md#chdb-in-a-process.
+    """
+
+    def __init__(self, url: str, *, query_max_s: float, query_max_bytes: int, cluster: str = "") -> None:
+        self._url = url
+        self._dialect: Dialect = Cluster(cluster) if cluster else SingleNode()
+        self._limits = {"max_execution_time": query_max_s, "max_memory_usage": query_max_bytes, "readonly": 1}
+        if not url.startswith("chdb:"):
+            # A server's profile may forbid readonly=1 clients to send settings; 2 allows settings and no writes.
+            self._limits["readonly"] = 2
+        self._reading = threading.BoundedSemaphore(_MAX_READERS)
+        self._idle: list[Any] = []
+        self._writing = threading.Lock()
+        self._writer: Any = None
+
+    def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[dict[str, object]]:
+        """Return the rows of a SELECT whose `{name:Type}` placeholders are bound by the engine, never pasted.
+
+        Raises StoreError: the engine refused or ran out of its limits.
+        """
+        try:
+            with self._reader() as client:
+                result = client.query(sql, parameters=dict(parameters or {}), settings=self._limits)
+        except Exception as error:
+            raise StoreError(f"the store could not answer: {error}") from error
+        return [dict(row) for row in result.named_results()]
+
+    def ping(self) -> None:
+        """Return when the store has answered.  Raises StoreError: it does not."""
+        self.query("SELECT 1 AS one")
+
+    def insert_events(self, rows: bytes, deduplication_token: str) -> None:
+        """Insert *rows*, one JSON object on each line. A second insert with the same token changes nothing.
+
+        Source: docs/internals/engine.md#chdb-in-a-process.
+        Raises StoreError: nothing, or only a part, was written; insert again with the same token.  Raises
+        RowsRefusedError: one of the rows is not valid, so the store would refuse the same rows again.
+        """
+        settings = {**_INSERT, **self._dialect.insert_settings, "insert_deduplication_token": deduplication_token}
+        try:
+            with self._writing:
+                self._own_writer().raw_insert(EVENTS_TABLE, insert_block=rows, fmt="JSONEachRow", settings=settings)
+        except Exception as error:
+            kind = RowsRefusedError if _is_fault_of_rows(str(error)) else StoreError
+            raise kind(f"the store did not take an insert: {error}") from error
+
+    def migrate(self) -> None:
+        """Apply the numbered schema files that this store has not seen yet, in order.
+
+        The caller makes sure that one process at a time does this.  Raises StoreError: the store cannot be opened, or
+        refuses a statement.
+        """
+        try:
+            with self._writing:
+                apply_schema(self._own_writer(), self._dialect)
+        except Exception as error:
+            raise StoreError(f"the store {_without_password(self._url)} cannot be opened: {error}") from error
+
+    def close(self) -> None:
+        """Close every client; queries that still run end with an error."""
+        for client in [self._writer, *self._idle]:
+            if client is not None:
+                client.close()
+        self._writer = None
+        self._idle.clear()
+
+    @contextlib.contextmanager
+    def _reader(self) -> Iterator[Any]:
+        with self._reading:
+            try:
+                client = self._idle.pop()
+            except IndexError:
+                client = self._open()
+            try:
+                yield client
+            finally:
+                self._idle.append(client)
+
+    def _own_writer(self) -> Any:
+        if self._writer is None:
+            self._writer = self._open()
+        return self._writer
+
+    def _open(self) -> Any:
+        import clickhouse_connect  # 500 MB of library: loaded when a store is opened, not by `hogline keys`
+
+        return clickhouse_connect.get_client(dsn=self._url)
+
+
+def _is_fault_of_rows(message: str) -> bool:
+    # The engine's own name for the error comes last; what stands before it may quote the row.
+    names = _FAULT.findall(message)
+    return bool(names) and (names[-1] in _ROW_FAULTS or names[-1].startswith("CANNOT_PARSE_"))
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"://[^/@]*@", "://***@", url)

@@ -1,0 +1,114 @@
+"""The DDL of one node and of a cluster. Schema files name tables and engines through these; the rest of their SQL is common.
+
+On a cluster each table is `<name>_local`, replicated within a shard, behind a Distributed table of the plain name. So
+queries and inserts are the same for both.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+__all__ = ["Cluster", "Dialect", "SingleNode"]
+
+_DATABASE = "analytics"
+
+
+class Dialect(Protocol):
+    """What a schema file can call, as `{{ create_table("events") }}` and so on."""
+
+    @property
+    def insert_settings(self) -> Mapping[str, int]:
+        """Return the settings that an insert needs."""
+        ...
+
+    def create_database(self) -> str:
+        """Return the statement that makes the database."""
+        ...
+
+    def create_table(self, name: str) -> str:
+        """Return the beginning of the statement that makes the table of the data; its columns follow."""
+        ...
+
+    def engine(self, name: str, engine: str, *arguments: str) -> str:
+        """Return the ENGINE clause of the table *name*."""
+        ...
+
+    def distributed_table(self, name: str, sharding_key: str) -> str:
+        """Return the statement that makes the table in front of the shards, or '' where there is none."""
+        ...
+
+    def tables(self, name: str) -> tuple[str, ...]:
+        """Return the tables that an `ALTER TABLE` of *name* has to name, each with its ON CLUSTER clause."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SingleNode:
+    """ClickHouse in this process, or one server."""
+
+    @property
+    def insert_settings(self) -> Mapping[str, int]:
+        """Return none."""
+        return {}
+
+    def create_database(self) -> str:
+        """Return the statement that makes the database."""
+        return f"CREATE DATABASE IF NOT EXISTS {_DATABASE} ENGINE = Atomic"
+
+    def create_table(self, name: str) -> str:
+        """Return the beginning of the statement that makes the table."""
+        return f"CREATE TABLE IF NOT EXISTS {_DATABASE}.{name}"
+
+    def engine(self, _name: str, engine: str, *arguments: str) -> str:
+        """Return the ENGINE clause."""
+        return f"ENGINE = {engine}({', '.join(arguments)})"
+
+    def distributed_table(self, _name: str, _sharding_key: str) -> str:
+        """Return '': one node has no shards."""
+        return ""
+
+    def tables(self, name: str) -> tuple[str, ...]:
+        """Return the one table."""
+        return (f"{_DATABASE}.{name}",)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The cluster *name*, as the servers' `remote_servers` call it. They define the macros {shard} and {replica}."""
+
+    name: str
+
+    @property
+    def insert_settings(self) -> Mapping[str, int]:
+        """Return what makes the answer to an insert mean that the shards have it, not a queue on the way to them."""
+        return {"distributed_foreground_insert": 1}
+
+    def create_database(self) -> str:
+        """Return the statement that makes the database on every node."""
+        return f"CREATE DATABASE IF NOT EXISTS {_DATABASE} ON CLUSTER {self._quoted} ENGINE = Atomic"
+
+    def create_table(self, name: str) -> str:
+        """Return the beginning of the statement that makes the local table on every node."""
+        return f"CREATE TABLE IF NOT EXISTS {_DATABASE}.{name}_local ON CLUSTER {self._quoted}"
+
+    def engine(self, name: str, engine: str, *arguments: str) -> str:
+        """Return the ENGINE clause of the replicated table."""
+        path = f"'/clickhouse/tables/{{shard}}/{_DATABASE}/{name}_local'"
+        replica = "'{replica}'"
+        return f"ENGINE = Replicated{engine}({', '.join((path, replica, *arguments))})"
+
+    def distributed_table(self, name: str, sharding_key: str) -> str:
+        """Return the statement that makes the Distributed table on every node."""
+        return (
+            f"CREATE TABLE IF NOT EXISTS {_DATABASE}.{name} ON CLUSTER {self._quoted} AS {_DATABASE}.{name}_local"
+            f" ENGINE = Distributed({self._quoted}, {_DATABASE}, {name}_local, {sharding_key})"
+        )
+
+    def tables(self, name: str) -> tuple[str, ...]:
+        """Return the local table and the Distributed one: a new column is added to both."""
+        cluster = f"ON CLUSTER {self._quoted}"
+        return (f"{_DATABASE}.{name}_local {cluster}", f"{_DATABASE}.{name} {cluster}")
+
+    @property
+    def _quoted(self) -> str:
+        return "`" + self.name.replace("\\", "\\\\").replace("`", "\\`") + "`"

@@ -1,0 +1,4 @@
+"""What all pages and API routes share: access, errors, paging, templates, security headers, style. Knows no feature.
+
+Content of events is hostile: templates escape it, pages show it as text, and the security headers let nothing else run.
+"""

@@ -1,0 +1,94 @@
+"""Errors in PostHog's form, `{type, code, detail, attr}`, so that its clients can read them."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Literal
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, Field
+
+from hogline_instance.exceptions import StoreError
+from hogline_instance.web.security import API_HEADERS
+
+__all__ = ["RESPONSES", "ApiError", "ApiRoute", "ErrorBody", "bad_request", "not_found", "unknown_endpoint"]
+
+ErrorType = Literal["authentication_error", "validation_error", "invalid_request", "server_error", "throttled_error"]
+
+
+class ErrorBody(BaseModel):
+    """What every error answer holds."""
+
+    type: ErrorType = Field(description="The kind of error")
+    code: str = Field(description="The reason, for programs")
+    detail: str = Field(description="What happened and what to do, for people")
+    attr: str | None = Field(description="The parameter at fault, or null")
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    400: {"model": ErrorBody, "description": "A parameter can't be read; `attr` names it"},
+    401: {"model": ErrorBody, "description": "No personal key, or one this instance does not know"},
+    403: {"model": ErrorBody, "description": "The key belongs to another project"},
+    404: {"model": ErrorBody, "description": "No such project, event or session"},
+    503: {
+        "model": ErrorBody,
+        "description": "The store refused the question or ran out of its limits; `detail` says which",
+    },
+}
+
+
+class ApiError(Exception):
+    """An answer other than success, raised anywhere below a route."""
+
+    def __init__(self, status: int, kind: ErrorType, code: str, detail: str, attr: str | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.body = ErrorBody(type=kind, code=code, detail=detail, attr=attr)
+
+    def response(self) -> Response:
+        """Return the answer a client sees."""
+        headers = API_HEADERS | ({"WWW-Authenticate": 'Bearer realm="hogline"'} if self.status == 401 else {})
+        return JSONResponse(self.body.model_dump(), self.status, headers)
+
+
+class ApiRoute(APIRoute):
+    """A route whose errors leave in PostHog's form, whatever app it is mounted in."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap FastAPI's handler."""
+        handler = super().get_route_handler()
+
+        async def guarded(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except ApiError as error:
+                return error.response()
+            except RequestValidationError as error:
+                return _explain(error).response()
+            except StoreError as error:
+                return ApiError(503, "server_error", "store_unavailable", str(error)[:1_000]).response()
+
+        return guarded
+
+
+def bad_request(attr: str, detail: str) -> ApiError:
+    """Return the error for parameter *attr*."""
+    return ApiError(400, "validation_error", "invalid_input", detail, attr)
+
+
+def not_found(detail: str) -> ApiError:
+    """Return the 404."""
+    return ApiError(404, "invalid_request", "not_found", detail)
+
+
+async def unknown_endpoint(path: str) -> None:
+    """Answer a path under /api/ that nothing serves."""
+    raise not_found(f"Endpoint not found: /api/{path[:200]}. /openapi.json lists those that exist.")
+
+
+def _explain(error: RequestValidationError) -> ApiError:
+    first = error.errors()[0]
+    where = [str(part) for part in first.get("loc", ()) if part not in {"query", "path", "body", "header"}]
+    given = repr(first.get("input"))[:100]
+    return bad_request(".".join(where) or "request", f"{first.get('msg', 'Invalid value')}, got {given}")

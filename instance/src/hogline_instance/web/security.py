@@ -1,0 +1,73 @@
+"""What keeps other sites out: the headers of every response, and the check that a request was meant for this host."""
+
+import ipaddress
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from starlette.responses import PlainTextResponse
+
+__all__ = ["API_HEADERS", "PAGE_HEADERS", "HostGuard"]
+
+# Responses hold hostile content: never sniffed into HTML, never run, never kept by a shared cache.
+API_HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+PAGE_HEADERS = {
+    # No inline script or style, nothing from elsewhere: what a template failed to escape could still not run.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+        " form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    ),
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+_Scope = MutableMapping[str, Any]
+_Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+_Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class HostGuard:
+    """Passes on only requests for this host, so that no other site can read from it (DNS rebinding).
+
+    With *any_host* the instance is reached by names that only its owner knows, and a password guards it instead.
+    """
+
+    def __init__(self, app: Any, *, any_host: bool) -> None:
+        self._app = app
+        self._any_host = any_host
+
+    async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
+        """Answer 421 or 403, or pass the request on."""
+        headers = dict(scope["headers"])
+        host = headers.get(b"host", b"").decode("latin-1")
+        origin = headers.get(b"origin", b"").decode("latin-1")
+        if not self._any_host and not _is_local(host):
+            reason = (
+                f"Host {host[:100]!r} is not this machine; the instance answers http://127.0.0.1 and http://localhost"
+            )
+            await PlainTextResponse(reason, 421)(scope, receive, send)
+        elif scope["method"] not in ("GET", "HEAD") and not _is_same_origin(origin, host):
+            await PlainTextResponse(f"a page of {origin[:100]!r} may not do this", 403)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def _is_same_origin(origin: str, host: str) -> bool:
+    return not origin or origin == "null" or origin.partition("://")[2] == host
+
+
+def _is_local(host: str) -> bool:
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

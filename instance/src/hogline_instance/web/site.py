@@ -1,0 +1,62 @@
+"""What a feature needs to show pages: templates, and routes that are behind the login and whose errors are pages."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.routing import APIRoute
+
+from hogline_instance.exceptions import StoreError
+from hogline_instance.web.errors import ApiError
+from hogline_instance.web.login import LoginGuard, NotSignedInError
+from hogline_instance.web.security import PAGE_HEADERS
+from hogline_instance.web.templating import Templates
+
+__all__ = ["Site"]
+
+
+class Site:
+    """The pages of an instance, to which each feature adds its own."""
+
+    def __init__(self, templates: Templates, guard: LoginGuard) -> None:
+        self.templates = templates
+        self.guard = guard
+
+    def router(self) -> APIRouter:
+        """Return a router for pages: behind the login, absent from the API's description, errors as pages."""
+        return APIRouter(
+            route_class=_page_route(self.templates), dependencies=[Depends(self.guard.check)], include_in_schema=False
+        )
+
+
+def _page_route(templates: Templates) -> type[APIRoute]:
+    class PageRoute(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handler = super().get_route_handler()
+
+            async def guarded(request: Request) -> Response:
+                try:
+                    return await handler(request)
+                except NotSignedInError:
+                    return _to_login(request)
+                except ApiError as error:
+                    return templates.problem(request, error.status, error.body.detail)
+                except StoreError as error:
+                    return templates.problem(request, 503, str(error)[:1_000])
+                except RequestValidationError as error:
+                    reasons = "; ".join(str(item.get("msg")) for item in error.errors())
+                    return templates.problem(request, 400, reasons[:500])
+
+            return guarded
+
+    return PageRoute
+
+
+def _to_login(request: Request) -> Response:
+    if request.url.path.startswith("/ui/"):  # asked for by a script, which could not show the login page
+        return JSONResponse({"detail": "Sign in first."}, 401, PAGE_HEADERS)
+    target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return RedirectResponse(f"/login?next={quote(target, safe='')}", 303, PAGE_HEADERS)

@@ -1,0 +1,86 @@
+"""The live stream: what was captured is seen at once, whole, and only by those who asked for it."""
+
+import contextlib
+import json
+import threading
+import time
+import uuid
+from queue import Queue
+
+from hogline_instance.live.tail import messages
+from tests.instance.reader import WAIT_S, event
+
+
+@contextlib.contextmanager
+def listening(reader, **query):
+    """A stream that has begun; yields a queue of (arrival, event)."""
+    answer = reader.pool.request(
+        "GET",
+        f"{reader.url}/api/projects/@current/live",
+        fields=query,
+        headers={"Authorization": f"Bearer {reader.key}"},
+        preload_content=False,
+    )
+    assert answer.status == 200
+    assert answer.headers["Content-Type"].startswith("text/event-stream")
+    arrived = Queue()
+
+    def chunks():
+        with contextlib.suppress(Exception):  # the test closes the connection under the reading thread
+            while chunk := answer.read1(65536):
+                arrived.put(None) if b": hogline" in chunk else None
+                yield chunk
+
+    def listen():
+        for name, data in messages(chunks()):
+            if name == "events":
+                for one in json.loads(data):
+                    arrived.put((time.monotonic(), one))
+
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    assert arrived.get(timeout=WAIT_S) is None
+    try:
+        yield arrived
+    finally:
+        answer.close()
+        thread.join(WAIT_S)
+
+
+def test_an_event_is_on_the_stream_as_it_is_stored(reader):
+    """It arrives whole, and by then the API finds it."""
+    with listening(reader) as arrived:
+        sent = event("live", total=42)
+        reader.send(sent)
+        while (one := arrived.get(timeout=WAIT_S)[1])["id"] != sent["uuid"]:
+            pass
+        assert one["properties"]["total"] == 42
+        assert reader.get(f"/api/projects/@current/events/{sent['uuid']}/").status == 200
+
+
+def test_a_filter_lets_only_its_events_through(reader):
+    """Event, person and session narrow the stream."""
+    mark = str(uuid.uuid4())
+    with listening(reader, distinct_id=mark) as arrived:
+        reader.send(event("not mine"), event("mine", distinct_id=mark))
+        assert arrived.get(timeout=WAIT_S)[1]["event"] == "mine"
+
+
+def test_json_laid_out_in_lines_does_not_break_the_stream(reader):
+    """A client's white space stays inside its message."""
+    sent = event("laid out", nested={"a": [1, 2]})
+    with listening(reader, event="laid out") as arrived:
+        reader.send(
+            body=json.dumps({"api_key": reader.token, "batch": [sent]}, indent=2).replace("\n", "\r\n").encode()
+        )
+        assert arrived.get(timeout=WAIT_S)[1]["properties"]["nested"] == {"a": [1, 2]}
+
+
+def test_the_backlog_comes_first_oldest_first(reader):
+    """`backlog=` begins with what is stored, so that nothing is missed between a page and its stream."""
+    name = str(uuid.uuid4())
+    sent = [event(name, after_s=index) for index in range(3)]
+    reader.send(*sent)
+    reader.wait_for(3, event=name)
+    with listening(reader, event=name, backlog=2) as arrived:
+        assert [arrived.get(timeout=WAIT_S)[1]["id"] for _ in range(2)] == [sent[1]["uuid"], sent[2]["uuid"]]
