@@ -1,4 +1,4 @@
-"""The fixtures `site` and `lone_site`: every framework of the table on each of its servers."""
+"""The fixtures `site` and `lone_site`: the frameworks of the table on their servers."""
 
 import gc
 from collections.abc import Iterator
@@ -11,16 +11,17 @@ from tests.support.site import Site, Sites
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that takes one of our fixtures on every framework and server that has what it needs."""
+    """Run a test that takes one of our fixtures on every framework that has what it needs: on one server, or on all."""
     wanted = [name for name in ("site", "lone_site") if name in metafunc.fixturenames]
     if not wanted:
         return
     needed = (*getattr(metafunc.cls, "needs", ()), *getattr(metafunc.function, "needs", ()))
+    every = hasattr(metafunc.cls, "on_every_server") or hasattr(metafunc.function, "on_every_server")
     cases = []
     for framework in selected():
         missing = framework.missing()
         marks = [pytest.mark.skip(missing)] if missing else []
-        servers = framework.servers_for(needed)
+        servers = framework.servers_for(needed, every=every)
         cases += [pytest.param((framework, s), id=f"{framework.name}-{s}", marks=marks) for s in servers]
     metafunc.parametrize(wanted[0], cases, indirect=True, scope="session" if wanted[0] == "site" else "function")
 

@@ -9,7 +9,7 @@ from websockets.sync.client import connect
 
 from tests.support.behaviours import shows
 from tests.support.sink import names, person_of
-from tests.support.site import HOST, needs, new_rid, request_bytes, visitor
+from tests.support.site import HOST, needs, new_rid, on_every_server, request_bytes, visitor
 
 BIG = b"x" * 300_000
 
@@ -18,6 +18,7 @@ def session_of(event):
     return event.properties.get("$session_id")
 
 
+@on_every_server
 class TestFresh:
     @shows("no-leak-on-connection")
     def test_a_big_post_leaves_nothing_for_the_next_request_of_the_connection(self, site):
@@ -98,6 +99,7 @@ class TestFresh:
             assert f"rid={rid}" in event.properties["$current_url"]
 
 
+@on_every_server
 class TestAlive:
     @shows("context-everywhere")
     @needs("sync")
@@ -151,6 +153,7 @@ class TestAlive:
         assert (alone.event, person_of(alone), "$current_url" in alone.properties) == ("alone", None, False)
 
 
+@on_every_server
 class TestClientLeaves:
     @shows("late-stream-end", "client-leaves-body", "client-went-away", "cancellation")
     def test_a_client_that_leaves_is_no_mistake_and_leaves_nothing(self, site):
@@ -187,6 +190,7 @@ def _be_themselves(site):
     assert site.ask("/who").body == b"-"
 
 
+@on_every_server
 @needs("ws")
 class TestSockets:
     @shows("context-everywhere", "client-went-away")

@@ -1,10 +1,10 @@
-"""Which exceptions of a request become events: seen before the framework answers, once, judged, with the status that left."""
+"""Which exceptions of a request become events: each once, with the visitor and the status that was sent."""
 
 import pytest
 
 from tests.support.behaviours import shows
 from tests.support.sink import exception_of, person_of
-from tests.support.site import WAIT_S, Site, needs, new_rid, request_bytes, visitor
+from tests.support.site import WAIT_S, Site, needs, new_rid, on_every_server, request_bytes, visitor
 
 THRESHOLDS = {"default": 500, "from-400": 400, "from-503": 503}
 
@@ -16,7 +16,7 @@ def frames_of(event):
 class TestSeen:
     @shows("swallowed-errors", "crash-frame-last")
     def test_a_plain_error_is_one_unhandled_event(self, site):
-        """With visitor, URL, template, source and the user's own raise line as its last frame."""
+        """The event has visitor, URL, route template and source; its last frame is the line that raised."""
         answer = site.ask("/error", headers=visitor("alice"))
         event = site.event(answer)
         assert answer.status == 500
@@ -34,12 +34,13 @@ class TestSeen:
     @shows("swallowed-errors")
     @needs("error-sync")
     def test_an_error_of_a_thread_is_seen_too(self, site):
-        """A handler that the framework runs in a threadpool."""
+        """The handler runs in the framework's thread pool."""
         assert exception_of(site.event(site.ask("/error-sync"))) == ("ValueError", False, 500)
 
+    @on_every_server
     @shows("error-after-start")
     def test_an_error_in_a_stream_has_the_status_that_was_sent(self, site):
-        """The original exception, not a wrapper; 200 has left already."""
+        """The event is of the original exception, no wrapper, and has the 200 that was sent before."""
         answer = site.ask("/stream-error", headers=visitor("alice"))
         event = site.event(answer)
         assert answer.body == b"a"
@@ -47,19 +48,21 @@ class TestSeen:
             assert not answer.complete or ("transfer-encoding", "chunked") not in answer.headers
         assert (exception_of(event), person_of(event)) == (("ValueError", False, 200), "alice")
 
+    @on_every_server
     @shows("background-error")
     @needs("background-error")
     def test_an_error_after_the_response_has_its_status(self, site):
-        """Background tasks."""
+        """The error is raised by a background task."""
         answer = site.ask("/background-error", headers=visitor("alice"))
         assert (answer.status, answer.body) == (200, b"ok")
         event = site.event(answer)
         assert (exception_of(event), person_of(event)) == (("ValueError", False, 200), "alice")
 
+    @on_every_server
     @shows("context-everywhere")
     @needs("ws")
     def test_an_error_of_a_socket_is_seen(self, site):
-        """After the handshake, so with its status."""
+        """The error comes after the handshake, so the event has its status, 101."""
         rid = new_rid()
         with site.connect() as connection:
             _upgrade(connection, "/ws-error", rid)
@@ -67,10 +70,11 @@ class TestSeen:
             event = site.event(rid)
         assert (exception_of(event), person_of(event)) == (("ValueError", False, 101), "alice")
 
+    @on_every_server
     @shows("client-went-away")
     @needs("ws", "ws-refused")
     def test_a_refused_handshake_is_no_mistake(self, site):
-        """WebSocketException(1008)."""
+        """A handler refuses a WebSocket with an exception of the framework: no event."""
         rid = new_rid()
         with site.connect() as connection:
             _upgrade(connection, "/ws-refused", rid)
@@ -95,7 +99,7 @@ class TestJudged:
     @pytest.mark.parametrize("status", [404, 499, 500, 503])
     @pytest.mark.parametrize("options", THRESHOLDS)
     def test_http_exceptions_are_events_from_the_threshold_on(self, site, options, status):
-        """Handled, with the status on the wire."""
+        """The events are `handled`, and have the status that the client got."""
         answer = site.ask(f"/http/{status}", options=options, headers=visitor("alice"))
         assert answer.status == status
         events = site.events(answer, 1 if status >= THRESHOLDS[options] else 0)
@@ -111,21 +115,21 @@ class TestJudged:
         [("default", (418, 500)), ("by-status", (500,)), ("unhandled-only", ()), ("off", ())],
     )
     def test_what_a_registered_handler_answered_is_judged_by_the_rule(self, site, options, captured, status):
-        """Capture, by_status, ignore; `handled` is true, the status is the one on the wire."""
+        """`handled=` captures these exceptions always, by status, or never; the event is `handled`."""
         answer = site.ask(f"/handled/{status}", options=options)
         assert (answer.status, answer.body) == (status, b"handled")
         events = site.events(answer, 1 if status in captured else 0)
         assert [exception_of(event) for event in events] == [("DomainError", True, status)] * len(events)
 
     def test_what_nothing_handled_is_captured_under_every_rule(self, site):
-        """`handled="ignore"` captures only this."""
+        """An exception without a handler is an event whatever `handled=` says."""
         for options in ("by-status", "unhandled-only", "from-503"):
             assert exception_of(site.event(site.ask("/error", options=options)))[:2] == ("ValueError", False)
 
     @shows("validation-errors")
     @needs("validate")
     def test_a_bad_request_is_no_event(self, site):
-        """The framework's own validation."""
+        """What the framework's own validation refuses is the client's mistake, below the threshold."""
         answer = site.ask("/validate?number=x")
         assert answer.status in (400, 422)
         site.events(answer, 0)
@@ -134,24 +138,24 @@ class TestJudged:
 
     @shows("upstream-status")
     def test_an_upstreams_status_is_not_ours(self, site):
-        """The exception says 404; it is this server's 500."""
+        """The exception has an attribute `status` of 404; the event has this server's 500."""
         answer = site.ask("/lookalike")
         assert exception_of(site.event(answer)) == ("UpstreamError", False, 500)
 
     def test_ignored_classes_are_none(self, site):
-        """`ignore=`: also as a member of nothing else; other sets capture it."""
+        """Classes in `ignore=` are no events; without that option they are."""
         site.events(site.ask("/ignored", options="ignoring"), 0)
         assert exception_of(site.event(site.ask("/ignored")))[0] == "IgnoredError"
 
     def test_nothing_is_captured_unless_asked_for(self, site):
-        """Off by default: the context is there, exceptions are not events."""
+        """Exception capture is off by default; the context works without it."""
         site.events(site.ask("/error", options="off"), 0)
         assert person_of(site.event(site.ask("/capture", options="off", headers=visitor("alice")))) == "alice"
 
     @shows("groups-by-members")
     @needs("noise")
     def test_groups_are_judged_by_their_leaves(self, site):
-        """Only noise is none; a mistake among noise is the group; an HTTP leaf was a 500 all the same."""
+        """A group of client disconnects only is no event; a group with any other exception is one."""
         site.events(site.ask("/group-noise"), 0)
         for path, status in (("/group", 500), ("/group-http", 500)):
             answer = site.ask(path)
@@ -162,7 +166,7 @@ class TestJudged:
 class TestOnce:
     @shows("captured-once")
     def test_captured_by_hand_and_raised_again_is_one_event(self, site):
-        """The user's capture is the one, and it is `handled`."""
+        """The capture in the user's code is the one event, and it is `handled`."""
         answer = site.ask("/caught", headers=visitor("alice"))
         event = site.event(answer)
         assert answer.status == 500
@@ -172,7 +176,7 @@ class TestOnce:
     @shows("stacked-interceptors", "captured-once")
     @pytest.mark.parametrize("path", ["/error", "/stream-error", "/caught", "/frozen", "/capture", "/stream"])
     def test_installed_twice_it_is_one_event(self, site, path):
-        """And the answer is the same."""
+        """Two interceptors on one app make no second event, and change no answer."""
         once, twice = site.ask(path), site.ask(path, options="twice")
         assert once.shape == twice.shape
         count = 3 if path == "/stream" else 1
@@ -184,13 +188,13 @@ class TestOnce:
     @shows("captured-once")
     @needs("handled")
     def test_installed_twice_handled_stays_true_to_life(self, site):
-        """The outer layer's word counts for what the inner one saw."""
+        """The inner interceptor sees the exception, the outer one whether it was handled."""
         answer = site.ask("/handled/418", options="twice")
         assert exception_of(site.event(answer)) == ("DomainError", True, 418)
 
     @shows("raised-again")
     def test_one_instance_raised_in_two_requests_is_two_events(self, site):
-        """A mark of another request does not count."""
+        """Deduplication is per request: the same exception object in another request is another event."""
         answers = [site.ask("/reused") for _ in range(3)]
         assert [exception_of(site.event(answer)) for answer in answers] == [("ValueError", False, 500)] * 3
 
@@ -199,7 +203,7 @@ class TestStrange:
     @shows("unmarkable-exceptions")
     @pytest.mark.parametrize(("path", "name"), [("/frozen", "FrozenError"), ("/refusing", "RefusingError")])
     def test_exceptions_that_refuse_attributes_are_one_event_and_change_nothing(self, site, path, name):
-        """The same object reaches the server; the answer is the same as without us."""
+        """The same object reaches the server, and the answer does not change."""
         without = site.ask(path, options="absent")
         for options in ("default", "twice"):
             answer = site.ask(path, options=options)
@@ -209,18 +213,19 @@ class TestStrange:
     @shows("hostile-exceptions")
     @needs("hostile")
     def test_exceptions_whose_dunders_raise_are_one_event_and_change_nothing(self, lone_site):
-        """`__eq__`, `__hash__`, `__bool__`, `__str__`, `__repr__`; servers that log them may fail at it."""
-        assert lone_site.ask("/who").status == 200  # a server's first request may take longer than silence means an end
+        """Every dunder method of the exception raises; a server that logs it may fail at that, as without us."""
+        assert lone_site.ask("/who").status == 200  # the first request may take longer than the wait for an answer
         without = lone_site.end_of("/hostile", options="absent")
         for options in ("default", "twice"):
             rid = new_rid()
             assert lone_site.end_of("/hostile", options=options, rid=rid) == without
             assert exception_of(lone_site.event(rid))[0] == "HostileError"
 
+    @on_every_server
     @shows("exit-leaves-clean", "exits-propagate")
     @needs("exit")
     def test_an_exit_is_no_event_and_goes_its_way(self, lone_site, tmp_path):
-        """SystemExit reaches the server, whatever it makes of it; if it lives, its next request is clean."""
+        """SystemExit reaches the server; if the server survives it, its next request begins empty."""
         rid = new_rid()
         end = lone_site.end_of("/exit", rid=rid)
         if _lives(lone_site):
@@ -233,7 +238,7 @@ class TestStrange:
 
 
 def _lives(site):
-    """Tell whether the server goes on after an exit; some end, some end a worker and start another."""
+    """Return whether the server survives an exit; some end, some end a worker and start another."""
     if site.server.ends():
         return False
     site.sink.wait_until(lambda: site.server.process.poll() is not None or site.answers(), WAIT_S)
@@ -241,7 +246,7 @@ def _lives(site):
 
 
 def _end_of_another(site, tmp_path):
-    """Return how the same server's connection ends without us; this one too ends of it."""
+    """Return how the connection ends on a second server, without the interceptor; that server ends too."""
     other = Site.start(site.framework, site.server.name, tmp_path / "other.log")
     try:
         end = other.end_of("/exit", options="absent")

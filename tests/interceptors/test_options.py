@@ -1,4 +1,4 @@
-"""The interceptor's callbacks: asked only when something is captured, and never in the way when they fail."""
+"""The interceptor's callbacks: called only when something is captured, and harmless when they raise."""
 
 import itertools
 import os
@@ -13,7 +13,7 @@ _calls = itertools.count(1)
 
 
 def each(site):
-    """Return the option sets with callbacks: synchronous ones, and asynchronous ones where a framework takes them."""
+    """Return the option sets with callbacks: synchronous, and asynchronous where the framework takes them."""
     return ["callbacks"] if "awaited" in site.framework.lacks else ["callbacks", "awaited"]
 
 
@@ -23,7 +23,7 @@ def call():
 
 
 def test_callbacks_say_who_acts_and_more(site):
-    """Synchronous and asynchronous ones, given the framework's own request."""
+    """Callbacks get the framework's own request; they may be asynchronous where the framework is."""
     headers = [*visitor("alice"), ("X-User", "user-7"), ("X-Plan", "gold")]
     for options in each(site):
         event = site.event(site.ask("/capture", options=options, headers=headers))
@@ -32,7 +32,7 @@ def test_callbacks_say_who_acts_and_more(site):
 
 
 def test_callbacks_serve_exceptions_too(site):
-    """The exception event belongs to the signed-in user, with what `properties` says."""
+    """The exception event has the person of `distinct_id` and the properties of `properties`."""
     for options in each(site):
         event = site.event(site.ask("/error", options=options, headers=[("X-User", "user-7"), ("X-Plan", "gold")]))
         assert (event.distinct_id, event.properties["plan"]) == ("user-7", "gold")
@@ -40,14 +40,14 @@ def test_callbacks_serve_exceptions_too(site):
 
 
 def test_callbacks_serve_streams_too(site):
-    """They know the request when the body is made."""
+    """Callbacks still get the request when an event is captured inside a streamed body."""
     for options in each(site):
         answer = site.ask("/stream", options=options, headers=[("X-User", "user-7")])
         assert {event.distinct_id for event in site.events(answer, 3)} == {"user-7"}
 
 
 def test_a_filtered_request_is_left_alone(site):
-    """request_filter False: no context at all, and no exception; the next request is as ever."""
+    """When `request_filter` returns False, there is no context and no exception event; the next request is as usual."""
     out = [*visitor("alice"), ("X-Filter", "out")]
     for options in each(site):
         event = site.event(site.ask("/capture", options=options, headers=out))
@@ -61,7 +61,7 @@ def test_a_filtered_request_is_left_alone(site):
 
 
 def test_callbacks_are_not_asked_before_something_is_captured(site, call):
-    """Nothing is evaluated for a request that captures nothing; the filter alone is asked at the start."""
+    """A request that captures nothing calls only `request_filter`."""
     asked = [("X-Call", call), ("X-User", "user-7"), ("X-Plan", "gold")]
     assert site.ask("/nothing", options="callbacks", headers=asked).body == b"nothing"
     assert site.asked(call) == 0
@@ -70,21 +70,21 @@ def test_callbacks_are_not_asked_before_something_is_captured(site, call):
 
 
 def test_callbacks_are_asked_once_for_each_request(site, call):
-    """However many events it makes."""
+    """A request with three events calls each callback once."""
     site.events(site.ask("/stream", options="callbacks", headers=[("X-Call", call), ("X-User", "user-7")]), 3)
     assert site.asked(call) == 2
 
 
 @shows("callback-errors")
 def test_callbacks_that_raise_are_logged_once_and_skipped(site):
-    """The request is served and its events sent, with what is known without them."""
+    """The request is served, and its events are sent with the ids of its headers."""
     _fail(site, "raising", "plain")
 
 
 @shows("callback-errors")
 @needs("awaited")
 def test_awaited_callbacks_that_raise_are_logged_once_and_skipped(site):
-    """Asynchronous ones."""
+    """The same holds for asynchronous callbacks."""
     _fail(site, "awaited-raising", "awaited")
 
 

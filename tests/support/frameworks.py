@@ -4,8 +4,8 @@ Tests, `noxfile.py` and the documentation's table read it. To add a framework: i
 a page.
 
 `HOGLINE_FRAMEWORKS` holds the names of the rows that a run is about, separated by spaces; then what they require must be there.
-Without it, a run is about all rows but those that need an environment of their own. `HOGLINE_ONE_SERVER=1` asks each row on
-the first of its servers only.
+Without it, a run is about all rows but those that need an environment of their own. `HOGLINE_ONE_SERVER=1` runs every test on
+the first server of each row, `HOGLINE_EVERY_SERVER=1` on all; else those on all that are marked `on_every_server`.
 """
 
 import os
@@ -56,12 +56,13 @@ class Framework:
     def versions(self) -> dict[str, str]:
         return {name: version(name) for name in self.requires}
 
-    def servers_for(self, needed: Iterable[str]) -> tuple[str, ...]:
-        """Return the servers on which a test that needs these features asks the framework."""
+    def servers_for(self, needed: Iterable[str], *, every: bool = True) -> tuple[str, ...]:
+        """Return the servers on which a test that needs these features runs; without *every*, the first of them."""
         features = tuple(needed)
         if any(name in self.lacks for name in features):
             return ()
-        return tuple(s for s in self.servers if not any(f"{s}:{name}" in self.lacks for name in features))
+        able = tuple(s for s in self.servers if not any(f"{s}:{name}" in self.lacks for name in features))
+        return able if every or os.environ.get("HOGLINE_EVERY_SERVER") else able[:1]
 
 
 _ASGI_SERVERS = ("uvicorn", "uvicorn-uvloop", "hypercorn", "gunicorn-uvicorn", "gunicorn-asgi")

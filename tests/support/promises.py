@@ -43,6 +43,12 @@ class Promise:
     test: str
     sentence: str
     needs: tuple[str, ...]
+    every_server: bool
+    """Whether it runs on every server of a row, or on one."""
+
+    def servers(self, row: Framework) -> tuple[str, ...]:
+        """Return the servers of *row* on which it runs."""
+        return row.servers_for(self.needs, every=self.every_server)
 
 
 @dataclass(frozen=True)
@@ -78,14 +84,15 @@ def promises() -> list[Promise]:
                 continue
             needs = (*_needs(owner), *_needs(node)) if node.name != _ENDINGS else ("sigterm",)
             sentence = (ast.get_docstring(node) or "").partition("\n")[0]
-            found[title].append(Promise(title, node.name, sentence, needs))
+            every = node.name == _ENDINGS or _on_every_server(owner) or _on_every_server(node)
+            found[title].append(Promise(title, node.name, sentence, needs, every))
     return [promise for group in found.values() for promise in group]
 
 
 def cell(row: Framework, title: str, known: list[Promise], results: dict[tuple[str, str, str], str]) -> Cell:
     """Return what *row* shows of the part *title*."""
     wanted = [promise for promise in known if promise.group == title]
-    asked = {promise.test: row.servers_for(promise.needs) for promise in wanted}
+    asked = {promise.test: promise.servers(row) for promise in wanted}
     states = {(server, test): results.get((row.name, server, test)) for test, on in asked.items() for server in on}
     failed = tuple(f"{server}: {test}" for (server, test), state in states.items() if state == "failed")
     return Cell(sum(1 for on in asked.values() if on), len(wanted), failed, None not in states.values())
@@ -150,6 +157,10 @@ def _functions(tree: ast.Module) -> Iterator[tuple[ast.ClassDef | None, ast.Func
             for inner in node.body:
                 if isinstance(inner, ast.FunctionDef) and inner.name.startswith("test_"):
                     yield node, inner
+
+
+def _on_every_server(node: ast.ClassDef | ast.FunctionDef | None) -> bool:
+    return node is not None and any(getattr(mark, "id", None) == "on_every_server" for mark in node.decorator_list)
 
 
 def _needs(node: ast.ClassDef | ast.FunctionDef | None) -> tuple[str, ...]:

@@ -36,6 +36,15 @@ def needs(*features: str) -> Callable[[_F], _F]:
     return note
 
 
+def on_every_server(function: _F) -> _F:
+    """Mark a promise that depends on the server as much as on the framework: it runs on every server of a row.
+
+    Other promises run on the first server of a row that has what they need; `nox -s nightly` runs all on every server.
+    """
+    function.on_every_server = True  # type: ignore[attr-defined]
+    return function
+
+
 def new_rid() -> str:
     return f"r{os.getpid()}x{next(_rids)}."
 
