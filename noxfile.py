@@ -8,6 +8,8 @@ versions of other packages, each in its own environment (`requirements/<environm
 the oldest versions of all the others, which share a few environments. With the name of a framework, it runs the whole suite
 for it, at its oldest version unless it pins; with the name of an environment, that environment.
 `frameworks -- soak` runs the long soak of the frameworks that pin, and records it for the documentation.
+
+`nightly` runs the promises about frameworks on every server of each row; `./dev test` runs most of them on one.
 """
 
 import os
@@ -74,6 +76,18 @@ def frameworks(session: nox.Session) -> None:
         session.notify(f"{'together' if name in OLDEST else 'framework'}({name})", options)
     if not names and NEWEST_PYTHON:
         session.notify("django_tasks", options)
+
+
+@nox.session(venv_backend="none", default=False)
+def nightly(session: nox.Session) -> None:
+    """Run every promise about a framework on every server of its row, in this checkout's environment.
+
+    `./dev test` runs those that depend on the framework on one server of each row.
+    """
+    suite = [*SUITE, ENDINGS, "tests/interceptors/test_soak.py"]
+    session.run(
+        "python", "-m", "pytest", *suite, *_reporting("nightly"), *session.posargs, env={"HOGLINE_EVERY_SERVER": "1"}
+    )
 
 
 @nox.session(default=False)

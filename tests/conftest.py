@@ -1,13 +1,22 @@
 """Fixtures that every room of the suite uses."""
 
+import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import hogline
 from hogline.client import client
+from tests.support.flaky import FailureLog
 from tests.support.sink import Sink
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the failures of this run where `.ci/run` asks for them."""
+    if path := os.environ.get("HOGLINE_FAILED"):
+        config.pluginmanager.register(FailureLog(Path(path)))
 
 
 @pytest.fixture
