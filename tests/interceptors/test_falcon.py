@@ -175,7 +175,7 @@ class TestExceptions:
     @shows("failing-capture", "falcon-reporter")
     def test_a_failure_of_ours_does_not_reach_the_app(self, app, serve, posthog, caplog):
         """A reporter that raises would break the request."""
-        posthog.snapshot_exception = None
+        posthog.exceptions = None
         app._find_error_handler  # noqa: B018 - what the look at the last resort needs is there
         with serve(capture_exceptions=True) as site, caplog.at_level(logging.WARNING, logger="hogline"):
             assert site.get("/fail/plain").status == 500

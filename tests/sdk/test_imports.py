@@ -4,8 +4,8 @@ import subprocess
 import sys
 
 HOGLINE = {
-    "hogline", "hogline.client", "hogline.client.asking", "hogline.client.events", "hogline.client.client",
-    "hogline.client.context_methods", "hogline.client.flag_decisions", "hogline.client.flag_methods",
+    "hogline", "hogline.client", "hogline.client.events", "hogline.client.client",
+    "hogline.client.flag_calls", "hogline.guard", "hogline.log_throttle",
     "hogline.client.identity", "hogline.client.exceptions", "hogline.context", "hogline.context_decorator", "hogline.default",
     "hogline.default_flags", "hogline.delivery", "hogline.delivery.delivery", "hogline.delivery.queue",
     "hogline.delivery.ledger", "hogline.delivery.process", "hogline.delivery.outbox", "hogline.delivery.worker",

@@ -34,9 +34,7 @@ MADE_FOR_USERS = re.compile(
 """What users meet of the other modules; the rest of their `__all__` is for siblings."""
 ELSEWHERE = {"hogline.doctor.main": "the command `hogline doctor`"}
 """Public names that are documented in another form, each with where."""
-INTERNAL_METHODS = {
-    "failed", "first", "lost", "record_exception", "refuse_exception", "report_exception", "report_uncaught", "snapshot_exception",
-}  # fmt: skip
+INTERNAL_METHODS = {"failed", "first", "lost"}
 """Methods of the client that other modules of the SDK call, and users do not."""
 
 

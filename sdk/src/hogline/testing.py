@@ -69,11 +69,12 @@ class RecordingPostHog(Client):
     """A client whose events stay in `events`. Options are those of `PostHog`."""
 
     _delivery: _Shelf
-    _flags_offline = True  # flags are what a test forces them to; nobody is asked
 
     def __init__(self, project_token: str = "phc_testing", **options: Any) -> None:  # noqa: S107 - no password
         super().__init__(project_token, **options)
         self._delivery = _Shelf(self.settings, ledger=self._ledger)
+        self._events._put = self._delivery.put  # noqa: SLF001
+        self._flags.is_offline = True  # flags are what a test forces them to; the server is never asked
 
     @property
     def events(self) -> list[CapturedEvent]:

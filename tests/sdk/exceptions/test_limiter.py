@@ -151,7 +151,7 @@ def test_an_interceptors_exceptions_are_held_back_by_kind():
     crowd(client, 5, fail)
     crowd(client, 1, fail_elsewhere)
     assert len(client.events) == 3
-    client._limiter._interval_s = 0.0  # as if the next interval had begun
+    client.exceptions._limiter._interval_s = 0.0  # as if the next interval had begun
     app = PostHogInterceptor(lambda environ, start: fail(), client=client, capture_exceptions=True)
     with pytest.raises(ValueError, match="x"):
         app({"REQUEST_METHOD": "GET"}, None)

@@ -1,6 +1,6 @@
-"""The client: what a user holds. `client.py` joins its parts; each of the others is one kind of its methods, over `assembly.py`.
+"""The client: what a user holds. `client.py` has every public method, and the parts that they hand their work to.
 
-Guards the host's code from all of the rooms below: no error of ours leaves here.
+Guards the app from everything below: no error of ours leaves this package.
 """
 
 from hogline.client.client import Client, PostHog, Posthog

@@ -1,32 +1,45 @@
-"""Client: what a user holds. It joins the rooms: context, event, wire, delivery; and guards the host's code from all of them."""
+"""Client: what a user holds. Every public method stands here, in posthog-python's words, and hands its work to one of the client's parts.
 
+Each method guards the app: bad data and failures of ours are logged and counted, never raised (unless `debug=True`). Wrong use
+of a method, such as an argument that it does not take, raises TypeError as in any Python call.
+"""
+
+import _thread
+import sys
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from hogline.client.context_methods import ContextMethods
-from hogline.client.flag_methods import FlagMethods
-from hogline.client.identity import IdentityMethods
-from hogline.context import current
-from hogline.delivery import Stats
-from hogline.event import distinct_id_text
+from hogline import context
+from hogline.client.events import EventPipeline
+from hogline.client.exceptions import ExceptionEvents
+from hogline.client.flag_calls import FlagCalls, GroupProperties, Properties, request_fields, warn_deprecated
+from hogline.client.identity import EventOptions, PersonEvents
+from hogline.context import Scope
+from hogline.context_decorator import scoped_with
+from hogline.delivery import Delivery, Ledger, Stats
+from hogline.delivery.ledger import CAPTURE_ERROR
+from hogline.guard import guard
 from hogline.settings import LONGEST_WAIT_S, ClientSettings
 
 if TYPE_CHECKING:
-    from hogline.flags import FeatureFlagEvaluations
+    from hogline.flags import FeatureFlagEvaluationRuntime, FeatureFlagEvaluations, FeatureFlagResult, Flags
+    from hogline.flags.evaluation import FlagValue
 
 __all__ = ["Client", "PostHog", "Posthog"]
 
-_NOTHING: Mapping[str, Any] = {}
+_FRESH_STACK_TIMEOUT_S = 2.0
+_F = TypeVar("_F", bound=Callable[..., Any])
 # Every client that was not shut down, oldest first; the first is the default one.
 _living: "weakref.WeakValueDictionary[int, Client]" = weakref.WeakValueDictionary()
 
 
-class Client(IdentityMethods, ContextMethods, FlagMethods):
+class Client:
     """A PostHog client for one project.
 
-    `capture()` and its kin only enqueue, so they are the same in `async def`. What waits has an awaitable twin.
+    `capture()` and its kin only enqueue, so they are the same in `async def`. Methods that wait have an awaitable twin.
     *project_token* and every option of `ClientSettings` may also come from the environment (`HOGLINE_*`).
 
     Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot work.
@@ -40,12 +53,19 @@ class Client(IdentityMethods, ContextMethods, FlagMethods):
             options["project_token"] = project_token
         if host is not None:
             options["host"] = host
-        super().__init__(ClientSettings.load(options))
+        self.settings: ClientSettings = ClientSettings.load(options)
+        self.project_token: str = self.settings.project_token
+        self._ledger = Ledger(on_drop=self.settings.on_drop, host=self.settings.host)
+        self._delivery = Delivery(self.settings, ledger=self._ledger)
+        self._events = EventPipeline(self.settings, ledger=self._ledger, delivery=self._delivery)
+        self._people = PersonEvents(self._events)
+        self._flags = FlagCalls(self._events)
+        self.exceptions: ExceptionEvents = ExceptionEvents(self._events)
         _living[id(self)] = self
         if self.settings.flag_overrides:
             assert self.flags  # made now, so that an override that cannot be read is told here
         if self.settings.capture_exceptions:
-            from hogline.client import excepthooks  # only who asks for them pays for them
+            from hogline.client import excepthooks  # imported lazily: few programs ask for them
 
             excepthooks.install(self)
 
@@ -57,7 +77,7 @@ class Client(IdentityMethods, ContextMethods, FlagMethods):
     def __repr__(self) -> str:
         return f"PostHog({self.project_token[:8]}..., host={self.settings.host!r})"
 
-    # -- events -----------------------------------------------------------------------------------------------------
+    # -- events -------------------------------------------------------------------------------------------------------
 
     def capture(
         self,
@@ -72,36 +92,545 @@ class Client(IdentityMethods, ContextMethods, FlagMethods):
         send_feature_flags: bool | Mapping[str, Any] = False,
         disable_geoip: bool | None = None,
     ) -> str | None:
-        """Send *event* with what the context knows. Returns the id that is on the wire, or None: nothing will be sent.
+        """Send *event* with the context's properties. Returns the id that is on the wire, or None: nothing will be sent.
 
         *properties* win over the context's, the context's over the client's defaults. Without a distinct id from here or
         the context, the event belongs to nobody (`$process_person_profile: false`). *groups* maps type to key. *flags*, from
         `evaluate_flags()`, puts `$feature/<key>` on it; *send_feature_flags* is posthog-python's older way, and may wait.
         """
-        # The door of `guarded`, spelled out: on this path its extra frame would be a tenth of the cost.
+        # Written out: on this path a guard's block would be a tenth of the cost.
         try:
             if flags is not None or send_feature_flags:
-                said = self._flag_properties(flags, send_feature_flags, distinct_id, groups, disable_geoip)
-                properties = {**said, **(properties or _NOTHING)}
-            now = current.get()
-            if now is None:
-                merged = {**self._plain, **(properties or _NOTHING)}
-                who = distinct_id_text(distinct_id)
-            else:
-                merged = {**self._plain, **now.properties(), **(properties or _NOTHING)}
-                who = (
-                    now.acting_distinct_id()
-                    if distinct_id is None
-                    else distinct_id_text(distinct_id) or now.acting_distinct_id()
-                )
-            if groups:
-                merged["$groups"] = dict(groups)
-            return self._send(event, who, merged, timestamp, uuid, disable_geoip)
+                known = self._flags.event_properties(flags, send_feature_flags, distinct_id, groups, disable_geoip)
+                properties = {**known, **(properties or {})}
+            return self._events.capture(event, distinct_id, properties, timestamp, uuid, groups, disable_geoip)
         except Exception as error:
-            if self.settings.debug:
-                raise
-            self.lost("capture", error)
+            self._events.raise_or_count("capture", error)
             return None
+
+    def capture_exception(
+        self,
+        exception: Any = None,
+        *,
+        distinct_id: Any = None,
+        properties: Mapping[str, Any] | None = None,
+        groups: Mapping[str, Any] | None = None,
+        timestamp: datetime | str | None = None,
+        uuid: Any = None,
+        flags: "FeatureFlagEvaluations | None" = None,
+        send_feature_flags: bool | Mapping[str, Any] = False,
+        disable_geoip: bool | None = None,
+    ) -> str | None:
+        """Send *exception* (or the one being handled) as `$exception`, once for each object. Never raises, never keeps it.
+
+        *exception* may be the triple of `sys.exc_info()` too. Of *properties*, `$exception_level` (fatal, error, warning, log,
+        info, debug) and `$exception_fingerprint` (a text: what groups with what) are taken; properties that the SDK or the
+        server sets itself are ignored. *flags*, from `evaluate_flags()`, puts `$feature/<key>` on the event.
+        """
+        # Code that handles a RecursionError has few calls left on its stack: all that happens on it is this one frame.
+        try:
+            error = exception if exception is not None else sys.exc_info()[1]
+            if flags is not None or send_feature_flags:
+                known = self._flags.event_properties(flags, send_feature_flags, distinct_id, groups, disable_geoip)
+                properties = {**known, **(properties or {})}
+            options = {
+                "distinct_id": distinct_id, "properties": properties, "groups": groups, "timestamp": timestamp, "uuid": uuid,
+                "disable_geoip": disable_geoip,
+            }  # fmt: skip
+            if not issubclass(type(error), RecursionError):
+                return self.exceptions.capture(error, options)
+            results: list[str | Exception | None] = []
+            done = _thread.allocate_lock()
+            done.acquire()
+            # Not threading.Thread: starting one takes several calls, this takes one.
+            run: Any = copy_context().run
+            _thread.start_new_thread(run, (self.exceptions.capture_for, error, options, results, done))
+            done.acquire(timeout=_FRESH_STACK_TIMEOUT_S)
+            result = results[0] if results else None
+            if isinstance(result, Exception):
+                raise result
+            return result
+        except RecursionError:  # not even these few calls are left; logging would take more
+            try:
+                self._ledger.refuse(CAPTURE_ERROR)
+            except RecursionError:  # it is counted, or cannot be
+                pass
+            return None
+        except Exception as failure:
+            self._events.raise_or_count("capture_exception", failure)
+            return None
+
+    # -- persons and groups -------------------------------------------------------------------------------------------
+
+    def set(
+        self,
+        *,
+        distinct_id: Any = None,
+        properties: Mapping[str, Any] | None = None,
+        timestamp: datetime | str | None = None,
+        uuid: Any = None,
+        disable_geoip: bool | None = None,
+    ) -> str | None:
+        """Set person *properties*. Without a person, from here or the context, nothing is sent."""
+        with guard("set", self._events.raise_or_count):
+            return self._people.set(distinct_id, properties, _options(timestamp, uuid, disable_geoip))
+        return None
+
+    def set_once(
+        self,
+        *,
+        distinct_id: Any = None,
+        properties: Mapping[str, Any] | None = None,
+        timestamp: datetime | str | None = None,
+        uuid: Any = None,
+        disable_geoip: bool | None = None,
+    ) -> str | None:
+        """Set person *properties* that are not set yet. Without a person nothing is sent."""
+        with guard("set_once", self._events.raise_or_count):
+            return self._people.set_once(distinct_id, properties, _options(timestamp, uuid, disable_geoip))
+        return None
+
+    def identify(
+        self,
+        distinct_id: Any = None,
+        properties: Mapping[str, Any] | None = None,
+        *,
+        set_once: Mapping[str, Any] | None = None,
+        anonymous_id: Any = None,
+        timestamp: datetime | str | None = None,
+        uuid: Any = None,
+        disable_geoip: bool | None = None,
+    ) -> str | None:
+        """Say that *distinct_id* is a known person, with *properties*; *anonymous_id*'s earlier events become theirs."""
+        with guard("identify", self._events.raise_or_count):
+            options = _options(timestamp, uuid, disable_geoip)
+            return self._people.identify(distinct_id, properties, set_once, anonymous_id, options)
+        return None
+
+    def alias(
+        self,
+        previous_id: Any,
+        distinct_id: Any = None,
+        timestamp: datetime | str | None = None,
+        uuid: Any = None,
+        disable_geoip: bool | None = None,
+    ) -> str | None:
+        """Join *distinct_id* (or the context's) to the person that *previous_id* is."""
+        with guard("alias", self._events.raise_or_count):
+            return self._people.alias(previous_id, distinct_id, _options(timestamp, uuid, disable_geoip))
+        return None
+
+    def group_identify(
+        self,
+        group_type: str,
+        group_key: Any,
+        properties: Mapping[str, Any] | None = None,
+        timestamp: datetime | str | None = None,
+        uuid: Any = None,
+        disable_geoip: bool | None = None,
+        distinct_id: Any = None,
+    ) -> str | None:
+        """Set *properties* of the group *group_key* of *group_type*."""
+        with guard("group_identify", self._events.raise_or_count):
+            options = _options(timestamp, uuid, disable_geoip)
+            return self._people.group_identify(group_type, group_key, properties, distinct_id, options)
+        return None
+
+    # -- the context, as posthog-python has it on clients; a context serves every client -------------------------------
+
+    def new_context(self, fresh: bool = False, capture_exceptions: bool | None = None) -> Scope:
+        """Return a `with` block whose events share what is said inside it; see `hogline.new_context`.
+
+        With *capture_exceptions*, an `Exception` that leaves the block is captured by this client.
+        """
+        return Scope(fresh=fresh, on_error=self.capture_exception if capture_exceptions else None)
+
+    def scoped(self, fresh: bool = False, capture_exceptions: bool | None = None) -> Callable[[_F], _F]:
+        """Return a decorator that runs each call in a context of its own; see `hogline.scoped`."""
+        return scoped_with(lambda: self.new_context(fresh=fresh, capture_exceptions=capture_exceptions))
+
+    def tag(self, name: str, value: Any) -> None:
+        """Put property *name* on every later event of this context; see `hogline.tag`."""
+        context.tag(name, value)
+
+    def get_tags(self) -> dict[str, Any]:
+        """Return a copy of this context's tags."""
+        return context.get_tags()
+
+    def identify_context(self, distinct_id: Any) -> None:
+        """Say who acts in this context; see `hogline.identify_context`."""
+        context.identify_context(distinct_id)
+
+    def set_context_session(self, session_id: str | None) -> None:
+        """Say which session this context belongs to."""
+        context.set_context_session(session_id)
+
+    def set_context_device_id(self, device_id: str | None) -> None:
+        """Say which device flag rollouts bucket by in this context."""
+        context.set_context_device_id(device_id)
+
+    # -- flags: without a distinct id from the caller or the context nobody is asked about ------------------------------
+
+    @property
+    def flags(self) -> "Flags":
+        """The client's flags: overrides, and the definitions that are loaded."""
+        return self._flags.flags
+
+    def evaluate_flags(
+        self,
+        distinct_id: Any = None,
+        groups: Properties = None,
+        person_properties: Properties = None,
+        group_properties: GroupProperties = None,
+        only_evaluate_locally: bool = False,
+        disable_geoip: bool | None = None,
+        flag_keys: Sequence[str] | None = None,
+        device_id: str | None = None,
+    ) -> "FeatureFlagEvaluations":
+        """Return all flags of one person, asking the server at most once; hand it to `capture(flags=...)`.
+
+        *distinct_id*, *groups*, *person_properties* and *device_id* are completed by the context. *flag_keys* limits the
+        snapshot. With *only_evaluate_locally* the server is never asked; `unresolved_flags` then says what is left open.
+        """
+        fields = request_fields(
+            distinct_id, groups, person_properties, group_properties, disable_geoip, device_id, flag_keys
+        )
+        return self._flags.evaluate("evaluate_flags", fields, only_locally=only_evaluate_locally)
+
+    async def aevaluate_flags(
+        self,
+        distinct_id: Any = None,
+        groups: Properties = None,
+        person_properties: Properties = None,
+        group_properties: GroupProperties = None,
+        only_evaluate_locally: bool = False,
+        disable_geoip: bool | None = None,
+        flag_keys: Sequence[str] | None = None,
+        device_id: str | None = None,
+    ) -> "FeatureFlagEvaluations":
+        """`evaluate_flags()` that lets the event loop run."""
+        fields = request_fields(
+            distinct_id, groups, person_properties, group_properties, disable_geoip, device_id, flag_keys
+        )
+        return await self._flags.aevaluate("aevaluate_flags", fields, only_locally=only_evaluate_locally)
+
+    def get_feature_flag_result(
+        self,
+        key: str,
+        distinct_id: Any = None,
+        groups: Properties = None,
+        person_properties: Properties = None,
+        group_properties: GroupProperties = None,
+        only_evaluate_locally: bool = False,
+        send_feature_flag_events: bool = True,
+        disable_geoip: bool | None = None,
+        device_id: str | None = None,
+    ) -> "FeatureFlagResult | None":
+        """Return the flag's value, variant and payload; None: it cannot be known. Sends `$feature_flag_called` once."""
+        fields = request_fields(distinct_id, groups, person_properties, group_properties, disable_geoip, device_id)
+        return self._flags.read(
+            "get_feature_flag_result",
+            key,
+            fields,
+            only_locally=only_evaluate_locally,
+            send_events=send_feature_flag_events,
+        )
+
+    async def aget_feature_flag_result(
+        self,
+        key: str,
+        distinct_id: Any = None,
+        groups: Properties = None,
+        person_properties: Properties = None,
+        group_properties: GroupProperties = None,
+        only_evaluate_locally: bool = False,
+        send_feature_flag_events: bool = True,
+        disable_geoip: bool | None = None,
+        device_id: str | None = None,
+    ) -> "FeatureFlagResult | None":
+        """`get_feature_flag_result()` that lets the event loop run."""
+        fields = request_fields(distinct_id, groups, person_properties, group_properties, disable_geoip, device_id)
+        return await self._flags.aread(
+            "aget_feature_flag_result",
+            key,
+            fields,
+            only_locally=only_evaluate_locally,
+            send_events=send_feature_flag_events,
+        )
+
+    def get_feature_flag(
+        self,
+        key: str,
+        distinct_id: Any = None,
+        groups: Properties = None,
+        person_properties: Properties = None,
+        group_properties: GroupProperties = None,
+        only_evaluate_locally: bool = False,
+        send_feature_flag_events: bool = True,
+        disable_geoip: bool | None = None,
+        device_id: str | None = None,
+    ) -> "FlagValue | None":
+        """Return True, False, a variant's key, or None: it cannot be known. Deprecated, as in posthog-python."""
+        warn_deprecated("get_feature_flag", "get_flag")
+        fields = request_fields(distinct_id, groups, person_properties, group_properties, disable_geoip, device_id)
+        result = self._flags.read(
+            "get_feature_flag", key, fields, only_locally=only_evaluate_locally, send_events=send_feature_flag_events
+        )
+        return result.get_value() if result is not None else None
+
+    def feature_enabled(
+        self,
+        key: str,
+        distinct_id: Any = None,
+        groups: Properties = None,
+        person_properties: Properties = None,
+        group_properties: GroupProperties = None,
+        only_evaluate_locally: bool = False,
+        send_feature_flag_events: bool = True,
+        disable_geoip: bool | None = None,
+        device_id: str | None = None,
+    ) -> bool | None:
+        """Return whether the flag is on, or None: it cannot be known. Deprecated, as in posthog-python."""
+        warn_deprecated("feature_enabled", "is_enabled")
+        fields = request_fields(distinct_id, groups, person_properties, group_properties, disable_geoip, device_id)
+        result = self._flags.read(
+            "feature_enabled", key, fields, only_locally=only_evaluate_locally, send_events=send_feature_flag_events
+        )
+        return result.enabled if result is not None else None
+
+    def get_feature_flag_payload(
+        self,
+        key: str,
+        distinct_id: Any = None,
+        match_value: "FlagValue | None" = None,
+        groups: Properties = None,
+        person_properties: Properties = None,
+        group_properties: GroupProperties = None,
+        only_evaluate_locally: bool = False,
+        send_feature_flag_events: bool = False,
+        disable_geoip: bool | None = None,
+        device_id: str | None = None,
+    ) -> Any:
+        """Return what is attached to the flag's value, or to *match_value*. Deprecated, as in posthog-python."""
+        warn_deprecated("get_feature_flag_payload", "get_flag_payload")
+        fields = request_fields(distinct_id, groups, person_properties, group_properties, disable_geoip, device_id)
+        result = self._flags.read(
+            "get_feature_flag_payload",
+            key,
+            fields,
+            match_value=match_value,
+            only_locally=only_evaluate_locally,
+            send_events=send_feature_flag_events,
+        )
+        return result.payload if result is not None else None
+
+    def get_all_flags(
+        self,
+        distinct_id: Any = None,
+        groups: Properties = None,
+        person_properties: Properties = None,
+        group_properties: GroupProperties = None,
+        only_evaluate_locally: bool = False,
+        disable_geoip: bool | None = None,
+        device_id: str | None = None,
+        flag_keys_to_evaluate: Sequence[str] | None = None,
+    ) -> "dict[str, FlagValue] | None":
+        """Return the values of all flags by key, without an event; None: the client is disabled."""
+        fields = request_fields(
+            distinct_id,
+            groups,
+            person_properties,
+            group_properties,
+            disable_geoip,
+            device_id,
+            flag_keys_to_evaluate or None,
+        )
+        found = self._flags.values_and_payloads("get_all_flags", fields, only_locally=only_evaluate_locally)
+        values: dict[str, FlagValue] | None = found["featureFlags"]
+        return values
+
+    def get_all_flags_and_payloads(
+        self,
+        distinct_id: Any = None,
+        groups: Properties = None,
+        person_properties: Properties = None,
+        group_properties: GroupProperties = None,
+        only_evaluate_locally: bool = False,
+        disable_geoip: bool | None = None,
+        device_id: str | None = None,
+        flag_keys_to_evaluate: Sequence[str] | None = None,
+    ) -> dict[str, Any]:
+        """Return `{"featureFlags": values, "featureFlagPayloads": JSON texts}` by key, without an event."""
+        fields = request_fields(
+            distinct_id,
+            groups,
+            person_properties,
+            group_properties,
+            disable_geoip,
+            device_id,
+            flag_keys_to_evaluate or None,
+        )
+        return self._flags.values_and_payloads("get_all_flags_and_payloads", fields, only_locally=only_evaluate_locally)
+
+    async def aget_all_flags_and_payloads(
+        self,
+        distinct_id: Any = None,
+        groups: Properties = None,
+        person_properties: Properties = None,
+        group_properties: GroupProperties = None,
+        only_evaluate_locally: bool = False,
+        disable_geoip: bool | None = None,
+        device_id: str | None = None,
+        flag_keys_to_evaluate: Sequence[str] | None = None,
+    ) -> dict[str, Any]:
+        """`get_all_flags_and_payloads()` that lets the event loop run."""
+        fields = request_fields(
+            distinct_id,
+            groups,
+            person_properties,
+            group_properties,
+            disable_geoip,
+            device_id,
+            flag_keys_to_evaluate or None,
+        )
+        return await self._flags.avalues_and_payloads(
+            "aget_all_flags_and_payloads", fields, only_locally=only_evaluate_locally
+        )
+
+    # -- the server's answer about flags, never evaluated here -----------------------------------------------------------
+
+    def get_flags_decision(
+        self,
+        distinct_id: Any = None,
+        groups: Properties = None,
+        person_properties: Properties = None,
+        group_properties: GroupProperties = None,
+        disable_geoip: bool | None = None,
+        flag_keys_to_evaluate: Sequence[str] | None = None,
+        device_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Ask the server, and return its answer: `flags` by key, `requestId` and its kin; empty where there is none."""
+        fields = request_fields(
+            distinct_id,
+            groups,
+            person_properties,
+            group_properties,
+            disable_geoip,
+            device_id,
+            flag_keys_to_evaluate or None,
+        )
+        return self._flags.decide(fields)
+
+    def get_feature_flags_and_payloads(
+        self,
+        distinct_id: Any = None,
+        groups: Properties = None,
+        person_properties: Properties = None,
+        group_properties: GroupProperties = None,
+        disable_geoip: bool | None = None,
+        flag_keys_to_evaluate: Sequence[str] | None = None,
+        device_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Ask the server, and return `{"featureFlags": values, "featureFlagPayloads": JSON texts}` by key."""
+        fields = request_fields(
+            distinct_id,
+            groups,
+            person_properties,
+            group_properties,
+            disable_geoip,
+            device_id,
+            flag_keys_to_evaluate or None,
+        )
+        return self._flags.decided_values(fields)
+
+    def get_feature_variants(
+        self,
+        distinct_id: Any = None,
+        groups: Properties = None,
+        person_properties: Properties = None,
+        group_properties: GroupProperties = None,
+        disable_geoip: bool | None = None,
+        flag_keys_to_evaluate: Sequence[str] | None = None,
+        device_id: str | None = None,
+    ) -> "dict[str, FlagValue]":
+        """Ask the server, and return the values by key."""
+        fields = request_fields(
+            distinct_id,
+            groups,
+            person_properties,
+            group_properties,
+            disable_geoip,
+            device_id,
+            flag_keys_to_evaluate or None,
+        )
+        found: dict[str, FlagValue] = self._flags.decided_values(fields)["featureFlags"]
+        return found
+
+    def get_feature_payloads(
+        self,
+        distinct_id: Any = None,
+        groups: Properties = None,
+        person_properties: Properties = None,
+        group_properties: GroupProperties = None,
+        disable_geoip: bool | None = None,
+        flag_keys_to_evaluate: Sequence[str] | None = None,
+        device_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Ask the server, and return the payloads by key, as JSON texts."""
+        fields = request_fields(
+            distinct_id,
+            groups,
+            person_properties,
+            group_properties,
+            disable_geoip,
+            device_id,
+            flag_keys_to_evaluate or None,
+        )
+        found: dict[str, Any] = self._flags.decided_values(fields)["featureFlagPayloads"]
+        return found
+
+    # -- flag definitions and remote config ------------------------------------------------------------------------------
+
+    def load_feature_flags(self) -> bool:
+        """Ask for the flag definitions now; returns whether there are any. Needs `secret_key`."""
+        return self._flags.run("load_feature_flags", lambda flags: flags.load(), False)
+
+    async def aload_feature_flags(self) -> bool:
+        """`load_feature_flags()` that lets the event loop run."""
+        return await self._flags.arun("aload_feature_flags", lambda flags: flags.load(), False)
+
+    def feature_flag_definitions(self) -> list[Mapping[str, Any]]:
+        """Return the definitions that are loaded, as the server sent them."""
+        return list(self._flags.definitions("feature_flag_definitions").values())
+
+    def get_feature_flag_evaluation_runtime(self, key: str) -> "FeatureFlagEvaluationRuntime | None":
+        """Return where the flag is meant to be evaluated; None: no definition of it is loaded."""
+        from hogline.flags import FeatureFlagEvaluationRuntime
+
+        definition = self._flags.definitions("get_feature_flag_evaluation_runtime").get(key)
+        return FeatureFlagEvaluationRuntime.of(definition) if definition is not None else None
+
+    def get_feature_flag_keys_by_evaluation_runtime(
+        self, evaluation_runtime: "FeatureFlagEvaluationRuntime | str"
+    ) -> list[str]:
+        """Return the loaded flags that suit *evaluation_runtime*; those for all sides suit each.
+
+        Raises ValueError: there is no such runtime.
+        """
+        from hogline.flags import FeatureFlagEvaluationRuntime as Runtime
+
+        wanted = Runtime(evaluation_runtime)
+        loaded = self._flags.definitions("get_feature_flag_keys_by_evaluation_runtime")
+        found = {key: Runtime.of(definition) for key, definition in loaded.items()}
+        return [key for key, runtime in found.items() if runtime is wanted or Runtime.ALL in (runtime, wanted)]
+
+    def get_remote_config_payload(self, key: str) -> Any:
+        """Return the payload of the remote config flag *key*, decrypted by the server. Needs `secret_key`."""
+        return self._flags.remote_config(key)
+
+    async def aget_remote_config_payload(self, key: str) -> Any:
+        """`get_remote_config_payload()` that lets the event loop run."""
+        return await self._flags.aremote_config(key)
 
     # -- delivery -----------------------------------------------------------------------------------------------------
 
@@ -117,8 +646,7 @@ class Client(IdentityMethods, ContextMethods, FlagMethods):
             from hogline.client import excepthooks
 
             excepthooks.uninstall(self)
-        if self._flags is not None:
-            self._flags.close()
+        self._flags.close()
         limit = self.settings.shutdown_timeout if timeout_seconds is None else timeout_seconds
         return self._delivery.shutdown(min(LONGEST_WAIT_S, limit))
 
@@ -141,6 +669,49 @@ class Client(IdentityMethods, ContextMethods, FlagMethods):
     def stats(self) -> Stats:
         """Return what became of the events of this process: accepted = sent + waiting + all that were dropped."""
         return self._ledger.snapshot()
+
+    # -- what may change while the client lives -------------------------------------------------------------------------
+
+    @property
+    def disabled(self) -> bool:
+        """Whether events are refused, and counted as `disabled`. May be set at any time; what waits already is still sent."""
+        return self._events.disabled
+
+    @disabled.setter
+    def disabled(self, value: bool) -> None:
+        self._events.disabled = value
+
+    def disable(self) -> None:
+        """Opt out: from now on no event is taken. Events that already wait are still sent."""
+        self._events.disabled = True
+
+    def enable(self) -> None:
+        """Opt in again. Without a project token the client stays disabled, and says so."""
+        self._events.disabled = False
+
+    def register(self, properties: Mapping[str, Any]) -> None:
+        """Add super properties: every later event has them, unless the context or the caller says otherwise."""
+        with guard("register", self._events.raise_or_log):
+            self._events.register(properties)
+
+    def unregister(self, *names: str) -> None:
+        """Remove super properties again, those of the constructor too; unknown *names* are ignored."""
+        with guard("unregister", self._events.raise_or_log):
+            self._events.unregister(*names)
+
+    # -- for interceptors, queues and integrations: failures that they met on behalf of this client -----------------------
+
+    def failed(self, what: str, error: BaseException) -> None:
+        """Log that *what* failed, at most once a minute. Never raises."""
+        self._events.log_failure(what, error)
+
+    def lost(self, what: str, error: BaseException) -> None:
+        """Count an event that *error* kept from being made, and log the failure. Never raises."""
+        self._events.count_loss(what, error)
+
+
+def _options(timestamp: Any, uuid: Any, disable_geoip: bool | None) -> EventOptions:
+    return {"timestamp": timestamp, "uuid": uuid, "disable_geoip": disable_geoip}
 
 
 PostHog = Client

@@ -1,82 +1,73 @@
-"""The way of one event: assembled, filtered, serialised once, handed to delivery. What all of a client's methods stand on."""
+"""The event pipeline: add defaults and context, ask `before_send`, check the size, serialise once, enqueue."""
 
-import functools
 import logging
 import os
-import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from hogline.context import current
 from hogline.delivery import Delivery, Ledger
 from hogline.delivery.ledger import BEFORE_SEND, CAPTURE_ERROR, DISABLED, NO_NAME, SEND_IS_FALSE, TOO_LARGE
-from hogline.event import checked_event_id, new_stamp, timestamp_text
+from hogline.event import checked_event_id, distinct_id_text, new_stamp, timestamp_text
 from hogline.exceptions import EventTooLarge
 from hogline.facts.process import library_properties, runtime_properties
 from hogline.facts.span import active_span
+from hogline.log_throttle import ThrottledLog
 from hogline.settings import ClientSettings
-from hogline.tracebacks import Rules, fit
+from hogline.tracebacks import fit
 from hogline.wire.values import serialise
 
-__all__ = ["Assembly", "context_person", "guarded", "guarded_event"]
+__all__ = ["EventPipeline", "context_distinct_id", "working_directory"]
 
 _log = logging.getLogger("hogline")
-_LOG_EVERY_S = 60.0
-_MAX_PLACES = 100
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
+_NOTHING: Mapping[str, Any] = {}
 
 
-def guarded(method: Callable[_P, _T], *, sends: bool = False) -> Callable[_P, _T | None]:
-    """The door that keeps the host safe: bad data never raises here. Wrong use (a TypeError of the call itself) does.
+class EventPipeline:
+    """Turns what a client's methods say into bytes in the delivery queue."""
 
-    *sends*: the method was to send an event, which is counted as lost.
-    """
-
-    @functools.wraps(method)
-    def guard(*args: _P.args, **kwargs: _P.kwargs) -> _T | None:
-        try:
-            return method(*args, **kwargs)
-        except Exception as error:
-            client: Any = args[0]
-            trace = error.__traceback__
-            never_began = isinstance(error, TypeError) and trace is not None and trace.tb_next is None
-            if never_began or client.settings.debug:
-                raise
-            if sends:
-                client.lost(method.__name__, error)
-            else:
-                client.failed(method.__name__, error)
-            return None
-
-    return guard
-
-
-def guarded_event(method: Callable[_P, _T]) -> Callable[_P, _T | None]:
-    """The door of a method that sends an event: one that is lost here is counted."""
-    return guarded(method, sends=True)
-
-
-class Assembly:
-    """What a client is made of, whatever its methods: settings, ledger, delivery, and the way of one event."""
-
-    def __init__(self, settings: ClientSettings) -> None:
+    def __init__(self, settings: ClientSettings, *, ledger: Ledger, delivery: Delivery) -> None:
         self.settings = settings
-        self.project_token: str = settings.project_token
+        self.ledger = ledger
+        self._put = delivery.put
+        self._throttled = ThrottledLog()
         self._disabled = True
         self.disabled = settings.disabled
-        self._ledger = Ledger(on_drop=settings.on_drop, host=settings.host)
-        self._delivery = Delivery(settings, ledger=self._ledger)
         self._super: dict[str, Any] = dict(settings.super_properties or {})
         self._set_defaults()
-        self._complained_at_s: dict[str, float] = {}
-        self.exception_rules: Rules = Rules(
-            project_root=settings.project_root or _working_directory(),
-            in_app_include=tuple(settings.in_app_include),
-            in_app_exclude=tuple(settings.in_app_exclude),
-            redact_messages=settings.redact_messages,
-        )
+
+    # -- what may change while the client lives -----------------------------------------------------------------------
+
+    @property
+    def disabled(self) -> bool:
+        """Whether events are refused, and counted as `disabled`. Events that already wait are still sent."""
+        return self._disabled
+
+    @disabled.setter
+    def disabled(self, value: bool) -> None:
+        if not value and not self.settings.project_token:
+            _log.error(
+                "hogline: no project token, so nothing is sent; pass PostHog('phc_...') or set HOGLINE_PROJECT_TOKEN"
+            )
+            value = True
+        self._disabled = bool(value)
+
+    def register(self, properties: Mapping[str, Any]) -> None:
+        """Add super properties."""
+        self._super = {**self._super, **properties}
+        self._set_defaults()
+
+    def unregister(self, *names: str) -> None:
+        """Remove super properties."""
+        self._super = {name: value for name, value in self._super.items() if name not in names}
+        self._set_defaults()
+
+    def _set_defaults(self) -> None:
+        self.defaults = self._defaults(runtime_properties())
+        """What every captured event carries."""
+        self.identity_defaults = self._defaults(_NOTHING)
+        """What events about persons and groups carry: nothing about the process."""
 
     def _defaults(self, runtime: Mapping[str, Any]) -> dict[str, Any]:
         settings = self.settings
@@ -89,105 +80,110 @@ class Assembly:
             defaults["$release_id"] = settings.release_id
         return {**defaults, **self._super}
 
-    def _set_defaults(self) -> None:
-        self._plain = self._defaults(runtime_properties())  # what capture() sends
-        self._sparse = self._defaults({})  # what the identity events send
+    # -- one event ----------------------------------------------------------------------------------------------------
 
-    # -- what may change while the client lives -----------------------------------------------------------------------
-
-    @property
-    def disabled(self) -> bool:
-        """Whether events are refused, and counted as `disabled`. May be set at any time; what waits already is still sent."""
-        return self._disabled
-
-    @disabled.setter
-    def disabled(self, value: bool) -> None:
-        if not value and not self.project_token:
-            _log.error(
-                "hogline: no project token, so nothing is sent; pass PostHog('phc_...') or set HOGLINE_PROJECT_TOKEN"
-            )
-            value = True
-        self._disabled = bool(value)
-
-    def disable(self) -> None:
-        """Opt out: from now on nothing is taken. What waits already is still sent."""
-        self.disabled = True
-
-    def enable(self) -> None:
-        """Opt in again. Without a project token the client stays disabled, and says so."""
-        self.disabled = False
-
-    @guarded
-    def register(self, properties: Mapping[str, Any]) -> None:
-        """Add super properties: every later event has them, unless the context or the caller says otherwise."""
-        self._super = {**self._super, **properties}
-        self._set_defaults()
-
-    @guarded
-    def unregister(self, *names: str) -> None:
-        """Take super properties away again, those of the constructor too; unknown *names* are passed over."""
-        self._super = {name: value for name, value in self._super.items() if name not in names}
-        self._set_defaults()
-
-    # -- the way of one event -----------------------------------------------------------------------------------------
-
-    def _send(
+    def capture(
         self,
         event: str,
-        who: str | None,
-        properties: dict[str, Any],
-        timestamp: Any,
+        distinct_id: Any,
+        properties: Mapping[str, Any] | None,
+        timestamp: datetime | str | None,
         uuid: Any,
+        groups: Mapping[str, Any] | None,
         disable_geoip: bool | None,
     ) -> str | None:
-        """Assemble, filter, serialise once, enqueue."""
+        """Send *event* with the defaults and the context's properties; returns its id, or None if it is refused."""
+        context = current.get()
+        if context is None:
+            merged = {**self.defaults, **(properties or _NOTHING)}
+            person = distinct_id_text(distinct_id)
+        else:
+            merged = {**self.defaults, **context.properties(), **(properties or _NOTHING)}
+            person = (
+                context.acting_distinct_id()
+                if distinct_id is None
+                else distinct_id_text(distinct_id) or context.acting_distinct_id()
+            )
+        if groups:
+            merged["$groups"] = dict(groups)
+        return self.send(event, person, merged, timestamp, uuid, disable_geoip)
+
+    def send(
+        self,
+        event: str,
+        distinct_id: str | None,
+        properties: dict[str, Any],
+        timestamp: Any = None,
+        uuid: Any = None,
+        disable_geoip: bool | None = None,
+    ) -> str | None:
+        """Send *event* with exactly these *properties*; returns its id, or None if it is refused."""
         if self._disabled:
-            self._ledger.refuse(DISABLED)
+            self.ledger.refuse(DISABLED)
             return None
-        identity, stamp = new_stamp()
+        event_id, time_text = new_stamp()
         if uuid is not None:
-            identity = self._own_id(uuid, identity)
+            event_id = _given_id(uuid, event_id)
         if timestamp is not None:
-            stamp = self._own_time(timestamp, stamp)
+            time_text = _given_time(timestamp, time_text)
         if self.settings.capture_trace_context and (span := active_span()):
             properties = {**span, **properties}
         if disable_geoip is not None:
             properties["$geoip_disable"] = disable_geoip
-        if who is None:
-            who = identity
+        if distinct_id is None:
+            distinct_id = event_id
             properties.setdefault("$process_person_profile", False)
         message: dict[str, Any] = {
             "event": event if isinstance(event, str) else str(event),
             "properties": properties,
-            "timestamp": stamp,
-            "distinct_id": who,
-            "uuid": identity,
+            "timestamp": time_text,
+            "distinct_id": distinct_id,
+            "uuid": event_id,
         }
         if not event:
             _log.warning("hogline: capture() needs the event's name; nothing was sent")
-            self._ledger.refuse(NO_NAME, message)
+            self.ledger.refuse(NO_NAME, message)
             return None
         settings = self.settings
         if settings.before_send is not None:
             changed = self._before_send(settings.before_send, message)
             if changed is None:
                 return None
-            message, identity = changed, changed["uuid"]
+            message, event_id = changed, changed["uuid"]
         body = serialise(message)
-        if len(body) > settings.max_event_bytes and self._lighten(message, len(body)):
+        if len(body) > settings.max_event_bytes and self._shorten_exceptions(message, len(body)):
             body = serialise(message)
         if len(body) > settings.max_event_bytes:
-            self._ledger.refuse(TOO_LARGE, message)
+            self.ledger.refuse(TOO_LARGE, message)
             if settings.debug:
                 raise EventTooLarge(event, len(body), settings.max_event_bytes)
             return None
         if not settings.send:
-            self._ledger.refuse(SEND_IS_FALSE)
-            return identity
-        return identity if self._delivery.put(body) else None
+            self.ledger.refuse(SEND_IS_FALSE)
+            return event_id
+        return event_id if self._put(body) else None
 
-    def _lighten(self, message: dict[str, Any], size_bytes: int) -> bool:
-        """Make an exception's list as small as the event needs it; False: this event has none."""
+    def _before_send(
+        self, hook: Callable[[dict[str, Any]], dict[str, Any] | None], message: dict[str, Any]
+    ) -> dict[str, Any] | None:
+        """Return the event that the user's *hook* returned, or None: it drops the event, or it failed (fail closed)."""
+        event_id = message["uuid"]
+        try:
+            changed = hook(message)
+        except Exception as error:
+            self.log_failure("before_send", error)
+            changed = None
+        if changed is not None and not isinstance(changed, dict):
+            self.log_failure("before_send", TypeError(f"it returned {type(changed).__name__}, not a dict or None"))
+            changed = None
+        if changed is None:
+            self.ledger.refuse(BEFORE_SEND, message)
+            return None
+        changed["uuid"] = checked_event_id(changed.get("uuid")) or event_id
+        return changed
+
+    def _shorten_exceptions(self, message: dict[str, Any], size_bytes: int) -> bool:
+        """Shorten an exception event's list until the event fits; False: this event has no such list."""
         properties = message.get("properties")
         if message.get("event") != "$exception" or not isinstance(properties, dict):
             return False
@@ -198,61 +194,55 @@ class Assembly:
         properties["$exception_list"] = fit(entries, self.settings.max_event_bytes - others_bytes)
         return True
 
-    def _before_send(
-        self, hook: Callable[[dict[str, Any]], dict[str, Any] | None], message: dict[str, Any]
-    ) -> dict[str, Any] | None:
-        """Return what the user's *hook* made of the event, or None: it drops it, or it failed (fail closed)."""
-        identity = message["uuid"]
-        try:
-            changed = hook(message)
-        except Exception as error:
-            self.failed("before_send", error)
-            changed = None
-        if changed is not None and not isinstance(changed, dict):
-            self.failed("before_send", TypeError(f"it returned {type(changed).__name__}, not a dict or None"))
-            changed = None
-        if changed is None:
-            self._ledger.refuse(BEFORE_SEND, message)
-            return None
-        changed["uuid"] = checked_event_id(changed.get("uuid")) or identity
-        return changed
+    # -- failures of our own code or of the app's hooks ---------------------------------------------------------------
 
-    def _own_id(self, given: Any, made: str) -> str:
-        checked = checked_event_id(given)
-        if checked is None:
-            _log.error("hogline: uuid=%r is not a UUID; the event has %s instead", given, made)
-        return checked or made
+    def log_failure(self, what: str, error: BaseException) -> None:
+        """Log that *what* failed, at most once a minute for each *what*."""
+        self._throttled.error(what, "%s failed: %r (the app goes on)", what, error)
 
-    def _own_time(self, given: Any, made: str) -> str:
-        text = timestamp_text(given, datetime.now(UTC))
-        if text is None:
-            _log.warning("hogline: timestamp=%r is no datetime and no ISO 8601 time; the event has now instead", given)
-        return text or made
+    def count_loss(self, what: str, error: BaseException) -> None:
+        """Count an event that *error* kept from being made, and log the failure."""
+        self.ledger.refuse(DISABLED if self._disabled else CAPTURE_ERROR)
+        self.log_failure(what, error)
 
-    def failed(self, what: str, error: BaseException) -> None:
-        """Log a failure of ours or of a hook, once a minute for each place."""
-        now_s, last_s = time.monotonic(), self._complained_at_s.get(what)
-        if last_s is not None and now_s - last_s < _LOG_EVERY_S:
-            return
-        if len(self._complained_at_s) >= _MAX_PLACES:
-            self._complained_at_s.clear()
-        self._complained_at_s[what] = now_s
-        _log.error("hogline: %s failed: %r (the app goes on)", what, error)
+    def raise_or_log(self, what: str, error: Exception) -> None:
+        """Log a failure; with `debug=True` raise it at the caller instead."""
+        if self.settings.debug:
+            raise error
+        self.log_failure(what, error)
 
-    def lost(self, what: str, error: BaseException) -> None:
-        """Count an event that a failure kept from being made, and log the failure."""
-        self._ledger.refuse(DISABLED if self._disabled else CAPTURE_ERROR)
-        self.failed(what, error)
+    def raise_or_count(self, what: str, error: Exception) -> None:
+        """Count the event that a failure lost; with `debug=True` raise the failure at the caller instead."""
+        if self.settings.debug:
+            raise error
+        self.count_loss(what, error)
 
 
-def _working_directory() -> str:
+def context_distinct_id() -> str | None:
+    """Return the distinct id of the current context, if it has one."""
+    context = current.get()
+    return context.acting_distinct_id() if context is not None else None
+
+
+def working_directory() -> str:
+    """Return the working directory, or an empty text when it was deleted."""
     try:
         return os.getcwd()  # noqa: PTH109 - pathlib costs start-up time
-    except OSError:  # it is gone; then all that is no package's is the app's own code
+    except OSError:
         return ""
 
 
-def context_person() -> str | None:
-    """Return who acts in the current context, as far as known."""
-    now = current.get()
-    return now.acting_distinct_id() if now is not None else None
+def _given_id(given: Any, generated: str) -> str:
+    checked = checked_event_id(given)
+    if checked is None:
+        _log.error("hogline: uuid=%r is not a UUID; the event has %s instead", given, generated)
+    return checked or generated
+
+
+def _given_time(given: Any, generated: str) -> str:
+    text = timestamp_text(given, datetime.now(UTC))
+    if text is None:
+        _log.warning(
+            "hogline: timestamp=%r is no datetime and no ISO 8601 time; the event has the current time instead", given
+        )
+    return text or generated

@@ -5,36 +5,52 @@ that are still ours, and one that somebody has wrapped meanwhile stays, and stay
 Source: docs/internals/capture-protocol.md#deduplication-and-autocapture.
 """
 
-import contextlib
 import contextvars
 import os
 import sys
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
+from hogline.client.exceptions import ExceptionEvents
 from hogline.context import Context, current
 from hogline.deduplication import CaptureScope, captured_before
 from hogline.exception_kinds import is_exit, is_noise
+from hogline.guard import guard
+from hogline.settings import ClientSettings
 from hogline.tracebacks import Mechanism
-
-if TYPE_CHECKING:
-    from hogline.client.exceptions import ExceptionMethods
 
 __all__ = ["install", "uninstall"]
 
 _UNCAUGHT = Mechanism(type="onuncaughtexception", handled=False)
 _UNRETRIEVED = Mechanism(type="onunhandledrejection", handled=False)
 
-_clients: "list[ExceptionMethods]" = []  # held: who asked to watch a process is wanted for as long as it runs
+
+class WatchingClient(Protocol):
+    """What the hooks need of a client."""
+
+    settings: ClientSettings
+    project_token: str
+    exceptions: ExceptionEvents
+
+    @property
+    def disabled(self) -> bool:
+        """Whether events are refused."""
+
+    def lost(self, what: str, error: BaseException) -> None:
+        """Count an event that *error* kept from being made, and log the failure."""
+
+
+_clients: list[WatchingClient] = []  # held strongly: a client that watches the process lives as long as the process
+
 _installed: "_Hooks | None" = None
 _lock = threading.RLock()
 _reporting: set[int] = set()  # threads in the middle of a report: what fails inside one is not reported
 
 
-def install(client: "ExceptionMethods") -> None:
-    """Report to *client*, from now on, what nothing caught. Safe to call twice."""
+def install(client: WatchingClient) -> None:
+    """Report exceptions that nothing caught to *client* from now on. Safe to call twice."""
     global _installed  # noqa: PLW0603 - the hooks are the process's, and so is this
     with _lock:
         if not any(known is client for known in _clients):
@@ -43,8 +59,8 @@ def install(client: "ExceptionMethods") -> None:
             _installed = _Hooks()
 
 
-def uninstall(client: "ExceptionMethods") -> None:
-    """Report nothing to *client* any more; with the last one the hooks go. Safe to call twice."""
+def uninstall(client: WatchingClient) -> None:
+    """Report nothing to *client* any more; the hooks are removed with the last client. Safe to call twice."""
     global _installed  # noqa: PLW0603
     with _lock:
         _clients[:] = [known for known in _clients if known is not client]
@@ -64,7 +80,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class _Hooks:
-    """One installation, with what it found in each place."""
+    """One installation, with the hook that it found in each place."""
 
     def __init__(self) -> None:
         self._is_active = True
@@ -79,7 +95,7 @@ class _Hooks:
         self._greenlets = _GreenletHook(self._on_greenlet)
 
     def remove(self) -> None:
-        """Put back what was there, where it is still ours."""
+        """Put the previous hooks back, where ours is still in place."""
         self._is_active = False
         if sys.excepthook is self._main:
             sys.excepthook = self._previous_main
@@ -91,10 +107,10 @@ class _Hooks:
         self._processes.remove()
         self._greenlets.remove()
 
-    # A bound method is a new object each time: those of __init__ are what `remove` recognises.
+    # A bound method is a new object at each access, so `remove` compares with those that __init__ kept.
 
     def _on_main(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        # At a prompt an exception is an answer, and nothing dies of it.
+        # At an interactive prompt an exception is shown to the user, and ends nothing.
         if self._is_active and not hasattr(sys, "ps1"):
             _report(error, trace, _UNCAUGHT, level="fatal", source="python.sys_excepthook")
         self._previous_main(kind, error, trace)
@@ -120,14 +136,14 @@ class _Hooks:
     def _on_loop(self, told: dict[str, Any]) -> None:
         if self._is_active:
             source = "python.asyncio_exception_handler"
-            _report(told.get("exception"), None, _UNRETRIEVED, source=source, acting=lambda: _acting(told))
+            _report(told.get("exception"), None, _UNRETRIEVED, source=source, find_context=lambda: _context_of(told))
 
 
 class _LoopHooks:
     """The hook of every event loop, whoever makes it and whichever handler it is given.
 
-    A patch: `set_exception_handler` belongs to the app, and to one loop that already exists. Loops of other makers
-    (uvloop) are classes of their own; those that are imported later announce themselves.
+    A patch: `set_exception_handler` belongs to the app, and works on one existing loop. Other implementations (uvloop)
+    are classes of their own; those that are imported later are patched when their class is created.
     """
 
     def __init__(self, notice: Callable[[dict[str, Any]], None]) -> None:
@@ -142,7 +158,7 @@ class _LoopHooks:
             if not issubclass(kind, BaseEventLoop):
                 self._patch(kind)
 
-        def announced(kind: type[Any], /) -> None:  # what stood there before is object's, which does nothing
+        def announced(kind: type[Any], /) -> None:  # replaces the one of `object`, which does nothing
             if not issubclass(kind, BaseEventLoop):
                 self._patch(kind)
 
@@ -166,7 +182,7 @@ class _LoopHooks:
         self._patched.append((kind, call_exception_handler, before))
 
     def remove(self) -> None:
-        """Take the patches away, where they are still ours."""
+        """Remove the patches that are still in place."""
         if vars(self._abstract).get("__init_subclass__") is self._announced:
             del self._abstract.__init_subclass__
         for kind, ours, before in self._patched:
@@ -180,14 +196,14 @@ class _LoopHooks:
 class _ProcessHook:
     """The hook of `multiprocessing`'s children.
 
-    A patch: what ends a child is printed by `multiprocessing` itself, and no hook of the interpreter hears of it.
+    A patch: `multiprocessing` itself prints the exception that ends a child, and no hook of the interpreter is called.
     """
 
     def __init__(self, notice: Callable[[BaseException], None]) -> None:
         from multiprocessing.process import BaseProcess
 
         self._patched = cast("Any", BaseProcess)
-        self._before = original = self._patched._bootstrap  # noqa: SLF001 - all that every child runs, whatever its class
+        self._before = original = self._patched._bootstrap  # noqa: SLF001 - every child runs it, whatever its class
 
         def _bootstrap(process: Any, *args: Any, **kwargs: Any) -> Any:
             run = process.run
@@ -206,15 +222,15 @@ class _ProcessHook:
         self._patched._bootstrap = _bootstrap  # noqa: SLF001
 
     def remove(self) -> None:
-        """Take the patch away, where it is still ours."""
+        """Remove the patch if it is still in place."""
         if self._patched._bootstrap is self._ours:  # noqa: SLF001
             self._patched._bootstrap = self._before  # noqa: SLF001
 
 
 class _GreenletHook:
-    """The hook of gevent's hubs, where gevent is there already: of greenlets that fail, and of callbacks of its loop.
+    """The hook of gevent's hubs, if gevent is imported already: for greenlets that fail, and for callbacks of its loop.
 
-    A patch: a hub's `handle_error` is the app's to set, and there is a hub for each thread that has not begun yet.
+    A patch: the app may set a hub's own `handle_error`, and threads that have not started yet will have hubs of their own.
     """
 
     def __init__(self, notice: Callable[[BaseException], None]) -> None:
@@ -232,13 +248,13 @@ class _GreenletHook:
         self._ours = self._patched.handle_error = handle_error
 
     def remove(self) -> None:
-        """Take the patch away, where it is still ours."""
+        """Remove the patch if it is still in place."""
         if self._patched is not None and self._patched.handle_error is self._ours:
             self._patched.handle_error = self._before
 
 
-def _acting(told: dict[str, Any]) -> Context | None:
-    """Return the context of the task or callback that failed, where the interpreter tells it (tasks: from 3.12 on)."""
+def _context_of(told: dict[str, Any]) -> Context | None:
+    """Return the context of the task or callback that failed, where the interpreter provides it (for tasks from 3.12 on)."""
     for name in ("task", "future", "handle"):
         thing = told.get(name)
         ask = getattr(thing, "get_context", None)
@@ -255,30 +271,38 @@ def _report(
     *,
     source: str,
     level: str = "error",
-    acting: Callable[[], Context | None] = current.get,
+    find_context: Callable[[], Context | None] = current.get,
 ) -> None:
-    """The door of this module: nothing of it raises, and nothing inside it reports itself."""
-    me = threading.get_ident()
-    if error is None or me in _reporting:
+    """Send *error* to each project that asked. Never raises, and a failure inside it is not reported by itself."""
+    thread = threading.get_ident()
+    if error is None or thread in _reporting:
         return
-    _reporting.add(me)
+    _reporting.add(thread)
     try:
-        if is_exit(error) or (isinstance(error, Exception) and is_noise(error)):
-            return
-        now = acting()
-        origin = now.origin if now is not None else None
-        if captured_before(error, origin if isinstance(origin, CaptureScope) else None):
-            return
-        told = set()
-        for client in tuple(_clients):
-            project = client.settings.host, client.project_token
-            if project not in told:
-                if not client.disabled:  # one that is counts it, and leaves it to the next one
-                    told.add(project)
-                client.report_uncaught(error, mechanism, level=level, source=source, context=now, traceback=trace)
-    except Exception as failure:  # a stranger's exception in its last moment
-        for client in tuple(_clients):
-            with contextlib.suppress(Exception):
-                client.lost("capture_exceptions", failure)
+        with guard("capture_exceptions", _count_for_all):
+            if is_exit(error) or (isinstance(error, Exception) and is_noise(error)):
+                return
+            context = find_context()
+            origin = context.origin if context is not None else None
+            if captured_before(error, origin if isinstance(origin, CaptureScope) else None):
+                return
+            _send(error, mechanism, level=level, source=source, context=context, traceback=trace)
     finally:
-        _reporting.discard(me)
+        _reporting.discard(thread)
+
+
+def _send(error: BaseException, mechanism: Mechanism, **options: Any) -> None:
+    projects = set()
+    for client in tuple(_clients):
+        project = client.settings.host, client.project_token
+        if project in projects:
+            continue
+        if not client.disabled:  # a disabled client counts the event, and another client of the project sends it
+            projects.add(project)
+        with guard("capture_exceptions", client.lost):
+            client.exceptions.capture_once(error, mechanism, is_new=True, is_limited=True, **options)
+
+
+def _count_for_all(what: str, failure: Exception) -> None:
+    for client in tuple(_clients):
+        client.lost(what, failure)

@@ -1,131 +1,78 @@
-"""Reporting: what a client says about exceptions, whoever noticed them: the app, an interceptor, a hook, a logger."""
+"""Exception events: from an exception that the app, an interceptor, a hook or a logger saw to a `$exception` event.
+
+`capture` is the user's door, `capture_once` the SDK's own: both send an exception object once, however many layers report it.
+"""
 
 import _thread
 import logging
 import re
-import sys
 import time
 from collections.abc import Mapping
-from contextvars import copy_context
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from hogline.client.asking import Asking
-from hogline.client.events import guarded_event
+from hogline.client.events import EventPipeline, working_directory
 from hogline.context import Context, current
 from hogline.deduplication import CaptureScope, captured_before, mark_captured
-from hogline.delivery.ledger import CAPTURE_ERROR, DISABLED, INCOMPLETE, RATE_LIMITED, TOO_MANY_EXCEPTIONS
+from hogline.delivery.ledger import DISABLED, INCOMPLETE, RATE_LIMITED, TOO_MANY_EXCEPTIONS
 from hogline.event import distinct_id_text
 from hogline.facts.span import active_span
+from hogline.guard import guard
 from hogline.rate_limiter import Limiter
 from hogline.settings import ClientSettings
-from hogline.tracebacks import Mechanism, exception_list
+from hogline.tracebacks import Mechanism, Rules, exception_list
 from hogline.tracebacks.event import fingerprint, with_own_words
 
 if TYPE_CHECKING:
     from hogline.exchange import ObservedException
-    from hogline.flags import FeatureFlagEvaluations
     from hogline.tracebacks.variables import Variables
 
-__all__ = ["ExceptionMethods"]
+__all__ = ["ExceptionEvents"]
 
 _log = logging.getLogger("hogline")
-_FRESH_STACK_TIMEOUT_S = 2.0
 
 
-class ExceptionMethods(Asking):
-    """The methods that turn an exception into `$exception`."""
+class ExceptionEvents:
+    """Sends a client's `$exception` events."""
 
-    def __init__(self, settings: ClientSettings) -> None:
-        super().__init__(settings)
-        self._limiter: Limiter | None = None
-        if settings.enable_exception_autocapture_rate_limiting:
-            self._limiter = Limiter(
-                size=settings.exception_autocapture_bucket_size,
-                refill=settings.exception_autocapture_refill_rate,
-                interval_s=settings.exception_autocapture_refill_interval_seconds,
-                max_buckets=settings.exception_autocapture_max_buckets,
-            )
+    def __init__(self, events: EventPipeline) -> None:
+        settings = events.settings
+        self._events = events
+        self._limiter = _limiter(settings)
+        self.rules: Rules = Rules(
+            project_root=settings.project_root or working_directory(),
+            in_app_include=tuple(settings.in_app_include),
+            in_app_exclude=tuple(settings.in_app_exclude),
+            redact_messages=settings.redact_messages,
+        )
 
-    def capture_exception(
-        self,
-        exception: Any = None,
-        *,
-        distinct_id: Any = None,
-        properties: Mapping[str, Any] | None = None,
-        groups: Mapping[str, Any] | None = None,
-        timestamp: datetime | str | None = None,
-        uuid: Any = None,
-        flags: "FeatureFlagEvaluations | None" = None,
-        send_feature_flags: bool | Mapping[str, Any] = False,
-        disable_geoip: bool | None = None,
-    ) -> str | None:
-        """Send *exception* (or the one being handled) as `$exception`, once for each object. Never raises, never keeps it.
+    # -- for the client -----------------------------------------------------------------------------------------------
 
-        *exception* may be the triple of `sys.exc_info()` too. Of *properties*, `$exception_level` (fatal, error, warning, log,
-        info, debug) and `$exception_fingerprint` (a text: what groups with what) are taken; what the SDK or the server
-        says itself is ignored. *flags*, from `evaluate_flags()`, puts `$feature/<key>` on the event.
-        """
-        # The door of `guarded`, spelled out: who handles a RecursionError has few calls left on its stack, so all that
-        # happens on it is this frame's.
-        try:
-            error = exception if exception is not None else sys.exc_info()[1]
-            if flags is not None or send_feature_flags:
-                asked = self._flag_properties(flags, send_feature_flags, distinct_id, groups, disable_geoip)
-                properties = {**asked, **(properties or {})}
-            said = {
-                "distinct_id": distinct_id, "properties": properties, "groups": groups, "timestamp": timestamp, "uuid": uuid,
-                "disable_geoip": disable_geoip,
-            }  # fmt: skip
-            if not issubclass(type(error), RecursionError):
-                return self._capture(error, said)
-            answers: list[str | Exception | None] = []
-            done = _thread.allocate_lock()
-            done.acquire()
-            # Not threading.Thread: starting one takes several calls, this takes one.
-            run: Any = copy_context().run
-            _thread.start_new_thread(run, (self._capture_elsewhere, error, said, answers, done))
-            done.acquire(timeout=_FRESH_STACK_TIMEOUT_S)
-            answer = answers[0] if answers else None
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-        except RecursionError:  # not even these few; logging would take more
-            try:
-                self._ledger.refuse(CAPTURE_ERROR)
-            except RecursionError:  # it is counted, or cannot be
-                pass
-            return None
-        except Exception as failure:
-            if self.settings.debug:
-                raise
-            self.lost("capture_exception", failure)
-            return None
-
-    def _capture(self, error: Any, said: dict[str, Any]) -> str | None:
+    def capture(self, exception: Any, options: dict[str, Any]) -> str | None:
+        """Send what the app handed to `capture_exception()`, with its other arguments as *options*."""
         traceback = None
-        if type(error) is tuple and len(error) == 3:
-            _, error, traceback = error
+        if type(exception) is tuple and len(exception) == 3:
+            _, exception, traceback = exception
         # By type: `isinstance` asks the object for its class when the type is none of them, and it may raise.
-        if not issubclass(type(error), BaseException):
-            _log.warning("hogline: capture_exception() outside an except block needs an exception, got %r", error)
-            self._ledger.refuse(INCOMPLETE)
+        if not issubclass(type(exception), BaseException):
+            _log.warning("hogline: capture_exception() outside an except block needs an exception, got %r", exception)
+            self._events.ledger.refuse(INCOMPLETE)
             return None
-        return self.report_exception(error, Mechanism(), traceback=traceback, **said)
+        return self.capture_once(exception, Mechanism(), traceback=traceback, **options)
 
-    def _capture_elsewhere(
-        self, error: BaseException, said: dict[str, Any], answers: list[Any], done: _thread.LockType
-    ) -> None:
-        """Capture on this thread's fresh stack, and tell the one that waits."""
+    def capture_for(self, error: Any, options: dict[str, Any], results: list[Any], done: _thread.LockType) -> None:
+        """Capture on this thread's empty stack, and hand the result to the thread that waits for *done*."""
         try:
-            answers.append(self._capture(error, said))
+            results.append(self.capture(error, options))
         except Exception as failure:
-            answers.append(failure)
+            results.append(failure)
         finally:
             done.release()
 
-    def report_exception(
+    # -- for interceptors, queues, hooks and loggers ------------------------------------------------------------------
+
+    def capture_once(
         self,
         error: BaseException,
         mechanism: Mechanism,
@@ -134,147 +81,150 @@ class ExceptionMethods(Asking):
         source: str | None = None,
         context: Context | None = None,
         traceback: TracebackType | None = None,
-        anew: bool = False,
-        limited: bool = False,
+        is_new: bool = False,
+        is_limited: bool = False,
         distinct_id: Any = None,
         properties: Mapping[str, Any] | None = None,
         groups: Mapping[str, Any] | None = None,
-        **when: Any,
-    ) -> str | None:
-        """Send *error* unless it has become an event before (*anew*: the caller has looked). None: nothing was sent.
-
-        *limited*: nobody asked for this very event, so that too many of a kind are held back. *context*, the current one by default, says who acts. Not guarded: for callers with a door of their own.
-        """
-        now = context if context is not None else current.get()
-        origin = now.origin if now is not None else None
-        scope = origin if isinstance(origin, CaptureScope) else None
-        if not anew and captured_before(error, scope):
-            return None
-        if self.disabled:
-            self._ledger.refuse(DISABLED)
-            return None
-        entries = self._snapshot(error, mechanism, now, traceback, limited=limited)
-        mark_captured(error, scope)
-        said = dict(properties or {})
-        if groups:
-            said["$groups"] = dict(groups)
-        who = distinct_id_text(distinct_id) or (now.acting_distinct_id() if now is not None else None)
-        said = {**active_span(), **said}
-        identity = self._report(entries, now, said, who, level=level, source=source, limited=limited, **when)
-        self._log_captured(error)
-        return identity
-
-    def _log_captured(self, error: BaseException) -> None:
-        if self.settings.log_captured_exceptions:
-            _log.error("hogline: captured an exception", exc_info=error)
-
-    @guarded_event
-    def report_uncaught(
-        self,
-        error: BaseException,
-        mechanism: Mechanism,
-        *,
-        level: str,
-        source: str,
-        context: Context | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Send what a hook of the process noticed, and has not been captured before: each client that asked hears of it."""
-        self.report_exception(
-            error, mechanism, level=level, source=source, context=context, traceback=traceback, anew=True, limited=True
-        )
-
-    # -- what the interceptors' exchange needs ------------------------------------------------------------------------
-
-    def snapshot_exception(self, error: BaseException, mechanism: Mechanism) -> list[dict[str, Any]]:
-        """Return `$exception_list` for *error* as it stands now."""
-        return self._snapshot(error, mechanism, current.get(), None, limited=True)
-
-    @guarded_event
-    def record_exception(self, observed: "ObservedException", properties: Mapping[str, Any]) -> None:
-        """Send what an interceptor saw, with the context it was seen in."""
-        seen_in: Context | None = observed.context
-        who = seen_in.acting_distinct_id() if seen_in is not None else None
-        seen_at = datetime.fromtimestamp(observed.stamp_ns / 1e9, UTC)
-        said = {**observed.span, **properties}
-        source = observed.source
-        self._report(
-            observed.entries, seen_in, said, who, level="error", source=source, limited=True, timestamp=seen_at
-        )
-        self._log_captured(observed.error)
-
-    def refuse_exception(self) -> None:
-        """Count an exception that found no room among those that wait for their request's status."""
-        if not self.disabled:
-            self._ledger.refuse(TOO_MANY_EXCEPTIONS)
-
-    # -- the way of one exception -------------------------------------------------------------------------------------
-
-    def _snapshot(
-        self,
-        error: BaseException,
-        mechanism: Mechanism,
-        context: Context | None,
-        traceback: TracebackType | None,
-        *,
-        limited: bool,
-    ) -> list[dict[str, Any]]:
-        variables = self._variables(context, limited=limited)
-        return exception_list(error, mechanism, self.exception_rules, traceback=traceback, variables=variables)
-
-    def _variables(self, context: Context | None, *, limited: bool) -> "Variables | None":
-        """Return how variables are told of, or None where they are not: the context's word, else the client's."""
-        chosen = (context.options if context is not None else None) or {}
-
-        def told(name: str) -> Any:
-            return chosen.get(name, getattr(self.settings, name))
-
-        if not told("capture_exception_code_variables"):
-            return None
-        from hogline.tracebacks.masks import masks  # only who asks for them pays for them
-        from hogline.tracebacks.variables import Variables
-
-        try:
-            hidden = masks(
-                told("code_variables_mask_patterns"),
-                told("code_variables_ignore_patterns"),
-                url_credentials=bool(told("code_variables_mask_url_credentials")),
-                detect_secrets=bool(told("code_variables_detect_secrets")),
-            )
-        except (re.error, TypeError) as error:  # a context's own patterns; what cannot be masked is not told
-            self.failed("code_variables_mask_patterns", error)
-            return None
-        bounds = self.settings.code_variables_max_bytes, self.settings.code_variables_max_seconds
-        limiter = self._limiter
-        if limiter is None or not limited:
-            return Variables(hidden, *bounds)
-        return Variables(hidden, *bounds, lambda entries: limiter.has_room(fingerprint(entries), time.monotonic()))
-
-    def _report(
-        self,
-        entries: list[dict[str, Any]],
-        context: Context | None,
-        said: Mapping[str, Any],
-        who: str | None,
-        *,
-        level: str,
-        source: str | None,
-        limited: bool,
         timestamp: Any = None,
         uuid: Any = None,
         disable_geoip: bool | None = None,
     ) -> str | None:
-        facts = context.properties() if context is not None else {}
-        merged = with_own_words({**self._plain, **facts, **said}, level=level)
-        if limited and self._limiter is not None:
+        """Send *error* unless it has become an event before; returns the event's id, or None. Not guarded.
+
+        *context*: where it happened; None: here. *is_new*: the caller knows that it has not become an event.
+        *is_limited*: nobody asked for this very event, so that the rate limit of its kind applies.
+        """
+        context = context if context is not None else current.get()
+        origin = context.origin if context is not None else None
+        scope = origin if isinstance(origin, CaptureScope) else None
+        if not is_new and captured_before(error, scope):
+            return None
+        if self._events.disabled:
+            self._events.ledger.refuse(DISABLED)
+            return None
+        entries = self._serialise(error, mechanism, context, traceback, is_limited=is_limited)
+        mark_captured(error, scope)
+        merged = {**active_span(), **(properties or {})}
+        if groups:
+            merged["$groups"] = dict(groups)
+        person = distinct_id_text(distinct_id) or (context.acting_distinct_id() if context is not None else None)
+        event_id = self._send(
+            entries, context, merged, person,
+            level=level, source=source, is_limited=is_limited, timestamp=timestamp, uuid=uuid, disable_geoip=disable_geoip,
+        )  # fmt: skip
+        self._log(error)
+        return event_id
+
+    def serialise(self, error: BaseException, mechanism: Mechanism) -> list[dict[str, Any]]:
+        """Return `$exception_list` for *error* as it stands now."""
+        return self._serialise(error, mechanism, current.get(), None, is_limited=True)
+
+    def send_observed(self, observed: "ObservedException", properties: Mapping[str, Any]) -> None:
+        """Send an exception that an interceptor observed and serialised, with the context it was seen in."""
+        with guard("exception capture", self._events.raise_or_count):
+            context: Context | None = observed.context
+            person = context.acting_distinct_id() if context is not None else None
+            self._send(
+                observed.entries,
+                context,
+                {**observed.span, **properties},
+                person,
+                level="error",
+                source=observed.source,
+                is_limited=True,
+                timestamp=datetime.fromtimestamp(observed.stamp_ns / 1e9, UTC),
+            )
+            self._log(observed.error)
+
+    def count_overflow(self) -> None:
+        """Count an exception for which a request had no room left."""
+        if not self._events.disabled:
+            self._events.ledger.refuse(TOO_MANY_EXCEPTIONS)
+
+    # -- the steps ----------------------------------------------------------------------------------------------------
+
+    def _serialise(
+        self,
+        error: BaseException,
+        mechanism: Mechanism,
+        context: Context | None,
+        traceback: TracebackType | None,
+        *,
+        is_limited: bool,
+    ) -> list[dict[str, Any]]:
+        variables = self._variables(context, is_limited=is_limited)
+        return exception_list(error, mechanism, self.rules, traceback=traceback, variables=variables)
+
+    def _variables(self, context: Context | None, *, is_limited: bool) -> "Variables | None":
+        """Return how local variables are read, or None where they are not sent. The context's options win."""
+        chosen = (context.options if context is not None else None) or {}
+        settings = self._events.settings
+
+        def option(name: str) -> Any:
+            return chosen.get(name, getattr(settings, name))
+
+        if not option("capture_exception_code_variables"):
+            return None
+        from hogline.tracebacks.masks import masks  # imported lazily: most programs send no variables
+        from hogline.tracebacks.variables import Variables
+
+        try:
+            hidden = masks(
+                option("code_variables_mask_patterns"),
+                option("code_variables_ignore_patterns"),
+                url_credentials=bool(option("code_variables_mask_url_credentials")),
+                detect_secrets=bool(option("code_variables_detect_secrets")),
+            )
+        except (re.error, TypeError) as error:  # a context's own patterns: without masks no variable is sent
+            self._events.log_failure("code_variables_mask_patterns", error)
+            return None
+        bounds = settings.code_variables_max_bytes, settings.code_variables_max_seconds
+        limiter = self._limiter
+        if limiter is None or not is_limited:
+            return Variables(hidden, *bounds)
+        return Variables(hidden, *bounds, lambda entries: limiter.has_room(fingerprint(entries), time.monotonic()))
+
+    def _send(
+        self,
+        entries: list[dict[str, Any]],
+        context: Context | None,
+        properties: Mapping[str, Any],
+        distinct_id: str | None,
+        *,
+        level: str,
+        source: str | None,
+        is_limited: bool,
+        timestamp: Any = None,
+        uuid: Any = None,
+        disable_geoip: bool | None = None,
+    ) -> str | None:
+        known = context.properties() if context is not None else {}
+        merged = with_own_words({**self._events.defaults, **known, **properties}, level=level)
+        if is_limited and self._limiter is not None:
             kind = fingerprint(entries, merged.get("$exception_fingerprint"))
             suppressed = self._limiter.take(kind, time.monotonic())
             if suppressed is None:
-                self._ledger.refuse(RATE_LIMITED)
+                self._events.ledger.refuse(RATE_LIMITED)
                 return None
             if suppressed:
                 merged["$exception_suppressed_count"] = suppressed
         merged["$exception_list"] = entries
         if source is not None:
             merged["$exception_source"] = source
-        return self._send("$exception", who, merged, timestamp, uuid, disable_geoip)
+        return self._events.send("$exception", distinct_id, merged, timestamp, uuid, disable_geoip)
+
+    def _log(self, error: BaseException) -> None:
+        if self._events.settings.log_captured_exceptions:
+            _log.error("hogline: captured an exception", exc_info=error)
+
+
+def _limiter(settings: ClientSettings) -> Limiter | None:
+    if not settings.enable_exception_autocapture_rate_limiting:
+        return None
+    return Limiter(
+        size=settings.exception_autocapture_bucket_size,
+        refill=settings.exception_autocapture_refill_rate,
+        interval_s=settings.exception_autocapture_refill_interval_seconds,
+        max_buckets=settings.exception_autocapture_max_buckets,
+    )

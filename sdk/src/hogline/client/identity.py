@@ -1,129 +1,108 @@
-"""The methods that say who somebody is: person and group properties, aliases. Their events carry no context but its session."""
+"""Events about persons and groups: properties, aliases, identification.
+
+They carry no properties of the context but its session, so that no tag becomes a person's property.
+"""
 
 import logging
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
-from hogline.client.events import Assembly, context_person, guarded_event
+from hogline.client.events import EventPipeline, context_distinct_id
 from hogline.context import current
 from hogline.delivery.ledger import DISABLED, INCOMPLETE
 from hogline.event import distinct_id_text
 
-__all__ = ["IdentityMethods"]
+__all__ = ["EventOptions", "PersonEvents"]
 
 _log = logging.getLogger("hogline")
-_NOTHING: Mapping[str, Any] = {}
-_LINE = ("$session_id", "$window_id", "$request_id")  # what ties an identity event to its session
+_SESSION_PROPERTIES = ("$session_id", "$window_id", "$request_id")
 
 
-class IdentityMethods(Assembly):
-    """What a client says about people and groups."""
+class EventOptions(TypedDict):
+    """What every kind of event takes: its time, its id, and whether the server looks the IP address up."""
 
-    @guarded_event
-    def set(
-        self,
-        *,
-        distinct_id: Any = None,
-        properties: Mapping[str, Any] | None = None,
-        timestamp: datetime | str | None = None,
-        uuid: Any = None,
-        disable_geoip: bool | None = None,
-    ) -> str | None:
-        """Set person *properties*. Without a person, from here or the context, nothing is sent."""
-        return self._person("$set", {"$set": properties}, distinct_id, timestamp, uuid, disable_geoip)
+    timestamp: Any
+    uuid: Any
+    disable_geoip: bool | None
 
-    @guarded_event
-    def set_once(
-        self,
-        *,
-        distinct_id: Any = None,
-        properties: Mapping[str, Any] | None = None,
-        timestamp: datetime | str | None = None,
-        uuid: Any = None,
-        disable_geoip: bool | None = None,
-    ) -> str | None:
-        """Set person *properties* that are not set yet. Without a person nothing is sent."""
-        return self._person("$set_once", {"$set_once": properties}, distinct_id, timestamp, uuid, disable_geoip)
 
-    @guarded_event
+class PersonEvents:
+    """Sends a client's events about persons and groups."""
+
+    def __init__(self, events: EventPipeline) -> None:
+        self._events = events
+
+    def set(self, distinct_id: Any, properties: Mapping[str, Any] | None, options: EventOptions) -> str | None:
+        """Set person properties."""
+        return self._send("$set", _filled({"$set": properties}), distinct_id, options)
+
+    def set_once(self, distinct_id: Any, properties: Mapping[str, Any] | None, options: EventOptions) -> str | None:
+        """Set person properties that are not set yet."""
+        return self._send("$set_once", _filled({"$set_once": properties}), distinct_id, options)
+
     def identify(
         self,
-        distinct_id: Any = None,
-        properties: Mapping[str, Any] | None = None,
-        *,
-        set_once: Mapping[str, Any] | None = None,
-        anonymous_id: Any = None,
-        timestamp: datetime | str | None = None,
-        uuid: Any = None,
-        disable_geoip: bool | None = None,
+        distinct_id: Any,
+        properties: Mapping[str, Any] | None,
+        set_once: Mapping[str, Any] | None,
+        anonymous_id: Any,
+        options: EventOptions,
     ) -> str | None:
-        """Say that *distinct_id* is a known person, with *properties*; *anonymous_id*'s earlier events become theirs."""
-        said = {"$set": properties, "$set_once": set_once, "$anon_distinct_id": distinct_id_text(anonymous_id)}
-        return self._person("$identify", said, distinct_id, timestamp, uuid, disable_geoip, bare=True)
+        """Identify a person; it needs no properties."""
+        own = {"$set": properties, "$set_once": set_once, "$anon_distinct_id": distinct_id_text(anonymous_id)}
+        return self._send("$identify", _filled(own), distinct_id, options, needs_properties=False)
 
-    @guarded_event
-    def alias(
-        self,
-        previous_id: Any,
-        distinct_id: Any = None,
-        timestamp: datetime | str | None = None,
-        uuid: Any = None,
-        disable_geoip: bool | None = None,
-    ) -> str | None:
-        """Join *distinct_id* (or the context's) to the person that *previous_id* is."""
+    def alias(self, previous_id: Any, distinct_id: Any, options: EventOptions) -> str | None:
+        """Join two distinct ids to one person."""
         previous = distinct_id_text(previous_id)
-        new = distinct_id_text(distinct_id) or context_person()
+        new = distinct_id_text(distinct_id) or context_distinct_id()
         if previous is None or new is None:
             _log.warning("hogline: alias() needs two ids, got %r and %r; nothing was sent", previous_id, distinct_id)
-            self._incomplete()
+            self._refuse()
             return None
-        said = {"distinct_id": previous, "alias": new}
-        return self._person("$create_alias", said, previous, timestamp, uuid, disable_geoip)
+        return self._send("$create_alias", {"distinct_id": previous, "alias": new}, previous, options)
 
-    @guarded_event
     def group_identify(
         self,
         group_type: str,
         group_key: Any,
-        properties: Mapping[str, Any] | None = None,
-        timestamp: datetime | str | None = None,
-        uuid: Any = None,
-        disable_geoip: bool | None = None,
-        distinct_id: Any = None,
+        properties: Mapping[str, Any] | None,
+        distinct_id: Any,
+        options: EventOptions,
     ) -> str | None:
-        """Set *properties* of the group *group_key* of *group_type*."""
+        """Set properties of a group."""
         key = distinct_id_text(group_key)
         if not group_type or key is None:
             _log.warning("hogline: group_identify() needs a type and a key, got %r and %r", group_type, group_key)
-            self._incomplete()
+            self._refuse()
             return None
-        said = {"$group_type": group_type, "$group_key": key, "$group_set": dict(properties or {})}
-        person = distinct_id_text(distinct_id) or context_person() or f"${group_type}_{key}"
-        return self._person("$groupidentify", said, person, timestamp, uuid, disable_geoip)
+        own = {"$group_type": group_type, "$group_key": key, "$group_set": dict(properties or {})}
+        person = distinct_id_text(distinct_id) or context_distinct_id() or f"${group_type}_{key}"
+        return self._send("$groupidentify", own, person, options)
 
-    def _incomplete(self) -> None:
-        self._ledger.refuse(DISABLED if self.disabled else INCOMPLETE)
+    def _refuse(self) -> None:
+        self._events.ledger.refuse(DISABLED if self._events.disabled else INCOMPLETE)
 
-    def _person(
+    def _send(
         self,
         event: str,
-        said: Mapping[str, Any],
+        own: Mapping[str, Any],
         distinct_id: Any,
-        timestamp: datetime | str | None,
-        uuid: Any,
-        disable_geoip: bool | None,
+        options: EventOptions,
         *,
-        bare: bool = False,
+        needs_properties: bool = True,
     ) -> str | None:
-        """Send an identity event: no context properties but session and window, so that no tag becomes a person's."""
-        own = {key: dict(value) if isinstance(value, Mapping) else value for key, value in said.items() if value}
-        who = distinct_id_text(distinct_id) or context_person()
-        if who is None or not (own or bare):
+        person = distinct_id_text(distinct_id) or context_distinct_id()
+        if person is None or (needs_properties and not own):
             _log.warning("hogline: %s needs a person and properties; nothing was sent", event)
-            self._incomplete()
+            self._refuse()
             return None
-        now = current.get()
-        context = now.properties() if now is not None else _NOTHING
-        line = {key: context[key] for key in _LINE if key in context}
-        return self._send(event, who, {**self._sparse, **line, **own}, timestamp, uuid, disable_geoip)
+        context = current.get()
+        known = context.properties() if context is not None else {}
+        session = {key: known[key] for key in _SESSION_PROPERTIES if key in known}
+        return self._events.send(event, person, {**self._events.identity_defaults, **session, **own}, **options)
+
+
+def _filled(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is not empty."""
+    return {key: dict(value) if isinstance(value, Mapping) else value for key, value in given.items() if value}

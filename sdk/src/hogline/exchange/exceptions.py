@@ -39,10 +39,10 @@ class RequestExceptions:
                 return
         if len(self._waiting) >= _MAX_WAITING:
             if not captured_before(error, self._scope):
-                policy.client.refuse_exception()
+                policy.client.exceptions.count_overflow()
             return
         mechanism = Mechanism(type="middleware", handled=handled)
-        entries = policy.client.snapshot_exception(error, mechanism)
+        entries = policy.client.exceptions.serialise(error, mechanism)
         now_ns = time.time_ns()
         observed = ObservedException(
             error, entries, policy.source, current.get(), status, handled, now_ns, active_span()
@@ -89,4 +89,4 @@ class RequestExceptions:
             return
         observed.entries[0]["mechanism"]["handled"] = observed.handled
         mark_captured(error, self._scope)
-        policy.client.record_exception(observed, {"$response_status_code": status})
+        policy.client.exceptions.send_observed(observed, {"$response_status_code": status})

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from hogline.context import Context
 from hogline.tracebacks import Mechanism
 
-__all__ = ["ObservedException", "Recorder"]
+__all__ = ["ExceptionSink", "ObservedException", "Recorder"]
 
 
 @dataclass(slots=True)
@@ -26,25 +26,33 @@ class ObservedException:
     """The OpenTelemetry span that was active."""
 
 
+class ExceptionSink(Protocol):
+    """The part of a client that takes the exceptions which an exchange observed."""
+
+    def serialise(self, error: BaseException, mechanism: Mechanism) -> list[dict[str, Any]]:
+        """Return `$exception_list` for *error* as it is now."""
+
+    def send_observed(self, observed: ObservedException, properties: Mapping[str, Any]) -> None:
+        """Send the `$exception` event of an observed exception."""
+
+    def count_overflow(self) -> None:
+        """Count an exception that was dropped because too many of its request were waiting."""
+
+
 class Recorder(Protocol):
     """The part of a client that an exchange needs."""
 
     project_token: str
+
+    @property
+    def exceptions(self) -> ExceptionSink:
+        """Where observed exceptions go."""
 
     def flush(self, timeout_seconds: float | None = 10.0) -> bool:
         """Send the events that are queued."""
 
     async def aflush(self, timeout_seconds: float | None = 10.0) -> bool:
         """Send the events that are queued."""
-
-    def snapshot_exception(self, error: BaseException, mechanism: Mechanism) -> list[dict[str, Any]]:
-        """Return `$exception_list` for *error* as it is now."""
-
-    def record_exception(self, observed: ObservedException, properties: Mapping[str, Any]) -> None:
-        """Send the `$exception` event of an observed exception."""
-
-    def refuse_exception(self) -> None:
-        """Count an exception that was dropped because too many of its request were waiting."""
 
     def lost(self, what: str, error: BaseException) -> None:
         """Count an event that could not be made because of *error*, and log that."""

@@ -87,13 +87,13 @@ class PostHogHandler(logging.Handler):
         message = _message(record)
         if client.settings.redact_messages:
             message = redacted_text(message)
-        client.report_exception(
+        client.exceptions.capture_once(
             error,
             Mechanism(type="logger", handled=record.name not in _LAST_RESORTS),
             level=next((word for least, word in _LEVELS if record.levelno >= least), "debug"),
             source=_SOURCE,
             traceback=told[2] if error is told[1] else None,
-            limited=True,
+            is_limited=True,
             properties={"$logger_name": record.name, "$log_message": message[:_MAX_MESSAGE_CHARACTERS]},
         )
 

@@ -176,8 +176,8 @@ class TaskRun(CaptureScope):
         if all(is_noise(leaf) or isinstance(leaf, ignored) for leaf in leaves(error)):
             return
         context = current.get() if self._is_current() else self._mine
-        self.policy.client.report_exception(
-            error, Mechanism(type="task", handled=False), source=self.policy.source, context=context, limited=True
+        self.policy.client.exceptions.capture_once(
+            error, Mechanism(type="task", handled=False), source=self.policy.source, context=context, is_limited=True
         )
         # An eager task runs inside of whoever queued it, who may let the same object go further.
         outer = self._previous.origin if self._previous is not None else None

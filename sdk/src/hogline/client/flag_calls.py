@@ -1,0 +1,286 @@
+"""How a client's methods reach its flags: `hogline.flags` is imported at the first call, and no failure there reaches the app."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hogline.client.events import EventPipeline
+from hogline.context import current
+from hogline.delivery import process
+from hogline.guard import guard
+
+if TYPE_CHECKING:
+    from hogline.flags import FeatureFlagEvaluations, FeatureFlagResult, Flags
+    from hogline.flags.evaluation import FlagValue
+    from hogline.flags.flow import Flow
+
+__all__ = ["FlagCalls", "GroupProperties", "Properties", "request_fields", "warn_deprecated"]
+
+_T = TypeVar("_T")
+Properties = Mapping[str, Any] | None
+GroupProperties = Mapping[str, Mapping[str, Any]] | None
+
+
+class FlagCalls:
+    """Runs what a client asks of its flags, and returns a fallback where that fails."""
+
+    _flags: "Flags | None" = None
+
+    def __init__(self, events: EventPipeline) -> None:
+        self._events = events
+        self.is_offline = False
+        """True: the server is never asked; for tests."""
+
+    @property
+    def flags(self) -> "Flags":
+        """The client's flags, made when they are first read. Read inside a guard: the system may refuse what that takes."""
+        if self._flags is not None:
+            return self._flags
+        with process.importing():
+            from hogline.flags import Flags  # imported lazily: hashes, patterns and dates cost start-up time
+        made = Flags(self._events.settings, self._send_called, self._count_lost_called)
+        made.offline = self.is_offline
+        kept: Flags = vars(self).setdefault("_flags", made)  # the first of several threads wins
+        return kept
+
+    def close(self) -> None:
+        """Stop the flags' thread, if there is one."""
+        if self._flags is not None:
+            self._flags.close()
+
+    def run(self, what: str, ask: "Callable[[Flags], Flow[_T]]", fallback: _T) -> _T:
+        """Return what *ask* comes to, or *fallback*: the client is disabled, or it failed."""
+        if self._events.disabled:
+            return fallback
+        with guard(what, self._events.raise_or_log):
+            from hogline.flags.flow import run
+
+            return run(ask(self.flags))
+        return fallback
+
+    async def arun(self, what: str, ask: "Callable[[Flags], Flow[_T]]", fallback: _T) -> _T:
+        """`run()` that lets the event loop run."""
+        if self._events.disabled:
+            return fallback
+        with guard(what, self._events.raise_or_log):
+            from hogline.flags.flow import arun
+
+            return await arun(ask(self.flags))
+        return fallback
+
+    # -- one flag -----------------------------------------------------------------------------------------------------
+
+    def read(
+        self,
+        what: str,
+        key: str,
+        fields: dict[str, Any],
+        *,
+        match_value: "FlagValue | None" = None,
+        only_locally: bool,
+        send_events: bool,
+    ) -> "FeatureFlagResult | None":
+        """Return one flag's result; None: it cannot be known. An answer that needs no waiting is given without a flow."""
+        if self._events.disabled:
+            return None
+        # Written out: a guard's block would be a tenth of what a local evaluation costs.
+        try:
+            flags = self._flags or self.flags
+            result = flags.read_at_hand(key, fields, match_value, send_events=send_events)
+        except Exception as error:
+            self._events.raise_or_log(what, error)
+            return None
+        if result is not None:
+            return result
+        return self.run(
+            what,
+            lambda flags: flags.read(
+                key, fields, match_value=match_value, only_locally=only_locally, send_events=send_events
+            ),
+            None,
+        )
+
+    async def aread(
+        self, what: str, key: str, fields: dict[str, Any], *, only_locally: bool, send_events: bool
+    ) -> "FeatureFlagResult | None":
+        """`read()` that lets the event loop run."""
+        return await self.arun(
+            what, lambda flags: flags.read(key, fields, only_locally=only_locally, send_events=send_events), None
+        )
+
+    # -- all flags ----------------------------------------------------------------------------------------------------
+
+    def evaluate(self, what: str, fields: dict[str, Any], *, only_locally: bool) -> "FeatureFlagEvaluations":
+        """Return the snapshot of all flags; an empty one where that fails."""
+        return self.run(what, lambda flags: flags.evaluate(fields, only_locally=only_locally), None) or _no_flags()
+
+    async def aevaluate(self, what: str, fields: dict[str, Any], *, only_locally: bool) -> "FeatureFlagEvaluations":
+        """`evaluate()` that lets the event loop run."""
+        found = await self.arun(what, lambda flags: flags.evaluate(fields, only_locally=only_locally), None)
+        return found or _no_flags()
+
+    def values_and_payloads(self, what: str, fields: dict[str, Any], *, only_locally: bool) -> dict[str, Any]:
+        """Return `{"featureFlags": values, "featureFlagPayloads": JSON texts}`; None for both: the client is disabled."""
+        if self._events.disabled:
+            return _both(None, None)
+        empty: tuple[dict[str, FlagValue], dict[str, Any]] = ({}, {})
+        return _both(*self.run(what, lambda flags: flags.all_values(fields, only_locally=only_locally), empty))
+
+    async def avalues_and_payloads(self, what: str, fields: dict[str, Any], *, only_locally: bool) -> dict[str, Any]:
+        """`values_and_payloads()` that lets the event loop run."""
+        if self._events.disabled:
+            return _both(None, None)
+        empty: tuple[dict[str, FlagValue], dict[str, Any]] = ({}, {})
+        return _both(*await self.arun(what, lambda flags: flags.all_values(fields, only_locally=only_locally), empty))
+
+    def decide(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Return the server's answer, `flags` by key with `requestId` and its kin; empty where there is none."""
+        answer = self.run("get_flags_decision", lambda flags: flags.decide(fields), None)
+        if answer is None:
+            return {}
+        return {
+            "flags": dict(answer.flags),
+            "requestId": answer.request_id,
+            "evaluatedAt": answer.evaluated_at,
+            "errorsWhileComputingFlags": answer.errors_while_computing,
+            "minimalFlagCalledEvents": answer.minimal_flag_called_events,
+        }
+
+    def decided_values(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Return the server's answer as `{"featureFlags": values, "featureFlagPayloads": JSON texts}`."""
+        evaluated = {key: flag for key, flag in self.decide(fields).get("flags", {}).items() if not flag.failed}
+        payloads = {
+            key: flag.metadata.payload
+            for key, flag in evaluated.items()
+            if flag.enabled and flag.metadata.payload is not None
+        }
+        return _both({key: flag.get_value() for key, flag in evaluated.items()}, payloads)
+
+    def definitions(self, what: str) -> Mapping[str, Mapping[str, Any]]:
+        """Return the definitions that are loaded, by key."""
+        with guard(what, self._events.raise_or_log):
+            ruleset = self.flags.ruleset
+            return ruleset.definitions if ruleset is not None else {}
+        return {}
+
+    def remote_config(self, key: str) -> Any:
+        """Return the payload of the remote config flag *key*; None: there is none."""
+        return _decoded(self.run("get_remote_config_payload", lambda flags: flags.remote_config(key), None))
+
+    async def aremote_config(self, key: str) -> Any:
+        """`remote_config()` that lets the event loop run."""
+        return _decoded(await self.arun("aget_remote_config_payload", lambda flags: flags.remote_config(key), None))
+
+    # -- events -------------------------------------------------------------------------------------------------------
+
+    def event_properties(
+        self,
+        flags: "FeatureFlagEvaluations | None",
+        send_feature_flags: Any,
+        distinct_id: Any,
+        groups: Properties,
+        disable_geoip: bool | None,
+    ) -> Mapping[str, Any]:
+        """Return an event's properties about flags. Whatever fails here, the event is sent."""
+        with guard("capture(flags=...)", self._events.log_failure):
+            if flags is None:
+                return self._legacy_event_properties(send_feature_flags, distinct_id, groups, disable_geoip)
+            if send_feature_flags:
+                both = TypeError("flags= and send_feature_flags= were both given; flags= counts")
+                self._events.log_failure("capture", both)
+            return flags.event_properties()
+        return {}
+
+    def _legacy_event_properties(
+        self, options: Any, distinct_id: Any, groups: Properties, disable_geoip: bool | None
+    ) -> Mapping[str, Any]:
+        if not isinstance(options, bool | Mapping):
+            raise TypeError(f"send_feature_flags must be True, False or a mapping, got {options!r}")
+        warnings.warn(
+            "send_feature_flags is deprecated: it may ask the server for each event; pass flags=posthog.evaluate_flags(...)",
+            DeprecationWarning,
+            stacklevel=4,
+        )
+        given: Mapping[str, Any] = options if isinstance(options, Mapping) else {}
+        fields = request_fields(
+            distinct_id, groups, given.get("person_properties"), given.get("group_properties"), disable_geoip, None,
+            given.get("flag_keys_filter") or None,
+        )  # fmt: skip
+        only_locally = given.get("only_evaluate_locally")
+        if only_locally is None:
+            only_locally = self.flags.ruleset is not None
+        what = "capture(send_feature_flags=...)"
+        return self.evaluate(what, fields, only_locally=bool(only_locally)).event_properties()
+
+    def _send_called(
+        self,
+        distinct_id: str,
+        properties: dict[str, Any],
+        *,
+        groups: Mapping[str, Any],
+        disable_geoip: bool | None,
+        minimal: bool,
+    ) -> None:
+        """Send `$feature_flag_called`."""
+        context = current.get()
+        known = context.properties() if context is not None else {}
+        merged = {**self._events.defaults, **known, **properties}
+        if groups:
+            merged["$groups"] = dict(groups)
+        if minimal:
+            from hogline.flags.called_events import MINIMAL
+
+            merged = {name: value for name, value in merged.items() if name in MINIMAL}
+        self._events.send("$feature_flag_called", distinct_id, merged, disable_geoip=disable_geoip)
+
+    def _count_lost_called(self, error: Exception) -> None:
+        self._events.raise_or_count("$feature_flag_called", error)
+
+
+def request_fields(
+    distinct_id: Any,
+    groups: Properties,
+    person_properties: Properties,
+    group_properties: GroupProperties,
+    disable_geoip: bool | None,
+    device_id: str | None,
+    keys: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Return what the caller gave, as `FlagRequest.of` takes it."""
+    return {
+        "distinct_id": distinct_id,
+        "groups": groups,
+        "person_properties": person_properties,
+        "group_properties": group_properties,
+        "disable_geoip": disable_geoip,
+        "device_id": device_id,
+        "keys": keys,
+    }
+
+
+def warn_deprecated(name: str, instead: str) -> None:
+    """Say that the client's method *name* is an old one, to whoever called it."""
+    warnings.warn(
+        f"{name}() asks for one flag at a time; call flags = posthog.evaluate_flags(...) once, and flags.{instead}(key)",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+
+
+def _no_flags() -> "FeatureFlagEvaluations":
+    from hogline.flags import FeatureFlagEvaluations
+
+    return FeatureFlagEvaluations({}, tell=lambda *_: None)
+
+
+def _both(values: Any, payloads: Any) -> dict[str, Any]:
+    return {"featureFlags": values, "featureFlagPayloads": payloads}
+
+
+def _decoded(body: bytes | None) -> Any:
+    import orjson
+
+    try:
+        return orjson.loads(body) if body else None
+    except ValueError:
+        return None
