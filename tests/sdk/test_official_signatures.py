@@ -14,7 +14,7 @@ import hogline
 from hogline import PostHog
 from hogline.settings import ClientSettings
 
-PAGE = Path(__file__).parents[2] / "docs" / "sdk" / "coming-from-posthog-python.md"
+PAGE = Path(__file__).parents[2] / "docs" / "guides" / "coming-from-posthog-python.md"
 _NOT_GIVEN = inspect.Parameter.empty
 
 
