@@ -228,6 +228,6 @@ def test_messages_can_be_left_as_they_are():
 
 def test_the_page_lists_every_name():
     """The documented default list is the one in the code."""
-    text = (ROOT / "docs" / "sdk" / "identity.md").read_text()
+    text = (ROOT / "docs" / "guides" / "identity.md").read_text()
     missing = [name for name in (*SECRET_WITHIN, *SECRET_NAMES) if f"`{name}`" not in text]
     assert not missing

@@ -152,7 +152,7 @@ def test_a_process_that_lost_something_says_so_in_one_last_line(sink):
 
 def test_every_reason_is_in_the_docs():
     """A count that nobody can look up helps nobody."""
-    page = (Path(__file__).parents[3] / "docs" / "sdk" / "delivery.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "concepts" / "delivery.md").read_text()
     reasons = [getattr(ledger, name) for name in ledger.__all__ if name.isupper()]
     assert len(reasons) > 10
     assert [reason for reason in reasons if f"| `{reason}` |" not in page] == []
