@@ -1,15 +1,18 @@
-"""Tests that need an environment other than the checkout's `.venv`. `./dev` runs each of these sessions.
+"""Tests that need an environment other than the checkout's `.venv`. `./dev` runs the sessions.
 
-`wheels` builds both packages and tests what was built. `lowest` runs the tests with the oldest versions of the packages' own
-dependencies, `newest_python` on the newest Python of this machine.
+`wheels` builds both packages and tests what was built. `lowest` runs the tests with the oldest
+versions of the packages' own dependencies, `newest_python` on the newest Python of this machine.
 
-`frameworks [-- NAME ...] [pytest options]` reads the table of frameworks. Without a name, it runs the frameworks that pin old
-versions of other packages, each in its own environment (`requirements/<environment>.txt`), and the most important tests for
-the oldest versions of all the others, which share a few environments. With the name of a framework, it runs the whole suite
-for it, at its oldest version unless it pins; with the name of an environment, that environment.
-`frameworks -- soak` runs the long soak of the frameworks that pin, and records it for the documentation.
+`frameworks [-- NAME ...] [pytest options]` reads the table of frameworks. Without a name, it runs
+the frameworks that pin old versions of other packages, each in its own environment
+(`requirements/<environment>.txt`), and the most important tests for the oldest versions of all the
+others, which share a few environments. With the name of a framework, it runs the whole suite for
+it, at its oldest version unless it pins; with the name of an environment, that environment.
+`frameworks -- soak` runs the long soak of the frameworks that pin, and records it for the
+documentation.
 
-`nightly` runs the promises about frameworks on every server of each row; `./dev test` runs most of them on one.
+`nightly` runs the promises about frameworks on every server of each row; `./dev test` runs most of
+them on one.
 """
 
 import os
@@ -35,17 +38,18 @@ OLDEST = oldest.environments()
 PINNED = {row.environment for row in FRAMEWORKS if row.environment}
 SUITE = [f"tests/interceptors/test_{name}.py" for name in ("context", "exceptions", "facts", "options", "responses")]
 ENDINGS = "tests/interceptors/test_processes.py::test_what_was_captured_right_before_the_end_arrives"
-# What the contract suite needs where no requirements file lists it. The framework's own pins take precedence.
+# What the contract suite needs where no requirements file lists it. The framework's own pins take
+# precedence.
 TOOLS = nox.project.dependency_groups(nox.project.load_toml(ROOT / "pyproject.toml"), "contract")
 
 
-def _newest_python(oldest: tuple[int, int]) -> str | None:
-    """Return the path of the newest Python on this machine, up to the newest that the packages claim, from *oldest* on.
+def _newest_python() -> str | None:
+    """Return the path of this machine's newest Python, if it has one from 3.12 to 3.14.
 
-    Free-threaded builds are left out. pyenv has a command for every Python that it installed but starts only the chosen ones,
-    so its folder is searched too, and each candidate is run once.
+    Free-threaded builds are left out. pyenv has a command for every Python that it installed but
+    starts only the chosen ones, so its folder is searched too, and each candidate is run once.
     """
-    for minor in range(14, oldest[1] - 1, -1):
+    for minor in (14, 13, 12):
         name = f"python3.{minor}"
         pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
         for path in (
@@ -57,7 +61,7 @@ def _newest_python(oldest: tuple[int, int]) -> str | None:
     return None
 
 
-NEWEST_PYTHON = _newest_python((3, 12))
+NEWEST_PYTHON = _newest_python()
 
 
 @nox.session(venv_backend="none")
@@ -80,7 +84,8 @@ def frameworks(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", default=False)
 def nightly(session: nox.Session) -> None:
-    """Run every promise about a framework on every server of its row, in this checkout's environment.
+    """Run every promise about a framework on every server of its row, in this checkout's
+    environment.
 
     `./dev test` runs those that depend on the framework on one server of each row.
     """
@@ -93,7 +98,7 @@ def nightly(session: nox.Session) -> None:
 @nox.session(default=False)
 @nox.parametrize("environment", [nox.param(name, id=name) for name in OLDEST])
 def together(session: nox.Session, environment: str) -> None:
-    """Run one test of each kind, on one server, at the oldest versions of every framework that shares *environment*."""
+    """Run one test of each kind, on one server, for every framework that shares *environment*."""
     session.install("--require-hashes", "-r", f"requirements/{environment}.txt")
     session.install("--no-deps", "--no-build-isolation", "--editable", "sdk")
     rows, libraries = oldest.living_in(environment)
@@ -105,7 +110,7 @@ def together(session: nox.Session, environment: str) -> None:
 @nox.session(default=False)
 @nox.parametrize("name", [nox.param(name, id=name) for name in (*ROWS, *LIBRARIES)])
 def framework(session: nox.Session, name: str) -> None:
-    """Run the contract suite and its own tests for one framework, in an environment that holds no other."""
+    """Run the contract suite and its own tests for one framework, in its own environment."""
     if name in LIBRARIES:
         session.install(*LIBRARIES[name].oldest, *TOOLS)
         session.install("--no-deps", "--no-build-isolation", "--editable", "sdk")
@@ -143,7 +148,10 @@ def soak(session: nox.Session, name: str) -> None:
 
 @nox.session(python=NEWEST_PYTHON, default=False)
 def django_tasks(session: nox.Session) -> None:
-    """Test Django 6's own tasks. `./dev test` uses their backport, since Django 6 needs a newer Python than our oldest."""
+    """Test Django 6's own tasks.
+
+    `./dev test` uses their backport, because Django 6 needs a newer Python than our oldest.
+    """
     if NEWEST_PYTHON is None:
         session.skip("Django 6 needs Python 3.12")
     session.install("django>=6", "django-tasks-db", *TOOLS)
@@ -154,10 +162,10 @@ def django_tasks(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def wheels(session: nox.Session) -> None:
-    """Build both packages into `dist/`, check what an index would show, and test the wheels in an empty environment.
+    """Build both packages into `dist/`, check them, and test the wheels in an empty environment.
 
-    uv builds each wheel from its sdist, so that both are complete. Only what the wheels require is installed beside them;
-    pytest runs outside of that environment.
+    uv builds each wheel from its sdist, so that both are complete. Only what the wheels require is
+    installed beside them; pytest runs outside of that environment.
     """
     built = ROOT / "dist"
     shutil.rmtree(built, ignore_errors=True)
@@ -203,8 +211,9 @@ def _test_packages(session: nox.Session, results: str) -> None:
 
 
 def _reporting(results: str) -> list[str]:
-    """Return pytest's options: workers as in `./dev test`, and the file of the results, which the documentation reads."""
+    """Return pytest's options: the workers, and the file of results that the documentation reads."""
     workers = os.environ.get("TEST_WORKERS", "4")
-    # Old versions of frameworks use what newer versions of other packages deprecate. We cannot change that.
+    # Old versions of frameworks use what newer versions of other packages deprecate. We cannot
+    # change that.
     ignored = ["-W", "ignore::DeprecationWarning", "-W", "ignore::PendingDeprecationWarning"]
     return ["-q", "-n", workers, "--dist", "worksteal", *ignored, f"--junitxml=.cache/{results}.xml"]

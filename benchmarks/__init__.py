@@ -1,1 +1,3 @@
-"""Numbers with units, each beside a named peer in the same run. Never a timed test."""
+"""Benchmarks: numbers with units, beside named peers measured in the same run. No test depends
+on a time.
+"""

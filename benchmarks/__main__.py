@@ -1,6 +1,8 @@
-"""`./dev bench [--record] [NAME ...]`: run every benchmark, or the named ones, each in a process of its own.
+"""`./dev bench [--record] [NAME ...]`: run every benchmark, or the named ones, each in its own
+process.
 
-`--record` keeps the figures in docs/reference/figures.json, which the documentation's tables are made of.
+`--record` writes the figures to docs/reference/figures.json, from which the documentation makes its
+tables.
 """
 
 import json
@@ -25,7 +27,7 @@ NAMES = [
     "first_event",
     "frameworks",
 ]
-ON_DEMAND = ["soak"]  # minutes for each framework: runs only when named
+ON_DEMAND = ["soak"]  # takes minutes for each framework, so it runs only when named
 
 
 _ROOT = Path(__file__).parents[1]
@@ -37,15 +39,15 @@ def main() -> int:
     wanted = [name for name in sys.argv[1:] if name != "--record"] or NAMES
     unknown = [name for name in wanted if name not in [*NAMES, *ON_DEMAND]]
     if unknown:
-        print(f"no benchmark {unknown[0]!r}; there are: {', '.join([*NAMES, *ON_DEMAND])}", file=sys.stderr)
+        print(f"unknown benchmark {unknown[0]!r}; choose from: {', '.join([*NAMES, *ON_DEMAND])}", file=sys.stderr)
         return 2
     print(machine())
     failed, found = 0, {}
     for name in wanted:
         print(f"\n{name.replace('_', ' ')}", flush=True)
         with tempfile.NamedTemporaryFile("r") as lines:
-            keeps_itself = ["--record"] if records and name in ON_DEMAND else []
-            command = [sys.executable, "-m", f"benchmarks.{name}", *keeps_itself]
+            own_record = ["--record"] if records and name in ON_DEMAND else []
+            command = [sys.executable, "-m", f"benchmarks.{name}", *own_record]
             run = subprocess.run(command, cwd=_ROOT, check=False, env={**os.environ, RECORD: lines.name})
             found[name] = [json.loads(line) for line in lines]
         failed += run.returncode != 0
@@ -55,7 +57,7 @@ def main() -> int:
 
 
 def _keep(found: dict[str, list[dict[str, object]]]) -> None:
-    """Put the figures of this run in the place of older ones of the same benchmarks."""
+    """Replace the recorded figures of the benchmarks that ran, and keep the others."""
     known = json.loads(_FIGURES.read_text())["figures"] if _FIGURES.exists() else {}
     merged = {name: figures for name, figures in {**known, **found}.items() if name in NAMES}
     _FIGURES.write_text(json.dumps({"machine": machine(), "figures": merged}, indent=1) + "\n")

@@ -1,7 +1,7 @@
-"""`capture()` outside a request: microseconds on the caller's thread, nothing leaving meanwhile.
+"""`capture()` outside a request: microseconds on the caller's thread, while nothing is sent.
 
-With a spool the event is on disk (in the kernel's hands, not synced) when the call returns; the folder is on the machine's
-disk, not in memory.
+With a spool, the event is written (but not synced) to disk when the call returns. The folder is on
+the machine's disk, not in a memory file system.
 """
 
 import logging
@@ -61,4 +61,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-    os._exit(0)  # nothing of this is worth sending
+    os._exit(0)  # skips the flush at exit: these events need not be sent

@@ -1,4 +1,6 @@
-"""All CPU of this process for each event that arrived: capture, serialise, batch, compress, send, read the answer."""
+"""CPU time of the whole process for each delivered event: capture, serialise, batch, compress,
+send, read the response.
+"""
 
 import json
 import logging
@@ -42,7 +44,7 @@ const properties = JSON.parse(process.argv[2]);
 
 
 def cpu_us(make: Callable[[str], Any], url: str) -> float:
-    """Return microseconds of CPU for each delivered event, in the best round."""
+    """Return the CPU microseconds for each delivered event, in the best round."""
     best = float("inf")
     for _ in range(ROUNDS):
         client = make(url)
@@ -58,7 +60,7 @@ def cpu_us(make: Callable[[str], Any], url: str) -> float:
 
 
 def node_us(url: str) -> float | None:
-    """Return posthog-node's number, or None where Node.js or the package is not at hand."""
+    """Return posthog-node's figure, or None where Node.js or the package is not installed."""
     from tests.support.tools import NPM_VERSIONS, ROOT
 
     package = ROOT / ".cache" / "npm" / f"posthog-node-{NPM_VERSIONS['posthog-node']}"

@@ -1,7 +1,9 @@
-"""One app with one empty handler, at /, for each framework: bare, with our interceptor, with Sentry, with OpenTelemetry.
+"""An app with one empty handler for each framework: bare, with our interceptor, with Sentry, with
+OpenTelemetry.
 
-Each is made in a process of its own, since Sentry and OpenTelemetry patch classes. Where they have no integration of a framework,
-their middleware for the protocol is asked; where not even that can be used, the row says so.
+Each variant runs in its own process, because Sentry and OpenTelemetry patch classes. Where they
+have no integration for a framework, their middleware for its protocol is measured; where that
+cannot be used either, the row says so.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +23,9 @@ _OTEL_ASGI, _OTEL_WSGI = "OpenTelemetry's ASGI middleware", "OpenTelemetry's WSG
 
 @dataclass(frozen=True)
 class EmptyApp:
-    """A row: how the app is made, how it is asked, and what the peers are called there; None: they have nothing for it."""
+    """A row of the table: how to make the app and how to call it. A peer is None where it has
+    nothing for the framework.
+    """
 
     make: Callable[[str], Any]
     protocol: Literal["asgi", "wsgi", "own", "grpc"]
@@ -30,14 +34,14 @@ class EmptyApp:
     otel: str | None = _OTEL
     query: str = ""
     requires: str | None = None
-    """The package that has to be there; None: the one that is called as the row is."""
+    """The package that must be installed. None means the package with the row's name."""
 
     def peers(self) -> dict[str, str]:
-        """Return what the peers are called, by variant."""
+        """Return the names of the peers, by variant."""
         return {variant: name for variant, name in (("sentry", self.sentry), ("otel", self.otel)) if name}
 
 
-# -- what the apps share --------------------------------------------------------------------------------------------------
+# -- shared by the apps -----------------------------------------------------------------------------------------------------
 
 
 def options() -> dict[str, Any]:
@@ -48,13 +52,15 @@ def options() -> dict[str, Any]:
 
 
 def sentry(*names: str, more: Sequence[Any] = ()) -> None:
-    """Initialise Sentry for errors alone, with the integrations *names*, "module.Class" of `sentry_sdk.integrations`."""
+    """Initialise Sentry for errors only, with the integrations *names*, "module.Class" of
+    `sentry_sdk.integrations`.
+    """
     import sentry_sdk
     from sentry_sdk.transport import Transport
 
     class Nowhere(Transport):
         def capture_envelope(self, envelope: Any) -> None:
-            """Keep nothing."""
+            """Discard the envelope."""
 
     found = [name.rpartition(".") for name in names]
     integrations = [getattr(import_module(f"sentry_sdk.integrations.{module}"), kind)() for module, _, kind in found]
@@ -70,7 +76,7 @@ def tracer() -> Any:
     from opentelemetry.sdk.trace import TracerProvider
 
     provider = TracerProvider()
-    trace.set_tracer_provider(provider)  # some instrumentation listens to nothing else
+    trace.set_tracer_provider(provider)  # some instrumentation uses only the global provider
     return provider
 
 
@@ -83,7 +89,7 @@ def interceptor(framework: str) -> Any:
 
 
 def around(app: Any, variant: str, framework: str = "asgi") -> Any:
-    """Put around an ASGI *app* what *variant* has for every ASGI app."""
+    """Wrap an ASGI *app* in the middleware that *variant* has for every ASGI app."""
     if variant == "ours":
         return interceptor(framework)(app, **options())
     if variant == "sentry":
@@ -110,19 +116,21 @@ _active: list[bool] = []
 
 
 def handled() -> None:
-    """Note, in each handler's first request, whether what was installed is at work; the same cost for everybody afterwards."""
+    """Record in the first request whether the installed variant is active. Later calls cost
+    every variant the same.
+    """
     if not _active:
-        _active.append(_at_work())
+        _active.append(_is_active())
 
 
-def _at_work() -> bool:
+def _is_active() -> bool:
     variant = _variant[0]
     if variant == "ours":
         import hogline
 
         return hogline.get_context_distinct_id() == "alice"
     if variant == "sentry":
-        return _isolation_scope() not in (None, _first_scope[0])  # each request has one of its own
+        return _isolation_scope() not in (None, _first_scope[0])  # each request has its own
     if variant == "otel":
         from opentelemetry import trace
 
@@ -131,7 +139,7 @@ def _at_work() -> bool:
 
 
 def _isolation_scope() -> Any:
-    """Return Sentry's scope of this context; asking for it openly would make one."""
+    """Return Sentry's scope of this context. Sentry's public function would create one."""
     from sentry_sdk import scope
 
     return scope._isolation_scope.get(None)
@@ -142,13 +150,13 @@ _first_scope: list[Any] = [None]
 
 
 def make(name: str, variant: str) -> Any:
-    """Return the app *name* with *variant* in it."""
+    """Return the app *name* with *variant* installed."""
     _variant[0] = variant
     return APPS[name].make(variant)
 
 
 def active() -> bool:
-    """Tell whether the first request's handler found what was installed at work."""
+    """Return whether the first request found the installed variant active."""
     return _active == [True]
 
 
@@ -157,7 +165,7 @@ def active() -> bool:
 
 def asgi(variant: str) -> Any:
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        assert scope["type"] == "http"  # how an app says that it has no lifespan
+        assert scope["type"] == "http"  # raising is how an app says that it has no lifespan
         handled()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
@@ -359,7 +367,7 @@ def falcon(variant: str) -> Any:
     class Empty:
         def on_get(self, req: Any, resp: Any) -> None:
             handled()
-            resp.status = package.HTTP_200  # OpenTelemetry reads it as a text
+            resp.status = package.HTTP_200  # OpenTelemetry reads it as a string
 
     app = package.App()
     if variant == "ours":
@@ -373,7 +381,7 @@ def pyramid(variant: str) -> Any:
         sentry("pyramid.PyramidIntegration")
     if variant == "otel":
         instrument("pyramid", "PyramidInstrumentor")
-    from pyramid.config import Configurator  # OpenTelemetry puts its own in the place of it
+    from pyramid.config import Configurator  # OpenTelemetry replaces it with its own
     from pyramid.response import Response
 
     def empty(request: Any) -> Response:
@@ -413,7 +421,7 @@ class _Urls:
 
 
 def _django(variant: str, middleware: Sequence[str] = ("django.middleware.common.CommonMiddleware",)) -> None:
-    """Make this process a Django project."""
+    """Configure Django in this process."""
     import django as package
     from django.conf import settings
 
@@ -457,7 +465,7 @@ def django(variant: str) -> Any:
 
 
 def django_asgi(variant: str) -> Any:
-    _django(variant, ())  # any other middleware would take each request through a thread
+    _django(variant, ())  # other middleware would run each request in a thread
     from django.core.handlers.asgi import ASGIHandler
     from django.http import HttpResponse
 
@@ -489,7 +497,7 @@ def django_ninja(variant: str) -> Any:
     return WSGIHandler()
 
 
-# -- frameworks that bring a server ------------------------------------------------------------------------------------------
+# -- frameworks with their own server ----------------------------------------------------------------------------------------
 
 
 def aiohttp(variant: str) -> Any:

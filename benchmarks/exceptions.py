@@ -1,7 +1,9 @@
-"""`capture_exception()` of a deep chain, with and without variables: microseconds on the caller's thread, nothing leaving.
+"""`capture_exception()` of a deep chain, with and without variables: microseconds on the caller's
+thread, while nothing is sent.
 
-posthog-python gives the variables of 4 of the chain's 39 frames, and of other functions (docs/internals/capture-protocol.md#code-variables), so that it does a tenth of
-the work; of one exception alone all of them give as much.
+posthog-python sends the variables of 4 of the chain's 39 frames
+(docs/internals/capture-protocol.md#code-variables), a tenth of the work. For a single exception,
+all libraries send equally many.
 """
 
 import logging
@@ -67,7 +69,7 @@ def theirs(*, variables: bool) -> Callable[[Exception], object]:
 def sentry(*, variables: bool) -> Callable[[Exception], object]:
     class Nowhere(sentry_sdk.transport.Transport):
         def capture_envelope(self, envelope: Any) -> None:
-            envelope.serialize()  # ours is serialised by then, too
+            envelope.serialize()  # ours is serialised by then too
 
     sentry_sdk.init(
         dsn="http://key@127.0.0.1:9/1", transport=Nowhere, include_local_variables=variables, default_integrations=False
@@ -76,9 +78,11 @@ def sentry(*, variables: bool) -> Callable[[Exception], object]:
 
 
 def best_of_each(captures: dict[str, Callable[[Exception], object]], chain: int) -> dict[str, float]:
-    """Return the best round of each, taken in turns: what else the machine does meets all of them.
+    """Return the best round of each library. The rounds alternate, so that other load on the
+    machine affects all of them.
 
-    A new exception for each capture, since all of them send one object once; making it is not counted.
+    Each capture gets a new exception, because every library sends the same object only once. Making
+    it is not measured.
     """
     best = dict.fromkeys(captures, float("inf"))
     for _ in range(ROUNDS):
@@ -104,4 +108,4 @@ def main() -> None:
 if __name__ == "__main__":
     main()
     sys.stdout.flush()
-    os._exit(0)  # nothing of this is worth sending
+    os._exit(0)  # skips the flush at exit: these events need not be sent

@@ -1,4 +1,6 @@
-"""What a benchmark prints, and how it times: the best of several rounds, since noise only ever adds."""
+"""Timing and printing for every benchmark. The best of several rounds counts, because noise only
+adds time.
+"""
 
 import dataclasses
 import gc
@@ -14,12 +16,12 @@ from pathlib import Path
 __all__ = ["RECORD", "Figure", "best_us", "machine", "print_figures"]
 
 RECORD = "BENCH_RECORD"
-"""Names the file that figures are appended to, a JSON object a line; the documentation's tables are made of it."""
+"""The environment variable that names a file. Figures are appended to it, one JSON object a line."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One number; *peers* are the same number of others, from the same run."""
+    """One measured number. *peers* holds the same number for other libraries, from the same run."""
 
     name: str
     value: float
@@ -28,7 +30,7 @@ class Figure:
     peers: tuple[tuple[str, float], ...] = ()
     more_is_better: bool = False
     note: str = ""
-    """What a reader of the row has to know."""
+    """What a reader must know about the row."""
 
     @property
     def within_budget(self) -> bool | None:
@@ -38,7 +40,9 @@ class Figure:
 
 
 def best_us(work: Callable[[int], object], *, count: int, rounds: int = 7) -> float:
-    """Return microseconds for each of *count* repetitions inside `work(count)`, in the best of *rounds*."""
+    """Return microseconds for each of *count* repetitions inside `work(count)`, in the best of
+    *rounds*.
+    """
     best = float("inf")
     gc.collect()
     gc.disable()
@@ -53,7 +57,7 @@ def best_us(work: Callable[[int], object], *, count: int, rounds: int = 7) -> fl
 
 
 def machine() -> str:
-    """Return what the numbers were made on."""
+    """Return a description of the machine and the versions."""
     names = ["hogline", "posthog", "sentry-sdk", "opentelemetry-sdk"]
     packages = ", ".join(f"{name} {version(name)}" for name in names)
     return f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, {platform.python_implementation()} {platform.python_version()}; {packages}"

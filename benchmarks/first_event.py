@@ -1,4 +1,8 @@
-"""From `capture()` to the event on the live stream of an instance, through disk and store; the SDK's own wait left out."""
+"""Seconds from `capture()` until the event is on an instance's live stream, through journal and
+store.
+
+The SDK flushes at once; its usual wait for a full batch is not included.
+"""
 
 import json
 import tempfile

@@ -1,4 +1,4 @@
-"""Local flag evaluation: microseconds for one person's flags, nothing asked of a server."""
+"""Local flag evaluation: microseconds for one person's flags, without a request."""
 
 import http.server
 import json
@@ -14,13 +14,13 @@ import hogline
 from benchmarks.figures import Figure, best_us, print_figures
 from hogline.flags.evaluation import Ruleset, Subject
 
-COUNTS = {1: 300, 10: 60, 100: 10}  # short rounds and many: on a busy machine some of them are left alone
+COUNTS = {1: 300, 10: 60, 100: 10}  # many short rounds: on a busy machine, some of them run undisturbed
 ROUNDS = 150
 WHO = {"plan": "free", "email": "jane@example.com", "distinct_id": "user-1"}
 
 
 def definitions(flags: int) -> dict:
-    """Flags of two conditions, of which the second is asked for a rollout."""
+    """Flags with two conditions. The second one decides, with a rollout."""
     conditions = [
         {
             "properties": [{"key": "plan", "value": "enterprise", "operator": "exact", "type": "person"}],
@@ -41,7 +41,7 @@ def definitions(flags: int) -> dict:
 
 
 class Server:
-    """Where the clients of a benchmark get their definitions."""
+    """Serves the flag definitions to the clients."""
 
     def __init__(self) -> None:
         self.body = b""
@@ -55,7 +55,7 @@ class Server:
                 self.wfile.write(server.body)
 
             def log_message(self, *args: object) -> None:
-                """Stay silent."""
+                """Log nothing."""
 
         self._http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
@@ -135,4 +135,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-    os._exit(0)  # nothing of this is worth sending
+    os._exit(0)  # skips the flush at exit: these events need not be sent

@@ -1,4 +1,4 @@
-"""What a worker pays for having a client: memory, and CPU while nothing happens. Whole processes, one for each client."""
+"""Memory and idle CPU that a client costs a worker. Each client is measured in its own process."""
 
 import json
 import os
@@ -11,7 +11,8 @@ from benchmarks.sinks import sink_process
 IDLE_S = 5.0
 EVENTS = 20_000
 
-# Each process says: memory of its own before and after, CPU of an idle while, memory for each event that waits.
+# Each process prints the memory that the client added, the CPU time of an idle second, and the
+# memory of a queued event.
 _PROGRAM = """
 import gc, json, logging, os, sys, time
 import psutil

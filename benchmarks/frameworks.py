@@ -1,9 +1,10 @@
-"""What an interceptor adds to an empty request of each framework, beside Sentry's and OpenTelemetry's own instrumentation.
+"""CPU time that an interceptor adds to an empty request of each framework, beside Sentry and
+OpenTelemetry.
 
-The app without anything, and with each of the three, are processes of their own, which are asked in short turns; the best turn of
-each counts, in time of the processor. An app is called in process, as its server would; one that speaks to no server but its own
-serves on loopback. `HOGLINE_FRAMEWORKS="flask django"` names some of them.
-Exception capture is on, as Sentry's always is; nothing is raised.
+The bare app and each of the three variants run in their own processes, which take short turns; the
+best turn of each counts. An app is called in process, as its server would call it. A framework with
+its own server serves on loopback. `HOGLINE_FRAMEWORKS="flask django"` chooses frameworks. Exception
+capture is on, because Sentry's is always on; no handler raises.
 """
 
 import json
@@ -16,38 +17,42 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from benchmarks.asking import AsgiAsker, OwnAsker, WsgiAsker, serve_and
 from benchmarks.empty_apps import APPS, EmptyApp, active, make
 from benchmarks.figures import Figure, print_figures
+from benchmarks.requesters import AsgiRequester, ServerRequester, WsgiRequester, serve_and
 
-COUNT, TURNS = 75, 20  # short: on a busy machine some turns are quiet
+COUNT, TURNS = 75, 20  # short turns: on a busy machine, some of them run undisturbed
 WARM_UP = 200
-_TWICE = ("bare", "ours")  # in two processes each: where things lie in a process's memory makes a few microseconds
-_LEAST = 0.01  # of an empty request: less than this cannot be told from nothing
+_TWICE = ("bare", "ours")  # two processes each: the memory layout of a process makes a difference of a few microseconds
+_LEAST = 0.01  # of an empty request; a smaller difference is within the noise
 
 
 def child(name: str, variant: str) -> None:
-    """Be one app: for each line of standard input, serve `COUNT` requests and say how many microseconds one took."""
+    """Run one app. For each line of standard input, serve `COUNT` requests and print the
+    microseconds that one took.
+    """
     logging.disable()
     app = make(name, variant)
     row = APPS[name]
     if row.protocol in ("own", "grpc"):
         serve_and(row.protocol, app, _take_turns)
     else:
-        _take_turns(AsgiAsker(app, row.query) if row.protocol == "asgi" else WsgiAsker(app))
+        _take_turns(AsgiRequester(app, row.query) if row.protocol == "asgi" else WsgiRequester(app))
 
 
-def _take_turns(asker: AsgiAsker | WsgiAsker | OwnAsker) -> None:
-    asker.ask(1)
-    print("ready" if active() else "not at work", flush=True)
-    asker.ask(WARM_UP)
+def _take_turns(requester: AsgiRequester | WsgiRequester | ServerRequester) -> None:
+    requester.run(1)
+    print("ready" if active() else "not active", flush=True)
+    requester.run(WARM_UP)
     for _ in sys.stdin:
-        print(json.dumps(asker.ask(COUNT) / COUNT * 1e6), flush=True)
-    os._exit(0)  # a server's main thread would go on
+        print(json.dumps(requester.run(COUNT) / COUNT * 1e6), flush=True)
+    os._exit(0)  # the server on the main thread would go on
 
 
 def measure(name: str, variants: list[str]) -> dict[str, float]:
-    """Return the microseconds of a request by variant, each in its best turn; a peer that cannot serve is left out, and said."""
+    """Return the microseconds of a request by variant, in its best turn. A peer that cannot
+    serve is reported and left out.
+    """
     started = [(variant, _start(name, variant)) for variant in (*variants, *_TWICE)]
     try:
         children = [(variant, process) for variant, process in started if _serves(process, name, variant)]
@@ -92,7 +97,7 @@ def figure(name: str, app: EmptyApp) -> Figure:
     notes = [f"{' and '.join(absent)}: nothing for it"] if absent else []
     least = best["bare"] * _LEAST
     if added["ours"] < least:
-        notes.append("ours at most, it is less than can be told from nothing")
+        notes.append("an upper limit: the difference is within the noise")
     return Figure(label, max(added["ours"], least), "us/request", None, beside, note="; ".join(notes))
 
 

@@ -1,4 +1,6 @@
-"""What an import adds to a process: whole processes, started in turns, the best of each, less an empty one's."""
+"""Time that an import adds to the start of a process. Whole processes alternate, and the best of
+each counts.
+"""
 
 import os
 import subprocess
@@ -8,7 +10,7 @@ import time
 from benchmarks.figures import Figure, print_figures
 
 ROUNDS = 15
-# As an installed package is: compiled once.
+# Compile the packages once, as an installer does.
 WITH_BYTECODE = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 STATEMENTS = {
     "nothing": "pass",

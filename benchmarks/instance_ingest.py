@@ -1,7 +1,8 @@
-"""The instance, durable end to end and drained into the store: events a second, from the first request to the last row.
+"""Events per second that the instance takes, from the first request until the last row is in the
+store.
 
-Every event is acknowledged only when it is on disk; the clock stops when the store has counted the last one. The load
-comes from another process on the same two cores, over keep-alive connections.
+Each event is acknowledged when it is on disk, and the clock stops when the store counts the last
+one. The load comes from another process on the same two cores, over keep-alive connections.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ PROPERTIES = {f"property_{n}": f"value of property {n}" for n in range(12)} | {
 
 
 def bodies(token: str, count: int, batch: int) -> list[bytes]:
-    """Return *count* ready requests, each with *batch* events of about 700 bytes."""
+    """Return *count* prepared requests, each with *batch* events of about 700 bytes."""
     made = []
     for number in range(count):
         events = [
@@ -41,7 +42,9 @@ def bodies(token: str, count: int, batch: int) -> list[bytes]:
 
 
 def send(port: int, token: str, count: int, batch: int, connections: int, ready: object, go: object) -> None:
-    """Prepare the requests, wait for the signal, and send them over *connections*, one at a time on each."""
+    """Prepare the requests, wait for the signal, and send them over *connections*, one at a time
+    on each.
+    """
     requests = bodies(token, count, batch)
 
     async def one(queue: list[bytes]) -> None:
@@ -63,7 +66,7 @@ def send(port: int, token: str, count: int, batch: int, connections: int, ready:
 
 
 def measure(served: object, count: int, batch: int, connections: int) -> float:
-    """Return events a second until all of them are in the store."""
+    """Return the events per second until all of them are in the store."""
     port = int(served.url.rpartition(":")[2])
     context = multiprocessing.get_context("spawn")
     ready, go = context.Event(), context.Event()
@@ -89,7 +92,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         served = start_instance(Path(folder) / "data")
         try:
-            measure(served, 200, 100, 8)  # the engine's first inserts compile its queries
+            measure(served, 200, 100, 8)  # the first inserts make the engine compile its queries
             batches = max(measure(served, 1500, 100, 16) for _ in range(2))
             singles = max(measure(served, 15_000, 1, 64) for _ in range(2))
         finally:

@@ -1,4 +1,6 @@
-"""What an interceptor adds to a request, in process, paired with the same app without it: no server, no socket."""
+"""Time that an interceptor adds to a request, against the same app without it. Both are called
+in process.
+"""
 
 import asyncio
 import itertools
@@ -23,7 +25,7 @@ from hogline.interceptors.asgi import PostHogInterceptor
 
 COUNT, ROUNDS = 5000, 9
 PROPERTIES = {"total": 42, "currency": "EUR"}
-VISITORS, PAGES = 200, 50  # who is active at one time, and what they look at
+VISITORS, PAGES = 200, 50  # visitors that are active at one time, and pages that they request
 
 
 def headers(visitor: int) -> list[tuple[bytes, bytes]]:
@@ -40,7 +42,9 @@ def headers(visitor: int) -> list[tuple[bytes, bytes]]:
 
 
 def requests(visitors: int, pages: int) -> Iterator[tuple[list[tuple[bytes, bytes]], str, bytes]]:
-    """Return headers, path and query of one request after the other, everybody in turn: new bytes, as a server has them."""
+    """Yield headers, path and query of request after request, each visitor in turn, in new bytes
+    as a server makes them.
+    """
     numbers = itertools.count()
     return (
         (headers(number % visitors), f"/products/{number % pages}", f"step={number % pages}".encode())
@@ -57,7 +61,7 @@ theirs = official.Posthog("phc_x", host=NOWHERE, max_queue_size=10**9, flush_at=
 
 class Nowhere(Transport):
     def capture_envelope(self, envelope: Any) -> None:
-        """Keep nothing."""
+        """Discard the envelope."""
 
 
 sentry_sdk.init(dsn="http://x@127.0.0.1/1", transport=Nowhere, traces_sample_rate=0.0, default_integrations=False)
@@ -83,7 +87,7 @@ def app_with(work: Callable[[], object] | None) -> Any:
 
 
 async def _discard(message: Any) -> None:
-    """Be the server."""
+    """Receive what the app sends, as the server does."""
 
 
 async def _receive() -> dict[str, Any]:
@@ -91,7 +95,9 @@ async def _receive() -> dict[str, Any]:
 
 
 def paired_us(bare: Any, wrapped: Any, visitors: int = VISITORS, pages: int = PAGES) -> float:
-    """Return what *wrapped* takes more than *bare*: both run in turns, the best of each counts."""
+    """Return the time that *wrapped* takes more than *bare*. The rounds alternate, and the best
+    of each counts.
+    """
     coming = requests(visitors, pages)
 
     async def run(app: Any) -> float:
@@ -141,13 +147,11 @@ def main() -> None:
             ("Sentry's, capture_message()", paired_us(empty, sentry_one)),
         ),
     )
-    # What is remembered of earlier requests is of no use here.
-    new = Figure(
-        "the same, everybody and every page for the first time", paired_us(empty, mine, COUNT, COUNT), "us/request"
-    )
+    # Every visitor and page is new, so that no cache of the interceptor helps.
+    new = Figure("the same, every visitor and page new", paired_us(empty, mine, COUNT, COUNT), "us/request")
     print_figures([nothing, watching, one, new])
 
 
 if __name__ == "__main__":
     main()
-    os._exit(0)  # nothing of this is worth sending
+    os._exit(0)  # skips the flush at exit: these events need not be sent

@@ -1,4 +1,6 @@
-"""`capture()` as each of its callers sees it: the middle and the slowest hundredth, on one thread and on eight, while events leave."""
+"""Latency of single `capture()` calls, median and 99th percentile, on one thread and on eight,
+while events are sent.
+"""
 
 import json
 import logging
@@ -44,11 +46,13 @@ const properties = JSON.parse(process.argv[2]), count = +process.argv[3], took =
 
 class Nowhere(Transport):
     def capture_envelope(self, envelope: Any) -> None:
-        """Keep nothing."""
+        """Discard the envelope."""
 
 
 def percentiles_us(call: Callable[[], object], threads: int) -> tuple[float, float]:
-    """Return the middle and the 99th of 100 of what single calls take, of *threads* that call at the same time."""
+    """Return the median and the 99th percentile of single calls by *threads* that run at the
+    same time.
+    """
     took: list[list[int]] = [[] for _ in range(threads)]
     gate = threading.Barrier(threads)
 
@@ -70,7 +74,9 @@ def percentiles_us(call: Callable[[], object], threads: int) -> tuple[float, flo
 
 
 def node_us(url: str) -> tuple[float, float] | None:
-    """Return posthog-node's numbers, on its one thread; None where Node.js or the package is not at hand."""
+    """Return posthog-node's figures on its one thread, or None where Node.js or the package is
+    not installed.
+    """
     from tests.support.tools import NPM_VERSIONS, ROOT
 
     package = ROOT / ".cache" / "npm" / f"posthog-node-{NPM_VERSIONS['posthog-node']}"

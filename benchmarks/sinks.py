@@ -1,4 +1,6 @@
-"""A sink in a process of its own, so that its work is not counted as ours; and an address where nothing listens."""
+"""A sink in its own process, so that its work is not measured, and an address where nothing
+listens.
+"""
 
 import contextlib
 import socket
@@ -8,7 +10,7 @@ from collections.abc import Iterator
 
 __all__ = ["NOWHERE", "sink_process"]
 
-# A client that never sends still needs an address; nothing is ever connected to it.
+# A client that never sends still needs an address. Nothing connects to this one.
 NOWHERE = "http://127.0.0.1:9"
 
 _SERVER = """
@@ -33,7 +35,7 @@ asyncio.run(main())
 
 @contextlib.contextmanager
 def sink_process() -> Iterator[str]:
-    """Yield the URL of a sink that answers 200 to everything and keeps nothing."""
+    """Yield the URL of a sink that answers every request with 200 and stores nothing."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     process = subprocess.Popen([sys.executable, "-c", _SERVER, str(port)], stdout=subprocess.PIPE)

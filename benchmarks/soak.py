@@ -1,10 +1,12 @@
-"""A soak of every framework: 2,000 visitors at once, then 50,000 requests; `HOGLINE_FRAMEWORKS="flask django"` names some.
+"""A soak test of every framework: 2,000 interleaved visitors, then 50,000 requests.
 
-Not a speed: what may be there afterwards is nothing. Events with another visitor's ids, contexts alive, and memory that the
-second half of the requests adds to the worker, which has to stay within what the first half showed to be noise.
+It counts what must be zero: events with another visitor's ids, contexts that stay alive, and memory
+that the second half of the requests adds to the worker beyond the noise of the first half.
+`HOGLINE_FRAMEWORKS="flask django"` chooses frameworks.
 
-`--record` keeps what was found in docs/reference/soak.json, which the documentation's table is made of: row by row, so that
-frameworks in environments of their own add theirs (`./dev frameworks soak`).
+`--record` writes the results to docs/reference/soak.json, from which the documentation makes its
+table. Rows are replaced one by one, so that frameworks in other environments can add theirs (`./dev
+frameworks soak`).
 """
 
 import asyncio
@@ -23,7 +25,7 @@ from tests.support.site import Site, request_bytes, visitor
 from tests.support.soaking import Soaked, soak
 
 VISITORS, REQUESTS, AT_ONCE = 2_000, 50_000, 20
-SETTLE_S = 240.0  # a few hundred streams without readers, on a busy machine
+SETTLE_S = 240.0  # a few hundred streams without readers take long on a busy machine
 GROWTH_BUDGET_MIB = 4.0
 RECORDED = Path(__file__).parents[1] / "docs" / "reference" / "soak.json"
 
@@ -35,7 +37,8 @@ def main() -> int:
             print(f"  {row.name}: {missing}")
             continue
         with tempfile.TemporaryDirectory() as folder:
-            # Events may leave only while they are asked for: the sink keeps what it gets, and is in this process.
+            # Events are sent only on request, because the sink stores what it receives in this
+            # process.
             site = Site.start(row, row.servers[0], Path(folder) / "server.log")
             try:
                 result = soak(site, VISITORS, settle_s=SETTLE_S)
@@ -65,7 +68,7 @@ def report(site: Site, result: Soaked, grown_mib: float) -> None:
 
 
 def keep(row: Framework, server: str, result: Soaked, grown_mib: float) -> None:
-    """Put what was found of *row* in the place of what an earlier run found."""
+    """Replace the recorded results of *row*."""
     known: dict[str, Any] = json.loads(RECORDED.read_text()) if RECORDED.exists() else {}
     known[row.name] = {
         "version": pinned(row), "python": ".".join(map(str, sys.version_info[:2])), "server": server,
@@ -77,7 +80,7 @@ def keep(row: Framework, server: str, result: Soaked, grown_mib: float) -> None:
 
 
 def growth_mib(site: Site) -> float:
-    """Return what the second half of the requests adds to the worker's memory."""
+    """Return the memory that the second half of the requests adds to the worker."""
     worker = psutil.Process(int(site.ask("/-/pid?of=absent", options="absent").body))
     sizes = []
     for _ in range(2):
@@ -90,7 +93,7 @@ def growth_mib(site: Site) -> float:
 
 
 async def _ask_many(port: int, count: int) -> None:
-    """Ask *count* times on a few connections, kept open where the server keeps them."""
+    """Send *count* requests on a few connections, which stay open if the server keeps them open."""
     numbers = iter(range(count))
 
     async def one() -> None:

@@ -1,4 +1,7 @@
-"""Pins the SDK to the instance's own version: both come from one commit, and the instance uses private modules of the SDK."""
+"""Pins the SDK to the instance's own version.
+
+Both come from one commit, and the instance uses private modules of the SDK.
+"""
 
 from typing import Any
 

@@ -1,8 +1,10 @@
-"""The lower bounds of what both packages depend on, as exact pins: `./dev pin` makes `requirements/lowest.txt` from them.
+"""The lower bounds of what both packages depend on, as exact pins: `./dev pin` makes
+`requirements/lowest.txt` from them.
 
-`nox -s lowest` runs the tests there, so that `orjson>=3.10` is a statement that was tried. Only the packages' own
-dependencies are held at their lowest; what these need in turn resolves to the newest version that fits, as
-`uv --resolution lowest-direct` does it, and the tests' own tools stay as they are.
+`nox -s lowest` runs the tests there, so that `orjson>=3.10` is a statement that was tried. Only the
+packages' own dependencies are held at their lowest; what these need in turn resolves to the newest
+version that fits, as `uv --resolution lowest-direct` does it, and the tests' own tools stay as they
+are.
 """
 
 import tomllib
@@ -15,7 +17,9 @@ PACKAGES = {"hogline": ROOT / "sdk" / "pyproject.toml", "hogline-instance": ROOT
 
 
 def dependencies(package: str) -> list[Requirement]:
-    """Return what *package* depends on, with its extras, without the other package of the workspace."""
+    """Return what *package* depends on, with its extras, without the other package of the
+    workspace.
+    """
     declared = tomllib.loads(PACKAGES[package].read_text())
     project = declared["project"]
     required = project.get("dependencies") or declared["tool"]["hatch"]["metadata"]["hooks"]["custom"]["dependencies"]

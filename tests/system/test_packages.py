@@ -1,4 +1,6 @@
-"""What PyPI and a newcomer see of the packages is complete and true: metadata, READMEs, versions, changelog."""
+"""What PyPI and a newcomer see of the packages is complete and true: metadata, READMEs,
+versions, changelog.
+"""
 
 import email
 import importlib.metadata
@@ -131,7 +133,9 @@ def test_every_dependency_has_a_lower_bound_that_the_lowest_environment_tests():
 
 
 def test_the_instance_declares_no_dependency_outside_the_build_hook():
-    """Hatchling refuses a list in both places; the hook's list is the one that the pins are made of."""
+    """Hatchling refuses a list in both places; the hook's list is the one that the pins are made
+    of.
+    """
     declared = tomllib.loads((ROOT / "instance" / "pyproject.toml").read_text())
     assert "dependencies" in declared["project"]["dynamic"]
     assert len(lower_bounds.dependencies("hogline-instance")) > 10

@@ -1,7 +1,8 @@
 """The wheels do their main job in an environment that holds nothing but them and what they require.
 
-`nox -s wheels` builds the wheels, installs them there, and names that environment's Python in `INSTALLED_PYTHON`.
-These tests run outside of it, so that pytest and the test suite's own packages cannot fill a gap.
+`nox -s wheels` builds the wheels, installs them there, and names that environment's Python in
+`INSTALLED_PYTHON`. These tests run outside of it, so that pytest and the test suite's own packages
+cannot fill a gap.
 """
 
 import json
@@ -83,7 +84,9 @@ def shop(instance, environ, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def visit(instance, shop):
-    """The shop's status for one request of a browser, and the events that it caused, as the instance's API shows them."""
+    """The shop's status for one request of a browser, and the events that it caused, as the
+    instance's API shows them.
+    """
     headers = {"X-POSTHOG-SESSION-ID": SESSION, "X-POSTHOG-DISTINCT-ID": "ann"}
     status = POOL.request("POST", f"{shop}/checkout", headers=headers).status
     return status, Reader(instance.url, instance.token, instance.key).wait_for(2, distinct_id="ann")
@@ -99,7 +102,9 @@ def output(code, environ, cwd):
 
 
 def test_both_packages_come_from_their_wheels(environ, tmp_path):
-    """The source tree is not importable there; the versions are this commit's, and the typing marker is inside."""
+    """The source tree is not importable there; the versions are this commit's, and the typing
+    marker is inside.
+    """
     code = (
         "import hogline, hogline_instance, json, sys, pathlib\n"
         "folders = [pathlib.Path(package.__file__).parent for package in (hogline, hogline_instance)]\n"
@@ -114,7 +119,9 @@ def test_both_packages_come_from_their_wheels(environ, tmp_path):
 
 
 def test_every_module_is_there_and_importing_the_package_loads_no_framework(environ, tmp_path):
-    """Every public name resolves; FastAPI, which is installed, stays out until its interceptor is imported."""
+    """Every public name resolves; FastAPI, which is installed, stays out until its interceptor
+    is imported.
+    """
     code = (
         "import hogline, sys\n"
         "for name in hogline.__all__: getattr(hogline, name)\n"
@@ -146,7 +153,9 @@ def test_a_requests_event_and_exception_arrive_in_its_session(visit):
 
 @pytest.mark.usefixtures("visit")
 def test_the_pages_and_their_files_are_in_the_wheel(instance):
-    """Every page that the menu and the lists link to answers, and so does every file that the pages load."""
+    """Every page that the menu and the lists link to answers, and so does every file that the
+    pages load.
+    """
     seen, waiting = set(), ["/", "/sessions"]
     while waiting and len(seen) < 60:
         path = waiting.pop()

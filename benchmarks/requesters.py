@@ -1,4 +1,4 @@
-"""Ways to ask an empty app for many requests, and to say how much of the processor its process took for them."""
+"""Send many requests to an empty app, and measure the CPU time that its process spent on them."""
 
 import asyncio
 import io
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["HEADERS", "AsgiAsker", "OwnAsker", "WsgiAsker"]
+__all__ = ["HEADERS", "AsgiRequester", "ServerRequester", "WsgiRequester"]
 
 HEADERS = {
     "host": "shop.example", "user-agent": "Mozilla/5.0 (X11; Linux x86_64)", "accept": "*/*", "accept-encoding": "gzip, br",
@@ -21,8 +21,10 @@ HEADERS = {
 _START_S = 30.0
 
 
-class AsgiAsker:
-    """Calls an ASGI app as a server would, its lifespan begun: no server, no socket."""
+class AsgiRequester:
+    """Calls an ASGI app in process, as a server would after the lifespan has started. No socket
+    is involved.
+    """
 
     def __init__(self, app: Any, query: str = "") -> None:
         self._app = app
@@ -31,17 +33,17 @@ class AsgiAsker:
         self._headers = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
         self._loop.run_until_complete(self._start_up())
 
-    def ask(self, count: int) -> float:
-        """Return the seconds of the processor that *count* requests took."""
-        return self._loop.run_until_complete(self._ask(count))
+    def run(self, count: int) -> float:
+        """Return the CPU seconds that *count* requests took."""
+        return self._loop.run_until_complete(self._run(count))
 
-    async def _ask(self, count: int) -> float:
+    async def _run(self, count: int) -> float:
         never = asyncio.Event()
         bodies: list[dict[str, Any]] = []
 
         async def receive() -> dict[str, Any]:
             if not bodies:
-                await never.wait()  # the client stays
+                await never.wait()  # the client stays connected
             return bodies.pop()
 
         async def send(message: dict[str, Any]) -> None:
@@ -60,7 +62,9 @@ class AsgiAsker:
         return time.process_time() - begun
 
     async def _start_up(self) -> None:
-        """Run the app's lifespan as far as its start, as servers do: some frameworks and interceptors wait for it."""
+        """Run the app's lifespan until its startup is complete. Some frameworks and interceptors
+        need it.
+        """
         answered, never = asyncio.Event(), asyncio.Event()
         messages = [{"type": "lifespan.startup"}]
 
@@ -79,18 +83,18 @@ class AsgiAsker:
         await asyncio.wait({self._lifespan, waiting}, timeout=_START_S, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         if self._lifespan.done():
-            self._lifespan.exception()  # it has no lifespan, which is how apps say so
+            self._lifespan.exception()  # an app without a lifespan raises; the exception is read so that asyncio does not log it
 
 
-class WsgiAsker:
-    """Calls a WSGI app as a server would: no server, no socket."""
+class WsgiRequester:
+    """Calls a WSGI app in process, as a server would. No socket is involved."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
         self._given = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in HEADERS.items()}
 
-    def ask(self, count: int) -> float:
-        """Return the seconds of the processor that *count* requests took."""
+    def run(self, count: int) -> float:
+        """Return the CPU seconds that *count* requests took."""
 
         def start_response(status: str, headers: Any, exc_info: Any = None) -> Callable[[bytes], None]:
             assert status.startswith("2"), status
@@ -113,39 +117,41 @@ class WsgiAsker:
         return time.process_time() - begun
 
 
-class OwnAsker:
-    """Asks a framework's own server over one connection, from a process of its own, so that the client's work is not counted."""
+class ServerRequester:
+    """Sends requests to a framework's own server from a separate process, whose CPU time is not
+    counted.
+    """
 
     def __init__(self, protocol: str, port: int) -> None:
         self._client = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.asking", protocol, str(port)],
+            [sys.executable, "-m", "benchmarks.requesters", protocol, str(port)],
             cwd=Path(__file__).parents[1], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
 
-    def ask(self, count: int) -> float:
-        """Return the seconds of the processor that *count* requests took of this process, the server's."""
+    def run(self, count: int) -> float:
+        """Return the CPU seconds that this process, the server, spent on *count* requests."""
         begun = time.process_time()
         assert self._client.stdin is not None
         assert self._client.stdout is not None
         self._client.stdin.write(f"{count}\n")
         self._client.stdin.flush()
         if self._client.stdout.readline() != "done\n":
-            raise SystemExit("the client ended")
+            raise SystemExit("the client process ended before it answered")
         return time.process_time() - begun
 
 
-def serve_and(protocol: str, serve: Callable[[int], object], work: Callable[[OwnAsker], object]) -> None:
-    """Serve on the main thread, as servers want it, and do *work* beside it; ends with the process."""
+def serve_and(protocol: str, serve: Callable[[int], object], work: Callable[[ServerRequester], object]) -> None:
+    """Call *serve* on the main thread, as servers require, and *work* on a daemon thread."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
-    threading.Thread(target=lambda: work(OwnAsker(protocol, port)), daemon=True).start()
+    threading.Thread(target=lambda: work(ServerRequester(protocol, port)), daemon=True).start()
     serve(port)
 
 
-def _client(ask: Callable[[], object]) -> None:
+def _client(send: Callable[[], object]) -> None:
     for line in sys.stdin:
         for _ in range(int(line)):
-            ask()
+            send()
         print("done", flush=True)
 
 
@@ -153,16 +159,16 @@ def _http(port: int) -> Callable[[], object]:
     request = "\r\n".join(["GET / HTTP/1.1", *(f"{name}: {value}" for name, value in HEADERS.items()), "", ""]).encode()
     connection = _connect(port)
 
-    def ask() -> None:
+    def send() -> None:
         connection.sendall(request)
         answer = b""
-        while b"\r\n\r\n" not in answer:  # an empty body: the head is all
+        while b"\r\n\r\n" not in answer:  # the body is empty, so the head is the whole response
             chunk = connection.recv(65536)
             assert chunk, "the server closed the connection"
             answer += chunk
         assert answer.startswith(b"HTTP/1.1 2"), answer
 
-    return ask
+    return send
 
 
 def _grpc(port: int) -> Callable[[], object]:
