@@ -84,10 +84,9 @@ def frameworks(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", default=False)
 def nightly(session: nox.Session) -> None:
-    """Run every promise about a framework on every server of its row, in this checkout's
-    environment.
+    """Run every test about a framework on every server of its row, in the checkout's `.venv`.
 
-    `./dev test` runs those that depend on the framework on one server of each row.
+    `./dev test` runs those that depend on the framework alone on one server of each row.
     """
     suite = [*SUITE, ENDINGS, "tests/interceptors/test_soak.py"]
     session.run(
