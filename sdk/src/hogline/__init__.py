@@ -60,6 +60,7 @@ from hogline.default_flags import (
 from hogline.delivery import Stats
 from hogline.exceptions import DeliveryError, EventTooLarge, HoglineError, SettingsError
 from hogline.settings import ExceptionCapture
+from hogline.transports import Transport, UploadRequest, UploadResponse
 from hogline.version import __version__
 
 __all__ = [
@@ -72,6 +73,9 @@ __all__ = [
     "Posthog",
     "SettingsError",
     "Stats",
+    "Transport",
+    "UploadRequest",
+    "UploadResponse",
     "__version__",
     "aevaluate_flags",
     "alias",

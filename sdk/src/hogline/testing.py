@@ -58,7 +58,7 @@ class _Shelf(Delivery):
         self.kept: list[bytes] = []
 
     def put(self, event: bytes) -> bool:
-        with self._lock:
+        with self._ledger.lock:
             self._ledger.accepted += 1
             self._ledger.sent += 1
         self.kept.append(event)

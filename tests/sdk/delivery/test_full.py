@@ -58,7 +58,7 @@ def test_drop_oldest_does_not_empty_the_queue_for_what_never_fits(stalled):
 
 def test_block_waits_for_room(stalled, sink, monkeypatch):
     """Until the sender has taken what waited, and says so; nothing is dropped."""
-    monkeypatch.setattr(delivery, "_LOOK_AGAIN_S", 60.0)
+    monkeypatch.setattr(delivery, "_POLL_S", 60.0)
     client = stalled(max_queue_size=2, when_full="block", when_full_timeout=30.0)
     assert None not in [client.capture(f"e{n}", distinct_id="u") for n in range(4)]
     assert client.flush(20)

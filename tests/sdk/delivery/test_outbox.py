@@ -6,7 +6,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hogline.delivery.outbox import Outbox
+from hogline.delivery.outbox import MemoryOutbox
 from hogline.wire.batch import compress, encode
 
 events = st.lists(st.binary(min_size=1, max_size=50), max_size=60)
@@ -15,7 +15,7 @@ events = st.lists(st.binary(min_size=1, max_size=50), max_size=60)
 @given(events, st.integers(1, 10), st.integers(1, 120))
 def test_batches_hold_every_event_once_in_order_within_their_bounds(given_events, max_events, max_bytes):
     """The law; one event that alone is over the bound still leaves, alone."""
-    outbox = Outbox(1000, 100_000)
+    outbox = MemoryOutbox(1000, 100_000)
     assert all(outbox.add(event) for event in given_events)
     taken = []
     while batch := outbox.take(max_events, max_bytes):
@@ -29,7 +29,7 @@ def test_batches_hold_every_event_once_in_order_within_their_bounds(given_events
 @given(events, st.integers(1, 20), st.integers(1, 500))
 def test_the_outbox_never_grows_over_its_bounds(given_events, max_events, max_bytes):
     """By count and by bytes; what does not fit is refused."""
-    outbox = Outbox(max_events, max_bytes)
+    outbox = MemoryOutbox(max_events, max_bytes)
     kept = [event for event in given_events if outbox.add(event)]
     assert len(outbox) == len(kept) <= max_events
     assert outbox.size_bytes == sum(map(len, kept)) <= max_bytes

@@ -119,7 +119,7 @@ def test_where_no_thread_can_be_started_flush_sends_on_its_own(sink):
         threading.Thread.start = start
         client.capture("b", distinct_id="u")
         assert client.flush(20)
-        assert [thread.name for thread in threading.enumerate()][1:] == ["hogline-sender"]
+        assert [thread.name for thread in threading.enumerate()][1:] == ["hogline-worker"]
         threading.Thread.start = refuse
         """,
     )
@@ -198,7 +198,7 @@ def test_the_first_captures_of_many_threads_after_an_unseen_fork_all_count(sink)
         client.capture("parent", distinct_id="u")
         client.flush()
         # A thread that asks for the GIL at the moment of such a fork holds its mutex for ever in the child: let the sender rest.
-        while not client._delivery._sender.work._waiters: time.sleep(0.01)
+        while not client._delivery._worker.signals.work._waiters: time.sleep(0.01)
         time.sleep(0.05)
         libc = ctypes.PyDLL(None)
         for _ in range(20):

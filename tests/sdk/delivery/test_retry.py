@@ -6,14 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hogline.delivery.retry import Accepted, Answer, Refused, RetryAfter, Split, next_step, retry_after_s
+from hogline.delivery.retry import Accepted, Refused, RetryAfter, Split, next_step, retry_after_s
+from hogline.transports import UploadResponse
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 
 
 def step(attempt=1, status=None, retry_after=None, events=10, max_retries=3, chance=0.5):
-    answer = Answer(status, retry_after)
-    return next_step(attempt, answer, events=events, max_retries=max_retries, chance=chance, now=NOW)
+    response = UploadResponse(status, retry_after=retry_after)
+    return next_step(attempt, response, events=events, max_retries=max_retries, chance=chance, now=NOW)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])

@@ -45,7 +45,7 @@ def test_nothing_runs_before_the_first_event(make):
     assert client.flush()
     assert set(threading.enumerate()) == before
     client.capture("x", distinct_id="u")
-    assert {thread.name for thread in set(threading.enumerate()) - before} == {"hogline-sender"}
+    assert {thread.name for thread in set(threading.enumerate()) - before} == {"hogline-worker"}
 
 
 def test_a_full_batch_leaves_at_once_and_on_one_connection(make, sink):

@@ -6,7 +6,7 @@ import pytest
 
 
 def senders():
-    return [thread for thread in threading.enumerate() if thread.name == "hogline-sender"]
+    return [thread for thread in threading.enumerate() if thread.name == "hogline-worker"]
 
 
 def test_clients_of_one_host_and_key_share_a_thread_and_a_connection(make, sink):

@@ -395,7 +395,7 @@ def test_an_error_of_ours_deletes_nothing_until_it_has_come_five_times(
         start = threading.Thread.start
 
         def refuse(one):
-            if one.name == "hogline-sender":
+            if one.name == "hogline-worker":
                 raise RuntimeError("can't start new thread")
             start(one)
 

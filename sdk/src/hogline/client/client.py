@@ -56,7 +56,7 @@ class Client:
         self.settings: ClientSettings = ClientSettings.load(options)
         self.project_token: str = self.settings.project_token
         self._ledger = Ledger(on_drop=self.settings.on_drop, host=self.settings.host)
-        self._delivery = Delivery(self.settings, ledger=self._ledger)
+        self._delivery = Delivery(self.settings, ledger=self._ledger, transport=self.settings.transport)
         self._events = EventPipeline(self.settings, ledger=self._ledger, delivery=self._delivery)
         self._people = PersonEvents(self._events)
         self._flags = FlagCalls(self._events)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from hogline.client.events import EventPipeline
 from hogline.context import current
-from hogline.delivery import process
+from hogline.delivery import lazy_imports
 from hogline.guard import guard
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class FlagCalls:
         """The client's flags, made when they are first read. Read inside a guard: the system may refuse what that takes."""
         if self._flags is not None:
             return self._flags
-        with process.importing():
+        with lazy_imports.importing():
             from hogline.flags import Flags  # imported lazily: hashes, patterns and dates cost start-up time
         made = Flags(self._events.settings, self._send_called, self._count_lost_called)
         made.offline = self.is_offline

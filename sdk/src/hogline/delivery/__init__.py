@@ -1,4 +1,4 @@
-"""How events leave: a bounded outbox, one sender thread, batches, retries, and a ledger of what became of each event.
+"""Delivery: a bounded queue, one worker thread, batches, retries, and a ledger of what became of each event.
 
 The only room with threads, waits and sockets. It knows no context and no request; an event here is its final bytes.
 """

@@ -1,4 +1,4 @@
-"""The letter of capture v1: one answer for each event, and only what the server wants again is sent again.
+"""A batch for capture v1, which answers for each event, so that only the events it asks for are sent again.
 
 Imported with `capture_mode="v1"` only.  Source: docs/internals/capture-protocol.md#capture-v1.
 """
@@ -9,26 +9,27 @@ from typing import Any
 
 import orjson
 
+from hogline.delivery.batch import AGENT
 from hogline.delivery.ledger import REJECTED, TOO_LARGE, UNREADABLE_ANSWER
-from hogline.delivery.retry import Accepted, Answer, Partly, Refused, Split, Step, later
-from hogline.delivery.upload import AGENT, Request
+from hogline.delivery.retry import Accepted, PartlyAccepted, Refused, Split, Step, later
 from hogline.event import new_stamp
 from hogline.settings import ClientSettings
+from hogline.transports import UploadRequest, UploadResponse
 from hogline.wire.batch import compress
 from hogline.wire.capture_v1 import PATH_V1, Outcome, encode_v1, event_v1, headers_v1, outcomes
 
-__all__ = ["LetterV1", "letters_v1", "next_step_v1"]
+__all__ = ["BatchV1", "batches_v1", "next_step_v1"]
 
 _RETRYABLE = frozenset({404, 408, 429, 500, 502, 503, 504})
-_ANSWER_BYTES = 64 * 1024  # and so many more for each event:
-_ANSWER_BYTES_PER_EVENT = 512
+_RESPONSE_BYTES = 64 * 1024  # and for each event:
+_RESPONSE_BYTES_PER_EVENT = 512
 
 
-class LetterV1:
-    """A batch as one v1 request, whose id and time of creation stay the same however often it is tried."""
+class BatchV1:
+    """Events as one v1 request, whose id and time of creation stay the same in every attempt."""
 
-    def __init__(self, batch: list[bytes], ids: list[str], forms: list[bytes], settings: ClientSettings) -> None:
-        self.batch = batch
+    def __init__(self, events: list[bytes], ids: list[str], forms: list[bytes], settings: ClientSettings) -> None:
+        self.events = events
         self._ids = ids
         self._forms = forms
         self._settings = settings
@@ -37,8 +38,8 @@ class LetterV1:
         self.request_id: str
         self.request_id, self._created_at = new_stamp()
 
-    def request(self, attempt: int, now: datetime) -> Request:
-        """Return request number *attempt*; the body is the same in each, the time in the headers is *now*."""
+    def request(self, attempt: int, now: datetime, timeout_s: float) -> UploadRequest:
+        """Return request number *attempt*. The body is the same in each; the headers hold the time *now*."""
         if self._body is None:
             plain = encode_v1(self._forms, self._created_at, historical_migration=self._settings.historical_migration)
             try:
@@ -53,19 +54,28 @@ class LetterV1:
             timestamp=now.isoformat(),
             encoding=self._encoding,
         )
-        return Request(PATH_V1, self._body, headers, _ANSWER_BYTES + len(self.batch) * _ANSWER_BYTES_PER_EVENT)
+        max_response_bytes = _RESPONSE_BYTES + len(self.events) * _RESPONSE_BYTES_PER_EVENT
+        url = self._settings.host + PATH_V1
+        return UploadRequest(url, headers, self._body, self.events, timeout_s, max_response_bytes)
 
-    def next_step(self, attempt: int, answer: Answer, *, max_retries: int, chance: float, now: datetime) -> Step:
-        """Say what to do after *answer*."""
-        said = outcomes(answer.body, self._ids)
+    def next_step(
+        self, attempt: int, response: UploadResponse, *, max_retries: int, chance: float, now: datetime
+    ) -> Step:
+        """Return what to do after *response*."""
         return next_step_v1(
-            attempt, answer, said, max_retries=max_retries, chance=chance, now=now, events=len(self.batch)
+            attempt,
+            response,
+            outcomes(response.body, self._ids),
+            max_retries=max_retries,
+            chance=chance,
+            now=now,
+            events=len(self.events),
         )
 
-    def part(self, places: Sequence[int]) -> "LetterV1":
-        """Return the same request with some of its events only."""
-        part = LetterV1(
-            [self.batch[place] for place in places],
+    def part(self, places: Sequence[int]) -> "BatchV1":
+        """Return the same request with the events at *places* only."""
+        part = BatchV1(
+            [self.events[place] for place in places],
             [self._ids[place] for place in places],
             [self._forms[place] for place in places],
             self._settings,
@@ -73,59 +83,59 @@ class LetterV1:
         part.request_id, part._created_at = self.request_id, self._created_at
         return part
 
-    def details(self, places: Sequence[int], answer: Answer) -> tuple[str, ...]:
-        """Return why the server dropped each of the events at *places*."""
-        said = outcomes(answer.body, self._ids) or []
-        return tuple(said[place].details for place in places)
+    def details(self, places: Sequence[int], response: UploadResponse) -> tuple[str, ...]:
+        """Return why the server dropped each event at *places*."""
+        results = outcomes(response.body, self._ids) or []
+        return tuple(results[place].details for place in places)
 
 
-def letters_v1(batch: list[bytes], settings: ClientSettings) -> Iterator[LetterV1]:
-    """Yield *batch* as letters: one, unless ids occur twice, which the server refuses within one request."""
-    rest = [(event, orjson.loads(event)) for event in batch]
+def batches_v1(events: list[bytes], settings: ClientSettings) -> Iterator[BatchV1]:
+    """Yield *events* as one batch, or as several if ids occur twice: the server refuses that within one request."""
+    rest = [(event, orjson.loads(event)) for event in events]
     while rest:
         seen: set[str] = set()
-        now: list[tuple[bytes, dict[str, Any]]] = []
-        again: list[tuple[bytes, dict[str, Any]]] = []
+        batch: list[tuple[bytes, dict[str, Any]]] = []
+        repeated: list[tuple[bytes, dict[str, Any]]] = []
         for event, fields in rest:
-            (again if fields.get("uuid") in seen else now).append((event, fields))
+            (repeated if fields.get("uuid") in seen else batch).append((event, fields))
             seen.add(fields.get("uuid"))
-        yield LetterV1(
-            [event for event, _ in now],
-            [str(fields.get("uuid")) for _, fields in now],
-            [orjson.dumps(event_v1(fields)) for _, fields in now],
+        yield BatchV1(
+            [event for event, _ in batch],
+            [str(fields.get("uuid")) for _, fields in batch],
+            [orjson.dumps(event_v1(fields)) for _, fields in batch],
             settings,
         )
-        rest = again
+        rest = repeated
 
 
 def next_step_v1(
     attempt: int,
-    answer: Answer,
-    said: Sequence[Outcome] | None,
+    response: UploadResponse,
+    results: Sequence[Outcome] | None,
     *,
     events: int,
     max_retries: int,
     chance: float,
     now: datetime,
 ) -> Step:
-    """Say what to do with a batch of *events* after request number *attempt*, when the server *said* this of each event.
+    """Return what to do with a batch of *events* after request number *attempt*; *results* has one outcome for each event.
 
-    A 2xx whose body says nothing of events is final: asking again could go on for ever.
+    A 2xx whose body names no events is final: a retry could go on for ever.
     """
-    status = answer.status
+    status = response.status
     if status is None or status in _RETRYABLE:
-        return later(attempt, answer, max_retries, chance, now)
+        return later(attempt, response, max_retries, chance, now)
     if status == 413:
         return Split() if events > 1 else Refused(TOO_LARGE)
     if not 200 <= status < 300:
         return Refused(REJECTED)
-    if said is None:
+    if results is None:
         return Refused(UNREADABLE_ANSWER)
-    dropped = tuple(place for place, outcome in enumerate(said) if outcome.result == "drop")
-    again = tuple(place for place, outcome in enumerate(said) if outcome.result == "retry")
-    if not dropped and not again:
+    dropped = tuple(place for place, outcome in enumerate(results) if outcome.result == "drop")
+    retried = tuple(place for place, outcome in enumerate(results) if outcome.result == "retry")
+    if not dropped and not retried:
         return Accepted()
-    return Partly(dropped, again, later(attempt, answer, max_retries, chance, now) if again else None)
+    return PartlyAccepted(dropped, retried, later(attempt, response, max_retries, chance, now) if retried else None)
 
 
 def _encoding(settings: ClientSettings) -> str | None:

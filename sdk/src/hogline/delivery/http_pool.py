@@ -1,6 +1,7 @@
-"""Connections to one host: through the proxy, and with the certificate authorities, that the environment names for it.
+"""Connections to one host, through the proxy and with the certificate authorities that the environment names for it.
 
-An answer has to be whole in time: a socket's own timeout begins anew with every byte, and a server that drips holds it for ever.
+A response has to be complete within the timeout. A socket's own timeout starts again with every byte, so a server that
+sends one byte at a time could hold a connection for ever.
 """
 
 import http.client
@@ -17,11 +18,11 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 __all__ = ["authorities", "open_pool", "proxy_of"]
 
-_SHORTEST_WAIT_S = 0.001  # 0 would mean: do not wait at all
+_SHORTEST_WAIT_S = 0.001  # 0 would make the socket non-blocking
 
 
 def open_pool(host: str) -> urllib3.PoolManager:
-    """Return what keeps a connection to *host*, and to each of the few hosts that it may redirect to."""
+    """Return a pool that keeps a connection to *host*, and to each of the few hosts that it may redirect to."""
     options: dict[str, Any] = {"num_pools": 4, "maxsize": 1}
     trusted = authorities()
     if trusted is not None:
@@ -31,8 +32,8 @@ def open_pool(host: str) -> urllib3.PoolManager:
         return _in_time(urllib3.PoolManager(**options))
     address = urlsplit(proxy)
     if address.username is not None:
-        who = f"{unquote(address.username)}:{unquote(address.password or '')}"
-        options["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=who)
+        credentials = f"{unquote(address.username)}:{unquote(address.password or '')}"
+        options["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=credentials)
     return _in_time(urllib3.ProxyManager(f"{address.scheme}://{address.netloc.rpartition('@')[2]}", **options))
 
 
@@ -42,7 +43,7 @@ def _in_time(pools: urllib3.PoolManager) -> urllib3.PoolManager:
 
 
 class _Reader(io.RawIOBase):
-    """What a socket receives, until the timeout that it has now is over, however the bytes come in."""
+    """Reads from a socket until the socket's current timeout has passed, however the bytes arrive."""
 
     def __init__(self, raw: io.RawIOBase, connection: socket.socket) -> None:
         self._raw = raw
@@ -51,7 +52,7 @@ class _Reader(io.RawIOBase):
         self._until_s = None if timeout_s is None else time.monotonic() + timeout_s
 
     def readable(self) -> bool:
-        """Tell that it is."""
+        """Return True."""
         return True
 
     def fileno(self) -> int:
@@ -59,24 +60,24 @@ class _Reader(io.RawIOBase):
         return self._raw.fileno()
 
     def readinto(self, buffer: Any) -> int | None:
-        """Receive what there is. Raises TimeoutError: the time is over."""
+        """Receive bytes. Raises TimeoutError when the time is over."""
         if self._until_s is not None:
             rest_s = self._until_s - time.monotonic()
             if rest_s <= 0:
-                raise TimeoutError("the answer is not whole in time")
+                raise TimeoutError("the response was not complete in time")
             self._connection.settimeout(max(rest_s, _SHORTEST_WAIT_S))
         received: int | None = self._raw.readinto(buffer)
         return received
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Release the socket."""
         if not self.closed:
             self._raw.close()
         super().close()
 
 
 class _Response(http.client.HTTPResponse):
-    """An answer, head and body, that is read in time."""
+    """A response whose head and body together have one timeout."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -100,7 +101,7 @@ class _SecurePool(urllib3.HTTPSConnectionPool):
 
 
 def proxy_of(host: str) -> str | None:
-    """Return the URL of the proxy that stands before *host*, or None."""
+    """Return the URL of the proxy for *host*, or None."""
     parts, proxies = urlsplit(host), getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     if not proxy or proxy_bypass(parts.netloc.rpartition("@")[2]):

@@ -1,4 +1,4 @@
-"""The ledger: what became of each event. Loss is counted by reason, reported to `on_drop`, and logged once a minute."""
+"""The ledger: what became of each event. Losses are counted by reason, reported to `on_drop`, and logged once a minute."""
 
 import logging
 import threading
@@ -53,9 +53,8 @@ UNREADABLE_ANSWER: Final = "unreadable_answer"
 
 _log = logging.getLogger("hogline")
 _LOG_EVERY_S = 60.0
-# Dropping these is what the user asked for; a log line would only repeat it.
-_ASKED_FOR = frozenset({BEFORE_SEND, DISABLED, RATE_LIMITED, SEND_IS_FALSE})
-_NO_LINE = _ASKED_FOR | {INCOMPLETE}  # whose own line says what is missing
+_REQUESTED = frozenset({BEFORE_SEND, DISABLED, RATE_LIMITED, SEND_IS_FALSE})  # the user asked for these losses
+_NOT_LOGGED = _REQUESTED | {INCOMPLETE}  # an incomplete event has a log line of its own, which says what is missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,37 +62,37 @@ class Stats:
     """What became of the events of this process: `accepted == sent + waiting + sum(dropped.values())`, always."""
 
     accepted: int
-    """Events handed to the client, also those it then refused, and those taken over from dead processes."""
+    """Events handed to the client, including those it refused, and those taken over from dead processes."""
     sent: int
-    """Events that the server answered with success."""
+    """Events that the server accepted."""
     waiting: int
-    """Events in the outbox or on their way."""
+    """Events in the queue or being sent."""
     retried: int
-    """Requests that were made again."""
+    """Requests that were retried."""
     batches: int
     """Requests that succeeded."""
     dropped: Mapping[str, int]
     """Events lost, by reason."""
     last_error: str | None
-    """The last answer or failure that was no success."""
+    """The last response or failure that was no success."""
     spooled: int = 0
-    """Of `waiting`, events that are on disk: the death of this process would not lose them."""
+    """Of `waiting`, events on disk, which would survive the death of this process."""
     recovered: int = 0
-    """Of `accepted`, events that processes which died had left in the spool."""
+    """Of `accepted`, events that dead processes had left in the spool."""
     damaged_bytes: int = 0
-    """Bytes in the spool that held no event (torn or corrupt); they are kept aside."""
+    """Bytes in the spool that held no event (torn or corrupt); they are kept in files of their own."""
 
 
 class Ledger:
-    """Counts under one lock, which the outbox shares so that no snapshot falls between two counts.
+    """Counts under one lock, which the queue shares so that no snapshot falls between two counts.
 
-    The lock lets its holder in again: a signal handler, or a finalizer, may capture while its own thread is counting.
+    The lock is reentrant: a signal handler or a finalizer may capture while its own thread is counting.
     """
 
     def __init__(self, *, on_drop: Callable[[str, Any], None] | None = None, host: str = "") -> None:
         self._on_drop = on_drop
         self._host = host
-        self._on_disk: Callable[[], tuple[int, int]] | None = None
+        self._disk_counts: Callable[[], tuple[int, int]] | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -108,18 +107,18 @@ class Ledger:
         self._dropped: defaultdict[str, int] = defaultdict(int)
         self._unlogged: defaultdict[str, int] = defaultdict(int)
         self._logged_at_s: dict[str, float] = {}
-        self._telling = threading.local()
+        self._reporting = threading.local()
 
-    def share(self, lock: threading.RLock, on_disk: Callable[[], tuple[int, int]] | None = None) -> None:
-        """Count under *lock* from now on; *on_disk* tells how many events are on disk, and how many bytes there are damaged."""
+    def share(self, lock: threading.RLock, disk_counts: Callable[[], tuple[int, int]] | None = None) -> None:
+        """Count under *lock* from now on. *disk_counts* returns the number of events and of damaged bytes on disk."""
         self.lock = lock
-        self._on_disk = on_disk
+        self._disk_counts = disk_counts
 
     def snapshot(self) -> Stats:
         """Return the counts as they stand."""
         with self.lock:
             dropped = dict(self._dropped)
-            spooled, damaged_bytes = self._on_disk() if self._on_disk is not None else (0, 0)
+            spooled, damaged_bytes = self._disk_counts() if self._disk_counts is not None else (0, 0)
             waiting = self.accepted - self.sent - sum(dropped.values())
             return Stats(
                 accepted=self.accepted,
@@ -135,62 +134,62 @@ class Ledger:
             )
 
     def refuse(self, reason: str, event: Any = None) -> None:
-        """Count an event that never got into the outbox."""
+        """Count an event that never entered the queue."""
         with self.lock:
             self.accepted += 1
             self._dropped[reason] += 1
-        self.tell(reason, [event])
+        self.report(reason, [event])
 
     def lose(self, reason: str, count: int) -> None:
-        """Count *count* events of the outbox as dropped; the caller holds the lock, and calls `tell` after letting go."""
+        """Count *count* events of the queue as dropped. The caller holds the lock, and calls `report` after releasing it."""
         self._dropped[reason] += count
 
-    def tell(self, reason: str, events: Sequence[Any]) -> None:
-        """Log a loss, at most once a minute for each reason, and report each event to `on_drop`. Call without the lock.
+    def report(self, reason: str, events: Sequence[Any]) -> None:
+        """Log a loss, at most once a minute for each reason, and pass each event to `on_drop`. Call without the lock.
 
-        An event is the assembled dict, its wire bytes, or None where it is not at hand.
+        An event is the assembled dict, its wire bytes, or None if it is not available.
         """
-        if reason not in _NO_LINE:
+        if reason not in _NOT_LOGGED:
             with self.lock:
                 self._unlogged[reason] += len(events)
             self.log_losses()
-        # A hook that captures, and is refused, must not be told of that inside itself.
-        if self._on_drop is None or getattr(self._telling, "now", False):
+        # A hook that captures and is refused must not be called again inside itself.
+        if self._on_drop is None or getattr(self._reporting, "active", False):
             return
-        self._telling.now = True
+        self._reporting.active = True
         try:
             for event in events:
                 try:
                     self._on_drop(reason, orjson.loads(event) if isinstance(event, bytes) else event)
-                except Exception as error:  # the user's hook; the next event is told all the same
+                except Exception as error:  # the user's hook; go on with the next event
                     self.hook_failed("on_drop", error)
         finally:
-            self._telling.now = False
+            self._reporting.active = False
 
     def log_losses(self, every_s: float = _LOG_EVERY_S) -> None:
-        """Log what was lost since the last line, if that is *every_s* seconds ago; each reason has lines of its own."""
+        """Log the losses since the last line, if that is *every_s* seconds ago. Each reason has lines of its own."""
         if not self._unlogged:
             return
         lines: list[str] = []
         with self.lock:
             for reason in [reason for reason in self._unlogged if self._due(reason, every_s)]:
-                count, ago_s = self._unlogged.pop(reason), self._mark(reason)
+                count, ago_s = self._unlogged.pop(reason), self._note(reason)
                 since = f" in {ago_s:.0f} s" if ago_s is not None else ""
                 lines.append(f"dropped {count} event{'s'[: count != 1]}{since}: {reason}")
-            answer = f"; last answer from {self._host}: {self.last_error}" if self.last_error else ""
+            suffix = f"; last answer from {self._host}: {self.last_error}" if self.last_error else ""
         for line in lines:
-            _log.error("hogline: %s%s", line, answer)
+            _log.error("hogline: %s%s", line, suffix)
 
     def log_summary(self) -> None:
-        """Log one line for all that was lost in this process's time, if anything was: its last word."""
+        """Log one line for all losses of this process, if there were any."""
         with self.lock:
-            lost = {reason: count for reason, count in self._dropped.items() if reason not in _ASKED_FOR}
+            lost = {reason: count for reason, count in self._dropped.items() if reason not in _REQUESTED}
             accepted, last_error = self.accepted, self.last_error
             self._unlogged.clear()
         if lost:
             reasons = ", ".join(f"{reason} {count}" for reason, count in lost.items())
-            answer = f"; last answer from {self._host}: {last_error}" if last_error else ""
-            _log.error("hogline: lost %d of %d events: %s%s", sum(lost.values()), accepted, reasons, answer)
+            suffix = f"; last answer from {self._host}: {last_error}" if last_error else ""
+            _log.error("hogline: lost %d of %d events: %s%s", sum(lost.values()), accepted, reasons, suffix)
 
     def hook_failed(self, name: str, error: BaseException) -> None:
         """Log that the user's hook *name* raised, at most once a minute."""
@@ -201,7 +200,7 @@ class Ledger:
         with self.lock:
             due = self._due(subject, _LOG_EVERY_S)
             if due:
-                self._mark(subject)
+                self._note(subject)
         if due:
             _log.log(level, "hogline: %s", text)
 
@@ -209,8 +208,8 @@ class Ledger:
         last_s = self._logged_at_s.get(subject)
         return last_s is None or time.monotonic() - last_s >= every_s
 
-    def _mark(self, subject: str) -> float | None:
-        """Note that *subject* is logged now, and return how many seconds ago that was last the case."""
+    def _note(self, subject: str) -> float | None:
+        """Record that *subject* is logged now, and return how many seconds ago it was logged before."""
         now_s, last_s = time.monotonic(), self._logged_at_s.get(subject)
         self._logged_at_s[subject] = now_s
         return None if last_s is None else now_s - last_s

@@ -1,91 +1,99 @@
-"""The outbox: serialised events that wait in memory, oldest first, bounded by count and bytes. Not thread-safe: its owner locks.
+"""The outbox: serialised events that wait to be sent, oldest first, bounded by count and bytes.
 
-A signal handler may capture in the middle of any method: no call stands between reading a count and writing it back.
+Not thread-safe: the queue that owns one holds a lock. A signal handler may capture in the middle of any method, so no
+call stands between reading a count and writing it back.
 """
 
 from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
-__all__ = ["Outbox", "Store"]
+__all__ = ["MemoryOutbox", "Outbox"]
 
 
-class Store(Protocol):
-    """Where events wait: the outbox in memory, or the spool on disk."""
+class Outbox(Protocol):
+    """Where events wait: in memory, or in the spool on disk."""
 
-    behind: bool
-    """There may be events of dead processes to send first."""
+    has_backlog: bool
+    """Dead processes may have left events, which are sent first."""
     recovered: int
-    """How many events of the last `take` or `drop_oldest` were a dead process's."""
-    kept: int
-    """Events, waiting and on their way, that the death of this process would not lose."""
+    """How many events of the last `take` or `drop_oldest` came from a dead process."""
     lost: int
-    """Events that the disk did not give back, since somebody asked."""
+    """Events that the disk did not give back, since the queue last set this to 0."""
     damaged_bytes: int
     """Bytes on disk that held no event."""
-    stuck: bool
-    """The last look found something of a dead process that cannot be reached."""
-    trouble: tuple[str, str] | None
-    """What is wrong with the disk, its kind and a text for the log; who logs it sets None."""
+    problem: tuple[str, str] | None
+    """What is wrong with the disk: its kind and a text for the log. Whoever logs it sets None."""
 
     def __len__(self) -> int:
-        """Tell how many events wait."""
+        """Return how many events wait."""
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of what waits."""
+        """Bytes of all events that wait."""
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the last look at the disk found a file of a dead process that cannot be opened."""
+
+    @property
+    def on_disk(self) -> int:
+        """Events, waiting or being sent, that would survive the death of this process."""
 
     def add(self, event: bytes) -> bool:
-        """Append *event*; False: there is no room for it."""
+        """Append *event* and return whether there was room."""
 
     def take(self, max_events: int, max_bytes: int) -> list[bytes]:
-        """Hand out the oldest events: at most *max_events* and *max_bytes*, but one at least if any waits."""
+        """Hand out the oldest events: at most *max_events* and *max_bytes*, but at least one if any waits."""
 
     def drop_oldest(self) -> list[bytes]:
-        """Remove and return what waited longest, to make room: one event of memory, or all that wait in one file of a full disk."""
+        """Remove and return the oldest event in memory; or, from a full disk, all events that wait in one file."""
 
-    def forgo(self) -> list[bytes]:
-        """Remove and return what waits in memory only."""
+    def drop_unsaved(self) -> list[bytes]:
+        """Remove and return all events that wait and are not on disk."""
 
     def settle(self, batch: Sequence[bytes]) -> None:
-        """Note that events which were taken are dealt with, whatever became of them."""
+        """Record that events which were taken are sent or dropped."""
 
-    def keeps(self, event: bytes) -> bool:
-        """Tell whether *event*, which was taken, is still in the store."""
+    def is_on_disk(self, event: bytes) -> bool:
+        """Return whether *event*, which was taken, would survive the death of this process."""
 
-    def look(self) -> None:
-        """Set `behind` if a dead process left something, without waiting for the next regular look."""
+    def find_backlog(self) -> None:
+        """Set `has_backlog` if a dead process left events, without waiting for the next regular look."""
 
-    def look_in_s(self, now_s: float) -> float | None:
-        """Return in how many seconds the next regular look is due; None: never."""
+    def backlog_check_in_s(self, now_s: float) -> float | None:
+        """Return in how many seconds the next regular look for a backlog is due; None: never."""
+
+    def maintain(self, now_s: float) -> float | None:
+        """Repair what others did to the files, and return in how many seconds to call this again; None: never."""
 
     def close(self) -> None:
-        """Let go of everything; what is on disk stays for the next process."""
+        """Release everything. Events on disk stay for the next process."""
 
     def forget(self) -> None:
-        """Let go of what belongs to the process that this one was forked from."""
+        """Release, in the child of a fork, what belongs to the parent."""
 
 
-class Outbox:
-    """A bounded queue that gives out batches bounded by count and bytes."""
+class MemoryOutbox:
+    """An outbox in memory."""
 
-    __slots__ = ("_events", "_max_bytes", "_max_events", "size_bytes", "trouble")
+    __slots__ = ("_events", "_max_bytes", "_max_events", "problem", "size_bytes")
 
-    behind = stuck = False
-    recovered = kept = lost = damaged_bytes = 0
+    has_backlog = is_stuck = False
+    recovered = on_disk = lost = damaged_bytes = 0
 
     def __init__(self, max_events: int, max_bytes: int) -> None:
         self._events: deque[bytes] = deque()
         self._max_events = max_events
         self._max_bytes = max_bytes
         self.size_bytes: int = 0
-        self.trouble: tuple[str, str] | None = None
+        self.problem: tuple[str, str] | None = None
 
     def __len__(self) -> int:
         return len(self._events)
 
     def add(self, event: bytes) -> bool:
-        """Append *event*; False: there is no room for it."""
+        """Append *event* and return whether there was room."""
         size = len(event)
         if len(self._events) >= self._max_events or self.size_bytes + size > self._max_bytes:
             return False
@@ -100,7 +108,7 @@ class Outbox:
         self._events.appendleft(event)
 
     def take(self, max_events: int, max_bytes: int) -> list[bytes]:
-        """Remove and return the oldest events: at most *max_events* and *max_bytes*, but one at least if any waits."""
+        """Remove and return the oldest events: at most *max_events* and *max_bytes*, but at least one if any waits."""
         batch: list[bytes] = []
         size = 0
         events = self._events
@@ -114,28 +122,32 @@ class Outbox:
         return batch
 
     def drop_oldest(self) -> list[bytes]:
-        """Remove and return the event that waited longest."""
+        """Remove and return the oldest event."""
         return self.take(1, 0)
 
-    def forgo(self) -> list[bytes]:
-        """Remove and return all that waits."""
+    def drop_unsaved(self) -> list[bytes]:
+        """Remove and return all events."""
         events: list[bytes] = []
         while batch := self.take(1, 0):
             events += batch
         return events
 
     def settle(self, batch: Sequence[bytes]) -> None:
-        """Do nothing: what was taken is out of here."""
+        """Do nothing: events that were taken are not here any more."""
 
-    def keeps(self, event: bytes) -> bool:  # noqa: ARG002 - a Store's question
-        """Tell that it does not."""
+    def is_on_disk(self, event: bytes) -> bool:  # noqa: ARG002 - the protocol's signature
+        """Return False."""
         return False
 
-    def look(self) -> None:
-        """Do nothing: memory has no other process's events."""
+    def find_backlog(self) -> None:
+        """Do nothing: memory holds no other process's events."""
 
-    def look_in_s(self, now_s: float) -> float | None:  # noqa: ARG002 - as above
+    def backlog_check_in_s(self, now_s: float) -> float | None:  # noqa: ARG002 - the protocol's signature
         """Return None: never."""
+        return None
+
+    def maintain(self, now_s: float) -> float | None:  # noqa: ARG002 - the protocol's signature
+        """Return None: memory needs no repair."""
         return None
 
     def close(self) -> None:

@@ -1,15 +1,15 @@
-"""What to do with a batch after an answer. Pure: knows no clock, no socket and no randomness but what is passed in."""
+"""What to do with a batch after a response. Pure: clock, randomness and response are passed in."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeAlias
 
 from hogline.delivery.ledger import REJECTED, RETRIES_EXHAUSTED, TOO_LARGE
+from hogline.transports import UploadResponse
 
 __all__ = [
     "Accepted",
-    "Answer",
-    "Partly",
+    "PartlyAccepted",
     "Refused",
     "RetryAfter",
     "Split",
@@ -26,79 +26,73 @@ _RETRYABLE = frozenset({408, 429})
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came of one request: a status, or a failure to get one."""
-
-    status: int | None
-    retry_after: str | None = None
-    text: str = ""
-    body: bytes = b""
-
-    def __str__(self) -> str:
-        return self.text if self.status is None else f"{self.status} {self.text}".strip()
-
-
-@dataclass(frozen=True, slots=True)
 class Accepted:
-    """The server has it."""
+    """The server has the batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryAfter:
-    """Send it again, in so many seconds."""
+    """Send the batch again after a wait."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Too large as a whole: send its halves."""
+    """The batch is too large: send its halves."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Give it up; the reason goes into the ledger."""
+    """Drop the batch."""
 
     reason: str
+    """What the ledger counts it as."""
 
 
 @dataclass(frozen=True, slots=True)
-class Partly:
-    """The server judged each event: these places of the batch are dropped, these are wanted again, the others it has."""
+class PartlyAccepted:
+    """The server answered for each event: it dropped some, asks for some again, and has the others."""
 
     dropped: tuple[int, ...]
-    again: tuple[int, ...]
+    """Places in the batch."""
+    retried: tuple[int, ...]
+    """Places in the batch."""
     then: "RetryAfter | Refused | None"
-    """What to do with those that are wanted again."""
+    """What to do with the events at `retried`."""
 
 
-Step: TypeAlias = Accepted | RetryAfter | Split | Refused | Partly
+Step: TypeAlias = Accepted | RetryAfter | Split | Refused | PartlyAccepted
 
 
-def next_step(attempt: int, answer: Answer, *, events: int, max_retries: int, chance: float, now: datetime) -> Step:
-    """Say what to do with a batch of *events* after request number *attempt* (1 is the first); 0 <= *chance* < 1 spreads waits.
+def next_step(
+    attempt: int, response: UploadResponse, *, events: int, max_retries: int, chance: float, now: datetime
+) -> Step:
+    """Return what to do with a batch of *events* after request number *attempt* (1 is the first).
 
-    Any 2xx is success. 408, 429, 5xx and no answer at all are tried again, waiting between half and all of 1, 2,
-    4 ... s, so that three retries outlast three seconds, or as long as `Retry-After` says, at most 30 s. 413 halves the batch. Every other answer is final.
-    Source: docs/internals/capture-protocol.md#retries.
+    Any 2xx is success. 408, 429, 5xx and no response are retried: after half to all of 1, 2, 4 ... s, so that three
+    retries take over three seconds, or after `Retry-After`, at most 30 s. 413 halves the batch. Any other status is
+    final. *chance* (0 <= chance < 1) spreads the waits.  Source: docs/internals/capture-protocol.md#retries.
     """
-    status = answer.status
+    status = response.status
     if status is not None and 200 <= status < 300:
         return Accepted()
     if status == 413:
         return Split() if events > 1 else Refused(TOO_LARGE)
     if status is not None and status < 500 and status not in _RETRYABLE:
         return Refused(REJECTED)
-    return later(attempt, answer, max_retries, chance, now)
+    return later(attempt, response, max_retries, chance, now)
 
 
-def later(attempt: int, answer: Answer, max_retries: int, chance: float, now: datetime) -> RetryAfter | Refused:
-    """Say when to try again what failed in request number *attempt*, if it may be tried again."""
+def later(
+    attempt: int, response: UploadResponse, max_retries: int, chance: float, now: datetime
+) -> RetryAfter | Refused:
+    """Return when to retry what failed in request number *attempt*, or that it may not be retried any more."""
     if attempt > max_retries:
         return Refused(RETRIES_EXHAUSTED)
     backoff_s = min(_FIRST_BACKOFF_S * 2 ** min(attempt - 1, 10), _LONGEST_S) * (1 + chance) / 2
-    told_s = min(retry_after_s(answer.retry_after, now) or 0.0, _LONGEST_S)
-    return RetryAfter(max(backoff_s, told_s, _SHORTEST_S))
+    requested_s = min(retry_after_s(response.retry_after, now) or 0.0, _LONGEST_S)
+    return RetryAfter(max(backoff_s, requested_s, _SHORTEST_S))
 
 
 def retry_after_s(header: str | None, now: datetime) -> float | None:

@@ -1,6 +1,6 @@
-"""The sender: one thread and one connection for each host and key, whichever clients and however many share it.
+"""The worker: one thread and one connection for each host, token and transport, however many clients share them.
 
-The thread is started with the first event, and ends when every lane is closed and empty. A lane is what one client holds.
+The thread is started with the first event, and ends when every queue is closed and empty.
 """
 
 import logging
@@ -8,175 +8,229 @@ import os
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING
+from types import ModuleType
 
 from hogline.delivery import process
+from hogline.delivery.http_transport import HTTPTransport
+from hogline.delivery.lazy_imports import import_http_pool, importing
+from hogline.delivery.queue import EventQueue
+from hogline.delivery.signals import Signals
+from hogline.settings import ClientSettings
+from hogline.transports import Transport
 
-if TYPE_CHECKING:
-    from hogline.delivery.queue import Lane
-    from hogline.delivery.transport import Transport
-
-__all__ = ["Sender", "sender_for"]
+__all__ = ["Worker", "worker_for"]
 
 _log = logging.getLogger("hogline")
 _getpid = os.getpid
 
 
-class Sender:
-    """What the lanes of one host and key share: a lock, a thread, a connection."""
+class Worker:
+    """Takes batches from its queues, one queue after the other, and uploads them."""
 
-    def __init__(self, host: str) -> None:
-        # The lock lets its holder in again: a signal handler, or a finalizer, may capture while its own thread holds it.
-        self.lock: threading.RLock = threading.RLock()
-        self.work: threading.Condition = threading.Condition(self.lock)  # the thread waits here
-        self.settled: threading.Condition = threading.Condition(self.lock)  # flush() waits here, and who waits for room
-        self.lanes: weakref.WeakSet[Lane] = weakref.WeakSet()
-        self.busy: dict[int, Lane] = {}  # those with something to send; held until it is sent
-        self.thread: threading.Thread | None = None  # who sends
-        self._host = host
-        self._carrying: Lane | None = None
+    def __init__(self, transport: Transport | None) -> None:
+        self.signals: Signals = Signals()
+        self._transport = transport  # the user's; without one, each thread opens HTTP connections of its own
+        self._queues: weakref.WeakSet[EventQueue] = weakref.WeakSet()
+        # Queues with something to send, by id, each with the object that has to live until that is sent.
+        self._busy: dict[int, tuple[EventQueue, object]] = {}
+        self._thread: threading.Thread | None = None  # the one that sends
+        self._uploading: EventQueue | None = None
 
-    def wake(self) -> threading.Thread | None:
-        """Notify the thread, or return a new one for the caller to start once it has let go of the lock.
+    def serve(self, queue: EventQueue) -> None:
+        """Send what *queue* will hold, for as long as somebody holds the queue."""
+        with self.signals.lock:
+            self._queues.add(queue)
 
-        A starting thread may run a finalizer that captures: who held the lock until it has started would wait for ever.
+    @property
+    def is_running(self) -> bool:
+        """Whether a thread sends."""
+        return self._thread is not None
+
+    @property
+    def is_current_thread(self) -> bool:
+        """Whether the caller runs on the thread that sends."""
+        return self._thread is threading.current_thread()
+
+    def wake(self, queue: EventQueue, owner: object) -> threading.Thread | None:
+        """Make the worker look at *queue*, and keep *owner* alive until its events are sent. The caller holds the lock.
+
+        Returns a new thread if none runs. The caller passes it to `start` after releasing the lock: a starting thread may
+        run a finalizer that captures, which would wait for the lock for ever.
         """
-        # Not asked for its life: under gevent that lets others run, who would wait for the lock for ever where it is a real
-        # one, made before the patching (gunicorn --preload). A thread that ends says so itself.
-        if self.thread is not None:
-            self.work.notify_all()
+        self._busy[id(queue)] = (queue, owner)
+        # Don't call `is_alive()`: under gevent it yields, and another greenlet could then block on this lock for ever
+        # where it is a real one, made before the patching (gunicorn --preload). A thread that ends sets None here.
+        if self._thread is not None:
+            self.signals.work.notify_all()
             return None
-        self.thread = threading.Thread(target=self._run, name="hogline-sender", daemon=True)
-        return self.thread
+        self._thread = threading.Thread(target=self._run, name="hogline-worker", daemon=True)
+        return self._thread
 
     def start(self, thread: threading.Thread) -> bool:
-        """Start the thread; False: none can be had, at the interpreter's end or at the system's limit."""
+        """Start *thread*; return False if none can be had, at the interpreter's end or at the system's limit."""
         try:
             thread.start()
         except RuntimeError:
-            with self.lock:
+            with self.signals.lock:
                 self._leave()
             return False
         process.watch_process()
         return True
 
-    def drain(self, lane: "Lane", deadline_s: float | None) -> None:
-        """Be the sender for a while, on the caller's thread, where no other can be had."""
-        with self.lock:
-            self.thread = threading.current_thread()
+    def drain(self, queue: EventQueue, deadline_s: float | None) -> None:
+        """Send the events of *queue* on the caller's thread, where no other thread can be had."""
+        lock = self.signals.lock
+        with lock:
+            self._thread = threading.current_thread()
         transport: Transport | None = None
         try:
             while deadline_s is None or time.monotonic() < deadline_s:
-                with self.lock:
-                    batch = lane.take()
-                if not batch or not lane.may_send(deadline_s):
+                with lock:
+                    batch = queue.take()
+                if not batch or not queue.may_send(deadline_s):
                     break
                 try:
-                    upload = process.import_upload()
-                    transport = transport or upload.Transport(self._host)
-                    upload.deliver(lane, batch, transport, deadline_s)
-                except Exception as error:  # what ends the caller's own thread, an interrupt, is the caller's
-                    lane.failed(error)
+                    upload = _import_upload().upload
+                    transport = transport or self._open_transport()
+                    upload(queue, batch, transport, deadline_s)
+                except Exception as error:  # an interrupt, which ends the caller's thread, is the caller's to handle
+                    queue.fail(error)
         finally:
-            if transport is not None:
+            if transport is not None and self._transport is None:
                 transport.close()
-            with self.lock:
+            with lock:
                 self._leave()
-            lane.log()
+            queue.log()
 
-    def disown(self, lane: "Lane") -> None:
-        """Let the others go on without the thread that is busy with *lane*, which gave up waiting; the caller holds the lock."""
-        if self._carrying is lane and self.thread is not threading.current_thread():
+    def disown(self, queue: EventQueue) -> None:
+        """Let other queues go on without the thread that still uploads for *queue*. The caller holds the lock."""
+        if self._uploading is queue and not self.is_current_thread:
             self._leave()
-            self._carrying = None
+            self._uploading = None
+        self._busy.pop(id(queue), None)
+
+    def close_transport(self, deadline_s: float) -> None:
+        """Close the user's transport, once the thread has ended, if no client needs it any more."""
+        signals = self.signals
+        if self._transport is None or self.is_current_thread:
+            return
+        with signals.lock:
+            if not self._is_closed():
+                return
+            while self._thread is not None and (rest_s := deadline_s - time.monotonic()) > 0:
+                signals.settled.wait(rest_s)
+        try:
+            self._transport.close()
+        except Exception as error:  # a transport is the user's code
+            _log.warning("hogline: closing the transport failed: %r", error)
+
+    def _is_closed(self) -> bool:
+        return all(queue.closed for queue in self._queues)
 
     def _leave(self) -> None:
-        self.thread = None
-        for lane in self.busy.values():
-            lane.call_again()
-        self.settled.notify_all()  # who waits for this thread must look for another
+        self._thread = None
+        for queue, _ in self._busy.values():
+            queue.wake_on_next_add()
+        self.signals.settled.notify_all()  # callers that wait for this thread must look for another
 
     def _run(self) -> None:
-        """Send until every lane is closed and empty. The third guarded door: nothing ends this thread but the end of its work."""
-        me = threading.current_thread()
+        """Send until every queue is closed and empty. Nothing but that ends this thread."""
+        thread = threading.current_thread()
         try:
-            self._send_until_done(me)
+            self._send_until_done(thread)
         finally:
-            with self.lock:
-                if self.thread is me:
+            with self.signals.lock:
+                if self._thread is thread:
                     self._leave()
 
-    def _send_until_done(self, me: threading.Thread) -> None:
+    def _send_until_done(self, thread: threading.Thread) -> None:
+        lock = self.signals.lock
         transport: Transport | None = None
         while True:
-            with self.lock:
-                found = self._await_work(me)
+            with lock:
+                found = self._await_work(thread)
                 if found is None:
                     break
-                lane, batch = found
-                self._carrying = lane
+                queue, batch = found
+                self._uploading = queue
             try:
                 if batch:
-                    upload = process.import_upload()
-                    transport = transport or upload.Transport(self._host)
-                    upload.deliver(lane, batch, transport)
-            except BaseException as error:  # a SystemExit that a hook raised is not this thread's end either
-                lane.failed(error)
-            with self.lock:
-                if self._carrying is lane and self.thread is me:
-                    self._carrying = None
-            lane.log()
-            del lane, batch, found
-        if transport is not None:
+                    upload = _import_upload().upload
+                    transport = transport or self._open_transport()
+                    upload(queue, batch, transport)
+            except BaseException as error:  # a SystemExit that a hook raised does not end this thread either
+                queue.fail(error)
+            with lock:
+                if self._uploading is queue and self._thread is thread:
+                    self._uploading = None
+            queue.log()
+            del queue, batch, found
+        if transport is not None and self._transport is None:
             transport.close()
 
-    def _await_work(self, me: threading.Thread) -> "tuple[Lane, list[bytes]] | None":
-        """Wait for a batch that is due, of one lane after the other; None: there will be none for this thread.
+    def _await_work(self, thread: threading.Thread) -> tuple[EventQueue, list[bytes]] | None:
+        """Wait for a batch that is due, of one queue after the other; None: there will be none for *thread*.
 
-        An empty batch: the lane has only something to log, which nobody does who holds the lock.
+        An empty batch means that the queue has something to log, which needs the lock to be free.
         """
-        while self.thread is me:
+        while self._thread is thread:
             rest_s: float | None = None
-            for key, lane in list(self.busy.items()):
-                due_s = lane.due_in_s(time.monotonic())
+            for key, (queue, owner) in list(self._busy.items()):
+                due_s = queue.due_in_s(time.monotonic())
                 if due_s is not None and due_s <= 0:
-                    self.busy[key] = self.busy.pop(key)  # the others come first next time
-                    batch = lane.take()
-                    if batch or lane.troubled:
-                        return lane, batch
-                    due_s = lane.due_in_s(time.monotonic())
+                    self._busy[key] = self._busy.pop(key)  # the other queues come first next time
+                    batch = queue.take()
+                    if batch or queue.has_news:
+                        return queue, batch
+                    due_s = queue.due_in_s(time.monotonic())
                 if due_s is None:
-                    self.busy.pop(key, None)
-                    lane.call_again()
+                    self._busy.pop(key, None)
+                    queue.wake_on_next_add()
                 else:
                     rest_s = due_s if rest_s is None else min(rest_s, due_s)
-            if not self.busy and all(lane.closed for lane in self.lanes):
-                self.thread = None
+                del queue, owner  # this thread must not keep a client alive while it waits
+            if not self._busy and self._is_closed():
+                self._thread = None
+                self.signals.settled.notify_all()
                 return None
             if rest_s is None or rest_s > 0:
-                self.work.wait(rest_s)
+                self.signals.work.wait(rest_s)
         return None
 
+    def _open_transport(self) -> Transport:
+        return self._transport or HTTPTransport()
 
-class _Senders:
-    """The senders of one process. A forked child has none of its parent's, also where no hook saw the fork."""
+
+def _import_upload() -> ModuleType:
+    """Return the module that uploads batches, with everything that it will need."""
+    with importing():
+        import_http_pool()
+        from hogline.delivery import upload
+
+        return upload
+
+
+class _Workers:
+    """The workers of one process. A forked child has none of its parent's, even where no hook saw the fork."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.by_target: weakref.WeakValueDictionary[tuple[str, str], Sender] = weakref.WeakValueDictionary()
+        self.by_target: weakref.WeakValueDictionary[tuple[str, str, int], Worker] = weakref.WeakValueDictionary()
 
 
-_by_pid: dict[int, _Senders] = {}
+_by_pid: dict[int, _Workers] = {}
 
 
-def sender_for(host: str, project_token: str) -> Sender:
-    """Return this process's sender for *host* and *project_token*."""
+def worker_for(settings: ClientSettings, transport: Transport | None) -> Worker:
+    """Return this process's worker for a client's host and token, and for the user's *transport* if there is one."""
     pid = _getpid()
-    senders = _by_pid.setdefault(pid, _Senders())
+    workers = _by_pid.setdefault(pid, _Workers())
     for other in [known for known in list(_by_pid) if known != pid]:
         _by_pid.pop(other, None)
-    with senders.lock:
-        sender = senders.by_target.get((host, project_token))
-        if sender is None:
-            sender = senders.by_target[host, project_token] = Sender(host)
-        return sender
+    # A worker holds its transport, so the transport's id is nobody else's while the worker is known.
+    target = (settings.host, settings.project_token, id(transport))
+    with workers.lock:
+        worker = workers.by_target.get(target)
+        if worker is None:
+            worker = workers.by_target[target] = Worker(transport)
+        return worker

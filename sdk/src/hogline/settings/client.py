@@ -13,6 +13,7 @@ from hogline.settings.client_kinds import (
     Host,
     Patterns,
     SecretKey,
+    TransportOrNone,
 )
 from hogline.settings.options import (
     LONGEST_WAIT_S,
@@ -33,6 +34,7 @@ from hogline.settings.options import (
     option,
     read_environment,
 )
+from hogline.transports import Transport
 
 __all__ = [
     "LONGEST_WAIT_S",
@@ -139,6 +141,12 @@ class ClientSettings:
     is_server: bool = option(Switch(), True, "Mark events as sent by a server (`$is_server`).")
     historical_migration: bool = option(
         Switch(), False, "The events are old ones being moved; the server handles them with low priority."
+    )
+    transport: Transport | None = option(
+        TransportOrNone(),
+        None,
+        "An object with `send(request)` and `close()` that sends batches; None sends them over HTTP.",
+        env=(),
     )
     super_properties: Mapping[str, Any] | None = option(
         MappingOf(), None, "Properties for every event; the context's and the caller's win over them.", env=()

@@ -6,8 +6,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hogline.settings.options import Choice, Kind, Text, UnfitError
+from hogline.transports import Transport
 
-__all__ = ["CacheProvider", "Compression", "FallbackCacheUrl", "FlagOverrides", "Host", "Patterns", "SecretKey"]
+__all__ = [
+    "CacheProvider",
+    "Compression",
+    "FallbackCacheUrl",
+    "FlagOverrides",
+    "Host",
+    "Patterns",
+    "SecretKey",
+    "TransportOrNone",
+]
 
 _DEFAULT_HOST = "https://us.i.posthog.com"
 # The address of PostHog's app is not the address of its ingestion.
@@ -136,4 +146,14 @@ class FlagOverrides(Kind):
         """Return what was given."""
         if value is not None and not isinstance(value, Mapping | str):
             raise UnfitError("be a mapping of flags to their answers, or a text of it")
+        return value
+
+
+class TransportOrNone(Kind):
+    """An object with the methods of `hogline.Transport`, or None."""
+
+    def check(self, value: Any) -> Any:
+        """Return the transport."""
+        if value is not None and (isinstance(value, type) or not isinstance(value, Transport)):
+            raise UnfitError("be an object with the methods send(request) and close()")
         return value

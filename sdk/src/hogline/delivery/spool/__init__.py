@@ -1,6 +1,6 @@
-"""The spool: events that wait on disk. What was accepted survives the process, and what a dead process left is sent by another.
+"""The spool: events that wait on disk. They survive the process, and another process sends what a dead one left.
 
-Imported only where `spool_dir` is set. Knows events as bytes, and no server.
+Imported only with `spool_dir`. It knows events as bytes, and no server.
 """
 
 from hogline.delivery.spool.spool import Spool

@@ -1,4 +1,4 @@
-"""Locks on files, which the kernel gives back when a process dies, however it dies; and the one of who drains a folder."""
+"""Locks on files, which the kernel releases when a process dies, however it dies."""
 
 import contextlib
 import fcntl
@@ -10,7 +10,7 @@ _NAME = "drain.lock"
 
 
 def lock_file(handle: int) -> bool:
-    """Take the lock of an open file for this process; False: another one has it."""
+    """Take the lock of an open file for this process; return False if another process has it."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -19,22 +19,24 @@ def lock_file(handle: int) -> bool:
 
 
 def unlock_file(handle: int) -> None:
-    """Give the lock back, whoever else has a copy of *handle*."""
+    """Release the lock, even if another process has a copy of *handle*."""
     with contextlib.suppress(OSError):
         fcntl.flock(handle, fcntl.LOCK_UN)
 
 
 class DrainLock:
-    """The lock of a folder: who has it takes over what dead processes left there."""
+    """The lock of a folder: its holder takes over what dead processes left there."""
 
     def __init__(self, folder: str) -> None:
         self._path = os.path.join(folder, _NAME)  # noqa: PTH118 - pathlib costs start-up time
         self._handle = -1
 
     def take(self) -> bool:
-        """Tell whether this process has it, or takes it now. Raises OSError: whatever the disk says."""
+        """Return whether this process has the lock, taking it if it is free. Raises OSError: whatever the disk says."""
         if self._handle >= 0:
-            return True
+            if self._is_found():
+                return True
+            self.release()
         handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             if lock_file(handle):
@@ -45,10 +47,17 @@ class DrainLock:
         return self._handle >= 0
 
     def release(self, *, unlock: bool = True) -> None:
-        """Let others have it; not *unlock*: let go of a copy that a fork has made."""
+        """Release the lock. Not *unlock*: only close the copy that a fork made."""
         if self._handle >= 0:
             if unlock:
                 unlock_file(self._handle)
             with contextlib.suppress(OSError):  # a daemon's first step is to close whatever it inherited
                 os.close(self._handle)
             self._handle = -1
+
+    def _is_found(self) -> bool:
+        """Return whether other processes would find the file that this one has locked."""
+        try:
+            return os.path.samestat(os.stat(self._path), os.fstat(self._handle))  # noqa: PTH116
+        except OSError:
+            return False

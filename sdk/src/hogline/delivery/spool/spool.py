@@ -1,9 +1,9 @@
-"""The spool of one client: its own segments, those it took over from dead processes, and memory where the disk fails.
+"""The spool of one client: its own segments, a backlog of dead processes' segments, and memory where the disk fails.
 
-Own events go to the newest segment before `add` returns, and are read back when they leave: memory holds only what is on its
-way. Segments of dead processes are drained first, by one process for each folder. Events that the disk does not take wait in
-memory, behind those on disk, and move there once it takes them again. Not thread-safe: its owner locks. A signal handler may
-call `add` at any moment.
+Own events go to the newest segment before `add` returns, and are read back when they are sent: memory holds only the batch
+in flight. The backlog is drained first, by one process for each folder. Events that the disk does not take wait in memory,
+behind those on disk, and move there once the disk takes them again. Not thread-safe: the queue that owns it holds a lock.
+A signal handler may call `add` at any moment.
 """
 
 import contextlib
@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from hashlib import sha256
 from urllib.parse import urlsplit
 
-from hogline.delivery.outbox import Outbox
-from hogline.delivery.spool.lock import DrainLock
+from hogline.delivery.outbox import MemoryOutbox
+from hogline.delivery.spool.backlog import Backlog
 from hogline.delivery.spool.segment import Segment
 from hogline.settings import ClientSettings
 from hogline.wire.records import frame
@@ -27,50 +27,75 @@ __all__ = ["Spool"]
 _SEGMENT_BYTES = 1024 * 1024  # a segment is removed as a whole
 _RECOUNT_BYTES = 256 * 1024  # other processes write to the folder too
 _RETRY_S = 1.0  # after a failure of the disk
-_LOOK_EVERY_S = 10.0  # for segments of processes that died meanwhile
-_MAX_ADOPTED = 64  # open files
+_VERIFY_EVERY_S = 10.0  # whether the files still have their names
 
 
 class Spool:
-    """A `Store` on disk."""
+    """An `Outbox` on disk."""
 
-    def __init__(self, settings: ClientSettings, memory: Outbox) -> None:
+    def __init__(self, settings: ClientSettings, memory: MemoryOutbox) -> None:
         self.folder: str = os.path.join(settings.spool_dir or "", _folder_name(settings))  # noqa: PTH118
         self._max_bytes = settings.spool_max_bytes
         self._segment_bytes = min(_SEGMENT_BYTES, settings.spool_max_bytes // 8)
         self._memory = memory
-        self._segments: deque[Segment] = deque()  # its own, oldest first; the last is being written
-        self._adopted: deque[Segment] = deque()
-        self._places: dict[int, tuple[Segment, int, int]] = {}  # of events on their way, by the id of their bytes
+        self._segments: deque[Segment] = deque()  # its own, oldest first; the last one is being written
+        self._backlog = Backlog(self.folder)
+        self._places: dict[int, tuple[Segment, int, int]] = {}  # of events in flight, by the id of their bytes
         self._queued = 0  # events on disk that wait
         self._queued_bytes = 0
-        self._room_bytes = 0  # what may be written before the folder is measured again
-        self._sealed = False  # the last segment takes no more
+        self._written = 0  # events on disk, waiting or in flight
+        self._room_bytes = 0  # that may be written before the folder is measured again
+        self._is_sealed = False  # the last segment takes no more events
+        self._is_full = False  # the last write that failed found no room
         self._retry_at_s = 0.0
-        self._look_at_s = 0.0
-        self._lock = DrainLock(self.folder)
-        self.behind: bool = True
+        self._verify_at_s = 0.0
+        self._has_lost = False  # files lost their names and could not be written anew
+        self._inside = 0  # number of running calls whose files a signal handler must leave alone
+        self.has_backlog: bool = True
         self.recovered: int = 0
-        self.kept: int = 0
         self.lost: int = 0
         self.damaged_bytes: int = 0
-        self.stuck: bool = False
-        self._full = False  # what the disk refused last found no room
-        self._inside = 0  # of how many calls that a handler must not take files away from
-        self.trouble: tuple[str, str] | None = None
+        self._problem: tuple[str, str] | None = None
 
     def __len__(self) -> int:
         return self._queued + len(self._memory)
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of what waits, on disk and in memory."""
+        """Bytes of all events that wait, on disk and in memory."""
         return self._queued_bytes + self._memory.size_bytes
+
+    @property
+    def problem(self) -> tuple[str, str] | None:
+        """What is wrong with the disk: its kind and a text for the log."""
+        backlog = self._backlog.problem
+        return self._problem or (("read", backlog) if backlog is not None else None)
+
+    @problem.setter
+    def problem(self, value: tuple[str, str] | None) -> None:
+        if self._problem is None:
+            self._backlog.problem = None
+        self._problem = value
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the last look found a file of a dead process that cannot be opened."""
+        return self._backlog.is_stuck
+
+    @property
+    def on_disk(self) -> int:
+        """Events, waiting or in flight, that the next process would find."""
+        lost = {id(segment): segment for segment in self._all_segments() if not segment.is_found()}
+        in_flight = sum(id(segment) in lost for segment, _, _ in self._places.values())
+        return self._written - in_flight - sum(segment.queued for segment in lost.values())
+
+    def _all_segments(self) -> list[Segment]:
+        return [*self._backlog.segments, *self._segments]
 
     # -- in ---------------------------------------------------------------------------------------------------------
 
     def add(self, event: bytes) -> bool:
-        """Write *event* to disk; where that fails, keep it in memory. False: there is no room in either."""
+        """Write *event* to disk, or keep it in memory if that fails; return whether there was room in either."""
         if self._memory and not self._move_to_disk():
             return self._memory.add(event)
         return self._write(event) or self._memory.add(event)
@@ -82,38 +107,41 @@ class Spool:
         size = len(record)
         try:
             if self._room_bytes < size and not self._find_room(size):
-                self._full = size <= self._max_bytes
+                self._is_full = size <= self._max_bytes
                 return self._fail(f"is full (spool_max_bytes={self._max_bytes})")
-            segment = self._segments[-1] if self._segments else None  # making room may have removed it
-            if (
-                segment is None
-                or self._sealed
-                or (segment.size_bytes and segment.size_bytes + size > self._segment_bytes)
-            ):
-                segment = self._begin_segment()
+            segment = self._segment_for(size)
             self._inside += 1
             try:
                 segment.append(record)
                 segment.queued += 1
                 self._queued += 1
                 self._queued_bytes += len(event)
-                self.kept += 1
+                self._written += 1
             finally:
                 self._inside -= 1
         except OSError as error:
-            # What a file holds behind its last record is not known then; an empty one may be tried again.
-            self._sealed = bool(self._segments and self._segments[-1].size_bytes)
-            self._full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            # The bytes behind the last record are unknown then; an empty file may be tried again.
+            self._is_sealed = bool(self._segments and self._segments[-1].size_bytes)
+            self._is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             return self._fail(f"cannot be written ({error})")
         self._room_bytes -= size
+        if self._has_lost or not segment.is_found():
+            self._restore()
         return True
 
-    def _begin_segment(self) -> Segment:
-        os.makedirs(self.folder, mode=0o700, exist_ok=True)  # noqa: PTH103
-        segment = Segment.create(self.folder)
-        self._segments.append(segment)
-        self._sealed = False
+    def _segment_for(self, size: int) -> Segment:
+        """Return the segment that takes a record of *size* bytes."""
+        segment = self._segments[-1] if self._segments else None  # making room may have removed it
+        is_full = segment is not None and segment.size_bytes and segment.size_bytes + size > self._segment_bytes
+        if segment is None or is_full or segment.is_lost or self._is_sealed:
+            segment = self._new_segment()
+            self._segments.append(segment)
+            self._is_sealed = False
         return segment
+
+    def _new_segment(self) -> Segment:
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)  # noqa: PTH103
+        return Segment.create(self.folder)
 
     def _find_room(self, size: int) -> bool:
         room_bytes = self._max_bytes - self._used_bytes()
@@ -124,7 +152,7 @@ class Spool:
         return room_bytes >= size
 
     def _used_bytes(self) -> int:
-        """Return how large the folder is, whoever wrote there."""
+        """Return the size of the folder, whichever processes wrote there."""
         used = 0
         if os.path.isdir(self.folder):  # noqa: PTH112
             with os.scandir(self.folder) as entries:
@@ -138,11 +166,11 @@ class Spool:
     def _fail(self, what: str) -> bool:
         self._retry_at_s = time.monotonic() + _RETRY_S
         self._room_bytes = 0
-        self.trouble = ("write", f"the spool {self.folder} {what}; events wait in memory only")
+        self._problem = ("write", f"the spool {self.folder} {what}; events wait in memory only")
         return False
 
     def _move_to_disk(self) -> bool:
-        """Write what waits in memory to disk, oldest first; True: nothing waits in memory any more."""
+        """Write events that wait in memory to disk, oldest first; return whether none waits in memory any more."""
         while waiting := self._memory.take(1, 0):
             if not self._write(waiting[0]):
                 self._memory.put_back(waiting[0])
@@ -150,23 +178,23 @@ class Spool:
         return True
 
     def drop_oldest(self) -> list[bytes]:
-        """Remove and return what waits in the oldest of its files, where the disk is full; else the oldest event in memory.
+        """Remove and return the events that wait in the oldest file, if the disk is full; else the oldest event in memory.
 
-        A file gives its bytes back as a whole. Those with events on their way stay, and so do other processes' own.
+        Only a whole file gives its bytes back. Files with events in flight stay, and so do files of living processes.
         """
         self.recovered = 0
-        if self._full and not self._inside:
-            for segment in [*self._adopted, *self._segments]:
-                if segment.exhausted or any(place[0] is segment for place in self._places.values()):
+        if self._is_full and not self._inside:
+            for segment in self._all_segments():
+                if segment.exhausted or self._has_in_flight(segment):
                     continue
                 if self._segments and segment is self._segments[-1]:
-                    self._sealed = True
+                    self._is_sealed = True
                 if events := self._drop(segment):
                     return events
         return self._memory.drop_oldest()
 
     def _drop(self, segment: Segment) -> list[bytes]:
-        """Empty *segment*; `take` removes it."""
+        """Remove and return the events that wait in *segment*; `take` removes the file."""
         own, events = segment in self._segments, []
         self._inside += 1
         try:
@@ -181,23 +209,28 @@ class Spool:
             self._queued -= len(events)
             freed = sum(map(len, events))
             self._queued_bytes -= freed
-            self.kept -= len(events)
+            self._written -= len(events)
         else:
             self.recovered = len(events)
         segment.discard()
         self._room_bytes = self._retry_at_s = 0
         return events
 
-    def forgo(self) -> list[bytes]:
-        """Remove and return what waits in memory; what is on disk stays."""
-        return self._memory.forgo()
+    def drop_unsaved(self) -> list[bytes]:
+        """Remove and return the events that wait in memory, or in files that no other process would find."""
+        self._restore()
+        events: list[bytes] = []
+        for segment in list(self._segments):
+            if segment.is_lost:
+                events += self._drop(segment)
+        return events + self._memory.drop_unsaved()
 
     # -- out --------------------------------------------------------------------------------------------------------
 
     def take(self, max_events: int, max_bytes: int) -> list[bytes]:
         """Hand out the oldest events: those of dead processes, then those on disk, then those in memory.
 
-        Nothing, once, when the last of a dead process has been handed out: `behind` is False from then on.
+        Hands out nothing, once, after the last event of dead processes: from then on `has_backlog` is False.
         """
         self._inside += 1
         try:
@@ -207,19 +240,11 @@ class Spool:
 
     def _take(self, max_events: int, max_bytes: int) -> list[bytes]:
         self.recovered = 0
-        self._look_around()
-        while self._adopted:
-            batch = self._read(self._adopted[0], max_events, max_bytes)
-            if batch:
-                self.recovered = len(batch)
-                self.kept += len(batch)
-                return batch
-            self._adopted.popleft().remove()
-            if not self._adopted:
-                self._look_around()
-        self._lock.release()
-        if self.behind:  # own events may have time yet
-            self.behind = False
+        if batch := self._take_from_backlog(max_events, max_bytes):
+            return batch
+        self._backlog.release()
+        if self.has_backlog:  # own events may not be due yet
+            self.has_backlog = False
             return []
         while self._segments:
             segment = self._segments[0]
@@ -235,13 +260,27 @@ class Spool:
             self._retire(self._segments.popleft())
         return self._memory.take(max_events, max_bytes)
 
+    def _take_from_backlog(self, max_events: int, max_bytes: int) -> list[bytes]:
+        backlog = self._backlog
+        backlog.adopt(self._segments)
+        while backlog.segments:
+            batch = self._read(backlog.segments[0], max_events, max_bytes)
+            if batch:
+                self.recovered = len(batch)
+                self._written += len(batch)
+                return batch
+            backlog.segments.popleft().remove()
+            if not backlog.segments:
+                backlog.adopt(self._segments)
+        return []
+
     def _read(self, segment: Segment, max_events: int, max_bytes: int) -> list[bytes]:
         if segment.exhausted:
             return []
         try:
             found = segment.read(max_events, max_bytes)
         except OSError as error:
-            self.trouble = (
+            self._problem = (
                 "read",
                 f"the spool's file {segment.path} cannot be read ({error}); it is kept as unreadable-...",
             )
@@ -258,130 +297,161 @@ class Spool:
         return [one.event for one in found]
 
     def _retire(self, segment: Segment) -> None:
-        """Remove a segment of its own from which everything was handed out and settled."""
+        """Remove an own segment whose events were all handed out and settled."""
         if segment.queued:  # the disk gave back less than it took
             self.lost += segment.queued
             self._queued -= segment.queued
-            self.kept -= segment.queued
+            self._written -= segment.queued
             if not self._queued:
                 self._queued_bytes = 0
         segment.remove()
         self._retry_at_s = self._room_bytes = 0
 
     def _set_aside(self, segment: Segment) -> None:
+        """Keep the damaged bytes of *segment* in files of their own."""
         for offset, data in segment.damage:
             self.damaged_bytes += len(data)
             kept = os.path.join(self.folder, f"damaged-{os.path.basename(segment.path)}-{offset}")  # noqa: PTH118, PTH119
-            self.trouble = ("damage", f"{len(data)} bytes of {segment.path} hold no event; they are kept in {kept}")
+            self._problem = ("damage", f"{len(data)} bytes of {segment.path} hold no event; they are kept in {kept}")
             try:
                 if self._used_bytes() + len(data) <= self._max_bytes:
                     with open(kept, "wb") as file:  # noqa: PTH123
                         file.write(data)
             except OSError as error:
-                self.trouble = (
+                self._problem = (
                     "damage",
                     f"{len(data)} bytes of {segment.path} hold no event, and could not be kept ({error})",
                 )
         segment.damage.clear()
 
     def settle(self, batch: Sequence[bytes]) -> None:
-        """Record on disk that *batch* is dealt with, so that nobody sends it again."""
+        """Record on disk that *batch* is settled, so that no process sends it again."""
+        if any(not segment.is_found() for segment in {self._places[id(e)][0] for e in batch if id(e) in self._places}):
+            self._restore()
         places: dict[Segment, list[tuple[int, int]]] = {}
         for event in batch:
             place = self._places.pop(id(event), None)
             if place is not None:
-                self.kept -= 1
+                self._written -= 1
                 places.setdefault(place[0], []).append(place[1:])
         for segment, settled in places.items():
             try:
                 segment.settle(settled)
             except OSError as error:
-                self.trouble = (
+                self._problem = (
                     "note",
                     f"the spool {self.folder} cannot note what was sent ({error}); it may be sent again",
                 )
 
-    def keeps(self, event: bytes) -> bool:
-        """Tell whether *event*, which was taken, is still on disk."""
-        return id(event) in self._places
+    def is_on_disk(self, event: bytes) -> bool:
+        """Return whether the next process would find *event*, which was taken."""
+        place = self._places.get(id(event))
+        return place is not None and place[0].is_found()
 
-    # -- what dead processes left -------------------------------------------------------------------------------------
+    # -- the backlog of dead processes ------------------------------------------------------------------------------
 
-    def look(self) -> None:
-        """Set `behind` if there are segments of others."""
-        self.stuck = False
-        own = {os.path.basename(segment.path) for segment in self._segments}  # noqa: PTH119
-        if self._adopted or any(name not in own for name in self._names()):
-            self.behind = True
-            self._look_at_s = 0.0
+    def find_backlog(self) -> None:
+        """Set `has_backlog` if there are segments of dead processes."""
+        if self._backlog.find(self._segments):
+            self.has_backlog = True
 
-    def look_in_s(self, now_s: float) -> float | None:
-        """Return in how many seconds the next regular look is due."""
-        return max(0.0, self._look_at_s - now_s)
+    def backlog_check_in_s(self, now_s: float) -> float | None:
+        """Return in how many seconds the next regular look for a backlog is due."""
+        return self._backlog.check_in_s(now_s)
 
-    def _names(self) -> list[str]:
-        try:
-            return Segment.names(self.folder)
-        except OSError as error:
-            self.trouble = ("read", f"the spool {self.folder} cannot be read ({error})")
-            self.stuck = True
-            return []
+    # -- files that somebody removed, moved or replaced -------------------------------------------------------------
 
-    def _look_around(self) -> None:
-        now_s = time.monotonic()
-        if self._adopted or now_s < self._look_at_s:
+    def maintain(self, now_s: float) -> float | None:
+        """Verify, every ten seconds, that the next process would find the files; return when to call this again."""
+        if now_s >= self._verify_at_s:
+            self._verify_at_s = now_s + _VERIFY_EVERY_S
+            self._restore()
+        return self._verify_at_s - now_s
+
+    def _restore(self) -> None:
+        """Write the unsettled events of files that lost their names into new files, so that the next process finds them."""
+        if self._inside:  # a signal handler interrupted a call that uses these files; the next call restores them
             return
-        self._look_at_s = now_s + _LOOK_EVERY_S
-        self.stuck = False
-        own = {os.path.basename(segment.path) for segment in self._segments}  # noqa: PTH119
-        names = [name for name in self._names() if name not in own]
+        self._inside += 1
+        self._has_lost = False
         try:
-            if not names or not self._lock.take():
-                return
-            Segment.sweep(self.folder)
-            for name in names:
-                if len(self._adopted) == _MAX_ADOPTED:
-                    self._look_at_s = 0.0  # the others come next
-                    break
-                self._adopt(os.path.join(self.folder, name))  # noqa: PTH118
+            for segments in (self._backlog.segments, self._segments):
+                for segment in list(segments):
+                    if not segment.is_found():
+                        self._restore_one(segment, segments)
         except OSError as error:
-            self.trouble = ("read", f"the spool {self.folder} cannot be drained ({error})")
-            self.stuck = True
+            self._has_lost = True
+            self._problem = (
+                "files",
+                f"files of the spool {self.folder} were removed, moved or replaced, and cannot be written anew ({error})",
+            )
+        finally:
+            self._inside -= 1
 
-    def _adopt(self, path: str) -> None:
-        """Take over the segment at *path*. One that cannot be opened keeps nobody from those behind it."""
+    def _restore_one(self, segment: Segment, segments: deque[Segment]) -> None:
+        if segments is self._segments and segment is segments[-1]:
+            self._is_sealed = True  # a signal handler may add an event meanwhile
+        if self._is_done(segment):
+            segments.remove(segment)
+        else:
+            segments[segments.index(segment)] = fresh = self._rewritten(segment)
+            self._problem = (
+                "files",
+                f"the spool's file {segment.path} was removed, moved or replaced; its events are in {fresh.path} now",
+            )
+            with contextlib.suppress(OSError):
+                segment.truncate()
+        segment.close(unlock=True)
+        self._room_bytes = 0
+
+    def _rewritten(self, segment: Segment) -> Segment:
+        """Return a new segment with the unsettled events of *segment*. Raises OSError: nothing has changed."""
+        fresh, places, offset = self._new_segment(), {}, segment.offset
         try:
-            segment = Segment.adopt(path)
-        except OSError as error:
-            self.trouble = ("read", f"the spool's file {path} cannot be opened ({error}); it stays where it is")
-            self.stuck = True
-            return
-        if segment is not None:
-            self._adopted.append(segment)
+            for key, (holder, begin, end) in self._places.items():
+                if holder is segment:
+                    fresh.append(segment.at(begin, end))
+                    places[key] = (fresh, fresh.size_bytes - (end - begin), fresh.size_bytes)
+            fresh.offset = fresh.size_bytes  # these were handed out
+            for found in segment.read(sys.maxsize, self._max_bytes):
+                fresh.append(frame(found.event))
+        except BaseException:
+            segment.offset = offset
+            segment.damage.clear()
+            fresh.remove()
+            raise
+        if segment.damage:
+            self._set_aside(segment)
+        fresh.queued = segment.queued
+        self._places.update(places)
+        return fresh
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
+    def _has_in_flight(self, segment: Segment) -> bool:
+        return any(place[0] is segment for place in self._places.values())
+
     def _is_done(self, segment: Segment) -> bool:
-        return segment.exhausted and all(place[0] is not segment for place in self._places.values())
+        return segment.exhausted and not self._has_in_flight(segment)
 
     def close(self) -> None:
-        """Remove the segments that are dealt with, and leave the others to the next process."""
-        for segment in [*self._segments, *self._adopted]:
+        """Remove the segments whose events are settled, and leave the others to the next process."""
+        self._restore()
+        for segment in self._all_segments():
             if self._is_done(segment):
                 segment.remove()
             else:
                 segment.close(unlock=True)
-        self._lock.release()
+        self._backlog.release()
         self.forget()
 
     def forget(self) -> None:
-        """Let go of all files and locks, as the child of a fork does with its parent's."""
-        for segment in [*self._segments, *self._adopted]:
+        """Close all files and locks, as the child of a fork does with its parent's."""
+        self._backlog.forget()
+        for segment in self._segments:
             segment.close()
         self._segments.clear()
-        self._adopted.clear()
         self._places.clear()
-        self._lock.release(unlock=False)
 
 
 def _folder_name(settings: ClientSettings) -> str:

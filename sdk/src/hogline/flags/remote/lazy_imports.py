@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from hogline.delivery.process import import_upload, importing
+from hogline.delivery.lazy_imports import import_http_pool, importing
 
 if TYPE_CHECKING:
     from hogline.flags.remote.api import FlagRequests
@@ -13,7 +13,7 @@ __all__ = ["import_flag_requests"]
 def import_flag_requests() -> "type[FlagRequests]":
     """Return the class that asks the server about flags."""
     with importing():
-        import_upload()
+        import_http_pool()
         from hogline.flags.remote.api import FlagRequests
 
         return FlagRequests
