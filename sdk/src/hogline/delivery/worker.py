@@ -177,6 +177,8 @@ class Worker:
             rest_s: float | None = None
             for key, (queue, owner) in list(self._busy.items()):
                 due_s = queue.due_in_s(time.monotonic())
+                if queue.has_news:
+                    return queue, []
                 if due_s is not None and due_s <= 0:
                     self._busy[key] = self._busy.pop(key)  # the other queues come first next time
                     batch = queue.take()

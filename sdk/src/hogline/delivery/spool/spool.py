@@ -48,8 +48,8 @@ class Spool:
         self._is_sealed = False  # the last segment takes no more events
         self._is_full = False  # the last write that failed found no room
         self._retry_at_s = 0.0
-        self._verify_at_s = 0.0
-        self._has_lost = False  # files lost their names and could not be written anew
+        self._verify_at_s = time.monotonic() + _VERIFY_EVERY_S
+        self._has_lost = False  # files are known to have lost their names
         self._inside = 0  # number of running calls whose files a signal handler must leave alone
         self.has_backlog: bool = True
         self.recovered: int = 0
@@ -86,6 +86,7 @@ class Spool:
     def on_disk(self) -> int:
         """Events, waiting or in flight, that the next process would find."""
         lost = {id(segment): segment for segment in self._all_segments() if not segment.is_found()}
+        self._has_lost = self._has_lost or bool(lost)
         in_flight = sum(id(segment) in lost for segment, _, _ in self._places.values())
         return self._written - in_flight - sum(segment.queued for segment in lost.values())
 
@@ -103,6 +104,8 @@ class Spool:
     def _write(self, event: bytes) -> bool:
         if self._retry_at_s and time.monotonic() < self._retry_at_s:
             return False
+        if self._has_lost:  # their events are older
+            self._restore()
         record = frame(event)
         size = len(record)
         try:
@@ -125,7 +128,7 @@ class Spool:
             self._is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             return self._fail(f"cannot be written ({error})")
         self._room_bytes -= size
-        if self._has_lost or not segment.is_found():
+        if not segment.is_found():
             self._restore()
         return True
 
