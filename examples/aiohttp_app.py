@@ -1,4 +1,4 @@
-"""aiohttp: `python examples/aiohttp_app.py [port]`."""
+"""An aiohttp shop. Run it: python examples/aiohttp_app.py [port]"""
 
 import sys
 
@@ -7,7 +7,7 @@ from aiohttp import web
 from hogline import PostHog
 from hogline.interceptors.aiohttp import PostHogInterceptor
 
-posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="...")
+posthog = PostHog()  # from HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
 app = web.Application(middlewares=[PostHogInterceptor(client=posthog, capture_exceptions=True)])
 routes = web.RouteTableDef()
 

@@ -1,11 +1,11 @@
-"""An Azure function, `function_app.py` there: what it captured is sent before it answers."""
+"""An Azure function (`function_app.py` there): its events are sent before it answers."""
 
 import azure.functions as func
 
 from hogline import PostHog
 from hogline.interceptors.azure_functions import PostHogInterceptor
 
-posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="...")
+posthog = PostHog()  # from HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
 app = func.FunctionApp()
 
 
@@ -14,5 +14,5 @@ app = func.FunctionApp()
 def shop(req: func.HttpRequest) -> func.HttpResponse:
     if "broken" in req.params:
         raise RuntimeError("the shop is on fire")
-    posthog.capture("checkout", properties={"total": 42})  # session, person, window, URL, IP: already on it
+    posthog.capture("checkout", properties={"total": 42})  # with the browser's session
     return func.HttpResponse("ok")

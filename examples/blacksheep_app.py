@@ -1,11 +1,11 @@
-"""BlackSheep: `uvicorn examples.blacksheep_app:app`."""
+"""A BlackSheep shop. Run it: uvicorn examples.blacksheep_app:app"""
 
 from blacksheep import Application, json
 
 from hogline import PostHog
 from hogline.interceptors.blacksheep import PostHogInterceptor
 
-posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="...")
+posthog = PostHog()  # from HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
 shop = Application()
 
 

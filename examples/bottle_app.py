@@ -5,14 +5,14 @@ from bottle import Bottle
 from hogline import PostHog
 from hogline.interceptors.bottle import PostHogInterceptor
 
-posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="...")
+posthog = PostHog()  # from HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
 app = Bottle()
 app.install(PostHogInterceptor(client=posthog, capture_exceptions=True))
 
 
 @app.post("/checkout")
 def checkout():
-    posthog.capture("checkout", properties={"total": 42})  # session, person, window, URL, IP: already on it
+    posthog.capture("checkout", properties={"total": 42})  # with the browser's session
     return {"ok": True}
 
 

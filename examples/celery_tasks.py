@@ -1,4 +1,4 @@
-"""A shop whose receipts are written by Celery: the receipt's event belongs to the visitor who paid.
+"""A shop that writes receipts with Celery: their events belong to the visitor who paid.
 
 flask --app examples.celery_tasks run
 celery --app examples.celery_tasks worker
@@ -13,7 +13,7 @@ from hogline import PostHog
 from hogline.interceptors.flask import PostHogInterceptor
 from hogline.propagation.celery import PostHogPropagation
 
-posthog = PostHog()  # token and host from HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
+posthog = PostHog()  # from HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
 
 celery = Celery("shop", broker=os.environ.get("BROKER_URL", "redis://localhost"))
 PostHogPropagation(client=posthog)  # in senders and workers
@@ -24,7 +24,7 @@ PostHogInterceptor(app, client=posthog)
 
 @celery.task
 def receipt(order):
-    posthog.capture("receipt written", properties={"order": order})  # the request's session, person and URL
+    posthog.capture("receipt written", properties={"order": order})  # with the request's session
 
 
 @app.post("/checkout")

@@ -1,4 +1,4 @@
-"""Channels: `daphne examples.channels_app:application`."""
+"""A Channels chat. Run it: daphne examples.channels_app:application"""
 
 import django
 from django.conf import settings
@@ -15,7 +15,7 @@ from django.urls import path
 from hogline import PostHog
 from hogline.interceptors.channels import PostHogInterceptor
 
-posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="...")
+posthog = PostHog()  # from HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
 
 
 class Checkout(AsyncHttpConsumer):
@@ -31,7 +31,7 @@ class Broken(AsyncHttpConsumer):
 
 class Chat(AsyncWebsocketConsumer):
     async def receive(self, text_data=None, bytes_data=None):
-        posthog.capture("message")  # the visitor of the connection, in each of its messages
+        posthog.capture("message")  # carries the visitor of the connection
         await self.send(text_data)
 
 

@@ -1,4 +1,4 @@
-"""A Connexion shop: `uvicorn examples.connexion_app:app`."""
+"""A Connexion shop. Run it: uvicorn examples.connexion_app:app"""
 
 from connexion import AsyncApp
 from connexion.middleware import MiddlewarePosition
@@ -6,7 +6,7 @@ from connexion.middleware import MiddlewarePosition
 from hogline import PostHog
 from hogline.interceptors.connexion import PostHogInterceptor
 
-posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="...")
+posthog = PostHog()  # from HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
 SPECIFICATION = {
     "openapi": "3.0.0",
     "info": {"title": "shop", "version": "1"},
@@ -18,7 +18,7 @@ SPECIFICATION = {
 
 
 async def checkout():
-    posthog.capture("checkout", properties={"total": 42})  # session, person, window, URL, IP: already on it
+    posthog.capture("checkout", properties={"total": 42})  # with the browser's session
     return {"ok": True}
 
 

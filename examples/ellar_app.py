@@ -1,4 +1,4 @@
-"""Ellar: `uvicorn examples.ellar_app:app`."""
+"""An Ellar shop. Run it: uvicorn examples.ellar_app:app"""
 
 from ellar.app import AppFactory
 from ellar.common import Controller, ControllerBase, get, post
@@ -6,14 +6,14 @@ from ellar.common import Controller, ControllerBase, get, post
 from hogline import PostHog
 from hogline.interceptors.ellar import PostHogInterceptor
 
-posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="...")
+posthog = PostHog()  # from HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
 
 
 @Controller("/")
 class Shop(ControllerBase):
     @post("/checkout")
     async def checkout(self):
-        posthog.capture("checkout", properties={"total": 42})  # session, person, window, URL, IP: already on it
+        posthog.capture("checkout", properties={"total": 42})  # with the browser's session
         return {"ok": True}
 
     @get("/broken")

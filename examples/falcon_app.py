@@ -5,12 +5,12 @@ import falcon
 from hogline import PostHog
 from hogline.interceptors.falcon import PostHogInterceptor
 
-posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="...")
+posthog = PostHog()  # from HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
 
 
 class Checkout:
     def on_post(self, req, resp):
-        posthog.capture("checkout", properties={"total": 42})  # session, person, window, URL, IP: already on it
+        posthog.capture("checkout", properties={"total": 42})  # with the browser's session
         resp.media = {"ok": True}
 
 

@@ -1,4 +1,4 @@
-"""Feature flags in a request: `uvicorn examples.flags_app:app`."""
+"""Feature flags in a request. Run it: uvicorn examples.flags_app:app"""
 
 from fastapi import FastAPI
 
@@ -12,8 +12,8 @@ app.add_middleware(PostHogInterceptor, client=posthog)
 
 @app.get("/price")
 async def price():
-    set_context_person_properties({"plan": "pro"})  # what the flags' conditions are about
-    flags = await posthog.aevaluate_flags()  # who: the request's distinct id
+    set_context_person_properties({"plan": "pro"})  # the flags' conditions use these
+    flags = await posthog.aevaluate_flags()  # of the request's distinct id
     total = 42 if flags.is_enabled("summer-sale") else 50
     posthog.capture("price shown", properties={"total": total}, flags=flags)
     return {"total": total, "theme": flags.get_flag("theme") or "light"}

@@ -1,11 +1,11 @@
-"""A Flask shop: every event of a request carries its browser session. Run it: flask --app examples/flask_app.py run"""
+"""A Flask shop. Run it: flask --app examples/flask_app.py run"""
 
 from flask import Flask, session
 
 from hogline import PostHog
 from hogline.interceptors.flask import PostHogInterceptor
 
-posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="...")
+posthog = PostHog()  # from HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
 app = Flask(__name__)
 app.secret_key = "change me"
 PostHogInterceptor(

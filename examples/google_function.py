@@ -1,11 +1,14 @@
-"""A Google Cloud Function: what it captured is sent before it answers. Run it: functions-framework --source google_function.py --target shop"""
+"""A Google Cloud Function: its events are sent before it answers.
+
+Run it: functions-framework --source google_function.py --target shop
+"""
 
 import functions_framework
 
 from hogline import PostHog
 from hogline.interceptors.google_functions import PostHogInterceptor
 
-posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="...")
+posthog = PostHog()  # from HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
 
 
 @functions_framework.http
@@ -13,5 +16,5 @@ posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<proj
 def shop(request):
     if request.path == "/broken":
         raise RuntimeError("the shop is on fire")
-    posthog.capture("checkout", properties={"total": 42})  # session, person, window, URL, IP: already on it
+    posthog.capture("checkout", properties={"total": 42})  # with the browser's session
     return "ok"

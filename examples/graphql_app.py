@@ -1,4 +1,4 @@
-"""A GraphQL shop on Strawberry and FastAPI: `uvicorn examples.graphql_app:app`."""
+"""A GraphQL shop on Strawberry and FastAPI. Run it: uvicorn examples.graphql_app:app"""
 
 import strawberry
 from fastapi import FastAPI
@@ -8,7 +8,7 @@ from hogline import PostHog
 from hogline.interceptors import fastapi
 from hogline.interceptors.strawberry import PostHogInterceptor
 
-posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="...")
+posthog = PostHog()  # from HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
 
 
 @strawberry.type
@@ -22,11 +22,11 @@ class Query:
 class Mutation:
     @strawberry.mutation
     async def checkout(self) -> bool:
-        posthog.capture("checkout", properties={"total": 42})  # session, person, window, URL, IP: already on it
+        posthog.capture("checkout", properties={"total": 42})  # with the browser's session
         return True
 
 
-# The schema's interceptor sees what resolvers raise, the app's carries the request.
+# The schema's interceptor sees exceptions of resolvers; the app's carries the request.
 schema = strawberry.Schema(Query, Mutation, extensions=[PostHogInterceptor(client=posthog, capture_exceptions=True)])
 app = FastAPI()
 app.add_middleware(fastapi.PostHogInterceptor, client=posthog, capture_exceptions=True)

@@ -1,4 +1,4 @@
-"""A gRPC shop without generated code: messages are bytes. Run it: python examples/grpc_app.py 50051"""
+"""A gRPC shop whose messages are bytes. Run it: python examples/grpc_app.py 50051"""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -8,11 +8,11 @@ import grpc
 from hogline import PostHog
 from hogline.interceptors.grpc import PostHogInterceptor
 
-posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="...")
+posthog = PostHog()  # from HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
 
 
 def checkout(request, context):
-    posthog.capture("checkout", properties={"total": 42})  # session, person and window come from the call's metadata
+    posthog.capture("checkout", properties={"total": 42})  # carries the ids of the call's metadata
     return b"ok"
 
 

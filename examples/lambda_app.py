@@ -1,14 +1,14 @@
-"""An AWS Lambda handler: what it captured is sent before it returns, since Lambda freezes the process then."""
+"""An AWS Lambda handler: its events are sent before it returns and Lambda freezes the process."""
 
 from hogline import PostHog
 from hogline.interceptors.aws_lambda import PostHogInterceptor
 
-posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="...")
+posthog = PostHog()  # from HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
 
 
 @PostHogInterceptor(client=posthog, capture_exceptions=True)
 def handler(event, context):
     if event["rawPath"] == "/broken":
         raise RuntimeError("the shop is on fire")
-    posthog.capture("checkout", properties={"total": 42})  # session, person, window, URL, IP: already on it
+    posthog.capture("checkout", properties={"total": 42})  # with the browser's session
     return {"statusCode": 200, "body": "ok"}

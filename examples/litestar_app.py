@@ -1,11 +1,11 @@
-"""Litestar: `uvicorn examples.litestar_app:app`."""
+"""A Litestar shop. Run it: uvicorn examples.litestar_app:app"""
 
 from litestar import Litestar, get, post
 
 from hogline import PostHog
 from hogline.interceptors.litestar import PostHogInterceptor
 
-posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="...")
+posthog = PostHog()  # from HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
 
 
 @post("/checkout", status_code=200)

@@ -1,4 +1,4 @@
-"""Nestipy: `uvicorn examples.nestipy_app:app`."""
+"""A Nestipy shop. Run it: uvicorn examples.nestipy_app:app"""
 
 from nestipy.common import Controller, Get, Module, Post
 from nestipy.core import NestipyFactory
@@ -6,14 +6,14 @@ from nestipy.core import NestipyFactory
 from hogline import PostHog
 from hogline.interceptors.nestipy import posthog_interceptor
 
-posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="...")
+posthog = PostHog()  # from HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
 
 
 @Controller("/")
 class Shop:
     @Post("/checkout")
     async def checkout(self) -> dict:
-        posthog.capture("checkout", properties={"total": 42})  # session, person, window, URL, IP: already on it
+        posthog.capture("checkout", properties={"total": 42})  # with the browser's session
         return {"ok": True}
 
     @Get("/broken")

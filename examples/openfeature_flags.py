@@ -1,4 +1,4 @@
-"""OpenFeature on PostHog's flags: `python examples/openfeature_flags.py`."""
+"""PostHog's flags through OpenFeature. Run it: python examples/openfeature_flags.py"""
 
 from openfeature import api
 from openfeature.evaluation_context import EvaluationContext
@@ -6,7 +6,7 @@ from openfeature.evaluation_context import EvaluationContext
 from hogline import PostHog
 from hogline.integrations.openfeature import PostHogProvider
 
-posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
+posthog = PostHog()  # from HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
 api.set_provider(PostHogProvider(posthog))
 
 client = api.get_client()

@@ -1,18 +1,18 @@
-"""PyNest: `uvicorn examples.pynest_app:http_server`."""
+"""A PyNest shop. Run it: uvicorn examples.pynest_app:http_server"""
 
 from nest.core import Controller, Get, Module, Post, PyNestFactory
 
 from hogline import PostHog
 from hogline.interceptors.pynest import PostHogInterceptor
 
-posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="...")
+posthog = PostHog()  # from HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
 
 
 @Controller("/")
 class Shop:
     @Post("/checkout")
     async def checkout(self):
-        posthog.capture("checkout", properties={"total": 42})  # session, person, window, URL, IP: already on it
+        posthog.capture("checkout", properties={"total": 42})  # with the browser's session
         return {"ok": True}
 
     @Get("/broken")

@@ -4,11 +4,11 @@ from pyramid.config import Configurator
 
 from hogline import PostHog
 
-posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="...")
+posthog = PostHog()  # from HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
 
 
 def checkout(request):
-    posthog.capture("checkout", properties={"total": 42})  # session, person, window, URL, IP: already on it
+    posthog.capture("checkout", properties={"total": 42})  # with the browser's session
     return {"ok": True}
 
 

@@ -1,11 +1,11 @@
-"""Quart: `quart --app examples/quart_app.py run`."""
+"""A Quart shop. Run it: quart --app examples/quart_app.py run"""
 
 from quart import Quart, session
 
 from hogline import PostHog
 from hogline.interceptors.quart import PostHogInterceptor
 
-posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="...")
+posthog = PostHog()  # from HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
 app = Quart(__name__)
 app.secret_key = "change me"
 PostHogInterceptor(

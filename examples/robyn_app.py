@@ -1,4 +1,4 @@
-"""Robyn: `python examples/robyn_app.py [port]`."""
+"""A Robyn shop. Run it: python examples/robyn_app.py [port]"""
 
 import sys
 
@@ -7,7 +7,7 @@ from robyn import Robyn
 from hogline import PostHog
 from hogline.interceptors.robyn import PostHogInterceptor
 
-posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="...")
+posthog = PostHog()  # from HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
 app = Robyn(__file__)
 PostHogInterceptor(app, client=posthog, capture_exceptions=True)  # before the routes
 

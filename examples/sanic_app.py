@@ -1,4 +1,4 @@
-"""Sanic: `python examples/sanic_app.py [port]`."""
+"""A Sanic shop. Run it: python examples/sanic_app.py [port]"""
 
 import sys
 
@@ -8,7 +8,7 @@ from sanic.response import json
 from hogline import PostHog
 from hogline.interceptors.sanic import PostHogInterceptor
 
-posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="...")
+posthog = PostHog()  # from HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
 app = Sanic("shop")
 PostHogInterceptor(app, client=posthog, capture_exceptions=True)
 

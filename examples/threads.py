@@ -1,4 +1,4 @@
-"""Work that a request leaves to threads, its events with the request's context."""
+"""Work that a request hands to threads: its events carry the request's context."""
 
 from fastapi import FastAPI
 
@@ -6,10 +6,10 @@ from hogline import PostHog
 from hogline.interceptors.fastapi import PostHogInterceptor
 from hogline.propagation.threads import Thread, ThreadPoolExecutor, carry
 
-posthog = PostHog()  # token and host from HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
+posthog = PostHog()  # from HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
 app = FastAPI()
 app.add_middleware(PostHogInterceptor, client=posthog)
-pool = ThreadPoolExecutor(4)  # in place of concurrent.futures'
+pool = ThreadPoolExecutor(4)  # replaces concurrent.futures.ThreadPoolExecutor
 
 
 def work(where):
@@ -19,8 +19,8 @@ def work(where):
 @app.post("/checkout")
 def checkout():
     pool.submit(work, "executor")
-    Thread(target=work, args=["thread"]).start()  # in place of threading's
-    somebody_elses_queue.append(carry(work))  # whoever calls it, whenever
+    Thread(target=work, args=["thread"]).start()  # replaces threading.Thread
+    somebody_elses_queue.append(carry(work))  # keeps the context, wherever it is called
     return "thank you"
 
 

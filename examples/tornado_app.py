@@ -1,4 +1,4 @@
-"""Tornado: `python examples/tornado_app.py [port]`."""
+"""A Tornado shop. Run it: python examples/tornado_app.py [port]"""
 
 import asyncio
 import signal
@@ -9,7 +9,7 @@ from tornado.web import Application, RequestHandler
 from hogline import PostHog
 from hogline.interceptors.tornado import PostHogInterceptor
 
-posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="...")
+posthog = PostHog()  # from HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
 
 
 class Checkout(RequestHandler):
@@ -30,7 +30,7 @@ PostHogInterceptor(application, client=posthog, capture_exceptions=True)
 async def main(port):
     application.listen(port, "127.0.0.1")
     end = asyncio.Event()
-    # Left to its default, SIGTERM ends Python at once, and what waits to be sent is lost.
+    # By default SIGTERM ends Python at once, and queued events are lost.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end.set)
     await end.wait()
 

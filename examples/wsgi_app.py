@@ -1,11 +1,11 @@
-"""A WSGI app without a framework. Run it: waitress-serve examples.wsgi_app:app, or python examples/wsgi_app.py"""
+"""A WSGI app without a framework. Run it: python examples/wsgi_app.py"""
 
 from wsgiref.simple_server import make_server
 
 from hogline import PostHog
 from hogline.interceptors.wsgi import PostHogInterceptor
 
-posthog = PostHog()  # HOGLINE_PROJECT_TOKEN and HOGLINE_HOST, or PostHog("<project token>", host="...")
+posthog = PostHog()  # from HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
 
 
 def shop(environ, start_response):

@@ -1,4 +1,4 @@
-"""A Django shop: every event of a request carries its browser session. Run it: python examples/django_app/manage.py runserver"""
+"""A Django shop. Run it: python examples/django_app/manage.py runserver"""
 
 import os
 import sys

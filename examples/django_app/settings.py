@@ -7,7 +7,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
 ]
-HOGLINE = {"capture_exceptions": True}  # the client: HOGLINE_PROJECT_TOKEN and HOGLINE_HOST of the environment
+HOGLINE = {"capture_exceptions": True}  # client from HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
 
 ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
 DATABASES = {

@@ -1,4 +1,4 @@
-"""Views that capture without saying for whom: the signed-in user, else the browser's person."""
+"""Views whose events belong to the signed-in user, else to the browser's person."""
 
 from django.http import JsonResponse, StreamingHttpResponse
 

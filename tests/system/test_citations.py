@@ -16,7 +16,7 @@ RULE = re.compile(r"\b[Rr]ules?\s+((?:`[a-z0-9-]+`(?:,\s+|\s+and\s+)?)+)")
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 UNREADABLE = re.compile(
     r"\bspec/[a-z-]+\.md|\b(?:sdk-wire|instance-wire|query-api)\b|\bengines\.md\b"
-    r"|\(R\d+\)|\b(?:[Pp]itfalls?|[Hh]ard rules?) \d|\b[a-z-]+\.md \d+(?:\.\d+)?\b"
+    r"|\(R\d+\)|\b(?:[Pp]itfalls?|[Hh]ard rules?|[Bb]ehaviours?) \d|\b[a-z-]+\.md \d+(?:\.\d+)?\b"
 )
 """Citations by number, of pages that only their author had."""
 
