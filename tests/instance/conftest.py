@@ -7,6 +7,7 @@ import pytest
 
 from tests.instance.reader import Reader, dollars, event
 from tests.support.instances import Instance, start_instance
+from tests.support.postgres import Postgres, running_postgres
 
 
 @pytest.fixture(scope="session")
@@ -70,3 +71,18 @@ def failure(reader):
     reader.send(sent)
     reader.wait_for(1, distinct_id=sent["distinct_id"])
     return sent
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server of this worker's own."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request, tmp_path) -> str:
+    """The URL of an empty database, once for each kind that the instance supports."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("postgres").new_database()
+    return f"sqlite:///{tmp_path / 'projects.sqlite3'}"

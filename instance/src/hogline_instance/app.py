@@ -106,7 +106,7 @@ def _health_router(services: Services, ingest: IngestApp) -> APIRouter:
             "waiting_bytes": pipeline.waiting_bytes,
             "stored_events": pipeline.stored_rows,
             "rejected_events": pipeline.rejected_rows,
-            "not_kept": dict(ingest.capture.refused),
+            "not_kept": {**ingest.capture.refused, **pipeline.dropped_rows},
         }
         try:
             await asyncio.to_thread(services.store.ping)

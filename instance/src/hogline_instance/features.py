@@ -1,4 +1,4 @@
-"""The one list of features: the routes, pages, menu entries, SDK endpoints and jobs that each of them adds.
+"""The one list of features: the routes, pages, menu entries, SDK endpoints, steps and jobs that each of them adds.
 
 A new feature is a folder and an entry here. Nothing below this module knows which features there are.
 """
@@ -15,6 +15,7 @@ from hogline_instance.ingest import Endpoint
 from hogline_instance.jobs import Job
 from hogline_instance.live import api as live_api
 from hogline_instance.live import pages as live_pages
+from hogline_instance.pipeline import Step
 from hogline_instance.posthog_js import endpoints as posthog_js_endpoints
 from hogline_instance.projects import jobs as project_jobs
 from hogline_instance.replay import endpoints as replay_endpoints
@@ -39,6 +40,7 @@ class Feature:
     api: Callable[[Services, Access], APIRouter] | None = None
     endpoints: Callable[[Services], Sequence[Endpoint]] | None = None
     browser_config: Callable[[Settings], Mapping[str, object]] | None = None
+    step: Callable[[Settings], Step] | None = None
     jobs: Callable[[Services], Sequence[Job]] | None = None
 
     @property
@@ -71,4 +73,4 @@ FEATURES: tuple[Feature, ...] = (
     ),
     Feature(name="projects", jobs=project_jobs.build_jobs),
 )
-"""In the order of the menu."""
+"""In the order of the menu, which is the order of their steps too."""

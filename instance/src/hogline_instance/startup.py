@@ -11,7 +11,7 @@ from hogline_instance.ingest import JournalWriter, acknowledge
 from hogline_instance.jobs import JobRunner
 from hogline_instance.journal import Commit, Journal
 from hogline_instance.live.bus import MemoryBus
-from hogline_instance.pipeline import LiveBus, Pipeline
+from hogline_instance.pipeline import LiveBus, Pipeline, StepRunner
 from hogline_instance.projects import Projects
 from hogline_instance.services import Services
 from hogline_instance.settings import Settings
@@ -39,7 +39,7 @@ def open_services(settings: Settings, features: Sequence[Feature] = FEATURES) ->
         opening.callback(store.close)
         live = MemoryBus(max_waiting_events=settings.live_max_waiting_events)
         opening.callback(live.close)
-        journal, pipeline = _open_pipeline(settings, store, live)
+        journal, pipeline = _open_pipeline(settings, database, store, live, features)
         opening.callback(_close_pipeline, journal, pipeline)
         opened = opening.pop_all()
     services = Services(
@@ -72,7 +72,9 @@ def _open_store(settings: Settings, database: Database) -> Store:
     return store
 
 
-def _open_pipeline(settings: Settings, store: Store, live: LiveBus) -> tuple[Journal, Pipeline]:
+def _open_pipeline(
+    settings: Settings, database: Database, store: Store, live: LiveBus, features: Sequence[Feature]
+) -> tuple[Journal, Pipeline]:
     pipelines: list[Pipeline] = []
 
     def committed(commit: Commit) -> None:
@@ -87,10 +89,12 @@ def _open_pipeline(settings: Settings, store: Store, live: LiveBus) -> tuple[Jou
         commit_window_s=settings.journal_commit_window_ms / 1000,
         on_commit=committed,
     )
+    steps = [feature.step(settings) for feature in features if feature.step is not None]
     pipeline = Pipeline(
         store,
         journal,
         live,
+        steps=StepRunner(steps, database, journal_id=journal.id, folder=settings.data_dir) if steps else None,
         flush_rows=settings.flush_rows,
         flush_interval_s=settings.flush_interval_s,
         data_dir=settings.data_dir,

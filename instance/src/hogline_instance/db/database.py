@@ -73,7 +73,12 @@ class Database:
 
 def _opened(url: str) -> Engine:
     try:
-        engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"), connect_args=_connect_arguments(url))
+        engine = create_engine(
+            url,
+            pool_pre_ping=not url.startswith("sqlite"),
+            hide_parameters=True,  # errors are logged and shown at /_ready; content of events has no place there
+            connect_args=_connect_arguments(url),
+        )
     except (SQLAlchemyError, ImportError) as error:  # ImportError: the database's driver is not installed
         raise _cannot_open(error) from error
     if engine.dialect.name == "sqlite":

@@ -1,10 +1,11 @@
-"""The journal: what was accepted is on disk before anybody says so, and is read back after a crash.
+"""The journal: an accepted request is on disk before it is answered, and is read back after a crash.
 
-Append-only segments of checksummed records; many appends share one fsync. Knows no event, no project, no asyncio: a record
-is bytes, and who waits for it is told by a callback.
+Append-only segments of checksummed records; many appends share one fsync. It knows no event, project or asyncio: a record is
+bytes, and a callback passes on the waiters of the records that were written.
 """
 
+from hogline_instance.journal.files import replace_file
 from hogline_instance.journal.journal import Commit, Journal
 from hogline_instance.journal.records import Position, Record
 
-__all__ = ["Commit", "Journal", "Position", "Record"]
+__all__ = ["Commit", "Journal", "Position", "Record", "replace_file"]

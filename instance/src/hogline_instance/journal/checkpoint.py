@@ -1,61 +1,60 @@
-"""The checkpoint: up to where the reader has dealt with the journal, and the range it was dealing with.
+"""The checkpoint: up to where the reader has processed the journal, and the range that it was processing.
 
-Naming the range before the work lets a restart repeat exactly the same range under the same name, so that a store that
+Naming the range before the work lets a restart repeat exactly the same range under the same name, so that a store which
 knows the name already takes none of it twice.
 """
 
 import json
 import logging
-import os
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+from hogline_instance.journal.files import replace_file
 from hogline_instance.journal.records import Position
 
-__all__ = ["Checkpoint", "read_checkpoint", "sync_folder", "write_checkpoint"]
+__all__ = ["Checkpoint", "read_checkpoint", "read_or_make_id", "write_checkpoint"]
 
 _log = logging.getLogger("hogline.instance")
 _NAME = "checkpoint.json"
+_ID_NAME = "id"
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """`done`: everything before it is dealt with. `doing`: the end of the range begun after it, or None."""
+    """`done`: everything before it is processed. `doing`: the end of the range begun after it, or None, and its `name`."""
 
     done: Position
     doing: Position | None = None
+    name: str | None = None
 
 
 def read_checkpoint(folder: Path) -> Checkpoint | None:
-    """Return what was written last, or None where nothing was, or nothing that can be read."""
+    """Return the checkpoint that was written last, or None where there is none that can be read."""
     try:
         stored = json.loads((folder / _NAME).read_bytes())
         doing = stored.get("doing")
-        return Checkpoint(Position(*stored["done"]), Position(*doing) if doing else None)
+        return Checkpoint(Position(*stored["done"]), Position(*doing) if doing else None, stored.get("name"))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        # Reading the journal from its beginning costs time and nothing else: events are known by their ids.
+        # Reading the journal from its beginning costs only time, since events are known by their ids.
         _log.warning("journal: the checkpoint cannot be read (%s); everything in the journal is taken again", error)
         return None
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Replace the checkpoint; after a power cut there is the old or the new one, never half of one."""
-    text = json.dumps({"done": checkpoint.done, "doing": checkpoint.doing})
-    fresh = folder / f"{_NAME}.new"
-    with fresh.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(folder / _NAME)
-    sync_folder(folder)
+    """Replace the checkpoint durably."""
+    text = json.dumps({"done": checkpoint.done, "doing": checkpoint.doing, "name": checkpoint.name})
+    replace_file(folder / _NAME, text.encode())
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in *folder* survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
+def read_or_make_id(folder: Path) -> str:
+    """Return the journal's id, which no other journal has: batches of several nodes meet in one store."""
+    path = folder / _ID_NAME
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        return str(uuid.UUID(path.read_text().strip()))
+    except (FileNotFoundError, ValueError):
+        fresh = str(uuid.uuid4())
+        replace_file(path, fresh.encode())
+        return fresh

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hogline_instance.exceptions import JournalFullError
-from hogline_instance.journal.checkpoint import Checkpoint, read_checkpoint, sync_folder, write_checkpoint
+from hogline_instance.journal.checkpoint import Checkpoint, read_checkpoint, read_or_make_id, write_checkpoint
+from hogline_instance.journal.files import sync_folder
 from hogline_instance.journal.records import (
     HEADER_BYTES,
     Damage,
@@ -28,7 +29,7 @@ _MAX_WAITING_BYTES = 256 * 1024 * 1024  # appends that wait for the disk; more m
 
 
 class Commit(NamedTuple):
-    """Appends that were dealt with together: their waiters, their records, and the error instead of records."""
+    """Appends that were written together: their waiters, and their records or the error."""
 
     waiters: Sequence[Any]
     records: Sequence[Record]
@@ -59,6 +60,7 @@ class Journal:
         self._closed = False
         self._sizes = {number: path.stat().st_size for number, path in self._segments()}
         self.damaged_bytes = 0
+        self.id = read_or_make_id(folder)
         numbers = sorted(self._sizes)
         checkpoint = read_checkpoint(folder)
         first = Position(numbers[0] if numbers else 1, 0)
@@ -71,7 +73,7 @@ class Journal:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes on disk, of records that are not dealt with or whose segment still holds such."""
+        """Bytes on disk. A segment is removed when all its records are processed."""
         return sum(list(self._sizes.values()))
 
     def append(self, payload: bytes, waiter: Any) -> None:
@@ -95,7 +97,7 @@ class Journal:
                 self._work.notify()
 
     def unread(self) -> Iterator[Record]:
-        """Yield the records of earlier processes that nobody dealt with. Damage is set aside, counted and passed over."""
+        """Yield the records of earlier processes that are not processed. Damage is set aside, counted and passed over."""
         done = self.checkpoint.done
         for number, path in sorted(self._segments()):
             if number >= self._first_own or number < done.segment:
@@ -107,15 +109,18 @@ class Journal:
                     self._set_aside(path, found)
 
     def begin(self, end: Position) -> str:
-        """Note that the range from the checkpoint to *end* is being dealt with; returns the range's name."""
-        done = self.checkpoint.done
-        begun = Checkpoint(done, end)
+        """Record that the range from the checkpoint to *end* is being processed; returns the range's name.
+
+        The same range has the same name again after a restart.
+        """
+        done, name = self.checkpoint.done, self._name(end)
+        begun = Checkpoint(done, end, name)
         write_checkpoint(self._folder, begun)
         self.checkpoint = begun
-        return f"{done.segment}.{done.offset}-{end.segment}.{end.offset}"
+        return name
 
     def finish(self) -> None:
-        """Note that the range that was begun is dealt with, and remove the segments that nobody needs any more."""
+        """Record that the range that was begun is processed, and remove the segments that are no longer needed."""
         end = self.checkpoint.doing
         if end is None:
             return
@@ -142,6 +147,14 @@ class Journal:
             self._work.notify()
         self._thread.join()
         self._close_segment()
+
+    def _name(self, end: Position) -> str:
+        done, doing, name = self.checkpoint.done, self.checkpoint.doing, self.checkpoint.name
+        places = f"{done.segment}.{done.offset}-{end.segment}.{end.offset}"
+        if end == doing:
+            # An earlier process began it. The first versions named a range by its places alone, and stored no name.
+            return name or places
+        return f"{self.id}:{places}"
 
     # -- the journal's thread -----------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The writer: takes committed records in order, inserts them in batches, and never lets one go before the store has it."""
+"""The pipeline's thread: takes committed records in order, runs the steps, and keeps each batch until the store has it."""
 
 import logging
 import threading
@@ -8,10 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from hogline_instance.events.event import read_event
 from hogline_instance.exceptions import RowsRefusedError, StoreError
-from hogline_instance.journal import Journal, Position, Record
+from hogline_instance.journal import Journal, Record
 from hogline_instance.pipeline.bus import LiveBus
+from hogline_instance.pipeline.prepared import PreparedBatch
+from hogline_instance.pipeline.steps import StepRunner
 from hogline_instance.store import Store
 
 __all__ = ["Pipeline"]
@@ -24,14 +28,23 @@ _T = TypeVar("_T")
 
 
 class Pipeline:
-    """One thread between journal and store."""
+    """One thread between journal and store. *steps*: None where no feature has one, so that rows pass as they are."""
 
     def __init__(
-        self, store: Store, journal: Journal, live: LiveBus, *, flush_rows: int, flush_interval_s: float, data_dir: Path
+        self,
+        store: Store,
+        journal: Journal,
+        live: LiveBus,
+        *,
+        steps: StepRunner | None,
+        flush_rows: int,
+        flush_interval_s: float,
+        data_dir: Path,
     ) -> None:
         self._store = store
         self._journal = journal
         self._live = live
+        self._steps = steps
         self._flush_rows = flush_rows
         self._flush_interval_s = flush_interval_s
         self._rejected_path = data_dir / _REJECTED_FILE
@@ -41,27 +54,29 @@ class Pipeline:
         self.waiting_bytes = 0
         self.stored_rows = 0
         self.rejected_rows = 0
+        self.dropped_rows: dict[str, int] = {}
+        """How many events the steps dropped since the start, by reason."""
         self.last_error: str | None = None
         self._oldest_s = 0.0
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="hogline-pipeline", daemon=True)
 
     def start(self) -> None:
-        """Take up what an earlier process left in the journal, then go on with what comes."""
+        """Process what an earlier process left in the journal, then what comes."""
         self._thread.start()
 
     def add(self, records: Sequence[Record]) -> None:
-        """Queue committed *records*; called by the journal's thread, in order."""
+        """Queue committed *records*; the journal's thread calls this, in order."""
         with self._work:
             if not self._waiting:
                 self._oldest_s = time.monotonic()
             self._waiting.extend(records)
-            self._waiting_rows += sum(record.payload.count(b"\n") + 1 for record in records)
+            self._waiting_rows += _count_rows(records)
             self.waiting_bytes += sum(len(record.payload) for record in records)
             self._work.notify()
 
     def close(self, timeout_s: float) -> bool:
-        """Store what waits, and stop; False: it took too long, and the next start goes on with it."""
+        """Store what waits, and stop. Returns whether that took less than *timeout_s*; the next start does the rest."""
         with self._work:
             self._closed = True
             self._work.notify()
@@ -74,7 +89,7 @@ class Pipeline:
         try:
             self._replay()
             while batch := self._take():
-                self._store_batch(batch)
+                self._process(batch)
         except _StoppedError:
             return
         except Exception as error:
@@ -82,21 +97,21 @@ class Pipeline:
             _log.exception("pipeline: stopped; accepted events stay in the journal until the next start")
 
     def _replay(self) -> None:
-        """Repeat the range that was begun under its own name, then everything behind it."""
-        unread = iter(self._journal.unread())
+        """Repeat the range that was begun, under its own name, then process everything after it."""
         doing = self._journal.checkpoint.doing
         count = 0
         batch: list[Record] = []
-        for record in unread:
+        for record in self._journal.unread():
             count += 1
             batch.append(record)
-            if (doing is not None and record.end >= doing) or (doing is None and _rows_of(batch) >= self._flush_rows):
-                self._store_batch(batch)
+            is_complete = _count_rows(batch) >= self._flush_rows if doing is None else record.end >= doing
+            if is_complete:
+                self._process(batch)
                 batch, doing = [], None
         if batch:
-            self._store_batch(batch)
+            self._process(batch)
         if count:
-            _log.info("pipeline: took up %d records that an earlier process had accepted", count)
+            _log.info("pipeline: took %d records that an earlier process had accepted", count)
 
     def _take(self) -> list[Record]:
         """Wait for a batch: `flush_rows`, or what came within `flush_interval_s`. Empty: closed, and nothing waits."""
@@ -113,34 +128,44 @@ class Pipeline:
             rows = 0
             while self._waiting and rows < self._flush_rows:
                 record = self._waiting.popleft()
-                rows += record.payload.count(b"\n") + 1
+                rows += _count_rows((record,))
                 self.waiting_bytes -= len(record.payload)
                 batch.append(record)
             self._waiting_rows -= rows
             self._oldest_s = time.monotonic()
             return batch
 
-    def _store_batch(self, batch: Sequence[Record]) -> None:
-        rows = b"\n".join(record.payload for record in batch)
-        end: Position = batch[-1].end
-        token = self._insist(lambda: self._journal.begin(end))
-        self._insert(rows.split(b"\n"), rows, token)
-        self._insist(self._journal.finish)
+    def _process(self, records: Sequence[Record]) -> None:
+        lines = b"\n".join(record.payload for record in records).split(b"\n")
+        name = self._retry(lambda: self._journal.begin(records[-1].end))
+        batch = self._retry(lambda: self._apply_steps(name, lines))
+        for reason, count in batch.dropped.items():
+            self.dropped_rows[reason] = self.dropped_rows.get(reason, 0) + count
+        for line, reason in batch.rejected:
+            self._set_aside(line, f"a step failed on it: {reason}")
+        if batch.lines:
+            self._insert(batch.lines, name)
+        self._retry(self._journal.finish)
         if self._live.is_watched:
-            self._tell(rows)
+            self._publish(batch.lines)
 
-    def _insist(self, step: Callable[[], _T]) -> _T:
-        """Do *step* until it is done: a store that is away, and a disk that is full, are waited for.
+    def _apply_steps(self, name: str, lines: Sequence[bytes]) -> PreparedBatch:
+        if self._steps is None:
+            return PreparedBatch(name, lines, {}, [])
+        return self._steps.run(name, lines)
+
+    def _retry(self, action: Callable[[], _T]) -> _T:
+        """Repeat *action* until it succeeds: an unreachable store or database and a full disk are waited for.
 
         Raises _StoppedError: the instance closes first; the journal keeps what is not stored.
         """
         tries = 0
         while True:
             try:
-                done = step()
+                result = action()
             except RowsRefusedError:
                 raise
-            except (StoreError, OSError) as error:
+            except (StoreError, SQLAlchemyError, OSError) as error:
                 tries += 1
                 self.last_error = str(error)
                 _log.error("pipeline: try %d failed: %s", tries, str(error)[:500])
@@ -150,39 +175,42 @@ class Pipeline:
                     self._work.wait_for(lambda: self._closed, min(_FIRST_RETRY_S * 2**tries, _LONGEST_RETRY_S))
             else:
                 self.last_error = None
-                return done
+                return result
 
-    def _insert(self, lines: Sequence[bytes], rows: bytes, token: str) -> None:
-        """Insert *lines*; of what is refused as a whole the halves, down to the single rows that are the reason."""
+    def _insert(self, lines: Sequence[bytes], token: str) -> None:
+        """Insert *lines*. When the store refuses them, insert the halves, down to the single rows that are at fault."""
+        rows = b"\n".join(lines)
         try:
-            self._insist(lambda: self._store.insert_events(rows, token))
+            self._retry(lambda: self._store.insert_events(rows, token))
         except RowsRefusedError as error:
             if len(lines) == 1:
-                reason = str(error)
-                self._insist(lambda: self._set_aside(lines[0], reason))
+                self._set_aside(lines[0], f"the store refuses it: {error}")
                 return
             middle = len(lines) // 2
-            for part, half in ((lines[:middle], "a"), (lines[middle:], "b")):
-                self._insert(part, b"\n".join(part), token + half)
+            self._insert(lines[:middle], token + "a")
+            self._insert(lines[middle:], token + "b")
         else:
             self.stored_rows += len(lines)
 
     def _set_aside(self, line: bytes, reason: str) -> None:
-        with self._rejected_path.open("ab") as file:
-            file.write(line + b"\n")
-        self.rejected_rows += 1
-        _log.error("pipeline: the store refuses an event for good (%s); kept in %s", reason[:500], self._rejected_path)
+        def append() -> None:
+            with self._rejected_path.open("ab") as file:
+                file.write(line + b"\n")
 
-    def _tell(self, rows: bytes) -> None:
+        self._retry(append)
+        self.rejected_rows += 1
+        _log.error("pipeline: an event cannot be stored (%s); kept in %s", reason[:500], self._rejected_path)
+
+    def _publish(self, lines: Sequence[bytes]) -> None:
         try:
-            self._live.publish([read_event(line) for line in rows.split(b"\n")])
+            self._live.publish([read_event(line) for line in lines])
         except Exception:
-            _log.exception("pipeline: live readers could not be told")
+            _log.exception("pipeline: publishing to live readers failed")
 
 
 class _StoppedError(Exception):
-    """Closed while the store was away."""
+    """The pipeline was closed while the store or the database was away."""
 
 
-def _rows_of(batch: Iterable[Record]) -> int:
-    return sum(record.payload.count(b"\n") + 1 for record in batch)
+def _count_rows(records: Iterable[Record]) -> int:
+    return sum(record.payload.count(b"\n") + 1 for record in records)

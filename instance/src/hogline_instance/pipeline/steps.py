@@ -1,0 +1,116 @@
+"""Steps: what features do with a batch of events before it is stored, in one SQL transaction for each batch.
+
+A batch may be processed again, after a crash or a lost connection. The transaction records the batch's name, and the
+rows that the steps returned are on disk before it commits. So a name that is recorded means that the steps are done: they
+are not called again, and the same rows go to the store.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.orm import Session
+
+from hogline_instance.db import Database, utc_now
+from hogline_instance.events.event import StoredEvent, read_event
+from hogline_instance.events.row import encode_row
+from hogline_instance.pipeline.prepared import PreparedBatch, read_prepared, write_prepared
+from hogline_instance.pipeline.tables import PipelineBatchRow
+
+__all__ = ["Batch", "Step", "StepRunner"]
+
+_log = logging.getLogger("hogline.instance")
+_MAX_CONFLICTS = 3
+
+
+@dataclass(slots=True)
+class Batch:
+    """The events that are stored together. *name* is unique, and the same when the batch is processed again."""
+
+    name: str
+    rows: list[StoredEvent]
+    dropped: dict[str, int] = field(default_factory=dict)
+    """How many events the steps dropped, by reason."""
+
+    def drop(self, unwanted: Callable[[StoredEvent], bool], reason: str) -> None:
+        """Remove the events for which *unwanted* returns True, and count them under *reason*."""
+        kept = [row for row in self.rows if not unwanted(row)]
+        if len(kept) < len(self.rows):
+            self.dropped[reason] = self.dropped.get(reason, 0) + len(self.rows) - len(kept)
+        self.rows = kept
+
+
+class Step(Protocol):
+    """What a feature does with each batch: it may change rows, drop some, and read and write SQL."""
+
+    def apply(self, batch: Batch, session: Session) -> None:
+        """Process *batch* in the transaction of *session*; the caller commits.
+
+        Ask SQL a fixed number of questions for a batch, never one for each event. Trust no memory of earlier batches:
+        another node may have changed the database since. When this raises, the transaction is rolled back and the halves
+        of the batch are tried, down to the single events that cannot be processed.
+        """
+        ...
+
+
+class StepRunner:
+    """Runs *steps* on batches, once each. *folder* keeps the rows of the batch that is on its way to the store."""
+
+    def __init__(self, steps: Sequence[Step], database: Database, *, journal_id: str, folder: Path) -> None:
+        self._steps = tuple(steps)
+        self._database = database
+        self._journal_id = journal_id
+        self._folder = folder
+        self._conflicts: tuple[str, int] = ("", 0)
+
+    def run(self, name: str, lines: Sequence[bytes]) -> PreparedBatch:
+        """Return what is to be stored of the rows *lines*.
+
+        Raises SQLAlchemyError or OSError: the database or the disk is away; run the same batch again.
+        """
+        with self._database.transaction() as session:
+            record = session.get(PipelineBatchRow, self._journal_id, with_for_update=True)
+            if record is not None and record.name == name:
+                prepared = read_prepared(self._folder, name)
+                if prepared is not None:
+                    return prepared
+                _log.warning("pipeline: the rows of batch %s are gone; its steps run a second time", name)
+            prepared = self._processed(name, lines, session)
+            write_prepared(self._folder, prepared)
+            if record is None:
+                session.add(PipelineBatchRow(journal_id=self._journal_id, name=name, committed_at=utc_now()))
+            else:
+                record.name, record.committed_at = name, utc_now()
+        return prepared
+
+    def _processed(self, name: str, lines: Sequence[bytes], session: Session) -> PreparedBatch:
+        try:
+            with session.begin_nested():
+                batch = Batch(name, [read_event(line) for line in lines])
+                for step in self._steps:
+                    step.apply(batch, session)
+                session.flush()
+                return PreparedBatch(name, [encode_row(row) for row in batch.rows], batch.dropped, [])
+        except Exception as error:
+            if self._passes(name, error):
+                raise
+            if len(lines) == 1:
+                return PreparedBatch(name, [], {}, [(lines[0], repr(error)[:1_000])])
+            _log.warning("pipeline: a step failed on %d events; trying halves: %r", len(lines), error)
+        session.expunge_all()  # objects of the failed attempt hold what was rolled back
+        middle = len(lines) // 2
+        first = self._processed(name, lines[:middle], session)
+        second = self._processed(name, lines[middle:], session)
+        return first.joined_with(second)
+
+    def _passes(self, name: str, error: Exception) -> bool:
+        """Return whether *error* is a state of the database rather than a fault of the events."""
+        if isinstance(error, IntegrityError):
+            # Another node wrote the same row first. The next try sees it; an event that always conflicts is at fault.
+            known, count = self._conflicts
+            self._conflicts = (name, count + 1 if known == name else 1)
+            return self._conflicts[1] <= _MAX_CONFLICTS
+        return isinstance(error, DBAPIError) and not isinstance(error, DataError)

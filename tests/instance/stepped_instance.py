@@ -1,0 +1,54 @@
+"""`hogline serve` with a step of its own that is not idempotent, which can kill the process -9 at a chosen point.
+
+STEP_KILL_AT: `before_commit`, `after_commit` (before the insert) or `after_insert` (before the checkpoint).
+"""
+
+import functools
+import os
+import signal
+import sys
+
+import msgspec
+from sqlalchemy import text
+
+from hogline_instance import features, startup
+from hogline_instance.store import Store
+
+KILL_AT = os.environ.get("STEP_KILL_AT", "")
+
+
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class NumberingStep:
+    """Numbers the events of a project from 1 on, so that a second run would give other numbers."""
+
+    def apply(self, batch, session):
+        session.execute(text("CREATE TABLE IF NOT EXISTS numbers (last INTEGER NOT NULL)"))
+        last = session.scalar(text("SELECT max(last) FROM numbers")) or 0
+        batch.drop(lambda row: row.event == "unwanted", "unwanted events are dropped")
+        for number, row in enumerate(batch.rows, start=last + 1):
+            if row.text("poison"):
+                raise ValueError("this event cannot be processed")
+            row.raw_properties = msgspec.Raw(msgspec.json.encode({**row.properties, "number": number}))
+            session.execute(text("INSERT INTO numbers (last) VALUES (:number)"), {"number": number})
+        if KILL_AT == "before_commit":
+            kill()
+
+
+def insert_events(store, rows, token, insert=Store.insert_events):
+    if KILL_AT == "after_commit":
+        kill()
+    insert(store, rows, token)
+    if KILL_AT == "after_insert":
+        kill()
+
+
+if __name__ == "__main__":
+    Store.insert_events = insert_events
+    numbering = features.Feature(name="projects", step=lambda settings: NumberingStep())
+    startup.open_services = functools.partial(startup.open_services, features=(*features.FEATURES[:-1], numbering))
+    from hogline_instance.cli import serve
+
+    sys.exit(serve(sys.argv[2:]))

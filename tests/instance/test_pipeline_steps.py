@@ -1,0 +1,114 @@
+"""Steps of a batch share one SQL transaction, and each batch is processed once, whenever the process is killed."""
+
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from hogline_instance.db import Database
+from hogline_instance.events.row import EventRow, encode_row
+from hogline_instance.pipeline import StepRunner
+from hogline_instance.pipeline.prepared import PreparedBatch, read_prepared, write_prepared
+from tests.instance.reader import Reader, event
+from tests.instance.stepped_instance import NumberingStep
+
+COMMAND = (sys.executable, str(Path(__file__).with_name("stepped_instance.py")))
+
+
+def numbers(url):
+    """Return the numbers in the step's table."""
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            return [row[0] for row in connection.execute(text("SELECT last FROM numbers ORDER BY last"))]
+    finally:
+        engine.dispose()
+
+
+@pytest.mark.parametrize("point", ["before_commit", "after_commit", "after_insert"])
+def test_killed_around_the_commit_a_batch_is_processed_and_stored_once(serve, tmp_path, database_url, point):
+    """kill -9 before the commit, between commit and insert, and between insert and checkpoint: the same SQL, the same rows."""
+    name, environ = f"stepped-{uuid.uuid4()}", {"HOGLINE_DATABASE_URL": database_url}
+    dying = serve(tmp_path / "data", command=COMMAND, environ={**environ, "STEP_KILL_AT": point})
+    sent = [event(name, order=order) for order in range(5)]
+    Reader(dying.url, dying.token, dying.key).send(*sent, event("unwanted"))
+    assert dying.process.wait(60) == -9
+    dying.kill()  # only closes its pipe
+    served = serve(tmp_path / "data", command=COMMAND, environ=environ)
+    reader = Reader(served.url, served.token, served.key)
+    found = sorted(reader.wait_for(5, event=name), key=lambda one: one["properties"]["order"])
+    assert [one["properties"]["number"] for one in found] == [1, 2, 3, 4, 5]
+    reader.send(event(name, order=5))  # the next batch goes on where the first ended
+    assert {one["properties"]["number"] for one in reader.wait_for(6, event=name)} == {1, 2, 3, 4, 5, 6}
+    assert reader.events(event="unwanted") == []
+    assert reader.get("/_ready", key=None).json()["not_kept"] == {"unwanted events are dropped": 1}
+    assert served.stop() == 0
+    assert numbers(database_url) == [1, 2, 3, 4, 5, 6]
+
+
+def test_an_event_that_a_step_cannot_process_is_set_aside_and_costs_the_others_nothing(serve, tmp_path):
+    """It leaves no trace in SQL, and is kept in rejected.jsonl."""
+    name = f"poison-{uuid.uuid4()}"
+    served = serve(tmp_path / "data", command=COMMAND)
+    reader = Reader(served.url, served.token, served.key)
+    poison = event(name, order=2, poison="yes")
+    reader.send(event(name, order=0), event(name, order=1), poison, event(name, order=3))
+    found = sorted(reader.wait_for(3, event=name), key=lambda one: one["properties"]["order"])
+    assert [(one["properties"]["order"], one["properties"]["number"]) for one in found] == [(0, 1), (1, 2), (3, 3)]
+    assert reader.get("/_ready", key=None).json()["rejected_events"] == 1
+    assert served.stop() == 0
+    assert numbers(f"sqlite:///{tmp_path / 'data' / 'projects.sqlite3'}") == [1, 2, 3]
+    assert poison["uuid"] in (tmp_path / "data" / "rejected.jsonl").read_text()
+
+
+@pytest.fixture
+def database(database_url):
+    opened = Database(database_url)
+    opened.migrate()
+    yield opened
+    opened.close()
+
+
+def line(order):
+    return encode_row(
+        EventRow(
+            team_id=1,
+            uuid=str(uuid.uuid4()),
+            event="e",
+            distinct_id=str(order),
+            timestamp_text="2026-01-01 00:00:00.000000",
+        )
+    )
+
+
+def test_two_nodes_with_one_database_each_process_their_own_batches(database, tmp_path):
+    """Their journals have ids, so a batch of one is never taken for a batch of the other."""
+    nodes = []
+    for number in (1, 2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        nodes.append(StepRunner([NumberingStep()], database, journal_id=f"journal-{number}", folder=folder))
+    results = [node.run("same-name", [line(0), line(1)]) for node in nodes]
+    again = [node.run("same-name", []) for node in nodes]
+    assert [list(result.lines) for result in results] == [list(result.lines) for result in again]
+    assert results[0].lines != results[1].lines
+    with database.session() as session:
+        assert session.scalar(text("SELECT count(*) FROM numbers")) == 4
+
+
+def test_a_prepared_batch_is_read_back_whole_or_not_at_all(tmp_path):
+    """A name that differs, a torn file and a file that is missing all mean that there is none."""
+    batch = PreparedBatch(
+        "a:1.0-1.9", [b'{"a":1}', b'{"b":"\xc3\xa9"}'], {"unwanted": 2}, [(b'{"c":3}', "ValueError()")]
+    )
+    assert read_prepared(tmp_path, batch.name) is None
+    for each in (batch, PreparedBatch("empty", [], {}, [])):
+        write_prepared(tmp_path, each)
+        assert read_prepared(tmp_path, each.name) == each
+        assert read_prepared(tmp_path, "another") is None
+    write_prepared(tmp_path, batch)
+    path = tmp_path / "prepared-batch"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert read_prepared(tmp_path, batch.name) is None
