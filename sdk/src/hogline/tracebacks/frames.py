@@ -1,5 +1,6 @@
 """Frames: where in the code, and the lines around it."""
 
+import functools
 import linecache
 import sys
 from collections import deque
@@ -8,6 +9,7 @@ from itertools import islice
 from types import CodeType, FrameType, TracebackType
 from typing import Any, TypeAlias
 
+from hogline.redaction.texts import redacted_source_line
 from hogline.tracebacks.rules import Rules, place
 
 __all__ = ["Kept", "cut", "frames_of", "gap_frame", "own_stack", "syntax_error_frame"]
@@ -53,7 +55,7 @@ def syntax_error_frame(error: BaseException, rules: Rules) -> dict[str, Any] | N
     if _is_position(column):
         frame["colno"] = column
     if frame["context_line"] is None and type(text) is str and text:
-        frame["context_line"] = cut(text)
+        frame["context_line"] = _shown_line(text) if rules.redact_messages else cut(text)
     return frame
 
 
@@ -154,7 +156,7 @@ def _described(
     function: str, filename: str, module: str | None, line_number: int | None, lines: list[str], rules: Rules
 ) -> dict[str, Any]:
     shown, absolute, in_app = place(filename, module, rules)
-    before, line, after = _around(lines, line_number or 0, rules.context_lines)
+    before, line, after = _around(lines, line_number or 0, rules)
     return {
         "platform": "python",
         "filename": cut(shown),
@@ -169,16 +171,23 @@ def _described(
     }
 
 
-def _around(lines: list[str], line_number: int, count: int) -> tuple[list[str], str | None, list[str]]:
-    at = line_number - 1
+def _around(lines: list[str], line_number: int, rules: Rules) -> tuple[list[str], str | None, list[str]]:
+    at, count = line_number - 1, rules.context_lines
+    shown = _shown_line if rules.redact_messages else cut
     first = max(0, at - count)
     try:
         if not 0 <= at < len(lines):
             return [], None, []
-        window = [cut(line) for line in lines[first : at + 1 + count]]
+        window = [shown(line) for line in lines[first : at + 1 + count]]
     except Exception:  # generators of code put what they like into linecache
         return [], None, []
     return window[: at - first], window[at - first], window[at - first + 1 :]
+
+
+@functools.lru_cache(maxsize=4096)  # the same few places of an app fail again and again
+def _shown_line(line: str) -> str:
+    """Return *line* cut, without secrets that are written into the code."""
+    return cut(redacted_source_line(line[: 2 * _MAX_LINE_CHARACTERS]))
 
 
 def _is_position(number: object) -> bool:

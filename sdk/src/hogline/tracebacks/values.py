@@ -5,6 +5,7 @@ import types
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, timezone
+from enum import EnumType
 from itertools import islice
 from typing import Any
 
@@ -27,6 +28,10 @@ _MAX_KNOWN_TEXTS = 1000
 _MIN_KEY_CHARACTERS = 14  # no kind of secret that is known by its looks is shorter
 _CIRCLE = "<circular ref>"
 _MORE = "..."
+_MAX_PAIR_ITEMS = 3
+_NAME_FIELDS = frozenset({"name", "key", "field", "header", "column", "param", "parameter", "variable", "_name_"})
+_VALUE_FIELDS = frozenset({"value", "values", "content", "data", "default", "_value_", "text", "contents"})
+_SCHEMES = frozenset({"basic", "bearer", "digest", "negotiate"})
 _UNREADABLE = "<unreadable>"
 
 _mro = type.__dict__["__mro__"].__get__
@@ -119,6 +124,10 @@ class ValueReader:
             raise TooLate
         if issubclass(kind, str):
             return self._text(str.__getitem__(value, slice(_MAX_SCANNED_CHARACTERS)), str.__len__(value))
+        if issubclass(kind, int):
+            return self._node(int.__int__(value), depth, around)
+        if issubclass(kind, float):
+            return self._node(float.__float__(value), depth, around)
         if id(value) in around:
             return _CIRCLE
         if depth >= _MAX_DEPTH:
@@ -130,9 +139,8 @@ class ValueReader:
             return self._mapping(dict.items(value), dict.__len__(value), depth, around)
         for base in _SEQUENCES:
             if issubclass(kind, base):
-                if (base is tuple or base is list) and self._is_secret_pair(value, base):
-                    return [self._node(base.__getitem__(value, 0), depth, around), REDACTED]
-                return self._sequence(base.__iter__(value), base.__len__(value), depth, around)
+                names = _field_names(value, kind) if base is tuple and kind is not tuple else ()
+                return self._sequence(base.__iter__(value), base.__len__(value), depth, around, names)
         for binary in (bytes, bytearray):
             if issubclass(kind, binary):
                 text = bytes(binary.__getitem__(value, slice(_MAX_SCANNED_CHARACTERS))).decode("latin-1")
@@ -144,7 +152,8 @@ class ValueReader:
         if is_definition(value):
             return _definition(value, kind)
         if issubclass(kind, BaseException):
-            arguments = self._sequence(tuple.__iter__(_arguments(value)), 0, depth, around)
+            held = _arguments(value)
+            arguments = self._sequence(tuple.__iter__(held), tuple.__len__(held), depth, around)
             return f"{class_name(kind)}({_json(arguments)[1:-1]})"
         return self._object(value, kind, depth, around)
 
@@ -172,7 +181,9 @@ class ValueReader:
 
     def _mapping(self, items: Iterable[tuple[Any, Any]], length: int, depth: int, around: tuple[int, ...]) -> Any:
         told: dict[str, Any] = {}
-        for key, item in tuple(islice(items, _MAX_ITEMS)):
+        held = tuple(islice(items, _MAX_ITEMS))
+        is_record = self._is_secret_record(held)
+        for key, item in held:
             if self._nodes <= 0 or self._room <= 0:
                 break
             name = key
@@ -180,25 +191,37 @@ class ValueReader:
             if is_hidden is None:
                 name, is_hidden = self._key(key, depth, around)
             self._room -= len(name)
+            is_hidden = is_hidden or (is_record and name in _VALUE_FIELDS)
             told[name] = REDACTED if is_hidden else self._node(item, depth, around)
         if length > len(told):
             told[_MORE] = f"{length - len(told)} more"
         return told
+
+    def _is_secret_record(self, items: tuple[tuple[Any, Any], ...]) -> bool:
+        """Return whether *items* say in one field that another is a secret: `{"name": "password", "value": ...}`."""
+        return any(type(key) is str and key in _NAME_FIELDS and self._names_a_secret(item) for key, item in items)
 
     def _key(self, key: Any, depth: int, around: tuple[int, ...]) -> tuple[str, bool]:
         """Return a key as it is shown, and whether it hides what it stands for."""
         if not issubclass(type(key), str):
             return self._other_key(key, depth, around)
         text = str.__getitem__(key, slice(_MAX_TEXT_CHARACTERS))
-        is_hidden = self.masks.hides(text)
+        is_hidden = self.masks.hides_name(text)
+        if type(key) is not str and not is_hidden:
+            is_hidden = self._names_a_secret(key)  # a member of an enum has a name besides its text
+            if is_hidden:
+                return text if self.masks.without_secrets(text) == text else self._redacted_key(), True
         # A name that only sounds like a secret is shown, and hides its value; one that holds a secret is not.
         is_name = len(text) <= _MAX_NAME_CHARACTERS and text.replace("-", "_").replace(".", "_").isidentifier()
         if (is_name or not is_hidden) and self.masks.without_secrets(text) == text:
             if is_name and len(self._names) < _MAX_KNOWN_NAMES:
                 self._names[text] = is_hidden
             return text, is_hidden
+        return self._redacted_key(), is_hidden
+
+    def _redacted_key(self) -> str:
         self._redacted_keys += 1
-        return REDACTED_KEY.format(self._redacted_keys), is_hidden
+        return REDACTED_KEY.format(self._redacted_keys)
 
     def _other_key(self, key: Any, depth: int, around: tuple[int, ...]) -> tuple[str, bool]:
         """Do the same with a key that is no text, by what it would say without masks."""
@@ -211,33 +234,51 @@ class ValueReader:
             self.masks, self._names, self._texts = masks, names, texts
             self._nodes, self._room = room
         self._nodes += 1  # a key is its item's
-        name, is_hidden = self._name(key, depth, around), masks.hides(plain)
+        name = self._name(key, depth, around)
+        # What a key is called cannot be known where it has nothing to read: its own methods are not called.
+        is_hidden = (
+            masks.hides_name(plain) or self._names_a_secret(key) or (plain.startswith("<") and not is_definition(key))
+        )
         if not is_hidden and name == plain:
             return name, False
-        self._redacted_keys += 1
-        return REDACTED_KEY.format(self._redacted_keys), is_hidden
+        return self._redacted_key(), is_hidden
 
     def _name(self, key: Any, depth: int, around: tuple[int, ...]) -> str:
         node = self._node(key, depth, around)
         return node if type(node) is str else _json(node)
 
-    def _is_secret_pair(self, value: Any, base: Any) -> bool:
-        """Tell whether *value* is a name that hides what stands behind it, as forms and headers have them."""
-        if base.__len__(value) != 2:
+    def _names_a_secret(self, name: Any) -> bool:
+        """Return whether *name*, a text, bytes or a member of an enum, is what a secret is called."""
+        kind = type(name)
+        for text_kind in (str, bytes):
+            if issubclass(kind, text_kind):
+                text: Any = text_kind.__getitem__(name, slice(_MAX_TEXT_CHARACTERS))
+                text = text if text_kind is str else text.decode("latin-1")
+                if self.masks.hides_name(text) or text.lower() in _SCHEMES:
+                    return True
+        if kind is str or not issubclass(type(kind), EnumType):
             return False
-        name = base.__getitem__(value, 0)
-        for kind in (str, bytes):
-            if issubclass(type(name), kind):
-                text: Any = kind.__getitem__(name, slice(_MAX_TEXT_CHARACTERS))
-                return self.masks.hides(text if kind is str else text.decode("latin-1"))
-        return False
+        held = dict(_attributes(name, kind))
+        return any(
+            type(text) is str and self.masks.hides_name(text) for text in (held.get("_name_"), held.get("_value_"))
+        )
 
-    def _sequence(self, items: Iterator[Any], length: int, depth: int, around: tuple[int, ...]) -> list[Any]:
+    def _sequence(
+        self, items: Iterator[Any], length: int, depth: int, around: tuple[int, ...], names: tuple[str, ...] = ()
+    ) -> list[Any]:
         told: list[Any] = []
-        for item in tuple(islice(items, _MAX_ITEMS)):
+        is_hidden = False
+        for number, item in enumerate(tuple(islice(items, _MAX_ITEMS))):
             if self._nodes <= 0 or self._room <= 0:
                 break
-            told.append(self._node(item, depth, around))
+            by_field = number < len(names) and self.masks.hides_name(names[number])
+            told.append(REDACTED if is_hidden or by_field else self._node(item, depth, around))
+            if length <= _MAX_PAIR_ITEMS:  # (name, value), (name, operator, value)
+                is_hidden = is_hidden or (length > 1 and self._names_a_secret(item))
+            else:  # a command's arguments
+                is_hidden = (
+                    type(item) is str and item.startswith("-") and "=" not in item and self.masks.hides_name(item)
+                )
         if length > len(told):
             told.append(f"{_MORE} {length - len(told)} more")
         return told
@@ -247,6 +288,19 @@ class ValueReader:
         if not held:
             return f"<{class_module(kind)}.{class_name(kind)}>"
         return {**self._mapping(held, len(held), depth, around), "__class__": class_name(kind)}
+
+
+def _field_names(value: Any, kind: type) -> tuple[str, ...]:
+    """Return what a named tuple, or a structure of the interpreter's, calls its items; read past the class."""
+    for base in _mro(kind):
+        namespace = _namespace(base)
+        fields = namespace.get("_fields")
+        if type(fields) is tuple:
+            return tuple(field if type(field) is str else "" for field in fields)
+        if "n_sequence_fields" in namespace:
+            members = (name for name, item in namespace.items() if type(item) is types.MemberDescriptorType)
+            return tuple(islice(members, tuple.__len__(value)))
+    return ()
 
 
 def _attributes(value: Any, kind: type) -> Iterator[tuple[str, Any]]:

@@ -88,7 +88,7 @@ def _read(
     used_bytes = misfits = 0
     for name, value in _ordered(islice(names, _MAX_NAMES), reader.masks, with_definitions=not is_module):
         try:
-            shown = REDACTED if reader.masks.hides(name) else reader.read(value)
+            shown = REDACTED if reader.masks.hides_name(name) else reader.read(value)
         except TooLate:
             break
         size_bytes = len(serialise({name: shown}))

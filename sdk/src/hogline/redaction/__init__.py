@@ -1,0 +1,11 @@
+"""Redaction: the one place that knows what a secret looks like, and that takes secrets out of texts and URLs.
+
+Pure functions over hostile texts; the work grows with a text's length, never with its square. This package must not know
+events, frames or settings.
+"""
+
+from hogline.redaction.names import SECRET_NAMES, SECRET_WITHIN, plain_name
+from hogline.redaction.texts import MASK, redacted_text
+from hogline.redaction.urls import redacted_path, redacted_query
+
+__all__ = ["MASK", "SECRET_NAMES", "SECRET_WITHIN", "plain_name", "redacted_path", "redacted_query", "redacted_text"]
