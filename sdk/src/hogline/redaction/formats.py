@@ -89,7 +89,7 @@ FORMATS = (
     SecretFormat("xAI", "API key", ("xai-",), r"xai-[A-Za-z0-9]{20,}", "https://docs.x.ai/docs/tutorial"),
 )  # fmt: skip
 
-_SHORTEST_FORMAT = re.compile(r"[\w.~+/:-]{11}")  # all of them have as many characters in a row
+_SHORTEST_FORMAT = re.compile(r"[\w.~+/:=-]{11}")  # all of them have as many characters in a row
 _AFTER = r"(?:(?<![A-Za-z0-9]{0})|(?<=\\[abfnrtv0]{0}))"  # the beginning of a word, or an escaped newline before it
 _TAIL = r"(?=[\w.-]{0,80}?[0-9])[\w.-]{8,}+"
 # A run of characters is looked at once, from the first "eyJ" in it.

@@ -11,9 +11,9 @@ _UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\Z", re.IGNORE
 _HEX = re.compile(r"(?:0x)?[0-9a-f]+\Z", re.IGNORECASE)
 _PATH_WORD = re.compile(r"[A-Za-z_][A-Za-z_.-]+\Z")
 _SEPARATORS = re.compile(r"[^A-Za-z0-9]+")
-_NAME = re.compile(r"[A-Za-z]+[0-9]{0,4}|[0-9]+|[0-9]{0,4}[a-z]{1,2}|[0-9a-f]{7,}")
+_NAME = re.compile(r"(?:[A-Za-z]+[0-9]{0,4}){1,3}|[0-9]+|[0-9]{1,4}[a-z]{1,2}")
+_NUMBER = re.compile(r"[0-9]+|[0-9a-f]{7,}")
 _WORDS = re.compile(r"[A-Z][a-z]{2,}|[a-z]{3,}|[A-Z]{2,}(?=[A-Z][a-z]|[^A-Za-z]|\Z)")
-_SHORT_CAPITALISED = re.compile(r"[A-Z][a-z](?![a-z])")
 
 _MIN_ENTROPY_BITS = 3.8  # Shannon, for each character
 _MIN_KINDS = 3  # of lower case, upper case, digits, symbols
@@ -86,14 +86,13 @@ def _entropy_bits(text: str) -> float:
 def _wordiness(text: str) -> float:
     """Return which part of the letters of *text* stands in words: three lower-case letters, or an acronym."""
     letters = sum(character.isalpha() for character in text)
-    return sum(map(len, _WORDS.findall(text))) / letters if letters else 0.0
+    return sum(map(len, _WORDS.findall(text))) / letters if letters else 1.0
 
 
 def _is_name(word: str) -> bool:
     """Return whether *word* is made of names, as `django.core.WSGIRequest` and `Order2-Line_3` are."""
-    if _wordiness(word) < _MIN_WORDINESS:
-        return False
-    return all(_NAME.fullmatch(part) for part in _SEPARATORS.split(word) if part)
+    parts = [part for part in _SEPARATORS.split(word) if part and not _NUMBER.fullmatch(part)]
+    return all(_NAME.fullmatch(part) for part in parts) and _wordiness(" ".join(parts)) >= _MIN_WORDINESS
 
 
 def _is_place(word: str) -> bool:

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from hogline.redaction.formats import MASK, format_spans
 from hogline.redaction.randomness import looks_random, random_spans
-from hogline.redaction.urls import redacted_url, without_userinfo
+from hogline.redaction.urls import CLICK_IDS, redacted_url, without_userinfo
 
 __all__ = [
     "redacted_source_line",
@@ -54,6 +54,8 @@ _LONG_WORD = re.compile(r"[^\s\"'`<>(){}\[\],;&?|]++")  # a secret may have an e
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\/")
 _ESCAPE = re.compile(r"\\u([0-9A-Fa-f]{4})|\\x([0-9A-Fa-f]{2})|\\(/)")
 _MIN_RANDOM_CHARACTERS = 16
+_CLICK_ID = re.compile(rf"(?:^|[?&])(?:{'|'.join(CLICK_IDS)})=\Z")
+_MAX_CLICK_ID_CHARACTERS = 16
 
 
 def redacted_text(text: str, shown: int = _MAX_TEXT_CHARACTERS) -> str:
@@ -106,11 +108,15 @@ def without_random_words(text: str, mask: str = MASK) -> str:
     """Return *text* without words of 16 characters and more that look random."""
     if len(text) < _MIN_RANDOM_CHARACTERS:
         return text
-    return _WORD.sub(lambda match: _unless_random(match[0], mask), text)
+    return _WORD.sub(lambda match: _unless_random(match, mask), text)
 
 
-def _unless_random(word: str, mask: str) -> str:
-    return mask if len(word) >= _MIN_RANDOM_CHARACTERS and mask not in word and looks_random(word) else word
+def _unless_random(match: re.Match[str], mask: str) -> str:
+    word = match[0]
+    if len(word) < _MIN_RANDOM_CHARACTERS or mask in word or not looks_random(word):
+        return word
+    name = match.string[max(0, match.start() - _MAX_CLICK_ID_CHARACTERS) : match.start()]
+    return word if _CLICK_ID.search(name) is not None else mask
 
 
 def _replaced(text: str, spans: Iterable[tuple[int, int]], mask: str) -> str:

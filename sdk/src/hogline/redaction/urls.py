@@ -13,7 +13,7 @@ from hogline.redaction.formats import MASK, format_spans
 from hogline.redaction.names import NO_NAMES, is_secret_key, is_secret_name, plain_name
 from hogline.redaction.randomness import random_spans
 
-__all__ = ["redacted_path", "redacted_query", "redacted_url", "without_userinfo"]
+__all__ = ["CLICK_IDS", "redacted_path", "redacted_query", "redacted_url", "without_userinfo"]
 
 _MAX_QUERY_CHARACTERS = 8192
 _MAX_ENCODINGS = 3  # a URL in a URL in a URL
@@ -30,7 +30,7 @@ _BEARER = re.compile(r"Bearer\s++[\w.~+/=-]")
 _KEY_IN_JSON = re.compile(r"""["']([^"'\\\s]{1,200})["']\s*+:""")
 _PARAMETER = re.compile(r"(?:^|[?&#;])([^=?&#;]{1,200})=[^&#;]")
 # Long random ids that advertisers put into links; no login, and what campaigns are counted by.
-_CLICK_IDS = frozenset(
+CLICK_IDS = frozenset(
     {
         "gclid", "gbraid", "wbraid", "dclid", "gclsrc", "gad_source", "fbclid", "msclkid", "twclid", "ttclid", "li_fat_id",
         "igshid", "igsh", "epik", "yclid", "mc_eid", "mc_cid", "_ga", "_gl", "_hsenc", "_hsmi", "_kx", "sccid", "rdt_cid",
@@ -97,7 +97,7 @@ def _redacted_parameter(part: str, also: AbstractSet[str], mask: str) -> str:
     name, equals, value = part.partition("=")
     if "=" in value and any("=" in part[begin:end] for begin, end in format_spans(part)):
         return mask  # a secret with an equals sign in it, in place of a name
-    if value and (is_secret_name(name, also) or (_is_secret(value, also) and name not in _CLICK_IDS)):
+    if value and (is_secret_name(name, also) or (_is_secret(value, also) and name not in CLICK_IDS)):
         value = mask
     return f"{mask if _is_secret(name, also) else name}{equals}{value}"
 

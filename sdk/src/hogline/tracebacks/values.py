@@ -256,6 +256,8 @@ class ValueReader:
                 text = text if text_kind is str else text.decode("latin-1")
                 if self.masks.hides_name(text) or text.lower() in _SCHEMES:
                     return True
+        if issubclass(kind, tuple):  # a column's name in its table's: ("users", "password")
+            return any(self._names_a_secret(part) for part in tuple.__getitem__(name, slice(_MAX_PAIR_ITEMS)))
         if kind is str or not issubclass(type(kind), EnumType):
             return False
         held = dict(_attributes(name, kind))
@@ -268,13 +270,16 @@ class ValueReader:
     ) -> list[Any]:
         told: list[Any] = []
         is_hidden = False
-        for number, item in enumerate(tuple(islice(items, _MAX_ITEMS))):
+        held = tuple(islice(items, _MAX_ITEMS))
+        is_form = all(issubclass(type(item), tuple) for item in held)
+        for number, item in enumerate(held):
             if self._nodes <= 0 or self._room <= 0:
                 break
             by_field = number < len(names) and self.masks.hides_name(names[number])
             told.append(REDACTED if is_hidden or by_field else self._node(item, depth, around))
             if length <= _MAX_PAIR_ITEMS:  # (name, value), (name, operator, value)
-                is_hidden = is_hidden or (length > 1 and self._names_a_secret(item))
+                is_pair = issubclass(type(item), tuple)  # of a name and a value itself, in a form of two fields
+                is_hidden = is_hidden or (length > 1 and not (is_pair and is_form) and self._names_a_secret(item))
             else:  # a command's arguments
                 is_hidden = (
                     type(item) is str and item.startswith("-") and "=" not in item and self.masks.hides_name(item)
