@@ -13,7 +13,7 @@ import threading
 import pytest
 
 from hogline import PostHog, SettingsError
-from hogline.flags.remote.disk_cache import Shelf, State, default_folder
+from hogline.flags.remote.disk_cache import DiskCache, State, default_folder
 from hogline.flags.remote.poller import next_wait_s
 from tests.sdk.flags.conftest import called
 from tests.support.faults import Faults, hang
@@ -255,14 +255,14 @@ def test_who_gets_the_lock_looks_first_whether_another_has_asked_meanwhile(sink,
     """Between a look at the shelf and the lock another process may have come and gone."""
     sink.definitions = {"flags": [flag("f")]}
     one, two = connect(secret_key="phs_secret"), connect(secret_key="phs_secret")
-    source = two.flags._source
-    lock = source._shelf.lock
+    source = two.flags._poller
+    lock = source._disk_cache.lock
 
     def late_lock():
         assert one.load_feature_flags()
         return lock()
 
-    source._shelf.lock = late_lock
+    source._disk_cache.lock = late_lock
     assert two.get_feature_flag("f", "u1", only_evaluate_locally=True) is True
     assert len(sink.asked(DEFINITIONS)) == 1
 
@@ -287,15 +287,15 @@ def test_somebody_elses_link_in_the_shared_temporary_folder_is_not_followed(tmp_
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     target = tmp_path / "elsewhere"
     target.mkdir(mode=0o700)
-    assert Shelf(default_folder(), host="h", token="t", secret_key="s").is_shared
+    assert DiskCache(default_folder(), host="h", token="t", secret_key="s").is_shared
     (tmp_path / f"hogline-{os.getuid()}").rmdir()
     (tmp_path / f"hogline-{os.getuid()}").symlink_to(target)
-    assert not Shelf(default_folder(), host="h", token="t", secret_key="s").is_shared
+    assert not DiskCache(default_folder(), host="h", token="t", secret_key="s").is_shared
 
 
 def test_state_and_definitions_that_do_not_belong_together_are_not_mixed(tmp_path):
     """A reader between the two writes of another process."""
-    shelf = Shelf(str(tmp_path / "cache"), host="h", token="t", secret_key="s")
+    shelf = DiskCache(str(tmp_path / "cache"), host="h", token="t", secret_key="s")
     shelf.put(State(version="1"), {"flags": []})
     assert shelf.definitions("1") == {"flags": []}
     assert shelf.definitions("2") is None
@@ -319,7 +319,7 @@ def test_rules_outlive_a_state_that_cannot_be_read(sink, local, tmp_path, what):
     elif what == "unreadable":
         state.mkdir()
     sink.answer(500, path=DEFINITIONS)
-    local.flags._source._refresh()
+    local.flags._poller._refresh()
     assert local.get_feature_flag("f", "u1", only_evaluate_locally=True) is True
 
 
@@ -337,9 +337,9 @@ def test_only_a_state_that_says_why_takes_rules_away(sink, local, tmp_path, erro
     """Another process, which never had definitions, failed to get any."""
     sink.definitions = {"flags": [flag("f")]}
     assert local.load_feature_flags()
-    source = local.flags._source
+    source = local.flags._poller
     now_s = source._state.asked_at_s
-    source._shelf.put(State(asked_at_s=now_s + 1, ask_again_at_s=now_s + 30, failures=1, error=error))
+    source._disk_cache.put(State(asked_at_s=now_s + 1, ask_again_at_s=now_s + 30, failures=1, error=error))
     source._refresh()
     assert (local.feature_flag_definitions() != []) is is_kept
 
@@ -359,7 +359,7 @@ def test_local_evaluation_needs_no_temporary_folder(sink, connect, tmp_path, is_
     folder = str(tmp_path / "given") if is_given else None
     client = connect(secret_key="phs_secret", flag_cache_dir=folder, flag_cold_start_seconds=20)
     assert client.get_feature_flag("f", "u1", only_evaluate_locally=True) is True
-    assert client.flags._source._shelf.is_shared is is_given
+    assert client.flags._poller._disk_cache.is_shared is is_given
 
 
 def test_no_flag_method_raises_where_flags_cannot_be_made(sink, local, monkeypatch):
@@ -393,7 +393,7 @@ import os, signal, sys, threading
 from hogline import PostHog
 client = PostHog("phc_test", host=os.environ["SINK"], secret_key="phs_secret", flag_cache_dir="", send=False)
 signal.signal(signal.SIGTERM, lambda *_: client.shutdown(0.1))
-source, sent = client.flags._source, []
+source, sent = client.flags._poller, []
 class Interrupted(type(source._changed)):
     def __enter__(self):
         entered = super().__enter__()

@@ -70,7 +70,7 @@ def test_many_workers_poll_once(sink, start):
             """
             print(json.dumps(ask()), flush=True)
             while ask() is not True: time.sleep(0.02)
-            print(json.dumps(client.flags._source._state.asked_at_s), flush=True)
+            print(json.dumps(client.flags._poller._state.asked_at_s), flush=True)
             sys.stdin.readline()
             """,
             POLL="1.5",

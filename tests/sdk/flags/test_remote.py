@@ -69,7 +69,7 @@ def test_the_oldest_answer_is_read_too(sink, client):
     ],
 )  # fmt: skip
 def test_only_502_and_504_are_asked_again(sink, client, answers, requests, error):
-    """Once, after 0.3 s: somebody waits for the answer."""
+    """RecentKeys, after 0.3 s: somebody waits for the answer."""
     sink.flags = {"f": True}
     for status in answers:
         sink.answer(status, path="/flags/")

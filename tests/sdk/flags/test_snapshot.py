@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from hogline.flags.called_events import Once
+from hogline.flags.called_events import RecentKeys
 from tests.sdk.flags.conftest import called
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -72,7 +72,7 @@ def test_it_is_sent_once_for_each_person_flag_answer_and_groups(sink, client):
 
 def test_what_is_remembered_is_bounded_and_forgets_the_oldest(sink, connect):
     """posthog-python bounds persons, and not what it keeps of each."""
-    once = Once(100)
+    once = RecentKeys(100)
     assert all(once.first(("u", n)) for n in range(1000))
     assert len(once) == 100
     assert not once.first(("u", 999))

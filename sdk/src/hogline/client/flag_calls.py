@@ -86,7 +86,7 @@ class FlagCalls:
         # Written out: a guard's block would be a tenth of what a local evaluation costs.
         try:
             flags = self._flags or self.flags
-            result = flags.read_at_hand(key, fields, match_value, send_events=send_events)
+            result = flags.read_now(key, fields, match_value, send_events=send_events)
         except Exception as error:
             self._events.raise_or_log(what, error)
             return None

@@ -1,4 +1,4 @@
-"""Flags as a client's user meets them: overrides, then local rules, then the server; snapshots, and the events about them.
+"""Flags for users of a client: overrides, then local evaluation, then the server; snapshots, and events about flags.
 
 `evaluation/` is pure and knows nothing of the rest: the instance imports only that. `remote/` fetches definitions and answers.
 The names below are imported at first use, so that importing `hogline.flags.evaluation` loads nothing else.

@@ -1,18 +1,18 @@
-"""`$feature_flag_called`: once for each person, flag and answer, in bounded memory.
+"""`$feature_flag_called`: sent once for each person, flag and value, in bounded memory.
 
-The check and the note are one step of the dict, without a lock that a fork could leave taken.
+Checking and remembering a key is one operation of a dict, so no lock exists that a fork could leave taken.
 """
 
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Protocol
 
 from hogline.flags.evaluation import FlagValue
-from hogline.flags.request import Question
+from hogline.flags.request import FlagRequest
 from hogline.flags.results import ForcedRecord, Record
 from hogline.flags.snapshot import FeatureFlagEvaluations
 from hogline.wire.flags import FlagsAnswer
 
-__all__ = ["MINIMAL", "Once", "Reporter", "SendCalled"]
+__all__ = ["MINIMAL", "CalledEvents", "RecentKeys", "SendCalled"]
 
 MINIMAL = frozenset(
     {
@@ -22,14 +22,14 @@ MINIMAL = frozenset(
         "$os_version", "$os_distro", "$python_runtime", "$python_version",
     }
 )  # fmt: skip
-"""What is left of the event where the server asks for little, and no experiment looks at the flag.
+"""The properties that the event keeps when the server asks for minimal events and no experiment uses the flag.
 
 Source: docs/internals/flags-protocol.md#feature-flag-called.
 """
 
 
-class Once:
-    """Remembers at most *limit* keys, and forgets the oldest, one at a time."""
+class RecentKeys:
+    """Remembers at most *limit* keys, and forgets the oldest first."""
 
     __slots__ = ("_limit", "_seen")
 
@@ -41,14 +41,14 @@ class Once:
         return len(self._seen)
 
     def first(self, key: Hashable) -> bool:
-        """Tell whether *key* is new, and remember it. Of several threads one is told so."""
-        mine = object()
-        if self._seen.setdefault(key, mine) is not mine:
+        """Return whether *key* is new, and remember it. Of several threads, one gets True."""
+        token = object()
+        if self._seen.setdefault(key, token) is not token:
             return False
         while len(self._seen) > self._limit:
             try:
                 self._seen.pop(next(iter(self._seen)), None)
-            except (RuntimeError, StopIteration):  # another thread forgets at the same moment
+            except (RuntimeError, StopIteration):  # another thread changed the dict at the same moment
                 continue
         return True
 
@@ -58,7 +58,7 @@ class Once:
 
 
 class SendCalled(Protocol):
-    """How an event about a flag leaves."""
+    """Sends an event about a flag."""
 
     def __call__(
         self,
@@ -72,30 +72,30 @@ class SendCalled(Protocol):
         """Send `$feature_flag_called`."""
 
 
-class Reporter:
+class CalledEvents:
     """Sends `$feature_flag_called` once for each person, flag, answer and set of groups.
 
-    What somebody forced is no exposure: no event.
+    A forced value is no exposure, and sends no event.
     """
 
     def __init__(self, limit: int, send: SendCalled, lost: Callable[[Exception], None]) -> None:
-        self._once = Once(limit)
+        self._once = RecentKeys(limit)
         self._send = send
         self._lost = lost
 
     def forget(self) -> None:
-        """Forget what was sent."""
+        """Forget which events were sent."""
         self._once.clear()
 
     def tell(self, snapshot: FeatureFlagEvaluations, key: str, record: Record | None, errors: list[str]) -> None:
-        """Report a read of *snapshot*."""
+        """Send the event about a read of *snapshot*."""
         if not isinstance(record, ForcedRecord):
-            about = Question(snapshot.distinct_id, snapshot.groups, {}, {}, None, snapshot.disable_geoip, None)
-            self.called(about, key, record, errors, answer=snapshot.answer, minimal=snapshot.minimal)
+            request = FlagRequest(snapshot.distinct_id, snapshot.groups, {}, {}, None, snapshot.disable_geoip, None)
+            self.called(request, key, record, errors, answer=snapshot.answer, minimal=snapshot.minimal)
 
     def called(
         self,
-        question: Question,
+        request: FlagRequest,
         key: str,
         record: Record | None,
         errors: list[str],
@@ -103,18 +103,18 @@ class Reporter:
         answer: FlagsAnswer | None = None,
         minimal: bool = False,
     ) -> None:
-        """Report that *record* is what was read; *errors* say why it is none, or of what use it is.
+        """Send the event about *record*, which was read; *errors* are the codes of what went wrong on the way.
 
-        Who asked has the answer all the same when the event fails: that is counted.
+        If the event fails, the caller still gets the flag's value; the lost event is counted.
         """
         try:
-            self._called(question, key, record, errors, answer, minimal=minimal)
+            self._called(request, key, record, errors, answer, minimal=minimal)
         except Exception as error:
             self._lost(error)
 
     def _called(
         self,
-        question: Question,
+        request: FlagRequest,
         key: str,
         record: Record | None,
         errors: list[str],
@@ -123,28 +123,31 @@ class Reporter:
         minimal: bool,
     ) -> None:
         value = record.value if record is not None else None
-        groups = tuple(sorted(question.groups.items())) if question.groups else ()
-        if not self._once.first((question.distinct_id, key, value, groups)):
+        groups = tuple(sorted(request.groups.items())) if request.groups else ()
+        if not self._once.first((request.distinct_id, key, value, groups)):
             return
-        said = record.describe() if record is not None else {}
+        details = record.describe() if record is not None else {}
         locally = record is not None and record.locally_evaluated
         if answer is not None and not locally:
-            said |= {"$feature_flag_request_id": answer.request_id, "$feature_flag_evaluated_at": answer.evaluated_at}
+            details |= {
+                "$feature_flag_request_id": answer.request_id,
+                "$feature_flag_evaluated_at": answer.evaluated_at,
+            }
         has_experiment = record.has_experiment if record is not None else None
         properties = _properties(
             key,
             value,
             locally=locally,
             payload=record.payload if record is not None and not record.failed else None,
-            said=said,
+            details=details,
             errors=errors,
             has_experiment=has_experiment,
         )
         self._send(
-            question.distinct_id,
+            request.distinct_id,
             properties,
-            groups=question.groups,
-            disable_geoip=question.disable_geoip,
+            groups=request.groups,
+            disable_geoip=request.disable_geoip,
             minimal=minimal and has_experiment is False,
         )
 
@@ -155,11 +158,11 @@ def _properties(
     *,
     locally: bool,
     payload: Any,
-    said: Mapping[str, Any],
+    details: Mapping[str, Any],
     errors: list[str],
     has_experiment: bool | None,
 ) -> dict[str, Any]:
-    """Return the event's own properties; *said* holds what the record and its answer say, with None for what they don't."""
+    """Return the event's own properties; *details* come from the record and the server's answer, and may be None."""
     properties: dict[str, Any] = {
         "$feature_flag": key,
         "$feature_flag_response": value,
@@ -168,7 +171,7 @@ def _properties(
     }
     if payload is not None:
         properties["$feature_flag_payload"] = payload
-    properties.update({name: thing for name, thing in said.items() if thing is not None})
+    properties.update({name: thing for name, thing in details.items() if thing is not None})
     if errors:
         properties["$feature_flag_error"] = ",".join(errors)
     if has_experiment is not None:

@@ -1,6 +1,6 @@
-"""Flow: a generator that yields what must wait (a function that blocks), and is sent what came of it.
+"""Flow: a generator that yields blocking functions, and is sent their results.
 
-One way of deciding serves both colours: `run` calls the function where it stands, `arun` lets a thread do so, and the loop run.
+The same decisions serve synchronous and asynchronous callers: `run` calls the functions in place, `arun` in a thread.
 """
 
 from collections.abc import Callable, Generator
@@ -13,7 +13,7 @@ Flow: TypeAlias = Generator[Callable[[], Any], Any, _T]
 
 
 def run(flow: Flow[_T]) -> _T:
-    """Return what *flow* comes to."""
+    """Return the result of *flow*."""
     try:
         step = next(flow)
         while True:
@@ -29,8 +29,8 @@ def run(flow: Flow[_T]) -> _T:
 
 
 async def arun(flow: Flow[_T]) -> _T:
-    """Return what *flow* comes to, without keeping the event loop waiting."""
-    import asyncio  # who calls this has it loaded
+    """Return the result of *flow* without blocking the event loop."""
+    import asyncio  # imported lazily: only asynchronous programs get here
 
     try:
         step = next(flow)

@@ -1,4 +1,4 @@
-"""Overrides: answers that flags are forced to, for tests and local work; from the code, the environment, or a file."""
+"""Overrides: values that flags are forced to, for tests and local work; from code, the environment, or a file."""
 
 import logging
 import os
@@ -21,10 +21,10 @@ _WORDS = {"true": True, "on": True, "false": False, "off": False}
 
 
 def forced(given: Mapping[str, Any] | Iterable[str] | str) -> dict[str, ForcedRecord]:
-    """Return the answers in *given*: a mapping of keys to values, keys that are on, or a text of either.
+    """Return the records for *given*: a mapping of keys to values, a list of keys that are on, or a text of either.
 
     A value is True, False, a variant, or `{"value": ..., "payload": ...}`.
-    Raises SettingsError: something else.
+    Raises SettingsError: *given* is something else.
     """
     if isinstance(given, str):
         given = _parsed(given)
@@ -61,42 +61,42 @@ def _parsed(text: str) -> Mapping[str, Any]:
 
 
 class Overrides:
-    """All forced answers of a client; those of the code win over the option's, those over the file's."""
+    """All forced values of a client. Code wins over the option, and the option over the file."""
 
     def __init__(self, settings: ClientSettings) -> None:
         self._file = settings.flag_overrides_file
-        self._of_file: dict[str, ForcedRecord] = {}
-        self._file_is: tuple[int, int] | None = None
+        self._from_file: dict[str, ForcedRecord] = {}
+        self._file_version: tuple[int, int] | None = None
         self._looked_at_s = 0.0
-        self._of_option = forced(settings.flag_overrides) if settings.flag_overrides else {}
-        self._of_code: list[dict[str, ForcedRecord]] = []
+        self._from_option = forced(settings.flag_overrides) if settings.flag_overrides else {}
+        self._from_code: list[dict[str, ForcedRecord]] = []
         self._merged: dict[str, ForcedRecord] = {}
         self._merge()
 
     def current(self) -> Mapping[str, ForcedRecord]:
-        """Return what holds now."""
+        """Return the values that are forced now."""
         if self._file is not None and time.monotonic() - self._looked_at_s >= _LOOK_EVERY_S:
             self._read_file(self._file)
         return self._merged
 
     def add(self, records: dict[str, ForcedRecord]) -> None:
-        """Let *records* win over what holds."""
-        self._of_code.append(records)
+        """Force *records*; they win over earlier ones."""
+        self._from_code.append(records)
         self._merge()
 
     def remove(self, records: dict[str, ForcedRecord]) -> None:
-        """Take back what `add` added."""
-        self._of_code = [one for one in self._of_code if one is not records]
+        """Remove what `add` added."""
+        self._from_code = [one for one in self._from_code if one is not records]
         self._merge()
 
     def clear(self) -> None:
-        """Take back everything that the code has added."""
-        self._of_code = []
+        """Remove everything that code has added."""
+        self._from_code = []
         self._merge()
 
     def _merge(self) -> None:
-        merged = {**self._of_file, **self._of_option}
-        for records in self._of_code:
+        merged = {**self._from_file, **self._from_option}
+        for records in self._from_code:
             merged.update(records)
         self._merged = merged
 
@@ -104,21 +104,21 @@ class Overrides:
         self._looked_at_s = time.monotonic()
         try:
             found = os.stat(path)  # noqa: PTH116
-            now_is = (found.st_mtime_ns, found.st_size)
-            if now_is == self._file_is:
+            version = (found.st_mtime_ns, found.st_size)
+            if version == self._file_version:
                 return
-            self._file_is = now_is
+            self._file_version = version
             with open(path, encoding="utf-8") as file:  # noqa: PTH123
-                self._of_file = forced(file.read())
+                self._from_file = forced(file.read())
         except FileNotFoundError:
-            self._of_file, self._file_is = {}, None
-        except (OSError, ValueError) as error:  # half written, perhaps: what held goes on
+            self._from_file, self._file_version = {}, None
+        except (OSError, ValueError) as error:  # perhaps half written: the previous values stay
             _log.warning("hogline: flag overrides in %s cannot be read: %s", path, error)
         self._merge()
 
 
 class Override:
-    """Answers that hold from now on, or for a `with` block."""
+    """Values that are forced from now on, or for a `with` block."""
 
     def __init__(self, overrides: Overrides, records: dict[str, ForcedRecord]) -> None:
         self._overrides = overrides
@@ -134,5 +134,5 @@ class Override:
         self.remove()
 
     def remove(self) -> None:
-        """Let the flags answer for themselves again."""
+        """Stop forcing these values."""
         self._overrides.remove(self._records)

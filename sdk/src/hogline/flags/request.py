@@ -1,4 +1,4 @@
-"""Question: whom flags are asked about. What the caller leaves open, the context answers."""
+"""FlagRequest: the person whose flags are asked for. The context completes what the caller leaves open."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -8,13 +8,13 @@ from hogline.context import current
 from hogline.event import distinct_id_text
 from hogline.flags.evaluation import Subject
 
-__all__ = ["Question"]
+__all__ = ["FlagRequest"]
 
 _NOTHING: Mapping[str, Any] = {}
 
 
-class Question:
-    """One person, device and set of groups, with all that the caller and the context know of them."""
+class FlagRequest:
+    """One person, device and set of groups, with everything the caller and the context know about them."""
 
     __slots__ = ("device_id", "disable_geoip", "distinct_id", "group_properties", "groups", "keys", "person_properties")
 
@@ -37,7 +37,7 @@ class Question:
         self.keys: Sequence[str] | None = keys  # None: all flags
 
     @classmethod
-    def about(
+    def of(
         cls,
         distinct_id: Any,
         *,
@@ -47,19 +47,19 @@ class Question:
         device_id: str | None = None,
         disable_geoip: bool | None = None,
         keys: Sequence[str] | None = None,
-    ) -> "Question | None":
-        """Return the question; None: neither the caller nor the context knows whom it is about."""
-        now = current.get()
-        who = distinct_id_text(distinct_id)
-        if now is not None:
-            who = who if who is not None else now.acting_distinct_id()
-            device_id = device_id if device_id is not None else now.device_id
-            if now.person_properties:
-                person_properties = {**now.person_properties, **(person_properties or _NOTHING)}
-            known = now.properties().get("$groups")
+    ) -> "FlagRequest | None":
+        """Return the request; None: neither the caller nor the context knows the person."""
+        context = current.get()
+        person = distinct_id_text(distinct_id)
+        if context is not None:
+            person = person if person is not None else context.acting_distinct_id()
+            device_id = device_id if device_id is not None else context.device_id
+            if context.person_properties:
+                person_properties = {**context.person_properties, **(person_properties or _NOTHING)}
+            known = context.properties().get("$groups")
             if known and isinstance(known, Mapping):
                 groups = {**known, **(groups or _NOTHING)}
-        if who is None:
+        if person is None:
             return None
         named: Mapping[str, str] = _NOTHING
         described: Mapping[str, Mapping[str, Any]] = _NOTHING
@@ -67,15 +67,15 @@ class Question:
             named = {str(kind): str(key) for kind, key in groups.items() if key is not None}
             given = group_properties or _NOTHING
             described = {kind: {"$group_key": key, **(given.get(kind) or _NOTHING)} for kind, key in named.items()}
-        return cls(who, named, person_properties or _NOTHING, described, device_id, disable_geoip, keys)
+        return cls(person, named, person_properties or _NOTHING, described, device_id, disable_geoip, keys)
 
     def digest(self) -> str:
-        """Return a short name of who is asked about, with groups and device: what an answer belongs to."""
-        about = [self.distinct_id, sorted(self.groups.items()), self.device_id]
-        return hashlib.sha256(repr(about).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        """Return a short key for the person, groups and device: a cached answer belongs to it."""
+        parts = [self.distinct_id, sorted(self.groups.items()), self.device_id]
+        return hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
     def subject(self) -> Subject:
-        """Return what local rules are asked about."""
+        """Return the subject for local evaluation."""
         properties = self.person_properties
         if "distinct_id" not in properties:
             properties = {"distinct_id": self.distinct_id, **properties}

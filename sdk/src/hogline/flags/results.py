@@ -1,4 +1,4 @@
-"""Results: what a caller is handed for one flag, and the records they are made of."""
+"""Results: the value of one flag for the caller, and the records that results are made of."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ __all__ = [
 
 
 class FeatureFlagEvaluationRuntime(StrEnum):
-    """Where a flag is meant to be evaluated. ALL suits both sides, and is what an unknown runtime means."""
+    """Where a flag is meant to be evaluated. ALL suits both sides; an unknown runtime counts as ALL."""
 
     ALL = "all"
     CLIENT = "client"
@@ -35,14 +35,14 @@ class FeatureFlagEvaluationRuntime(StrEnum):
     @classmethod
     def of(cls, definition: Mapping[str, Any]) -> "FeatureFlagEvaluationRuntime":
         """Return the runtime that *definition* names."""
-        said = definition.get("evaluation_runtime")
-        text = said.strip().lower() if isinstance(said, str) else ""
+        runtime = definition.get("evaluation_runtime")
+        text = runtime.strip().lower() if isinstance(runtime, str) else ""
         return cls(text) if text in cls._value2member_map_ else cls.ALL
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureFlagResult:
-    """One flag's answer: on or off, which variant, and what is attached to it."""
+    """The value of one flag: on or off, its variant, and its payload."""
 
     key: str
     enabled: bool
@@ -56,7 +56,7 @@ class FeatureFlagResult:
 
 
 def decoded(payload: Any) -> Any:
-    """Return what the JSON text *payload* says, and None for a text that is none; anything else as it is."""
+    """Return the value of the JSON text *payload*, or None if it is no JSON; anything else unchanged."""
     if not isinstance(payload, str):
         return payload
     try:
@@ -66,30 +66,30 @@ def decoded(payload: Any) -> Any:
 
 
 class Record(Protocol):
-    """One flag of a snapshot, wherever it came from."""
+    """One flag of a snapshot, whichever way it was evaluated."""
 
     @property
     def value(self) -> FlagValue | None:
-        """True, False, a variant's key, or None: the server gave up on it."""
+        """True, False, a variant's key, or None: the server failed to evaluate it."""
 
     @property
     def payload(self) -> Any:
         """The payload, decoded."""
 
     def describe(self) -> dict[str, Any]:
-        """Return what `$feature_flag_called` says beside the value."""
+        """Return further properties for `$feature_flag_called`."""
 
     @property
     def has_experiment(self) -> bool | None:
-        """Whether an experiment looks at the flag; None: the server did not say."""
+        """Whether an experiment uses the flag; None: unknown."""
 
     @property
     def locally_evaluated(self) -> bool:
-        """Whether this process found the value."""
+        """Whether this process evaluated the flag."""
 
     @property
     def failed(self) -> bool:
-        """Whether the server gave up on it."""
+        """Whether the server failed to evaluate the flag."""
 
 
 class LocalRecord:
@@ -116,16 +116,16 @@ class LocalRecord:
 
     @property
     def payload_text(self) -> Any:
-        """The payload as the definition has it."""
+        """The payload as it stands in the definition."""
         value = self._verdict.value
         return None if value is None else self._flag.payload_text(value)
 
     def payload_for(self, value: FlagValue) -> Any:
-        """Return the payload that another value would have."""
+        """Return the payload of another value."""
         return self._flag.payload(value)
 
     def describe(self) -> dict[str, Any]:
-        """Say which definition it was."""
+        """Return id and version of the definition."""
         definition = self._flag.definition
         return {
             "$feature_flag_id": definition.get("id"),
@@ -135,13 +135,13 @@ class LocalRecord:
 
     @property
     def has_experiment(self) -> bool | None:
-        """Whether an experiment looks at the flag."""
-        said = self._flag.definition.get("has_experiment")
-        return said if isinstance(said, bool) else None
+        """Whether an experiment uses the flag."""
+        has_experiment = self._flag.definition.get("has_experiment")
+        return has_experiment if isinstance(has_experiment, bool) else None
 
 
 class RemoteRecord:
-    """A flag that the server answered for."""
+    """A flag that the server evaluated."""
 
     __slots__ = ("failed", "flag")
     locally_evaluated = False
@@ -166,7 +166,7 @@ class RemoteRecord:
         return self.flag.metadata.payload
 
     def describe(self) -> dict[str, Any]:
-        """Say what the server said."""
+        """Return id, version and reason from the server's answer."""
         metadata, reason = self.flag.metadata, self.flag.reason
         return {
             "$feature_flag_id": metadata.id,
@@ -176,12 +176,12 @@ class RemoteRecord:
 
     @property
     def has_experiment(self) -> bool | None:
-        """Whether an experiment looks at the flag."""
+        """Whether an experiment uses the flag."""
         return self.flag.metadata.has_experiment
 
 
 class ForcedRecord:
-    """A flag whose answer somebody forced."""
+    """A flag whose value an override forces."""
 
     __slots__ = ("payload", "value")
     locally_evaluated = True
@@ -198,7 +198,7 @@ class ForcedRecord:
         return None if self.payload is None else orjson.dumps(self.payload).decode()
 
     def describe(self) -> dict[str, Any]:
-        """Say that it was forced."""
+        """Return the reason: it was forced."""
         return {"$feature_flag_reason": "Overridden"}
 
 
@@ -206,7 +206,7 @@ KnownRecord: TypeAlias = LocalRecord | RemoteRecord | ForcedRecord
 
 
 def result_of(key: str, record: KnownRecord, match_value: FlagValue | None) -> FeatureFlagResult | None:
-    """Return *record* as a caller is handed it, with the payload of *match_value* if that is given; None: it has no value."""
+    """Return the result for the caller, with the payload of *match_value* if given; None: the record has no value."""
     value = record.value
     if value is None:
         return None

@@ -1,4 +1,4 @@
-"""Snapshot: all flags of one person at one moment. Code branches on it, and events carry exactly what it branched on."""
+"""Snapshot: all flags of one person at one moment. Code branches on it, and events carry exactly the same values."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ Tell = Callable[["FeatureFlagEvaluations", str, Record | None, list[str]], None]
 
 
 class FeatureFlagEvaluations:
-    """The flags of one person, as `PostHog.evaluate_flags()` found them. Never changes, and asks nobody again."""
+    """The flags of one person, as `PostHog.evaluate_flags()` found them. It never changes, and makes no request."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class FeatureFlagEvaluations:
         unresolved: Mapping[str, UnresolvedFlagReason] | None = None,
         accessed: set[str] | None = None,
     ) -> None:
-        self._records = records  # also those that the server failed to evaluate, which have no value
+        self._records = records  # includes flags that the server failed to evaluate, which have no value
         self._tell = tell
         self._accessed = accessed if accessed is not None else set()
         self._unresolved = unresolved or {}
@@ -64,19 +64,19 @@ class FeatureFlagEvaluations:
         return record.value if record is not None else None
 
     def get_flag_payload(self, key: str) -> Any:
-        """Return what is attached to the flag's value, decoded; None: nothing is. No event is sent."""
+        """Return the payload of the flag's value, decoded; None: it has none. No event is sent."""
         record = self._records.get(key)
         return None if record is None or record.failed else record.payload
 
     def only(self, keys: Sequence[str]) -> "FeatureFlagEvaluations":
-        """Return a snapshot of *keys* alone. Keys that are not here are left out, with a warning."""
+        """Return a snapshot of *keys* only. Unknown keys are left out, with a warning."""
         missing = [key for key in keys if key not in self._records]
         if missing:
             _log.warning("hogline: only() was asked for flags that are not in the snapshot: %s", ", ".join(missing))
         return self._with({key: self._records[key] for key in keys if key in self._records})
 
     def only_accessed(self) -> "FeatureFlagEvaluations":
-        """Return a snapshot of the flags that were read from this one before."""
+        """Return a snapshot of the flags that have been read from this one."""
         return self._with({key: record for key, record in self._records.items() if key in self._accessed})
 
     @property
@@ -86,7 +86,7 @@ class FeatureFlagEvaluations:
 
     @property
     def unresolved_flags(self) -> Mapping[str, UnresolvedFlagReason]:
-        """The flags that have no value although their rules are known here, and why."""
+        """The flags that have no value although their definitions are loaded, and why."""
         return MappingProxyType(dict(self._unresolved))
 
     def event_properties(self) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ __all__ = [
     "FlagsAnswer",
     "FlagsUnavailable",
     "RemoteFlag",
-    "encode_question",
+    "encode_request",
     "read_answer",
 ]
 
@@ -85,7 +85,7 @@ class FlagsUnavailable(Exception):  # noqa: N818 - an outcome that the room abov
         self.retry_after_s = retry_after
 
 
-def encode_question(
+def encode_request(
     *,
     token: str,
     distinct_id: str,

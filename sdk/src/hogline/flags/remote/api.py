@@ -1,6 +1,6 @@
-"""Requests about flags: one question, the definitions, one remote config payload. Short timeouts: somebody waits for the answer.
+"""The flags API: evaluation of a person's flags, the definitions, one remote config payload. Timeouts are short: callers wait.
 
-Imported with the first of them, since urllib3 costs more start-up time than all of the rest.
+Imported with the first request, because urllib3 costs more start-up time than all of the rest.
 """
 
 import time
@@ -26,14 +26,14 @@ _PIECE_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Definitions:
-    """What `/flags/definitions` answered; no body: nothing has changed."""
+    """The answer of `/flags/definitions`; without a body, nothing has changed."""
 
     body: bytes | None
     etag: str | None
 
 
 class FlagRequests:
-    """Asks one host about the flags of one project. May be used by several threads at once."""
+    """Makes the requests about one project's flags. Several threads may use it at once."""
 
     def __init__(
         self,
@@ -51,21 +51,21 @@ class FlagRequests:
         self._timeout_s = timeout_s
         self._definitions_timeout_s = definitions_timeout_s
         self._max_retries = max_retries
-        # Each used by one request at a time, so that nobody waits for another's lock: a signal handler may ask in the middle of
-        # a question. Taking and putting back are one step of the list each.
+        # Each pool serves one request at a time, so that no request waits for another's lock: a signal handler may make one in the
+        # middle of another. Taking a pool and putting it back are atomic operations of the list.
         self._idle: list[urllib3.PoolManager] = []
 
-    def ask(self, question: bytes) -> FlagsAnswer:
-        """Return the answer to *question*.
+    def evaluate(self, body: bytes) -> FlagsAnswer:
+        """Return the server's evaluation for the request *body*.
 
-        A transport failure (refused connections apart), 502 and 504 are tried again, after 0.3, 0.6 ... s.
-        Raises FlagsUnavailable: there is none.
+        Transport failures except refused connections, 502 and 504 are retried after 0.3, 0.6 ... s.
+        Raises FlagsUnavailable: there is no answer.
         Source: docs/internals/flags-protocol.md#remote-evaluation.
         """
         attempt = 0
         while True:
             try:
-                return self._asked(question)
+                return self._evaluate(body)
             except FlagsUnavailable as error:
                 again = error.status in _RETRYABLE or (
                     error.status is None and error.code in ("timeout", "connection_error")
@@ -75,8 +75,8 @@ class FlagRequests:
             time.sleep(_FIRST_WAIT_S * 2**attempt)
             attempt += 1
 
-    def _asked(self, question: bytes) -> FlagsAnswer:
-        _, _, body = self._request("POST", FLAGS_PATH, {"Content-Type": "application/json"}, self._timeout_s, question)
+    def _evaluate(self, request: bytes) -> FlagsAnswer:
+        _, _, body = self._request("POST", FLAGS_PATH, {"Content-Type": "application/json"}, self._timeout_s, request)
         try:
             answer = read_answer(body)
         except ValueError as error:
@@ -86,9 +86,9 @@ class FlagRequests:
         return answer
 
     def definitions(self, etag: str | None) -> Definitions:
-        """Return the definitions for local evaluation, unless they are still those of *etag*.
+        """Return the definitions for local evaluation, unless *etag* is still current.
 
-        Raises FlagsUnavailable: the server refuses, or does not answer.
+        Raises FlagsUnavailable: the server refused, or did not answer.
         Source: docs/internals/flags-protocol.md#local-definitions.
         """
         headers = self._authorised()
@@ -99,9 +99,9 @@ class FlagRequests:
         return Definitions(None if status == 304 else body, etag)
 
     def remote_config(self, key: str) -> bytes:
-        """Return the body that says the payload of the remote config flag *key*.
+        """Return the response body with the payload of the remote config flag *key*.
 
-        Raises FlagsUnavailable: the server refuses, or does not answer.
+        Raises FlagsUnavailable: the server refused, or did not answer.
         """
         path = f"/api/projects/@current/feature_flags/{quote(key, safe='')}/remote_config?token={quote(self._token, safe='')}"
         return self._request("GET", path, self._authorised(), self._timeout_s)[2]
@@ -157,7 +157,7 @@ class FlagRequests:
 
 
 def _read(response: urllib3.BaseHTTPResponse) -> bytes:
-    """Return the body, or a little more of it than is allowed."""
+    """Return the body, or the part that is over the limit."""
     answer, is_whole = bytearray(), False
     try:
         while len(answer) <= _MAX_ANSWER_BYTES and not is_whole:
@@ -166,13 +166,13 @@ def _read(response: urllib3.BaseHTTPResponse) -> bytes:
             is_whole = not piece
     finally:
         if not is_whole:
-            response.close()  # what is left of it would be read as the next answer
+            response.close()  # the rest would be read as the next response
         response.release_conn()
     return bytes(answer)
 
 
 def _was_refused(error: BaseException | None) -> bool:
-    """Tell whether nobody listens: that will be so in a third of a second, too."""
+    """Return whether nothing listens there: that will not change within a third of a second."""
     seen = 0
     while error is not None and seen < 10:
         if isinstance(error, ConnectionRefusedError):

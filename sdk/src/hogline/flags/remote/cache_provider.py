@@ -1,6 +1,6 @@
-"""The provider: where an app keeps flag definitions for all of its hosts, with posthog-python's protocol.
+"""The cache provider: an app's own cache of flag definitions for all of its hosts, with posthog-python's protocol.
 
-Its methods may be plain or asynchronous; nothing that they raise reaches the flags. Definitions that it lacks are fetched.
+Its methods may be plain or asynchronous; exceptions that they raise do not reach the flags. Missing definitions are fetched.
 Source: docs/internals/flags-protocol.md#local-definitions.
 """
 
@@ -9,34 +9,41 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from hogline.guard import guard
+
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
 __all__ = ["FlagDefinitionCacheProvider", "Provider"]
 
 _log = logging.getLogger("hogline")
+_ACTIONS = {
+    "get": "return the definitions, so the server is asked",
+    "put": "store the definitions",
+    "shutdown": "shut down",
+}
 _KEPT = ("flags", "group_type_mapping", "cohorts", "minimal_flag_called_events", "property_matching_version")
 
 
 @runtime_checkable
 class FlagDefinitionCacheProvider(Protocol):
-    """What `flag_definition_cache_provider` takes: a cache, and a lock, that all hosts share. Each method may be `async def`."""
+    """For `flag_definition_cache_provider`: a cache, and a lock, that all hosts share. Each method may be `async def`."""
 
     def should_fetch_flag_definitions(self) -> Any:
-        """Tell whether this process may ask the server now. Asked every `poll_interval`; one process of all should be told so."""
+        """Return whether this process may ask the server now. Called every `poll_interval`; True for one process at a time."""
 
     def get_flag_definitions(self) -> Any:
-        """Return the mapping that was last handed to `on_flag_definitions_received`; None: there is none."""
+        """Return the mapping that `on_flag_definitions_received` last got; None: there is none."""
 
     def on_flag_definitions_received(self, data: dict[str, Any]) -> Any:
-        """Keep *data*, JSON's types throughout, and let go of the lock."""
+        """Store *data*, which holds only JSON's types, and release the lock."""
 
     def shutdown(self) -> Any:
-        """Let go of whatever is held."""
+        """Release the lock, if it is held."""
 
 
 class Provider:
-    """An app's provider, behind a guard."""
+    """Calls an app's provider, and logs what it raises."""
 
     def __init__(self, provider: FlagDefinitionCacheProvider, timeout_s: float) -> None:
         self._provider = provider
@@ -44,46 +51,43 @@ class Provider:
         self._loop: AbstractEventLoop | None = None
 
     def begin_anew(self) -> None:
-        """Leave the parent's event loop to the parent."""
+        """Forget the parent's event loop after a fork."""
         self._loop = None
 
     def definitions(self, *, is_needed: bool) -> Mapping[str, Any] | None:
-        """Return what others have put there; None: the server is to be asked, now, by this process.
+        """Return the cached definitions; None: this process has to ask the server now.
 
-        Nothing, `{}`: another process is at it, and this one goes on with what it has. *is_needed*: it has nothing.
+        An empty mapping: another process is asking, and this one keeps what it has. *is_needed*: it has nothing.
         """
-        try:
-            if self._answer(self._provider.should_fetch_flag_definitions()):
+        with guard("get", self._log_failure):
+            if self._await(self._provider.should_fetch_flag_definitions()):
                 return None
-            found = self._answer(self._provider.get_flag_definitions())
+            found = self._await(self._provider.get_flag_definitions())
             if isinstance(found, Mapping) and isinstance(found.get("flags"), list):
                 return found
-        except Exception as error:
-            _log.error("hogline: flag_definition_cache_provider failed, the server is asked: %r", error)
-            return None
-        return None if is_needed else {}
+            return None if is_needed else {}
+        return None
 
     def put(self, definitions: Mapping[str, Any]) -> None:
-        """Hand over what the server sent. Never raises."""
-        try:
+        """Give the provider the definitions that the server sent. Never raises."""
+        with guard("put", self._log_failure):
             kept = {name: definitions[name] for name in _KEPT if definitions.get(name) is not None}
             empty: dict[str, Any] = {"group_type_mapping": {}, "cohorts": {}}
-            self._answer(self._provider.on_flag_definitions_received(empty | kept))
-        except Exception as error:
-            _log.error("hogline: flag_definition_cache_provider did not take the definitions: %r", error)
+            self._await(self._provider.on_flag_definitions_received(empty | kept))
 
     def close(self) -> None:
-        """Let it go. Never raises."""
-        try:
-            self._answer(self._provider.shutdown())
-        except Exception as error:
-            _log.error("hogline: flag_definition_cache_provider did not shut down: %r", error)
+        """Shut the provider down. Never raises."""
+        with guard("shutdown", self._log_failure):
+            self._await(self._provider.shutdown())
         loop, self._loop = self._loop, None
         if loop is not None:
             loop.call_soon_threadsafe(loop.stop)
 
-    def _answer(self, answer: Any) -> Any:
-        """Return what *answer* comes to, if it is awaitable. One loop serves for all: clients of caches belong to theirs."""
+    def _log_failure(self, what: str, error: Exception) -> None:
+        _log.error("hogline: flag_definition_cache_provider failed to %s: %r", _ACTIONS[what], error)
+
+    def _await(self, answer: Any) -> Any:
+        """Return the result of *answer*, if it is awaitable. One event loop runs all calls: clients of caches are bound to theirs."""
         if not hasattr(answer, "__await__"):
             return answer
         import asyncio

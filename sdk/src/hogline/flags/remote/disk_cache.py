@@ -1,8 +1,8 @@
-"""The shelf: where the processes of one host keep the flag definitions of one key, so that one of them asks and all know.
+"""The disk cache: the processes of a host share the flag definitions of one key, so that one request serves all of them.
 
-Two files, each replaced whole: what the last request came to (`.state`, small, read at every tick) and the definitions
-themselves (`.json`, read only when the state names another version). Who wants to ask the server takes the lock first; it is
-of the kind that a forked child does not inherit. Where no such folder can be had, each process asks for itself.
+Two files, each replaced as a whole: the result of the last request (`.state`, small, read at every tick) and the definitions
+(`.json`, read only when the state names another version). A process takes the lock before it asks the server; a forked child
+does not inherit this kind of lock. Without a usable folder, each process asks for itself.
 """
 
 import hashlib
@@ -22,17 +22,17 @@ try:
 except ImportError:  # Windows: each process asks for itself
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Shelf", "State", "default_folder"]
+__all__ = ["DiskCache", "State", "default_folder"]
 
 _log = logging.getLogger("hogline")
-_claims: dict[str, tuple[int, object]] = {}  # shelves that this process is asking for, and the pid that said so
+_claims: dict[str, tuple[int, object]] = {}  # caches for which this process asks the server, and its pid
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the last request for definitions came to. Times are seconds since 1970: several processes read them."""
+    """The result of the last request for definitions. Times are seconds since 1970, because several processes read them."""
 
-    version: str = ""  # of the definitions on the shelf; empty: there are none
+    version: str = ""  # of the cached definitions; empty: there are none
     etag: str | None = None
     asked_at_s: float = 0.0
     ask_again_at_s: float = 0.0
@@ -51,7 +51,7 @@ class State:
 
 
 def default_folder() -> str:
-    """Return the folder that the processes of this user share; empty: this system has no place for temporary files."""
+    """Return the folder that the processes of this user share; empty: this system has no folder for temporary files."""
     user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
     try:
         return os.path.join(tempfile.gettempdir(), f"hogline-{user}")  # noqa: PTH118 - pathlib costs start-up time
@@ -59,8 +59,8 @@ def default_folder() -> str:
         return ""
 
 
-class Shelf:
-    """The files of one host and key. *folder* empty or unusable: nothing is kept, nobody is locked out."""
+class DiskCache:
+    """The files of one host and key. With an empty or unusable *folder* nothing is cached, and no process is locked out."""
 
     def __init__(self, folder: str, *, host: str, token: str, secret_key: str) -> None:
         name = hashlib.sha256(f"{host}\n{token}\n{secret_key}".encode()).hexdigest()[:32]
@@ -68,19 +68,19 @@ class Shelf:
 
     @property
     def is_shared(self) -> bool:
-        """Whether other processes see what is put here."""
+        """Whether other processes can read this cache."""
         return self._base is not None
 
     def state(self) -> State | None:
-        """Return what the last request of any process came to; None: that cannot be read, or nobody has asked."""
+        """Return the result of the last request of any process; None: there was none, or it cannot be read."""
         raw = self._read(".state")
         try:
             return State(**orjson.loads(raw)) if raw else None
-        except (TypeError, ValueError):  # another version wrote it, or only half of it is there
+        except (TypeError, ValueError):  # another version of Hogline wrote it, or it is half written
             return None
 
     def definitions(self, version: str) -> dict[str, Any] | None:
-        """Return the definitions of *version*; None: they are not here, or have been replaced meanwhile."""
+        """Return the definitions of *version*; None: they are missing, or have been replaced in the meantime."""
         raw = self._read(".json")
         try:
             kept = orjson.loads(raw) if raw else None
@@ -96,7 +96,7 @@ class Shelf:
         return definitions
 
     def put(self, state: State, definitions: dict[str, Any] | None = None) -> None:
-        """Keep *state*, and with it *definitions* if they are new. The caller holds the lock."""
+        """Write *state*, and *definitions* if they are new. The caller holds the lock."""
         if definitions is not None:
             self._write(".json", orjson.dumps({"version": state.version, "definitions": definitions}))
         self._write(".state", orjson.dumps(asdict(state)))
@@ -107,14 +107,14 @@ class Shelf:
         if self._base is None or fcntl is None:
             yield True
             return
-        # The lock keeps out other processes, and not another client of this one.
+        # The file lock excludes other processes, but not another client of this process.
         base, claim = self._base, (os.getpid(), object())
         holder = _claims.setdefault(base, claim)
         if holder is not claim:
             if holder[0] == claim[0]:
                 yield False
                 return
-            _claims[base] = claim  # what a fork has left over
+            _claims[base] = claim  # a claim of the parent, from before a fork
         try:
             with self._lock_file() as mine:
                 yield mine
@@ -136,7 +136,7 @@ class Shelf:
                 return
             yield True
         finally:
-            os.close(handle)  # lets go of the lock
+            os.close(handle)  # releases the lock
 
     def _read(self, suffix: str) -> bytes | None:
         if self._base is None:
@@ -158,22 +158,22 @@ class Shelf:
             os.replace(temporary, self._base + suffix)  # noqa: PTH105
         except OSError as error:
             _log.warning(
-                "hogline: cannot keep flag definitions in %s (%s); each process asks for itself", self._base, error
+                "hogline: cannot write flag definitions to %s (%s); each process asks for itself", self._base, error
             )
             self._base = None
 
 
 def _private(folder: str) -> bool:
-    """Make *folder*, and tell whether nobody else can write there: what lies in it decides what people see."""
+    """Make *folder*, and return whether only this user can write there: its files decide what people see."""
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)  # noqa: PTH103
-        # In a place where everybody may write, somebody else's link is not followed either.
+        # In a folder where everybody may write, do not follow a link that somebody else made.
         found = os.lstat(folder) if folder == default_folder() else os.stat(folder)  # noqa: PTH116
         own = not hasattr(os, "getuid") or found.st_uid == os.getuid()
         if stat.S_ISDIR(found.st_mode) and own and not found.st_mode & 0o022:
             return True
         reason = "it is not a folder where you alone may write"
-    except (OSError, ValueError) as error:  # the latter: no system takes such a name
+    except (OSError, ValueError) as error:  # ValueError: no system accepts such a name
         reason = str(error)
     _log.warning(
         "hogline: flag definitions are not shared in %s (%s); set flag_cache_dir to a folder of your own",

@@ -1,4 +1,4 @@
-"""Import the requests for flags where no fork can interrupt the import: a child cannot finish a half-done import."""
+"""Import the flags API where no fork can interrupt the import: a forked child cannot finish a half-done one."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ __all__ = ["import_flag_requests"]
 
 
 def import_flag_requests() -> "type[FlagRequests]":
-    """Return the class that asks the server about flags."""
+    """Return the class that makes requests about flags."""
     with importing():
         import_http_pool()
         from hogline.flags.remote.api import FlagRequests

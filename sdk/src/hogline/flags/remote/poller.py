@@ -1,8 +1,8 @@
-"""The source: the definitions for local evaluation, kept fresh by one thread that starts when flags are first used.
+"""The poller: keeps the definitions for local evaluation fresh, in one thread that starts when flags are first used.
 
-Whoever uses flags gets the ruleset at hand; without one they wait for the first, for a bounded time that all share. The
-processes of a host share one shelf: at each tick a process takes over what another has put there, and asks the server itself
-only when that is due and nobody else is at it. After a fork the child keeps the rules and starts a thread of its own.
+Callers get the current ruleset; before the first one is loaded they wait, for a bounded time that all callers share. The
+processes of a host share a disk cache: at each tick a process reads what another has written there, and asks the server itself
+only when that is due and no other process is asking. A forked child keeps the ruleset and starts a thread of its own.
 """
 
 import logging
@@ -16,65 +16,68 @@ import orjson
 
 from hogline.flags.evaluation import Ruleset
 from hogline.flags.remote.cache_provider import Provider
-from hogline.flags.remote.disk_cache import Shelf, State, default_folder
+from hogline.flags.remote.disk_cache import DiskCache, State, default_folder
+from hogline.guard import guard
 from hogline.settings import ClientSettings
 from hogline.wire.flags import FlagsUnavailable
 
 if TYPE_CHECKING:
     from hogline.flags.remote.api import FlagRequests
 
-__all__ = ["FlagSource", "next_wait_s"]
+__all__ = ["DefinitionPoller", "next_wait_s"]
 
 _log = logging.getLogger("hogline")
 _getpid = os.getpid
-_JITTER = 0.2  # of the interval: the hosts of a fleet that starts at once come apart
-_LOOK_AGAIN_S = 0.2  # while another process is asking
+_JITTER = 0.2  # of the interval: spreads the requests of hosts that start at the same time
+_CHECK_AGAIN_S = 0.2  # while another process asks the server
 _LONGEST_WAIT_S = 300.0
-_URGENT_S = 1.0  # the interval while there are no rules at all, and the server was merely out of reach
-_CLEARING = frozenset({401, 402})  # the key is void, or the quota is used up: old rules must not go on
+_URGENT_S = 1.0  # the interval while there is no ruleset, and the server could not be reached
+_CLEARING = frozenset({401, 402})  # the key is invalid, or the quota is used up: an old ruleset must not stay in use
 _REASONS = {
     401: "the secret key is not accepted; check secret_key and project_token",
     402: "the project's quota of flag requests is used up",
 }
 
 
-def next_wait_s(interval_s: float, failures: int, told_s: float | None, chance: float) -> float:
-    """Return how long to wait before asking again; 0 <= *chance* < 1 spreads waits.
+def next_wait_s(interval_s: float, failures: int, retry_after_s: float | None, chance: float) -> float:
+    """Return the seconds until the next request; 0 <= *chance* < 1 adds jitter.
 
-    After *failures* in a row the interval doubles with each, up to five minutes; a `Retry-After` (*told_s*) is the least.
+    The interval doubles with each of the *failures* in a row, up to five minutes. A `Retry-After` (*retry_after_s*) is a minimum.
     """
     wait_s = (
         interval_s if failures == 0 else min(interval_s * 2 ** min(failures - 1, 10), max(_LONGEST_WAIT_S, interval_s))
     )
-    return max(wait_s, min(told_s or 0.0, _LONGEST_WAIT_S)) * (1.0 + _JITTER * chance)
+    return max(wait_s, min(retry_after_s or 0.0, _LONGEST_WAIT_S)) * (1.0 + _JITTER * chance)
 
 
-class FlagSource:
-    """What a client holds of the definitions of its project."""
+class DefinitionPoller:
+    """Loads the definitions of one client's project, again and again."""
 
     def __init__(self, settings: ClientSettings, requests: "Callable[[], FlagRequests]") -> None:
         self._settings = settings
-        self._requests = requests  # imported and made in the process that asks
+        self._requests = requests  # makes the API in the process that uses it
         provider = settings.flag_definition_cache_provider
         self._provider = Provider(provider, settings.flag_definitions_timeout_seconds) if provider is not None else None
         folder = default_folder() if settings.flag_cache_dir is None else settings.flag_cache_dir
-        folder = "" if provider is not None else folder  # one place is enough
-        self._shelf = Shelf(folder, host=settings.host, token=settings.project_token, secret_key=settings.secret_key)
+        folder = "" if provider is not None else folder  # one cache is enough
+        self._disk_cache = DiskCache(
+            folder, host=settings.host, token=settings.project_token, secret_key=settings.secret_key
+        )
         self.ruleset: Ruleset | None = None
         self._state = State()
         self._closed = False
-        self._own()
+        self._begin_anew()
 
-    def _own(self) -> None:
-        """Begin anew in this process: threads and locks are not inherited, rules are."""
+    def _begin_anew(self) -> None:
+        """Begin anew in this process: a fork keeps the ruleset, but no threads and no usable locks."""
         if self._provider is not None:
             self._provider.begin_anew()
-        # Re-entrant: a signal handler may shut the client down while the thread that it interrupts holds it.
+        # Re-entrant: a signal handler may shut the client down while the interrupted thread holds it.
         self._changed = threading.Condition(threading.RLock())
-        # Which `close()` does not take. Re-entrant for a handler that asks for the rules while its thread is asking for them.
+        # `close()` does not take it. Re-entrant for a signal handler that loads definitions while its thread does so.
         self._asking = threading.RLock()
         self._thread: threading.Thread | None = None
-        self._settled = self.ruleset is not None  # the first attempt has come to something, if only to a failure
+        self._settled = self.ruleset is not None  # the first attempt has ended, if only in failure
         self._begun_s = 0.0
         self._pid = _getpid()
 
@@ -82,24 +85,24 @@ class FlagSource:
 
     @property
     def is_ready(self) -> bool:
-        """Whether a caller would not have to wait: there are rules, or the first attempt has failed."""
+        """Whether callers need not wait: there is a ruleset, or the first attempt has failed."""
         return self._thread is not None and self._settled and self._pid == _getpid()
 
     def wait(self) -> Ruleset | None:
-        """Return the rules, waiting for the first ones at most `flag_cold_start_seconds` after their first use. Never raises."""
+        """Return the ruleset, waiting for the first one at most `flag_cold_start_seconds` from its first use. Never raises."""
         self._start()
         with self._changed:
             until_s = self._begun_s + self._settings.flag_cold_start_seconds
             while not (self._settled or self._closed) and (rest_s := until_s - time.monotonic()) > 0:
-                # In steps: what a signal handler tells between the look and the wait reaches nobody.
-                self._changed.wait(min(rest_s, _LOOK_AGAIN_S))
-            self._settled = True  # once in a process's life is enough
+                # In steps: a notification from a signal handler between the check and the wait would be lost.
+                self._changed.wait(min(rest_s, _CHECK_AGAIN_S))
+            self._settled = True  # one such wait in a process's life is enough
         return self.ruleset
 
     def load(self) -> bool:
-        """Ask the server now, whatever the other processes have; returns whether there are rules.
+        """Ask the server now, even if another process has done so; returns whether there is a ruleset.
 
-        Within itself (in a signal handler, or a finalizer) it asks nobody: what it interrupts goes on when it has returned.
+        Called within itself (by a signal handler or finalizer) it makes no request: the interrupted call is making one.
         """
         if self._asking._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001 - as threading.Condition asks it
             return self.ruleset is not None
@@ -108,15 +111,15 @@ class FlagSource:
         until_s = time.monotonic() + self._settings.flag_definitions_timeout_seconds
         while True:
             self._refresh(newer_than_s=begun_s)
-            # What another process, or our own thread, asks for meanwhile is as good.
+            # A request of another process, or of our own thread, in the meantime is as good.
             if self._state.asked_at_s >= begun_s or time.monotonic() >= until_s:
                 return self.ruleset is not None
-            time.sleep(_LOOK_AGAIN_S / 4)
+            time.sleep(_CHECK_AGAIN_S / 4)
 
     def close(self) -> None:
         """Stop the thread."""
-        if self._pid != _getpid():  # the parent's thread may have held the lock at the fork
-            self._own()
+        if self._pid != _getpid():  # a thread of the parent may have held the lock at the fork
+            self._begin_anew()
         was_open, self._closed = not self._closed, True
         with self._changed:
             self._settled = True
@@ -126,7 +129,7 @@ class FlagSource:
 
     def _start(self) -> None:
         if self._pid != _getpid():
-            self._own()
+            self._begin_anew()
         with self._changed:
             if self._thread is not None or self._closed:
                 return
@@ -135,7 +138,7 @@ class FlagSource:
             thread = self._thread
         try:
             thread.start()
-        except RuntimeError:  # the interpreter ends, or the system has no more threads
+        except RuntimeError:  # the interpreter is exiting, or the system has no more threads
             self._settled = True
 
     # -- the thread's side --------------------------------------------------------------------------------------------
@@ -143,33 +146,31 @@ class FlagSource:
     def _run(self) -> None:
         mine = threading.current_thread()
         while not self._closed:
-            try:
+            wait_s = self._settings.poll_interval
+            with guard("flag definitions", _log_failure):  # only closing the client ends this thread
                 wait_s = self._refresh()
-            except Exception as error:  # nothing ends this thread but the client's end
-                _log.error("hogline: flag definitions could not be read: %r", error)
-                wait_s = self._settings.poll_interval
             with self._changed:
                 if self._closed or self._thread is not mine:
                     break
                 self._changed.wait(wait_s)
 
     def _refresh(self, *, newer_than_s: float = 0.0) -> float:
-        """Take over what is on the shelf, ask the server if that is due; returns the seconds until the next look."""
+        """Read the disk cache, and ask the server if that is due; returns the seconds until the next check."""
         with self._asking:
-            self._take_over(self._shelf.state() if self._shelf.is_shared else self._state)
+            self._take_over(self._disk_cache.state() if self._disk_cache.is_shared else self._state)
             if self._due(newer_than_s):
-                with self._shelf.lock() as mine:
+                with self._disk_cache.lock() as mine:
                     if not mine:
-                        return _LOOK_AGAIN_S
-                    if self._shelf.is_shared:
-                        self._take_over(self._shelf.state())  # somebody may have asked since
-                    if self._due(newer_than_s) and not self._given():
+                        return _CHECK_AGAIN_S
+                    if self._disk_cache.is_shared:
+                        self._take_over(self._disk_cache.state())  # another process may have asked in the meantime
+                    if self._due(newer_than_s) and not self._from_provider():
                         self._ask()
             self._settle()
-            return max(_LOOK_AGAIN_S, self._state.ask_again_at_s - time.time())
+            return max(_CHECK_AGAIN_S, self._state.ask_again_at_s - time.time())
 
-    def _given(self) -> bool:
-        """Take over what the app's provider has; False: it wants us to ask the server."""
+    def _from_provider(self) -> bool:
+        """Use the definitions of the app's provider; False: it wants this process to ask the server."""
         if self._provider is None:
             return False
         definitions = self._provider.definitions(is_needed=self.ruleset is None)
@@ -185,31 +186,31 @@ class FlagSource:
         if self._state.asked_at_s < newer_than_s:
             return True
         rest_s = self._state.ask_again_at_s - time.time()
-        # A time that far ahead was written by a clock that has been set back since.
+        # A time that far ahead was written before the clock was set back.
         return rest_s <= 0 or rest_s > 2 * max(_LONGEST_WAIT_S, self._settings.poll_interval)
 
     def _take_over(self, state: State | None) -> None:
-        """Make what *state* describes ours. Rules from the shelf serve at once, however old: the server is asked next.
+        """Use the state and definitions that another process has cached. They serve at once, however old.
 
-        A state that cannot be read (None) changes nothing, and only one that says why takes rules away.
+        A state that cannot be read (None) changes nothing, and only a state with a reason removes the ruleset.
         """
         if state is None:
             return
         if state.version and state.version != self._state.version:
-            definitions = self._shelf.definitions(state.version)
+            definitions = self._disk_cache.definitions(state.version)
             if definitions is None:
                 state = state.changed(version=self._state.version, etag=self._state.etag, ask_again_at_s=0.0)
             else:
                 self.ruleset = Ruleset(definitions)
                 self._settle()
         elif not state.version and state.status in _CLEARING:
-            self.ruleset = None  # another process was told so
+            self.ruleset = None  # the server told another process so
         self._state = state
 
     def _ask(self) -> None:
         requests = self._requests()
-        # An etag is worth something only with the definitions that it is about. A provider is handed them each time: what it
-        # keeps may end by itself.
+        # An etag is useful only while its definitions are here. A provider gets the definitions each time, because its own copy
+        # may expire.
         etag = self._state.etag if self.ruleset is not None and self._provider is None else None
         asked_at_s = time.time()
         try:
@@ -232,7 +233,7 @@ class FlagSource:
                 self.ruleset = Ruleset(definitions)
                 state = state.changed(version=os.urandom(8).hex(), etag=answer.etag)
             self._state = state
-            self._shelf.put(state, definitions)
+            self._disk_cache.put(state, definitions)
             if self._provider is not None and definitions is not None:
                 self._provider.put(definitions)
 
@@ -249,20 +250,24 @@ class FlagSource:
         if error.status in _CLEARING:
             self.ruleset = None
             state = state.changed(version="", etag=None)
-        if state.error != self._state.error:  # said once, not at every tick
+        if state.error != self._state.error:  # logged once, not at every tick
             reason = _REASONS.get(error.status or 0, "local evaluation goes on with what it has")
             _log.error("hogline: no flag definitions from %s (%s): %s", self._settings.host, error, reason)
         self._state = state
-        self._shelf.put(state)
+        self._disk_cache.put(state)
 
-    def _next_wait_s(self, failures: int, told_s: float | None, *, is_urgent: bool = False) -> float:
+    def _next_wait_s(self, failures: int, retry_after_s: float | None, *, is_urgent: bool = False) -> float:
         from random import random
 
         interval_s = self._settings.poll_interval
         chance = random()  # noqa: S311 - jitter is no secret
-        return next_wait_s(min(interval_s, _URGENT_S) if is_urgent else interval_s, failures, told_s, chance)
+        return next_wait_s(min(interval_s, _URGENT_S) if is_urgent else interval_s, failures, retry_after_s, chance)
 
     def _settle(self) -> None:
         with self._changed:
             self._settled = True
             self._changed.notify_all()
+
+
+def _log_failure(what: str, error: Exception) -> None:
+    _log.error("hogline: %s could not be read: %r", what, error)
