@@ -24,14 +24,15 @@ extensions = [
     "command_help",
     "figures_table",
     "options_table",
-    "promises",
     "soak_table",
+    "support_matrix",
 ]
 exclude_patterns = ["_build", "_ext", "_inventories"]
 html_theme = "furo"
 html_title = f"Hogline {release}"
 html_static_path = ["_static"]
 templates_path: list[str] = []
+default_role = "code"  # docstrings write code between single backticks
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4

@@ -1,4 +1,4 @@
-"""`{figures} NAME ...`: what the benchmarks of those names measured, out of docs/reference/figures.json (`./dev bench --record`)."""
+"""`{figures} NAME ...`: the recorded results of those benchmarks (docs/reference/figures.json, `./dev bench --record`)."""
 
 import json
 from pathlib import Path
@@ -52,7 +52,7 @@ class FiguresTable(SphinxDirective):
 
 
 class Machine(SphinxDirective):
-    """`{machine}`: what the figures were made on."""
+    """`{machine}`: the machine that the figures were measured on."""
 
     def run(self) -> list[nodes.Node]:
         """Return the paragraph."""

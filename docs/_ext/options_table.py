@@ -1,4 +1,4 @@
-"""`{options} client|interceptor|task|instance`: a table of every option, read from where it is declared."""
+"""`{options} client|interceptor|task|instance`: a table of every option, read from its declaration."""
 
 import dataclasses
 from typing import Any

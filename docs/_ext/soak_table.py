@@ -1,4 +1,4 @@
-"""`{soak}`: what the long soak found of each framework, out of docs/reference/soak.json (`./dev bench --record soak`)."""
+"""`{soak}`: the recorded result of each framework's long soak (docs/reference/soak.json, `./dev bench --record soak`)."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ from tests.support.frameworks import FRAMEWORKS
 
 RECORDED = Path(__file__).parents[1] / "reference" / "soak.json"
 _TITLES = (
-    "", "version", "server", "visitors", "who left", "events", "another's ids", "missing", "alive afterwards", "requests", "memory",
+    "framework", "version", "server", "visitors", "left early", "events", "wrong visitor", "missing", "objects left", "requests", "memory",
 )  # fmt: skip
 
 

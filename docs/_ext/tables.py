@@ -1,4 +1,4 @@
-"""A table out of texts, whose `code` becomes code: what the directives beside this file share."""
+"""Tables for the directives beside this file: texts in, with `code` marked by backticks."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,7 +8,7 @@ __all__ = ["marked", "table"]
 
 
 def table(titles: Sequence[str], widths: Sequence[int], rows: Iterable[Sequence[str]]) -> nodes.table:
-    """Return a table with a head of *titles*, columns as wide as *widths* says of each, and *rows* of texts."""
+    """Return a table of *titles*, relative column *widths*, and *rows* of texts."""
     whole, group = nodes.table(), nodes.tgroup(cols=len(titles))
     whole += group
     for width in widths:

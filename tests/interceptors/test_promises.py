@@ -20,8 +20,8 @@ def test_every_part_of_the_suite_has_promises_and_sentences():
 def test_what_a_row_lacks_is_not_promised():
     """Flask has no sockets; FastAPI has everything."""
     known = promises.promises()
-    assert promises.cell(BY_NAME["flask"], "sockets", known, {}).text == "no"
-    assert promises.cell(BY_NAME["fastapi"], "sockets", known, {}).text == "yes"
+    assert promises.cell(BY_NAME["flask"], "WebSockets", known, {}).text == "no"
+    assert promises.cell(BY_NAME["fastapi"], "WebSockets", known, {}).text == "yes"
 
 
 def test_a_failure_of_the_last_run_is_shown(tmp_path, monkeypatch):
@@ -32,7 +32,7 @@ def test_a_failure_of_the_last_run_is_shown(tmp_path, monkeypatch):
     monkeypatch.setattr(promises, "RESULTS", tmp_path)
     results = promises.last_results()
     assert results["fastapi", "uvicorn", "test_bodies_are_the_apps_alone"] == "passed"
-    found = promises.cell(BY_NAME["fastapi"], "same answers", promises.promises(), results)
+    found = promises.cell(BY_NAME["fastapi"], "same responses", promises.promises(), results)
     assert (found.text, found.failed) == ("broken", ("uvicorn-uvloop: test_bodies_are_the_apps_alone",))
     assert not found.ran
 

@@ -19,20 +19,20 @@ _SUITE = ROOT / "tests" / "interceptors"
 _ENDINGS = "test_what_was_captured_right_before_the_end_arrives"
 
 GROUPS = {
-    ("context", "TestFresh"): "begins empty",
-    ("context", "TestAlive"): "alive everywhere",
+    ("context", "TestFresh"): "fresh context",
+    ("context", "TestAlive"): "context",
     ("context", "TestClientLeaves"): "client leaves",
-    ("context", "TestSockets"): "sockets",
-    ("facts", None): "facts",
-    ("exceptions", "TestSeen"): "errors seen",
-    ("exceptions", "TestJudged"): "judged",
-    ("exceptions", "TestOnce"): "once",
-    ("exceptions", "TestStrange"): "strange ones",
+    ("context", "TestSockets"): "WebSockets",
+    ("facts", None): "request facts",
+    ("exceptions", "TestSeen"): "exceptions",
+    ("exceptions", "TestJudged"): "status rules",
+    ("exceptions", "TestOnce"): "deduplication",
+    ("exceptions", "TestStrange"): "hostile exceptions",
     ("options", None): "callbacks",
-    ("responses", None): "same answers",
-    ("processes", None): "endings",
+    ("responses", None): "same responses",
+    ("processes", None): "shutdown",
 }
-"""The suite's parts as the table's columns call them: a module, or a class of one."""
+"""The columns of the support matrix: a test module of the suite, or a class of one, to its title."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`{promises}`: framework x promise x server, read from the suite's table, and from its results where a run left some."""
+"""`{support-matrix}`: what the suite tests for each framework and server, with the last run's results if there are any."""
 
 import sys
 from pathlib import Path
@@ -16,11 +16,11 @@ from tests.support.oldest import LIBRARIES
 from tests.support.promises import GROUPS, Promise, cell, floor, last_results, pinned, pinned_version, promises
 
 
-class Promises(SphinxDirective):
+class SupportMatrix(SphinxDirective):
     """The directive."""
 
     def run(self) -> list[nodes.Node]:
-        """Return the table, what each framework cannot show, and the promises themselves."""
+        """Return the table, what each framework does not support, and the promises themselves."""
         known, results = promises(), last_results()
         titles = list(dict.fromkeys(GROUPS.values()))
         rows, complete = [], bool(results)
@@ -31,15 +31,15 @@ class Promises(SphinxDirective):
             oldest = floor(row.oldest)[1] if row.oldest else ""
             rows.append([row.name, oldest, newest or "", ", ".join(row.servers), *(each.text for each in cells)])
         note = (
-            "These are the results of the suite's last run, all of it."
+            "These are the results of the last complete run of the suite."
             if complete
-            else "This is what the suite asks; a build after a whole run of the suite shows that run's results."
+            else "This is what the suite tests. Built after a complete run of the suite, the page shows its results."
         )
         return [
             nodes.paragraph(text=note),
-            table(["", "oldest", "newest", "servers", *titles], [10] * (4 + len(titles)), rows),
-            _section("What tests of its own show", [_libraries()]),
-            _section("What a framework cannot show", [_lacks(row) for row in FRAMEWORKS]),
+            table(["framework", "oldest", "newest", "servers", *titles], [10] * (4 + len(titles)), rows),
+            _section("Libraries with tests of their own", [_libraries()]),
+            _section("What a framework does not support", [_lacks(row) for row in FRAMEWORKS]),
             _section("The promises", [_sentences(title, known) for title in titles]),
         ]
 
@@ -47,7 +47,7 @@ class Promises(SphinxDirective):
 def _libraries() -> nodes.Node:
     found = [(library, *floor(library.oldest)) for library in LIBRARIES]
     rows = [[library.name, oldest, pinned_version(name) or ""] for library, name, oldest in found]
-    return table(["", "oldest", "newest"], [10] * 3, rows)
+    return table(["library", "oldest", "newest"], [10] * 3, rows)
 
 
 def _lacks(row: Framework) -> nodes.Node:
@@ -55,10 +55,10 @@ def _lacks(row: Framework) -> nodes.Node:
     section += nodes.title(text=row.name)
     if row.route is not None:
         section += nodes.paragraph(
-            "", "", nodes.Text("Routes are spelled "), nodes.literal(text=row.route), nodes.Text(".")
+            "", "", nodes.Text("A route looks like "), nodes.literal(text=row.route), nodes.Text(".")
         )
     else:
-        section += nodes.paragraph(text="It knows no routes: events have no $request_route.")
+        section += nodes.paragraph(text="It has no route templates: events have no $request_route.")
     if row.oldest:
         section += nodes.paragraph(
             "", "", nodes.Text("Oldest: "), nodes.literal(text=" ".join(row.oldest)), nodes.Text(".")
@@ -79,7 +79,7 @@ def _sentences(title: str, known: list[Promise]) -> nodes.Node:
     for promise in known:
         if promise.group == title:
             words = promise.test.removeprefix("test_").replace("_", " ")
-            needed = f" (asked where there is {', '.join(promise.needs)})" if promise.needs else ""
+            needed = f" (tested where there is {', '.join(promise.needs)})" if promise.needs else ""
             listed += nodes.list_item(
                 "", nodes.paragraph("", "", nodes.strong(text=words), nodes.Text(f". {promise.sentence}{needed}"))
             )
@@ -96,5 +96,5 @@ def _section(title: str, parts: list[nodes.Node]) -> nodes.section:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directive."""
-    app.add_directive("promises", Promises)
+    app.add_directive("support-matrix", SupportMatrix)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
