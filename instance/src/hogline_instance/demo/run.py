@@ -1,4 +1,4 @@
-"""Starting and ending the demo: three processes' lives, and what the terminal says of them."""
+"""Start and end the demo's processes, and print what happens and where to look."""
 
 import argparse
 import json
@@ -62,7 +62,10 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     framework = _framework(options.app)
     if find_spec(framework) is None:
-        print(f"hogline demo: the shop on {framework} needs it installed: pip install {framework}", file=sys.stderr)
+        print(
+            f"hogline demo: this shop needs {framework}, which is not installed: pip install {framework}",
+            file=sys.stderr,
+        )
         return 1
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
@@ -104,7 +107,7 @@ class _Demo:
         self._bold = sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
     def run(self) -> None:
-        self._say("demo", "the instance, a small shop and its visitors; Ctrl-C ends all of it")
+        self._say("demo", "starting an instance, a small shop and its visitors; press Ctrl-C to end it all")
         scripts = self._scripts()
         data = self._options.data or Path(
             self._stack.enter_context(tempfile.TemporaryDirectory(prefix="hogline-demo-"))
@@ -115,7 +118,7 @@ class _Demo:
         shop_url = f"http://127.0.0.1:{shop_socket.getsockname()[1]}"
         self._start_shop(shop_socket, instance_url, token, scripts is not None)
         self._wait_for(f"{shop_url}/", "the shop")
-        self._say("shop", f"sells coffee things at {shop_url}, on {_framework(self._options.app)}")
+        self._say("shop", f"is open at {shop_url}, written with {_framework(self._options.app)}")
         sessions = self._visit(instance_url, token, shop_url, _FIRST_PAUSE_S)
         exception = self._wait_for_story(keys, sessions["Jane"])
         self._where_to_look(instance_url, shop_url, sessions["Jane"], exception)
@@ -125,22 +128,26 @@ class _Demo:
     # -- processes ----------------------------------------------------------------------------------------------------
 
     def _scripts(self) -> Path | None:
-        """Return posthog-js's folder: named, found, or fetched within a few seconds; None: the shop's own script stands in."""
+        """Return the folder of posthog-js: the named one, one that is found, or one that npm downloads in time.
+
+        None means that the shop's own script records the clicks.
+        """
         if self._options.posthog_js is not None:
             named: Path = self._options.posthog_js
             return named
         found = posthog_js.find()
         if found is None and (npm := posthog_js.install()) is not None:
-            self._say("npm", f"fetching posthog-js {posthog_js.VERSION} for your own clicks (once)")
+            self._say("npm", f"downloads posthog-js {posthog_js.VERSION}, which records your own clicks (once)")
             try:
                 npm.wait(_NPM_S)
             except subprocess.TimeoutExpired:
-                self._say("npm", "takes longer; a small script of the shop's stands in this time")
+                self._say("npm", "is still downloading; this time a small script of the shop records your clicks")
                 self._stack.callback(_end, npm)
             found = posthog_js.find() if npm.poll() == 0 else None
         if found is None:
             self._say(
-                "browser", "no posthog-js (--posthog-js DIR, or npm): a small script of the shop's records your clicks"
+                "browser",
+                "has no posthog-js (install npm, or pass --posthog-js DIR); a small script records your clicks",
             )
         return found
 
@@ -168,7 +175,7 @@ class _Demo:
             raise InstanceError(
                 told[-1].removeprefix("hogline serve: ") if told else "the instance did not start; try `hogline serve`"
             )
-        # Nobody reads what else it prints; a full pipe would hold it up.
+        # Read the rest of its output and discard it: a full pipe would block the instance.
         threading.Thread(target=process.stdout.read, daemon=True).start()
         self._say("instance", f"listens at {keys['url']}")
         return keys
@@ -215,7 +222,7 @@ class _Demo:
     # -- visitors -----------------------------------------------------------------------------------------------------
 
     def _visit(self, instance_url: str, token: str, shop_url: str, pause_s: float) -> dict[str, str]:
-        """Let every visitor come once, all at the same time, and return their sessions by name."""
+        """Run every visitor once, all at the same time, and return their sessions by name."""
         sessions, visits = {}, []
         for story in STORIES:
             browser = story.browser(instance_url=instance_url, token=token, shop_url=shop_url)
@@ -232,7 +239,7 @@ class _Demo:
         try:
             story.play(browser, self._say, pause_s)
         except urllib3.exceptions.HTTPError:
-            self._say(story.name, "finds nobody in the shop")
+            self._say(story.name, "cannot reach the shop")
 
     def _wait_for_story(self, keys: dict[str, str], session_id: str) -> str:
         """Wait until the bug of *session_id* is stored, and return the uuid of its exception."""
@@ -267,14 +274,14 @@ class _Demo:
         for name, url in lines:
             print(f"  {name:<16}{url}")
         if not self._options.once:
-            print("\nThe visitors go on; Ctrl-C ends.\n", flush=True)
+            print("\nThe visitors continue. Press Ctrl-C to end the demo.\n", flush=True)
 
     def _strong(self, text: str) -> str:
         return f"\033[1m{text}\033[0m" if self._bold else text
 
 
 def _end(process: "subprocess.Popen[str] | subprocess.Popen[bytes]") -> None:
-    """End a child by its pid: asked first, then made to."""
+    """End a child by its pid: ask it first, and kill it if it does not end in time."""
     if process.poll() is None:
         process.terminate()
         try:
