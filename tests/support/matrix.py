@@ -21,6 +21,7 @@ from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
 
 from hogline import PostHog
+from tests.support.servers import is_idle, uwsgi_workers
 from tests.support.sink import Sink
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,16 +107,13 @@ def _granian(interface: str, target: str) -> Callable[[Cell, int], list[str]]:
 
 
 def _uwsgi(cell: Cell, port: int) -> list[str]:
+    recycle = ["--max-requests", str(RECYCLED_AFTER), "--min-worker-lifetime", "0"] if cell.ending == RECYCLE else []
     return [
         *("-c", "import pyuwsgi; pyuwsgi.run()", "--http-socket", f"127.0.0.1:{port}", "--master", "--processes", "2"),
         *("--enable-threads", "--die-on-term", "--disable-logging", "--need-app", "--add-header", "Connection: close"),
         *([] if cell.preload else ["--lazy-apps"]),
-        *(
-            ["--max-requests", str(RECYCLED_AFTER), "--max-worker-lifetime-delta", "0"]
-            if cell.ending == RECYCLE
-            else []
-        ),
-        *("--module", _WSGI),
+        *recycle,
+        *("--stats", f"127.0.0.1:{port + 1}", "--module", _WSGI),
     ]
 
 
@@ -226,16 +224,45 @@ def _end(process: subprocess.Popen, ending: str, *, forgets_workers: bool = Fals
 
 
 def _serve(cell: Cell, environ: dict[str, str], log: Path) -> list[str]:
-    with socket.create_server(("127.0.0.1", 0)) as placeholder:
-        port = placeholder.getsockname()[1]
+    port = _free_ports()
     with _started(SERVERS[cell.model][0](cell, port), environ, log) as process:
         ids = [_ask(port, process, log)]
         ids += [_ask(port, process, log) for _ in range(REQUESTS - 1)]
         if cell.model.startswith("granian"):
             _await_lines(log, "Started worker-", 2)
+        if cell.model == "uwsgi" and cell.ending != KILL:
+            _await_idle(cell, port + 1, process, log)
         # Granian never ends where a worker starts after it was told to stop.
         _end(process, cell.ending, forgets_workers=cell.model.startswith("granian"))
     return ids
+
+
+def _free_ports() -> int:
+    """Return a port of this machine that is free, and so is the next one."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as first:
+            port = first.getsockname()[1]
+            with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port + 1)):
+                return port
+
+
+def _await_idle(cell: Cell, stats_port: int, process: subprocess.Popen, log: Path) -> None:
+    """Wait until no worker of uWSGI handles a request: in one that does when it is told to end, no exit handler runs.
+
+    A worker that loads its app when it is told to end does not end, so those that are being replaced are waited for. With
+    `preload`, they are not: their exit handlers may still be running.
+    """
+
+    recycled = cell.ending == RECYCLE
+
+    def idle() -> bool:
+        return all(
+            is_idle(worker)
+            and (cell.preload or (worker["apps"] and not (recycled and worker["delta_requests"] >= RECYCLED_AFTER)))
+            for worker in uwsgi_workers(stats_port)
+        )
+
+    _wait_until(idle, process, log)
 
 
 def _await_lines(log: Path, text: str, count: int) -> None:

@@ -1,5 +1,6 @@
 """Real servers: each a process of its own on a free loopback port, with its log, stopped by its pid."""
 
+import json
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 _START_S = 60.0
@@ -73,6 +75,8 @@ _UWSGI = (
     "Connection: close",  # it closes each connection, and says so only when told to
     "--disable-logging",
     "--need-app",
+    "--stats",
+    "127.0.0.1:{stats}",
     "--module",
 )
 
@@ -128,6 +132,8 @@ class Server:
     process: subprocess.Popen[bytes]
     port: int
     log_path: Path
+    stats_port: int = 0
+    """Where uWSGI says what its workers do."""
 
     @property
     def log(self) -> str:
@@ -171,7 +177,9 @@ def start_server(name: str, app: str, log_path: Path, environ: Mapping[str, str]
     """Start server *name* with the app of the module *app* (below tests.interceptors.apps), and wait until it answers."""
     module = f"{_PACKAGE}.{app}"
     port = _free_port() if "{port}" in _COMMANDS[name] else 0
-    command = [part.format(app=module, target=f"{module}:app", port=port) for part in _COMMANDS[name]]
+    stats_port = _free_port() if name == "uwsgi" else 0
+    values = {"app": module, "target": f"{module}:app", "port": port, "stats": stats_port}
+    command = [part.format(**values) for part in _COMMANDS[name]]
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, *command],
@@ -181,7 +189,7 @@ def start_server(name: str, app: str, log_path: Path, environ: Mapping[str, str]
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT), **environ},
         )
-    server = Server(name, process, port, log_path)
+    server = Server(name, process, port, log_path, stats_port)
     deadline_s = time.monotonic() + _START_S
     while not (server.port and _answers(server.port)):
         if process.poll() is not None or time.monotonic() > deadline_s:
@@ -193,6 +201,18 @@ def start_server(name: str, app: str, log_path: Path, environ: Mapping[str, str]
             found = _ADDRESS.search(server.log)
             server.port = int(found[1]) if found else 0
     return server
+
+
+def uwsgi_workers(stats_port: int) -> list[dict[str, Any]]:
+    """Return what uWSGI's stats server says of its workers."""
+    with socket.create_connection(("127.0.0.1", stats_port), timeout=20) as connection:
+        workers: list[dict[str, Any]] = json.loads(b"".join(iter(lambda: connection.recv(65536), b"")))["workers"]
+    return workers
+
+
+def is_idle(worker: dict[str, Any]) -> bool:
+    """Return whether a worker of uWSGI is done with its last request, which it is only after the client has the answer."""
+    return worker["status"] == "idle" and not any(core["in_request"] for core in worker["cores"])
 
 
 def _free_port() -> int:

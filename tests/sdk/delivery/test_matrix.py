@@ -1,24 +1,21 @@
-"""Every process model, every way to be made, every way to end: what was accepted arrives, once.
+"""What was accepted arrives once, for every process model, every way to make its processes and every way to end them.
 
-`python -m tests.support.matrix` prints the same table whole.
+`python -m tests.support.matrix` prints the same as a table.
 """
 
 import os
 
 import pytest
 
-from tests.support.matrix import MODELS, run_models
+from tests.support.matrix import MODELS, cells, run_cell
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("model", MODELS)
-def test_nothing_is_lost_and_nothing_is_sent_twice(model, tmp_path, capsys):
-    """Wherever a process gets to run its handlers, or has a spool."""
-    outcomes = run_models([model], tmp_path)
-    with capsys.disabled():
-        print("", *outcomes, sep="\n")
-    assert all(outcome.accepted for outcome in outcomes)
-    wrong = [outcome for outcome in outcomes if outcome.lost or outcome.duplicated]
-    assert wrong == [], "\n".join(f"{outcome}\n{outcome.log[-3000:]}" for outcome in wrong)
+@pytest.mark.parametrize("cell", [cell for model in MODELS for cell in cells(model)], ids=str)
+def test_nothing_is_lost_and_nothing_is_sent_twice(cell, sink, tmp_path):
+    """This holds wherever the process gets to run its exit handlers, or has a spool."""
+    outcome = run_cell(cell, sink, tmp_path)
+    assert outcome.accepted
+    assert (outcome.lost, outcome.duplicated) == (0, 0), outcome.log[-3000:]

@@ -95,7 +95,25 @@ def _shut_down_all() -> None:
         delivery.shutdown(max(0.0, begun_s + delivery.shutdown_timeout_s - time.monotonic()), at_exit=True)
 
 
-atexit.register(_shut_down_all)
+def _at_exit() -> None:
+    """Shut all clients down at the end of the process.
+
+    A uWSGI worker that is being recycled runs this too. When its master is told to stop meanwhile,
+    it signals the worker, whose handler calls `exit()` a second time, and that cuts the first call
+    off in the middle of the upload.
+    """
+    if "uwsgi" in sys.modules:
+        import signal
+
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)  # the process ends: nobody needs the handlers again
+        except ValueError:  # not the main thread
+            pass
+    _shut_down_all()
+
+
+atexit.register(_at_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=lazy_imports.hold_imports,
