@@ -9,7 +9,6 @@ import aiohttp
 import pytest
 from aiohttp import web, web_app
 
-from hogline import PostHog
 from hogline.interceptors.aiohttp import PostHogInterceptor
 from tests.support.behaviours import shows
 from tests.support.serving import VISITOR, now, serving_own
@@ -18,13 +17,6 @@ from tests.support.sink import exception_of, person_of
 
 class DomainError(Exception):
     """What a middleware answers with 418."""
-
-
-@pytest.fixture
-def posthog(sink):
-    client = PostHog("phc_test", host=sink.url, flush_interval=0.02)
-    yield client
-    client.shutdown(10)
 
 
 @pytest.fixture

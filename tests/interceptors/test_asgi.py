@@ -25,13 +25,6 @@ OK = [
 
 
 @pytest.fixture
-def posthog(sink):
-    client = PostHog("phc_test", host=sink.url, flush_interval=0.02)
-    yield client
-    client.shutdown(10)
-
-
-@pytest.fixture
 def serve(posthog, sink):
     """Return a context manager that serves an app behind an interceptor with the options given."""
 

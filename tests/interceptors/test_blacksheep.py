@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from hogline import ExceptionCapture, PostHog
+from hogline import ExceptionCapture
 from hogline.interceptors.blacksheep import PostHogInterceptor
 from hogline.interceptors.starlette import PostHogInterceptor as StarletteInterceptor
 from tests.support.behaviours import shows
@@ -30,13 +30,6 @@ class Order(BaseModel):
 
 async def answer_418(*_):
     return text("handled", 418)
-
-
-@pytest.fixture
-def posthog(sink):
-    client = PostHog("phc_test", host=sink.url, flush_interval=0.02)
-    yield client
-    client.shutdown(10)
 
 
 @pytest.fixture

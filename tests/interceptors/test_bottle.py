@@ -3,19 +3,11 @@
 import bottle
 import pytest
 
-from hogline import PostHog
 from hogline.interceptors import wsgi
 from hogline.interceptors.bottle import PostHogInterceptor
 from tests.support.behaviours import shows
 from tests.support.serving import VISITOR, serving
 from tests.support.sink import exception_of, person_of
-
-
-@pytest.fixture
-def posthog(sink):
-    client = PostHog("phc_test", host=sink.url)
-    yield client
-    client.shutdown(5)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from channels.testing import ApplicationCommunicator, WebsocketCommunicator
 from django.urls import path, re_path
 
 import hogline
-from hogline import PostHog
 from hogline.context import current
 from hogline.interceptors.channels import PostHogInterceptor
 from tests.support.behaviours import shows
@@ -19,13 +18,6 @@ from tests.support.sink import exception_of, person_of
 pytestmark = pytest.mark.usefixtures("project")
 
 HEADERS = [(b"host", b"shop.example"), (b"x-posthog-distinct-id", b"alice"), (b"x-posthog-session-id", b"session-a")]
-
-
-@pytest.fixture
-def posthog(sink):
-    client = PostHog("phc_test", host=sink.url, flush_interval=0.02)
-    yield client
-    client.shutdown(10)
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from connexion.middleware import MiddlewarePosition
 from connexion.resolver import Resolver
 from starlette.exceptions import HTTPException
 
-from hogline import PostHog
 from hogline.interceptors.connexion import PostHogInterceptor
 from tests.interceptors.apps.connexion_specification import specification
 from tests.support.behaviours import shows
@@ -26,13 +25,6 @@ class DomainError(Exception):
 @pytest.fixture(autouse=True)
 def _silent():
     logging.getLogger("connexion").setLevel(logging.CRITICAL)
-
-
-@pytest.fixture
-def posthog(sink):
-    client = PostHog("phc_test", host=sink.url)
-    yield client
-    client.shutdown(5)
 
 
 @pytest.fixture(params=[connexion.AsyncApp, connexion.FlaskApp], ids=["async", "flask"])

@@ -21,7 +21,7 @@ from django.test import RequestFactory, override_settings
 from django.urls import include, path, re_path
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from hogline import PostHog, tag
+from hogline import tag
 from hogline.context import current
 from hogline.interceptors import asgi, wsgi
 from hogline.interceptors.django import PostHogInterceptor
@@ -39,13 +39,6 @@ SESSIONS = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
 ]
-
-
-@pytest.fixture
-def posthog(sink):
-    client = PostHog("phc_test", host=sink.url)
-    yield client
-    client.shutdown(5)
 
 
 @pytest.fixture(params=["wsgi", "asgi"])

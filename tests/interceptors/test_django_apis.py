@@ -14,7 +14,7 @@ from django.test import override_settings
 from django.urls import path
 
 import hogline
-from hogline import ExceptionCapture, PostHog
+from hogline import ExceptionCapture
 from tests.interceptors.apps.contract import DomainError
 from tests.interceptors.apps.django_project import INTERCEPTOR
 from tests.support.behaviours import shows
@@ -23,13 +23,6 @@ from tests.support.sink import exception_of, person_of
 
 PROTOCOLS = {"wsgi": (WSGIHandler, serving), "asgi": (ASGIHandler, serving_asgi)}
 _numbers = itertools.count()
-
-
-@pytest.fixture
-def posthog(sink):
-    client = PostHog("phc_test", host=sink.url)
-    yield client
-    client.shutdown(5)
 
 
 @pytest.fixture(params=PROTOCOLS)

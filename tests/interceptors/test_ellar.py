@@ -1,6 +1,5 @@
 """What is special to Ellar: global interceptors that routes replace, guards, identities, and classes that are injected."""
 
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -18,19 +17,11 @@ from ellar.di import injectable
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import PlainTextResponse
 
-from hogline import PostHog
 from hogline.interceptors.ellar import PostHogInterceptor
 from tests.interceptors.apps.contract import DomainError
 from tests.support.behaviours import shows
 from tests.support.serving import VISITOR, now, serving_asgi
 from tests.support.sink import exception_of, person_of
-
-
-@pytest.fixture
-def posthog(sink) -> Iterator[PostHog]:
-    client = PostHog("phc_test", host=sink.url, flush_interval=0.02)
-    yield client
-    client.shutdown(10)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import falcon.asgi
 import falcon.testing
 import pytest
 
-from hogline import PostHog
 from hogline.interceptors import wsgi
 from hogline.interceptors.falcon import PostHogInterceptor
 from tests.support.behaviours import shows
@@ -49,13 +48,6 @@ class AsyncFailing(Failing):
 @pytest.fixture(autouse=True)
 def _silent():
     logging.getLogger("falcon").setLevel(logging.CRITICAL)
-
-
-@pytest.fixture
-def posthog(sink):
-    client = PostHog("phc_test", host=sink.url)
-    yield client
-    client.shutdown(5)
 
 
 @pytest.fixture(params=["wsgi", "asgi"])

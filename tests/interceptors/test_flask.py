@@ -11,7 +11,7 @@ from flask import Flask, abort, request, session, stream_with_context
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from hogline import ExceptionCapture, PostHog
+from hogline import ExceptionCapture
 from hogline.context import current
 from hogline.interceptors import wsgi
 from hogline.interceptors.flask import PostHogInterceptor
@@ -22,13 +22,6 @@ from tests.support.sink import exception_of, person_of
 
 class DomainError(Exception):
     """What a registered handler answers."""
-
-
-@pytest.fixture
-def posthog(sink):
-    client = PostHog("phc_test", host=sink.url)
-    yield client
-    client.shutdown(5)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from strawberry.extensions import MaskErrors, SchemaExtension
 from strawberry.fastapi import GraphQLRouter
 from websockets.sync.client import connect
 
-from hogline import ExceptionCapture, PostHog
+from hogline import ExceptionCapture
 from hogline.interceptors import aiohttp, asgi, fastapi, flask, graphql
 from hogline.interceptors.strawberry import PostHogInterceptor
 from hogline.testing import RecordingPostHog
@@ -78,13 +78,6 @@ class GrapheneQuery(graphene.ObjectType):
 
     def resolve_awaited(self, info, how):
         return fail(how)
-
-
-@pytest.fixture
-def posthog(sink):
-    client = PostHog("phc_test", host=sink.url)
-    yield client
-    client.shutdown(5)
 
 
 @pytest.fixture(params=["strawberry", "graphene"])

@@ -18,7 +18,7 @@ import grpc.aio
 import pytest
 
 import hogline
-from hogline import ExceptionCapture, PostHog
+from hogline import ExceptionCapture
 from hogline.interceptors.grpc import STATUS, PostHogInterceptor
 from tests.support.behaviours import shows
 from tests.support.sink import exception_of, names, person_of
@@ -306,13 +306,6 @@ class _Pool:
 
     def stop(self):
         self._server.stop(1).wait(20)
-
-
-@pytest.fixture
-def posthog(sink):
-    client = PostHog("phc_test", host=sink.url)
-    yield client
-    client.shutdown(5)
 
 
 @pytest.fixture(params=KINDS)

@@ -10,7 +10,6 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.routing import Mount
 
-from hogline import PostHog
 from hogline.interceptors.litestar import PostHogInterceptor
 from hogline.interceptors.starlette import PostHogInterceptor as StarletteInterceptor
 from tests.support.behaviours import shows
@@ -24,13 +23,6 @@ class DomainError(Exception):
 
 def answer_418(request, error):
     return Response("handled", status_code=418, media_type="text/plain")
-
-
-@pytest.fixture
-def posthog(sink):
-    client = PostHog("phc_test", host=sink.url, flush_interval=0.02)
-    yield client
-    client.shutdown(10)
 
 
 @pytest.fixture

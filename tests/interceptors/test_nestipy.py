@@ -1,7 +1,6 @@
 """What is special to Nestipy: requests that it mixes up, interceptors in classes, filters, and a 404 that is a route."""
 
 import asyncio
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Annotated, Any
@@ -25,18 +24,10 @@ from nestipy.common import Request as NestipyRequest
 from nestipy.core import NestipyConfig, NestipyFactory
 from nestipy.ioc import Req
 
-from hogline import PostHog
 from hogline.interceptors.nestipy import PostHogInterceptor, posthog_interceptor
 from tests.support.behaviours import shows
 from tests.support.serving import VISITOR, serving_asgi
 from tests.support.sink import exception_of, person_of
-
-
-@pytest.fixture
-def posthog(sink) -> Iterator[PostHog]:
-    client = PostHog("phc_test", host=sink.url, flush_interval=0.02)
-    yield client
-    client.shutdown(10)
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from hogline import PostHog
 from hogline.interceptors import aiohttp, asgi, fastapi, flask, tornado, wsgi
 from tests.interceptors.test_asgi import call
 from tests.support.serving import serving, serving_asgi, serving_own
@@ -110,13 +109,6 @@ HINTS = {
     on_tornado: "Access-Control-Allow-Headers: x-posthog-session-id",
     on_wsgi: "Access-Control-Allow-Headers: x-posthog-session-id",
 }
-
-
-@pytest.fixture
-def posthog(sink):
-    client = PostHog("phc_test", host=sink.url)
-    yield client
-    client.shutdown(5)
 
 
 @pytest.fixture

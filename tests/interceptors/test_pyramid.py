@@ -9,7 +9,7 @@ from pyramid.response import Response
 from pyramid.router import default_execution_policy
 from pyramid.tweens import EXCVIEW, INGRESS
 
-from hogline import PostHog, SettingsError
+from hogline import SettingsError
 from hogline.interceptors import wsgi
 from hogline.interceptors.pyramid import PostHogInterceptor
 from tests.support.behaviours import shows
@@ -19,13 +19,6 @@ from tests.support.sink import exception_of, person_of
 
 class DomainError(Exception):
     """What an exception view answers."""
-
-
-@pytest.fixture
-def posthog(sink):
-    client = PostHog("phc_test", host=sink.url)
-    yield client
-    client.shutdown(5)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from quart import Quart, Response, abort, request, session, websocket
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from hogline import PostHog
 from hogline.context import current
 from hogline.interceptors.quart import PostHogInterceptor
 from hogline.interceptors.starlette import PostHogInterceptor as StarletteInterceptor
@@ -19,13 +18,6 @@ from tests.support.sink import exception_of, person_of
 
 class DomainError(Exception):
     """What a registered handler answers."""
-
-
-@pytest.fixture
-def posthog(sink):
-    client = PostHog("phc_test", host=sink.url)
-    yield client
-    client.shutdown(5)
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from sanic.exceptions import ServiceUnavailable
 from sanic.response import text
 
 import hogline
-from hogline import PostHog
 from hogline.interceptors.sanic import PostHogInterceptor
 from tests.support.behaviours import shows
 from tests.support.servers import ROOT
@@ -28,13 +27,6 @@ ASK = "GET {} HTTP/1.1\r\nHost: shop.example\r\n{}\r\n"
 
 class DomainError(Exception):
     """What a registered handler answers with 418."""
-
-
-@pytest.fixture
-def posthog(sink):
-    client = PostHog("phc_test", host=sink.url, flush_interval=0.02)
-    yield client
-    client.shutdown(10)
 
 
 @pytest.fixture

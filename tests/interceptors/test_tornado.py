@@ -13,18 +13,10 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, Finish, HTTPError, RequestHandler, stream_request_body
 
 import hogline
-from hogline import PostHog
 from hogline.interceptors.tornado import PostHogInterceptor
 from tests.support.behaviours import shows
 from tests.support.serving import VISITOR, now, serving_own
 from tests.support.sink import exception_of, person_of
-
-
-@pytest.fixture
-def posthog(sink):
-    client = PostHog("phc_test", host=sink.url, flush_interval=0.02)
-    yield client
-    client.shutdown(10)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from wsgiref.util import FileWrapper
 
 import pytest
 
-from hogline import ExceptionCapture, PostHog, new_context, tag
+from hogline import ExceptionCapture, new_context, tag
 from hogline.context import current
 from hogline.interceptors.wsgi import EXCHANGE_KEY, PostHogInterceptor
 from tests.support.behaviours import shows
@@ -14,13 +14,6 @@ from tests.support.serving import VISITOR, now, serving
 from tests.support.sink import exception_of, person_of
 
 PLAIN = [("Content-Type", "text/plain")]
-
-
-@pytest.fixture
-def posthog(sink):
-    client = PostHog("phc_test", host=sink.url)
-    yield client
-    client.shutdown(5)
 
 
 @pytest.fixture

@@ -8,28 +8,9 @@ import textwrap
 
 import pytest
 
+from tests.support.scripts import PRELUDE, output_of, run_script
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
-
-PRELUDE = """
-import os, sys, time
-from hogline import PostHog
-client = PostHog("phc_test", host=os.environ["SINK"], flush_interval=60)
-"""
-
-
-def run(sink, script, *, status=0):
-    """Run *script* after the prelude in a process of its own, and return what it printed."""
-    process = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PRELUDE + textwrap.dedent(script)],
-        env=os.environ | {"SINK": sink.url},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert process.returncode == status, process.stderr
-    assert "Traceback" not in process.stderr, process.stderr
-    return process.stdout
 
 
 def names(sink):
@@ -38,18 +19,13 @@ def names(sink):
 
 def test_a_script_that_just_ends_loses_nothing(sink):
     """The flush at exit has `shutdown_timeout` seconds; posthog-python's has one."""
-    run(sink, "for n in range(250): client.capture(f'e{n:03}', distinct_id='u')")
+    output_of(sink, "for n in range(250): client.capture(f'e{n:03}', distinct_id='u')")
     assert names(sink) == [f"e{n:03}" for n in range(250)]
 
 
 def test_a_script_that_dies_of_an_exception_loses_nothing(sink):
     """atexit runs after the traceback."""
-    process = subprocess.run(
-        [sys.executable, "-c", PRELUDE + "client.capture('before', distinct_id='u')\nraise SystemExit(3)"],
-        env=os.environ | {"SINK": sink.url},
-        timeout=60,
-        check=False,
-    )
+    process = run_script(sink, "client.capture('before', distinct_id='u')\nraise SystemExit(3)")
     assert process.returncode == 3
     assert names(sink) == ["before"]
 
@@ -57,7 +33,7 @@ def test_a_script_that_dies_of_an_exception_loses_nothing(sink):
 def test_a_server_that_hangs_does_not_keep_a_script_from_ending(sink):
     """`shutdown_timeout` holds."""
     sink.answer(200, delay_s=30)
-    out = run(
+    out = output_of(
         sink,
         """
         import atexit
@@ -72,7 +48,7 @@ def test_a_server_that_hangs_does_not_keep_a_script_from_ending(sink):
 
 def test_a_forked_child_starts_empty_and_both_sides_lose_nothing(sink):
     """The parent's waiting events are the parent's; the child has a thread, a queue and a ledger of its own."""
-    run(
+    output_of(
         sink,
         """
         for n in range(3): client.capture(f"parent {n}", distinct_id="u")
@@ -98,7 +74,7 @@ def test_a_forked_child_starts_empty_and_both_sides_lose_nothing(sink):
 
 def test_a_child_never_inherits_its_parents_request(sink):
     """A worker that is forked in the middle of a request serves others; the parent goes on with its own."""
-    run(
+    output_of(
         sink,
         """
         from hogline import identify_context, new_context, set_context_session, tag
@@ -118,7 +94,7 @@ def test_a_child_never_inherits_its_parents_request(sink):
 
 def test_a_fork_that_no_hook_sees_is_noticed_by_its_pid(sink):
     """uWSGI forks without Python's hooks: the thread looks alive and is not (rule `own-the-pid`)."""
-    run(
+    output_of(
         sink,
         """
         import ctypes
@@ -138,7 +114,7 @@ def test_a_fork_that_no_hook_sees_is_noticed_by_its_pid(sink):
 
 def test_processes_forked_unseen_in_one_second_give_no_two_events_one_id(sink):
     """What is random is drawn anew by each process, and its numbers count on from there."""
-    run(
+    output_of(
         sink,
         """
         import ctypes
@@ -164,7 +140,7 @@ def test_processes_forked_unseen_in_one_second_give_no_two_events_one_id(sink):
 
 def test_a_fork_in_the_middle_of_captures_never_deadlocks_the_child(sink):
     """Locks that another thread of the parent holds at that moment stay the parent's."""
-    run(
+    output_of(
         sink,
         """
         import threading
@@ -189,7 +165,7 @@ def test_a_fork_in_the_middle_of_captures_never_deadlocks_the_child(sink):
 
 def test_a_child_that_cannot_begin_anew_tries_again_with_its_next_capture(sink):
     """One failure, here of the system that has no lock to give, costs that one event and never the child (rule `own-the-pid`)."""
-    out = run(
+    out = output_of(
         sink,
         """
         import ctypes, faulthandler, threading
@@ -214,7 +190,7 @@ def test_a_child_that_cannot_begin_anew_tries_again_with_its_next_capture(sink):
 
 def test_a_handler_in_the_middle_of_a_childs_beginning_does_not_wait_for_itself(sink):
     """Its own thread is the one that begins: it is refused after some seconds, and the thread goes on."""
-    run(
+    output_of(
         sink,
         """
         import ctypes, faulthandler, threading

@@ -1,32 +1,10 @@
 """Captures from where nobody expects them: signal handlers, finalizers, processes that may start no thread."""
 
 import os
-import subprocess
-import sys
-import textwrap
 
 import pytest
 
-PRELUDE = """
-import os, signal, sys, threading, time
-from hogline import PostHog
-client = PostHog("phc_test", host=os.environ["SINK"], flush_interval=60)
-"""
-
-
-def run(sink, script, timeout_s=60):
-    """Run *script* after the prelude in a process of its own, and return what it printed."""
-    process = subprocess.run(
-        [sys.executable, "-c", PRELUDE + textwrap.dedent(script)],
-        env=os.environ | {"SINK": sink.url},
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    return process.stdout
-
+from tests.support.scripts import output_of
 
 posix_signals = pytest.mark.skipif(not hasattr(__import__("signal"), "setitimer"), reason="needs setitimer")
 
@@ -34,7 +12,7 @@ posix_signals = pytest.mark.skipif(not hasattr(__import__("signal"), "setitimer"
 @posix_signals
 def test_a_signal_handler_may_capture_at_any_moment(sink):
     """Also in the middle of a capture of the thread that it interrupts: nothing waits for itself, nothing is miscounted."""
-    out = run(
+    out = output_of(
         sink,
         """
         handled = 0
@@ -68,7 +46,7 @@ def test_shutdown_from_a_sigterm_handler_sends_what_waits(sink):
     """The documented way for plain scripts; the signal may come in the middle of a capture."""
     for _ in range(5):
         sink.clear()
-        out = run(
+        out = output_of(
             sink,
             """
             captured = 0
@@ -87,7 +65,7 @@ def test_shutdown_from_a_sigterm_handler_sends_what_waits(sink):
 
 def test_a_finalizer_may_capture(sink):
     """The garbage collector runs `__del__` wherever an object is made, and so inside a capture as well."""
-    run(
+    output_of(
         sink,
         """
         import gc
@@ -107,7 +85,7 @@ def test_a_finalizer_may_capture(sink):
 
 def test_where_no_thread_can_be_started_flush_sends_on_its_own(sink):
     """At the interpreter's end, or at the system's limit: later, when threads can be had again, they send."""
-    run(
+    output_of(
         sink,
         """
         start = threading.Thread.start
@@ -129,7 +107,7 @@ def test_where_no_thread_can_be_started_flush_sends_on_its_own(sink):
 def test_a_flush_without_a_thread_that_runs_out_of_time_loses_nothing(sink):
     """The batch on its way is sent by the next one, before what came later."""
     sink.answer(503, headers={"Retry-After": "2"})
-    run(
+    output_of(
         sink,
         """
         start = threading.Thread.start
@@ -153,7 +131,7 @@ def test_a_flush_without_a_thread_keeps_its_deadline_while_the_server_is_silent(
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        run(
+        output_of(
             sink,
             f"""
             def refuse(thread): raise RuntimeError("can't start new thread")
@@ -174,7 +152,7 @@ def test_a_server_that_hangs_takes_no_time_from_other_clients_at_exit(sink):
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        run(
+        output_of(
             sink,
             f"""
             del client  # its ten seconds are not to be had either
@@ -191,7 +169,7 @@ def test_a_server_that_hangs_takes_no_time_from_other_clients_at_exit(sink):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def test_the_first_captures_of_many_threads_after_an_unseen_fork_all_count(sink):
     """One of them begins anew for the process, the others wait for it (rule `own-the-pid`)."""
-    run(
+    output_of(
         sink,
         """
         import ctypes

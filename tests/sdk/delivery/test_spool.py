@@ -3,9 +3,6 @@
 import os
 import resource
 import signal
-import subprocess
-import sys
-import textwrap
 import threading
 from pathlib import Path
 
@@ -13,14 +10,9 @@ import orjson
 import pytest
 
 from hogline.wire.records import HEADER_BYTES, frame, scan
+from tests.support.scripts import run_script
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the spool needs flock")
-
-PRELUDE = """
-import os, signal, sys, threading, time
-from hogline import PostHog
-client = PostHog("phc_test", host=os.environ["SINK"], flush_interval=60)
-"""
 
 
 @pytest.fixture
@@ -33,15 +25,7 @@ def run(sink, spool):
     """Run a script after the prelude in a process of its own, with the spool; returns what it printed, and how it ended."""
 
     def start(script, **how):
-        process = subprocess.run(
-            [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PRELUDE + textwrap.dedent(script)],
-            env=os.environ | {"SINK": sink.url, "HOGLINE_SPOOL_DIR": str(spool)},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-            **how,
-        )
+        process = run_script(sink, script, environ={"HOGLINE_SPOOL_DIR": str(spool)}, **how)
         assert "Traceback" not in process.stderr, process.stderr
         return process.stdout, process.returncode
 
