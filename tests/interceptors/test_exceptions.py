@@ -221,7 +221,6 @@ class TestStrange:
             assert lone_site.end_of("/hostile", options=options, rid=rid) == without
             assert exception_of(lone_site.event(rid))[0] == "HostileError"
 
-    @on_every_server
     @shows("exit-leaves-clean", "exits-propagate")
     @needs("exit")
     def test_an_exit_is_no_event_and_goes_its_way(self, lone_site, tmp_path):

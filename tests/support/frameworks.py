@@ -30,6 +30,7 @@ class Framework:
     """The module below tests.interceptors.apps."""
     protocol: Protocol
     servers: tuple[str, ...]
+    """The first runs the promises that depend on the framework; rows begin with different servers, so that each runs some."""
     source: str
     """What `$exception_source` begins with."""
     route: str | None
@@ -186,7 +187,7 @@ FRAMEWORKS = (
         requires=(),
         app="asgi",
         protocol="asgi",
-        servers=("uvicorn", "hypercorn", "gunicorn-asgi"),
+        servers=("gunicorn-asgi", "uvicorn", "hypercorn"),
         route=None,
         lacks={
             **_BARE,
@@ -202,7 +203,7 @@ FRAMEWORKS = (
         requires=("starlette",),
         app="starlette",
         protocol="asgi",
-        servers=("uvicorn", "uvicorn-uvloop", "hypercorn"),
+        servers=("uvicorn-uvloop", "uvicorn", "hypercorn"),
         route="/items/{item_id}",
         lacks={"validate": "nothing is validated"},
         oldest=("starlette==0.46.2",),
@@ -268,7 +269,7 @@ FRAMEWORKS = (
         requires=("flask",),
         app="flask",
         protocol="wsgi",
-        servers=(*_WSGI_SERVERS, "werkzeug"),
+        servers=("werkzeug", *_WSGI_SERVERS),
         route="/items/<item_id>",
         lacks={
             **_NO_LOOP,
@@ -382,7 +383,7 @@ FRAMEWORKS = (
         requires=("django",),
         app="django_wsgi",
         protocol="wsgi",
-        servers=(*_WSGI_SERVERS, "runserver"),
+        servers=("waitress", "gunicorn-sync", "gunicorn-gthread", "runserver"),
         route="/items/<item_id>",
         lacks={
             **_NO_LOOP,
@@ -399,7 +400,7 @@ FRAMEWORKS = (
         requires=("django",),
         app="django_asgi",
         protocol="asgi",
-        servers=("uvicorn", "hypercorn", "gunicorn-uvicorn"),
+        servers=("gunicorn-uvicorn", "uvicorn", "hypercorn"),
         route="/items/<item_id>",
         lacks={
             **_DJANGO,
