@@ -19,6 +19,7 @@ __all__ = [
     "alias",
     "capture",
     "capture_exception",
+    "chosen_client",
     "default_client",
     "flush",
     "group_identify",
@@ -89,6 +90,11 @@ def set_default_client(client: Client | None) -> None:
     """Say which client is the default one; None goes back to the rule."""
     global _chosen  # noqa: PLW0603
     _chosen = client
+
+
+def chosen_client() -> Client | None:
+    """Return the client that `set_default_client` chose; None: it chose none."""
+    return _chosen
 
 
 def of_default(

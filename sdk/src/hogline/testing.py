@@ -1,38 +1,42 @@
-"""A pytest plugin: the fixture `posthog` is a client that keeps what it would have sent, and touches no network.
+"""Testing: record what an app would have sent, and force what its flags are, without a network.
 
     def test_checkout_is_counted(posthog, shop):        # `posthog` comes with `pip install hogline`
         shop.post("/checkout")
         [event] = posthog.events
         assert event.event == "checkout"
 
-The fixture `posthog_flags` forces what flags answer. An event here is the one on the wire: serialised to its final bytes, and read back.
+The pytest fixture `posthog` records every client of the process, also those that the app made itself, before or during the test.
+`posthog_flags` forces flags for all of them. `with recording() as posthog:` does the same without pytest.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from hogline.client import Client
-from hogline.default import set_default_client
-from hogline.delivery import Delivery, Ledger
-from hogline.settings import ClientSettings
+from hogline.client.client import every_client
+from hogline.default import chosen_client, set_default_client
+from hogline.transports import UploadRequest, UploadResponse
 
 if TYPE_CHECKING:
     from hogline.flags.overrides import Override
 
-__all__ = ["CapturedEvent", "RecordingPostHog"]
+__all__ = ["CapturedEvent", "RecordingPostHog", "recording"]
 
 try:
     import pytest
-except ImportError:  # the class is of use without pytest too
+except ImportError:  # the classes are useful without pytest, too
     pytest = None  # type: ignore[assignment]
+
+_FLUSH_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class CapturedEvent:
-    """One event as it stands on the wire."""
+    """One event as it stands on the wire: serialised to its final bytes, and read back."""
 
     event: str
     distinct_id: str
@@ -40,69 +44,105 @@ class CapturedEvent:
     timestamp: str
     uuid: str
     raw: bytes = field(repr=False)
+    project_token: str = ""
+    """The token of the client that captured it."""
 
     @classmethod
-    def read(cls, raw: bytes) -> "CapturedEvent":
+    def read(cls, raw: bytes, project_token: str = "") -> "CapturedEvent":
         """Return the event in the wire bytes *raw*."""
         fields = orjson.loads(raw)
         return cls(
-            fields["event"], fields["distinct_id"], fields["properties"], fields["timestamp"], fields["uuid"], raw
+            fields["event"],
+            fields["distinct_id"],
+            fields["properties"],
+            fields["timestamp"],
+            fields["uuid"],
+            raw,
+            project_token,
         )
 
 
-class _Shelf(Delivery):
-    """Where events end up instead of on the network."""
+class _Recorder:
+    """A transport that keeps the events, and answers that each was accepted."""
 
-    def __init__(self, settings: ClientSettings, *, ledger: Ledger) -> None:
-        super().__init__(settings, ledger=ledger)
+    def __init__(self) -> None:
         self.kept: list[bytes] = []
 
-    def put(self, event: bytes) -> bool:
-        with self._ledger.lock:
-            self._ledger.accepted += 1
-            self._ledger.sent += 1
-        self.kept.append(event)
-        return True
+    def send(self, request: UploadRequest) -> UploadResponse:
+        self.kept += request.events
+        accepted = {orjson.loads(event)["uuid"]: {"result": "ok"} for event in request.events}
+        return UploadResponse(200, orjson.dumps({"results": accepted}))
+
+    def close(self) -> None:
+        pass
 
 
 class RecordingPostHog(Client):
-    """A client whose events stay in `events`. Options are those of `PostHog`."""
-
-    _delivery: _Shelf
+    """A client whose events stay in `events`. Its flags are unknown unless they are forced. Options are those of `PostHog`."""
 
     def __init__(self, project_token: str = "phc_testing", **options: Any) -> None:  # noqa: S107 - no password
-        super().__init__(project_token, **options)
-        self._delivery = _Shelf(self.settings, ledger=self._ledger)
-        self._events._put = self._delivery.put  # noqa: SLF001
-        self._flags.is_offline = True  # flags are what a test forces them to; the server is never asked
+        self._recorder = _Recorder()
+        self._tokens: dict[str, str] = {}  # of other clients, by the uuid of the event
+        super().__init__(project_token, transport=self._recorder, **options)
+        self._flags.set_offline(True)
 
     @property
     def events(self) -> list[CapturedEvent]:
-        """What would have been sent, oldest first."""
-        return [CapturedEvent.read(raw) for raw in self._delivery.kept]
+        """The recorded events, oldest first."""
+        self.flush(_FLUSH_TIMEOUT_S)
+        events = [CapturedEvent.read(raw) for raw in self._recorder.kept]
+        return [replace(event, project_token=self._tokens.get(event.uuid, self.project_token)) for event in events]
 
     def named(self, event: str) -> list[CapturedEvent]:
-        """Return the events of that name."""
+        """Return the recorded events of that name."""
         return [captured for captured in self.events if captured.event == event]
 
     def clear(self) -> None:
-        """Forget what was kept."""
-        self._delivery.kept.clear()
+        """Forget the recorded events."""
+        self.flush(_FLUSH_TIMEOUT_S)
+        self._recorder.kept.clear()
+
+    @contextmanager
+    def recording(self, client: Client) -> Iterator[None]:
+        """Record what *client* captures in this block, and force its flags as this client's are forced. Nothing leaves *client*."""
+        token = client.project_token
+
+        def put(event: bytes) -> bool:
+            self._tokens[orjson.loads(event)["uuid"]] = token
+            return self._delivery.put(event)
+
+        with client._events.diverted(put), client._flags.following(self._flags):  # noqa: SLF001 - a client, too
+            yield
+
+
+@contextmanager
+def recording(**options: Any) -> Iterator[RecordingPostHog]:
+    """Record every client of this process in this block, whoever made it and when; *options* are for the recording client."""
+    previous = chosen_client()
+    posthog = RecordingPostHog(**options)
+
+    def record(client: Client) -> None:
+        if not isinstance(client, RecordingPostHog):
+            recorded.enter_context(posthog.recording(client))
+
+    with ExitStack() as recorded:
+        recorded.enter_context(every_client(record))
+        set_default_client(posthog)
+        recorded.callback(set_default_client, previous)
+        yield posthog
+    posthog.shutdown()
 
 
 if pytest is not None:
 
     @pytest.fixture
     def posthog() -> Iterator[RecordingPostHog]:
-        """A client that keeps what it would have sent; the default client for the time of the test."""
-        client = RecordingPostHog()
-        set_default_client(client)
-        yield client
-        set_default_client(None)
-        client.shutdown()
+        """Every client of the process records here what it would have sent; the default client for the time of the test."""
+        with recording() as client:
+            yield client
 
     @pytest.fixture
     def posthog_flags(posthog: RecordingPostHog) -> Iterator[Callable[..., "Override"]]:
-        """A function that forces what flags answer, for the time of the test: `posthog_flags({"new-shop": True})`."""
+        """A function that forces flags for the time of the test, for every client: `posthog_flags({"new-shop": True})`."""
         yield posthog.flags.override
         posthog.flags.clear_overrides()

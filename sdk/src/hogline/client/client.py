@@ -7,7 +7,8 @@ of a method, such as an argument that it does not take, raises TypeError as in a
 import _thread
 import sys
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import copy_context
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -34,6 +35,8 @@ _FRESH_STACK_TIMEOUT_S = 2.0
 _F = TypeVar("_F", bound=Callable[..., Any])
 # Every client that was not shut down, oldest first; the first is the default one.
 _living: "weakref.WeakValueDictionary[int, Client]" = weakref.WeakValueDictionary()
+_all: "weakref.WeakSet[Client]" = weakref.WeakSet()
+_observers: "list[Callable[[Client], None]]" = []
 
 
 class Client:
@@ -62,6 +65,9 @@ class Client:
         self._flags = FlagCalls(self._events)
         self.exceptions: ExceptionEvents = ExceptionEvents(self._events)
         _living[id(self)] = self
+        _all.add(self)
+        for observe in _observers:
+            observe(self)
         if self.settings.flag_overrides:
             assert self.flags  # made now, so that an override that cannot be read is told here
         if self.settings.capture_exceptions:
@@ -712,6 +718,18 @@ class Client:
 
 def _options(timestamp: Any, uuid: Any, disable_geoip: bool | None) -> EventOptions:
     return {"timestamp": timestamp, "uuid": uuid, "disable_geoip": disable_geoip}
+
+
+@contextmanager
+def every_client(observe: Callable[[Client], None]) -> Iterator[None]:
+    """Call *observe* with each client of this process, and in this block with each new one when it is made."""
+    for client in list(_all):
+        observe(client)
+    _observers.append(observe)
+    try:
+        yield
+    finally:
+        _observers.remove(observe)
 
 
 PostHog = Client

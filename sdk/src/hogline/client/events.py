@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,7 +31,7 @@ class EventPipeline:
     def __init__(self, settings: ClientSettings, *, ledger: Ledger, delivery: Delivery) -> None:
         self.settings = settings
         self.ledger = ledger
-        self._put = delivery.put
+        self._put: Callable[[bytes], bool] = delivery.put
         self._throttled = ThrottledLog()
         self._disabled = True
         self.disabled = settings.disabled
@@ -79,6 +80,28 @@ class EventPipeline:
         if settings.release_id is not None:
             defaults["$release_id"] = settings.release_id
         return {**defaults, **self._super}
+
+    @contextmanager
+    def diverted(self, put: Callable[[bytes], bool]) -> Iterator[None]:
+        """Give serialised events to *put* in this block, not to the delivery queue; for tests.
+
+        A client that is disabled because it has no token, as is usual in tests, takes events in the meantime.
+        """
+
+        def count_and_put(event: bytes) -> bool:
+            with self.ledger.lock:
+                self.ledger.accepted += 1
+                self.ledger.sent += 1
+            return put(event)
+
+        previous, was_disabled = self._put, self._disabled
+        self._put = count_and_put
+        if not self.settings.project_token and not self.settings.disabled:
+            self._disabled = False
+        try:
+            yield
+        finally:
+            self._put, self._disabled = previous, was_disabled
 
     # -- one event ----------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """How a client's methods reach its flags: `hogline.flags` is imported at the first call, and no failure there reaches the app."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hogline.client.events import EventPipeline
@@ -28,8 +29,8 @@ class FlagCalls:
 
     def __init__(self, events: EventPipeline) -> None:
         self._events = events
-        self.is_offline = False
-        """True: the server is never asked; for tests."""
+        self._is_offline = False
+        self._leader: FlagCalls | None = None  # another client, whose forced values hold here too
 
     @property
     def flags(self) -> "Flags":
@@ -39,9 +40,30 @@ class FlagCalls:
         with lazy_imports.importing():
             from hogline.flags import Flags  # imported lazily: hashes, patterns and dates cost start-up time
         made = Flags(self._events.settings, self._send_called, self._count_lost_called)
-        made.offline = self.is_offline
+        self._apply(made)
         kept: Flags = vars(self).setdefault("_flags", made)  # the first of several threads wins
         return kept
+
+    def set_offline(self, value: bool) -> None:
+        """Set whether these flags make no request, and evaluate nothing; for tests."""
+        self._is_offline = value
+        if self._flags is not None:
+            self._apply(self._flags)
+
+    @contextmanager
+    def following(self, leader: "FlagCalls") -> Iterator[None]:
+        """Take the forced values of *leader* in this block, and make no request; for tests."""
+        previous, self._leader = self._leader, leader
+        was_offline = self._is_offline
+        self.set_offline(True)
+        try:
+            yield
+        finally:
+            self._leader = previous
+            self.set_offline(was_offline)
+
+    def _apply(self, flags: "Flags") -> None:
+        flags.set_offline(self._is_offline, self._leader.flags if self._leader is not None else None)
 
     def close(self) -> None:
         """Stop the flags' thread, if there is one."""

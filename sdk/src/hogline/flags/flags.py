@@ -48,11 +48,23 @@ class Flags:
         self._called_events = CalledEvents(settings.flag_called_max_entries, send_called, lost_called)
         self._requests_and_pid: tuple[int, Any] = (0, None)  # and the process that made them
         self._throttled = ThrottledLog()
-        self.offline = False
-        """True: the server is never asked; for tests."""
+        self._is_offline = False
+        self._leader: Flags | None = None
         local = bool(settings.secret_key) and settings.enable_local_evaluation
         self._poller = DefinitionPoller(settings, self._requests) if local else None
         self._fallback = _fallback(settings)
+
+    def set_offline(self, value: bool, leader: "Flags | None") -> None:
+        """Set whether no request is made and nothing is evaluated; the forced values of *leader* then hold here too. For tests."""
+        self._is_offline = value
+        self._leader = leader
+        if self._poller is not None:
+            self._poller.is_paused = value
+
+    def _forced(self) -> Mapping[str, ForcedRecord]:
+        if self._leader is None:
+            return self._overrides.current()
+        return {**self._overrides.current(), **self._leader._forced()}  # noqa: SLF001 - of the same class
 
     # -- what a user may call -----------------------------------------------------------------------------------------
 
@@ -86,11 +98,11 @@ class Flags:
 
     def known_now(self, key: str, request: FlagRequest) -> tuple[bool, LocalRecord | ForcedRecord | None]:
         """Return whether *key* can be evaluated without waiting, and the record of its value."""
-        record = self._overrides.current().get(key)
+        record = self._forced().get(key)
         if record is not None:
             return True, record
         source = self._poller
-        if source is None or not source.is_ready:
+        if source is None or not source.is_ready or self._is_offline:
             return source is None, None
         ruleset = source.ruleset
         return True, _evaluate_one(ruleset, key, request) if ruleset is not None else None
@@ -121,7 +133,7 @@ class Flags:
         """Return the result of one flag; None: it cannot be known, or no person is known. *fields*: see `FlagRequest.of`."""
         request = FlagRequest.of(**fields)
         if request is None:
-            forced_record = self._overrides.current().get(key)
+            forced_record = self._forced().get(key)
             return None if forced_record is None else result_of(key, forced_record, match_value)
         known, record = self.known_now(key, request)
         if not known:
@@ -185,7 +197,7 @@ class Flags:
         """Return the snapshot. Without a person it holds the forced values, and no request is made."""
         request = FlagRequest.of(**fields)
         if request is None or request.keys == []:
-            return self.snapshot(request, dict(self._overrides.current()) if request is None else {})
+            return self.snapshot(request, dict(self._forced()) if request is None else {})
         ruleset = yield from self._ruleset()
         records, unresolved, is_incomplete = self._evaluate_locally(ruleset, request)
         answer = FlagsAnswer({})
@@ -208,7 +220,7 @@ class Flags:
         """Return values and payload texts by key. If the server is asked, its answer replaces local values."""
         request = FlagRequest.of(**fields)
         if request is None:
-            overrides = self._overrides.current()
+            overrides = self._forced()
             return values_and_payloads(dict(overrides))
         ruleset = yield from self._ruleset()
         records, _, is_incomplete = self._evaluate_locally(ruleset, request)
@@ -261,7 +273,7 @@ class Flags:
         if self._poller is None:
             self._throttled.warning("secret_key", "flag definitions need a key: set secret_key (HOGLINE_SECRET_KEY)")
             return False
-        if self.offline:
+        if self._is_offline:
             return self.ruleset is not None
         return bool((yield self._poller.load))
 
@@ -272,7 +284,7 @@ class Flags:
                 "secret_key", "remote config %r needs a key: set secret_key (HOGLINE_SECRET_KEY)", key
             )
             return None
-        if self.offline:
+        if self._is_offline:
             return None
         try:
             body: bytes = yield lambda: self._requests().remote_config(key)
@@ -285,7 +297,7 @@ class Flags:
 
     def _ruleset(self) -> Flow[Ruleset | None]:
         source = self._poller
-        if source is None or self.offline:
+        if source is None or self._is_offline:
             return None
         if source.is_ready:
             return source.ruleset
@@ -296,7 +308,7 @@ class Flags:
         self, ruleset: Ruleset | None, request: FlagRequest
     ) -> tuple[dict[str, KnownRecord], dict[str, UnresolvedFlagReason], bool]:
         """Return forced and local values, the flags left unresolved, and whether the server has to be asked."""
-        overrides, keys = self._overrides.current(), request.keys
+        overrides, keys = self._forced(), request.keys
         records: dict[str, KnownRecord] = {
             key: record for key, record in overrides.items() if keys is None or key in keys
         }
@@ -322,7 +334,7 @@ class Flags:
         """Return the server's answer; or an error code, with the earlier answer that the fallback cache has."""
         answer, error = yield from self._ask(request)
         fallback = self._fallback
-        if fallback is None or not may_recall or self.offline:
+        if fallback is None or not may_recall or self._is_offline:
             return answer, error
         cache_key = request.digest()
         if error is None:
@@ -333,7 +345,7 @@ class Flags:
         return FlagsAnswer({key: flag for key, flag in known.items() if keys is None or key in keys}), error
 
     def _ask(self, request: FlagRequest) -> Flow[tuple[FlagsAnswer, str | None]]:
-        if self.offline:
+        if self._is_offline:
             return FlagsAnswer({}), "connection_error"
         settings = self._settings
         geoip = settings.disable_geoip if request.disable_geoip is None else request.disable_geoip

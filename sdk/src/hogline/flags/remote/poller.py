@@ -64,6 +64,8 @@ class DefinitionPoller:
             folder, host=settings.host, token=settings.project_token, secret_key=settings.secret_key
         )
         self.ruleset: Ruleset | None = None
+        self.is_paused = False
+        """True: the server is not asked; for tests."""
         self._state = State()
         self._closed = False
         self._begin_anew()
@@ -183,6 +185,8 @@ class DefinitionPoller:
         return True
 
     def _due(self, newer_than_s: float) -> bool:
+        if self.is_paused:
+            return False
         if self._state.asked_at_s < newer_than_s:
             return True
         rest_s = self._state.ask_again_at_s - time.time()
