@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hogline_instance.events.row import time_text
-from hogline_instance.ingest.admission import Arrival, TokenError, admit, token_of
+from hogline_instance.ingest.admission import RequestFacts, TokenError, admit, token_of
 from hogline_instance.ingest.bodies import BodyError, BodyTooLargeError, plain_json
 from hogline_instance.ingest.payloads import read_batch
 from hogline_instance.ingest.times import corrected
@@ -39,7 +39,7 @@ WRAPPINGS = {
     "gzip in base64": (lambda text: base64.b64encode(gzip.compress(text)), ""),
     "plain": (bytes, ""),
 }
-ARRIVAL = Arrival(datetime(2026, 11, 24, tzinfo=UTC), "198.51.100.7", None)
+ARRIVAL = RequestFacts(datetime(2026, 11, 24, tzinfo=UTC), "198.51.100.7", None)
 
 
 def unwrap(body, encoding="", content_type="", compression=""):

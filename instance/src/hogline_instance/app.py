@@ -1,4 +1,4 @@
-"""The whole instance as one ASGI app: paths that SDKs call go to ingest, the others to FastAPI behind the Host check."""
+"""The instance as one ASGI app: paths that SDKs call go to ingest, all others to FastAPI."""
 
 import asyncio
 from collections.abc import Sequence
@@ -54,7 +54,8 @@ def create_app(services: Services, features: Sequence[Feature] = FEATURES) -> An
 
 
 def _web_app(services: Services, ingest: IngestApp, features: Sequence[Feature]) -> FastAPI:
-    # No interactive documentation: FastAPI's loads its scripts from elsewhere, and pages here make no external request.
+    # No interactive documentation: FastAPI's loads its scripts from elsewhere, and pages here make
+    # no external request.
     app = FastAPI(
         title="Hogline instance", version=__version__, description=_DESCRIPTION, docs_url=None, redoc_url=None
     )
@@ -98,7 +99,7 @@ def _health_router(services: Services, ingest: IngestApp) -> APIRouter:
 
     @router.get("/_ready")
     async def ready() -> JSONResponse:
-        """Answer whether the store can be asked and the journal written, and what waits; 503 when they can't."""
+        """Answer whether the store and the journal work, and how much waits; 503 when they do not."""
         pipeline, journal = services.pipeline, services.journal
         state = {
             "journal_bytes": journal.size_bytes,
@@ -125,7 +126,8 @@ def _health_router(services: Services, ingest: IngestApp) -> APIRouter:
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
-    # The services are opened before the server and closed after it: by then every request has its response.
+    # The services are opened before the server and closed after it: by then every request has its
+    # response.
     while True:
         message = await receive()
         await send({"type": f"{message['type']}.complete"})

@@ -1,4 +1,7 @@
-"""The instance's commands: `hogline serve`, `keys`, `tail`, `demo`. Found by the SDK's `hogline` through entry points."""
+"""The instance's commands: `hogline serve`, `keys`, `tail`, `demo`.
+
+Found by the SDK's `hogline` through entry points.
+"""
 
 import argparse
 import json

@@ -1,4 +1,7 @@
-"""The data folder: made on first run, held by one process, and home of the SQLite database where no other is named."""
+"""The data folder: it is made on first run, and one process holds it.
+
+The SQLite database lies in it, unless database_url names another database.
+"""
 
 import fcntl
 import os
@@ -29,9 +32,12 @@ def prepare_folder(settings: Settings) -> Path:
 
 
 def lock_folder(folder: Path) -> Callable[[], None]:
-    """Hold *folder* until the returned function is called. Two processes on one embedded store would corrupt it.
+    """Hold *folder* until the returned function is called.
 
-    Raises DataFolderBusyError: another process holds it; the engine's own message would not say which.
+    Two processes on one embedded store would corrupt it.
+
+    Raises DataFolderBusyError: another process holds it; the engine's own message would not say
+    which.
     """
     handle = os.open(folder / _LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
     try:

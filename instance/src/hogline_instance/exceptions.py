@@ -3,8 +3,8 @@
 InstanceError
  +-- SettingsError (ValueError)     an option cannot work; ends the start with its message
  +-- DataFolderBusyError            another process holds the data folder; names it
- +-- StoreError                     the store did not take or answer something
- |    +-- RowsRefusedError          it never will: one of the rows cannot be one
+ +-- StoreError                     the store refused an insert or a query
+ |    +-- RowsRefusedError          a row of an insert is not valid; the same rows fail again
  +-- JournalFullError               nothing can be accepted now; the request gets 503 with the reason
 """
 
@@ -31,7 +31,7 @@ class DataFolderBusyError(InstanceError):
 
 
 class StoreError(InstanceError):
-    """The store did not take or answer something."""
+    """The store refused an insert or a query, or could not be reached."""
 
 
 class RowsRefusedError(StoreError):

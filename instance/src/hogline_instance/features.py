@@ -1,6 +1,7 @@
-"""The one list of features: the routes, pages, menu entries, SDK endpoints, steps and jobs that each of them adds.
+"""The one list of features, with the routes, pages, menu entries, endpoints, steps and jobs of each.
 
-A new feature is a folder and an entry here. Nothing below this module knows which features there are.
+A new feature is a folder and an entry here. Nothing below this module knows which features there
+are.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +33,10 @@ __all__ = ["FEATURES", "Feature"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
-    """What a feature adds to the instance; of these only what it has. Its folder has the name *name*."""
+    """What a feature adds to the instance; of these only what it has.
+
+    Its folder has the name *name*.
+    """
 
     name: str
     menu: tuple[MenuEntry, ...] = ()

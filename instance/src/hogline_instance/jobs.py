@@ -20,7 +20,10 @@ class Job:
 
 
 class JobRunner:
-    """Runs *jobs* until it is closed. A job that raises is logged and called again after its interval."""
+    """Runs *jobs* until it is closed.
+
+    A job that raises is logged and called again after its interval.
+    """
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._closed = threading.Event()

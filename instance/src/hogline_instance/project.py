@@ -16,18 +16,27 @@ class Project:
 
 
 class ProjectLookup(Protocol):
-    """Finds projects by their keys. The feature `projects` implements it; the engine only receives it."""
+    """Finds projects by their keys.
+
+    The feature `projects` implements it; the engine only receives it.
+    """
 
     def current(self) -> Project:
         """Return the project that the pages show, and that `@current` means for a request without a key."""
         ...
 
     def by_token(self, token: str) -> Project | None:
-        """Return the project of a project token (`phc_...`), or None. Answers from memory: the event loop may call it."""
+        """Return the project of a project token (`phc_...`), or None.
+
+        Answers from memory: the event loop may call it.
+        """
         ...
 
     def by_personal_key(self, key: str) -> Project | None:
-        """Return the project that a personal key (`phx_...`) may read, or None. May ask SQL: call it in a thread."""
+        """Return the project that a personal key (`phx_...`) may read, or None.
+
+        May ask SQL: call it in a thread.
+        """
         ...
 
     def refresh(self) -> None:

@@ -26,8 +26,8 @@ def run(
 ) -> None:
     """Serve *app* until SIGINT or SIGTERM, then let open requests end.
 
-    *on_started* is called when requests are answered and signals are heeded; *on_stopping* ends what would never end by
-    itself, as live streams.
+    *on_started* is called when requests are answered and signals are heeded; *on_stopping* ends
+    what would never end by itself, as live streams.
     """
     config = uvicorn.Config(
         app,
@@ -91,11 +91,13 @@ class _LimitedProtocol(HttpToolsProtocol):
     def _linger(self) -> None:
         """End our side of the connection, and read what the client still sends without looking at it.
 
-        Closing a socket that has unread bytes resets the connection, and the client loses the answer (RFC 9112, 9.6).
+        Closing a socket that has unread bytes resets the connection, and the client loses the
+        answer (RFC 9112, 9.6).
         """
         self._refused = True
         if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.disconnected = True  # an earlier request of the connection: nothing is written after the end
+            # An earlier request of the connection: nothing is written after the end.
+            self.cycle.disconnected = True
         self.transport.write_eof()
         self.loop.call_later(_LINGER_S, self.transport.close)
 
@@ -105,7 +107,7 @@ class _HeadTooLargeError(Exception):
 
 
 class _Server(uvicorn.Server):
-    """uvicorn raises the signal that ended it once more, and dies of it; here the services are still to be closed."""
+    """uvicorn, without raising the signal that ended it a second time: services are closed after it."""
 
     def __init__(self, config: uvicorn.Config, on_started: Callable[[], None], on_stopping: Callable[[], None]) -> None:
         super().__init__(config)

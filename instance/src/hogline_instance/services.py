@@ -1,4 +1,7 @@
-"""The parts of a running instance that features use. `startup` opens them; this module only names them."""
+"""The parts of a running instance that features use.
+
+`startup` opens them; this module only names them.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Every option of the instance, declared once: type, default, unit, environment variable (`HOGLINE_<NAME>`)."""
+"""Every option of the instance, declared once: type, default, unit, environment variable."""
 
 import dataclasses
 import ipaddress
@@ -21,9 +21,10 @@ def _option(default: Any, text: str, *, minimum: float | None = None) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What an instance can be told.
+    """The options of an instance.
 
-    Raises SettingsError: a value that cannot work, with where it came from and what to write instead.
+    Raises SettingsError: a value that cannot work, with where it came from and what to write
+    instead.
     """
 
     data_dir: Path = _option(Path("hogline-data"), "Folder of everything this instance keeps; created on first run.")
@@ -81,7 +82,8 @@ class Settings:
         values = {name: value for name, value in overrides.items() if value is not None}
         for declared in dataclasses.fields(cls):
             variable = f"HOGLINE_{declared.name.upper()}"
-            # HOGLINE_HOST is where the SDK sends to; the address to listen on has a name of its own.
+            # HOGLINE_HOST is where the SDK sends to; the address to listen on has a name of its
+            # own.
             variable = "HOGLINE_LISTEN_HOST" if declared.name == "host" else variable
             if declared.name not in values and environ.get(variable):
                 values[declared.name] = _parse(declared, environ[variable], variable)

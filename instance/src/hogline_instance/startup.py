@@ -26,8 +26,8 @@ _DRAIN_S = 60.0
 def open_services(settings: Settings, features: Sequence[Feature] = FEATURES) -> Services:
     """Open the instance in `settings.data_dir`, creating it on first run.
 
-    Raises DataFolderBusyError: another process holds the folder.  Raises SettingsError: it cannot be written, or the
-    database cannot be opened.  Raises StoreError: the store cannot be opened.
+    Raises DataFolderBusyError: another process holds the folder.  Raises SettingsError: it cannot
+    be written, or the database cannot be opened.  Raises StoreError: the store cannot be opened.
     """
     with ExitStack() as opening:
         folder = prepare_folder(settings)

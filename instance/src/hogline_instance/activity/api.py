@@ -22,7 +22,10 @@ MAX_LIMIT = 1_000
 
 
 def build_router(services: Services, access: Access) -> APIRouter:
-    """Return the two routes, each with and without its slash: a redirect would cost clients their header."""
+    """Return the two routes, each with and without its last slash.
+
+    A redirect from one to the other would make clients lose their Authorization header.
+    """
     router = APIRouter(route_class=ApiRoute, tags=["events"])
     allowed = access.project()
 
@@ -33,7 +36,10 @@ def build_router(services: Services, access: Access) -> APIRouter:
         limit: Annotated[int, Query(description="Events a page", ge=1, le=MAX_LIMIT)] = 100,
         project: Project = allowed,  # type: ignore[assignment]
     ) -> Response:
-        """List events, newest first. `next` is the whole URL of the next page; no event is lost or repeated between pages."""
+        """List events, newest first.
+
+        `next` is the whole URL of the next page; no event is lost or repeated between pages.
+        """
         page = list_events(services.store, project.id, wanted, limit=limit, cursor=cursor)
         return json_response(
             {"next": next_url(request, page.next), "results": [event_json(event) for event in page.events]}
@@ -56,7 +62,10 @@ def build_router(services: Services, access: Access) -> APIRouter:
 
 
 def wanted_uuid(text: str) -> str:
-    """Return *text* as a uuid in its usual form.  Raises ApiError: it is no uuid, so no event has it."""
+    """Return *text* as a uuid in its usual form.
+
+    Raises ApiError: it is no uuid, so no event has it.
+    """
     try:
         return str(UUID(text))
     except ValueError:

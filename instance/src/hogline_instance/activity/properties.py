@@ -22,7 +22,10 @@ _MAX_RAW_CHARS = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class PropertyRow:
-    """One property as text; `structured` values keep their line breaks, `cut` ones are in full in the raw JSON."""
+    """One property as text.
+
+    `structured` values keep their line breaks. `cut` ones are in full in the raw JSON.
+    """
 
     name: str
     text: str
@@ -65,7 +68,7 @@ def property_groups(event: StoredEvent) -> tuple[PropertyGroup, ...]:
 
 
 def raw_json(event: StoredEvent) -> str:
-    """Return the whole event as indented JSON; as it came when it can't be laid out or is too big to."""
+    """Return the whole event as indented JSON, or as it came when it is too big or not readable."""
     if len(event.properties_json) > _MAX_RAW_CHARS or not event.properties:
         return event.properties_json
     whole: Mapping[str, object] = {

@@ -1,4 +1,6 @@
-"""SQL state: the engine, its sessions and one line of migrations. SQLite in the data folder, or PostgreSQL by URL.
+"""SQL state: the engine, its sessions and one line of migrations.
+
+SQLite in the data folder, or PostgreSQL by URL.
 
 The only room that opens SQL engines. It knows no feature; features declare their tables on `Base`.
 """

@@ -26,8 +26,8 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self._engine = _opened(url)
-        # A transaction that reads and then writes must hold SQLite's write lock from its beginning: taking the lock
-        # later fails at once when another process has written in between.
+        # A transaction that reads and then writes must hold SQLite's write lock from its beginning:
+        # taking the lock later fails at once when another process has written in between.
         self._writing_engine = self._engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
 
     @property
@@ -63,7 +63,7 @@ class Database:
         try:
             with self.exclusive("migrations"):
                 migrate(self._engine, self.file)
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, OSError) as error:
             raise _cannot_open(error) from error
 
     def close(self) -> None:
@@ -76,10 +76,12 @@ def _opened(url: str) -> Engine:
         engine = create_engine(
             url,
             pool_pre_ping=not url.startswith("sqlite"),
-            hide_parameters=True,  # errors are logged and shown at /_ready; content of events has no place there
+            # Errors are logged and shown at /_ready; content of events has no place there.
+            hide_parameters=True,
             connect_args=_connect_arguments(url),
         )
-    except (SQLAlchemyError, ImportError) as error:  # ImportError: the database's driver is not installed
+    # ImportError: the database's driver is not installed.
+    except (SQLAlchemyError, ImportError) as error:
         raise _cannot_open(error) from error
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
@@ -94,7 +96,8 @@ def _connect_arguments(url: str) -> dict[str, object]:
 
 
 def _configure_sqlite(connection: object, _record: object) -> None:
-    # sqlite3 begins transactions on its own terms, and not before DDL; with None it leaves them to `_begin_sqlite`.
+    # sqlite3 begins transactions on its own terms, and not before DDL; with None it leaves them to
+    # `_begin_sqlite`.
     connection.isolation_level = None  # type: ignore[attr-defined]
     cursor = connection.cursor()  # type: ignore[attr-defined]
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):

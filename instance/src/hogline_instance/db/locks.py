@@ -37,7 +37,8 @@ def _file_lock(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _advisory_lock(engine: Engine, name: str) -> Iterator[None]:
-    # A session's lock, on a connection of its own: it must outlive the transactions that are made under it.
+    # A session's lock, on a connection of its own: it must outlive the transactions that are made
+    # under it.
     number = int.from_bytes(hashlib.sha256(f"hogline.{name}".encode()).digest()[:8], signed=True)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("SELECT pg_advisory_lock(:number)"), {"number": number})

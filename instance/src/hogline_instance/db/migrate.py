@@ -1,4 +1,7 @@
-"""Migrations: one line of numbered Alembic revisions for all features. SQLite is backed up before its first change."""
+"""Migrations: one line of numbered Alembic revisions for all features.
+
+SQLite is backed up before its first change.
+"""
 
 import logging
 import os

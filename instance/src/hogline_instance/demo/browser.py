@@ -1,6 +1,8 @@
-"""A visitor's browser, as far as PostHog and the shop can tell: posthog-js's events on the wire, and its tracing headers.
+"""A visitor's browser, as PostHog and the shop see it: posthog-js's events and its tracing headers.
 
-Source: docs/internals/instance-protocol.md#browser-events, docs/internals/capture-protocol.md#tracing-headers and docs/internals/capture-protocol.md#headers-of-posthog-js.
+Source: docs/internals/instance-protocol.md#browser-events,
+docs/internals/capture-protocol.md#tracing-headers and
+docs/internals/capture-protocol.md#headers-of-posthog-js.
 """
 
 import gzip
@@ -65,7 +67,8 @@ class Browser:
             "$user_state": "identified" if self.identified else "anonymous",
         }
         cookies = f"ph_{self.token}_posthog={quote(json.dumps(state))}{self._cart_cookie}"
-        # uvicorn closes after an app's failure, and the next request on that connection would be lost: no connection is kept.
+        # uvicorn closes after an app's failure, and the next request on that connection would be
+        # lost: no connection is kept.
         sent = {
             "User-Agent": self.agent,
             "X-Forwarded-For": self.ip,

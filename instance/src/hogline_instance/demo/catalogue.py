@@ -36,14 +36,20 @@ class CardDeclinedError(Exception):
 
 
 def charge(total: float, card: str) -> str:
-    """Pretend to charge *card*, and return a receipt number.  Raises CardDeclinedError: it ends in 0000."""
+    """Pretend to charge *card*, and return a receipt number.
+
+    Raises CardDeclinedError: it ends in 0000.
+    """
     if card.endswith("0000"):
         raise CardDeclinedError("insufficient funds")
     return f"R{int(total * 100):06d}"
 
 
 def apply_gift_card(total: float, code: str) -> float:
-    """Return *total* less what the gift card gives. The bug that the demo shows: not every card gives a percentage."""
+    """Return *total* less what the gift card gives.
+
+    The bug that the demo shows: not every card gives a percentage.
+    """
     card = _GIFT_CARDS[code.upper()]
     discount = total * card["percent"] / 100
     return round(total - discount, 2)

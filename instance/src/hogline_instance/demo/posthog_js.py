@@ -1,4 +1,4 @@
-"""The official browser script, for a person's own clicks: where it is, or how to get it without keeping anybody waiting."""
+"""Finds posthog-js for the clicks of the person who runs the demo, or fetches it in the background."""
 
 import os
 import shutil

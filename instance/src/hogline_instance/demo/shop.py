@@ -45,7 +45,8 @@ class Shop:
         self.posthog = posthog
         self._instance_url = instance_url
         self._has_posthog_js = has_posthog_js
-        self._carts: OrderedDict[str, Cart] = OrderedDict()  # by cookie; the one unused for longest is forgotten first
+        # By cookie; the one unused for longest is forgotten first.
+        self._carts: OrderedDict[str, Cart] = OrderedDict()
         self.headers = {
             "Content-Security-Policy": f"default-src 'self'; script-src 'self' {instance_url}; connect-src 'self' {instance_url}; "
             "img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"

@@ -1,7 +1,10 @@
-"""The shop on FastAPI, as people write such apps, with the interceptor in one line. Run by the demo in a process of its own.
+"""The shop on FastAPI, as people write such apps, with the interceptor in one line.
 
-The pages are for a person to click through; what they do goes by fetch, so that the browser's tracing headers travel along.
-Navigations carry no headers, but posthog-js's first-party cookie (`read_cookie`).
+Run by the demo in a process of its own.
+
+The pages are for a person to click through; what they do goes by fetch, so that the browser's
+tracing headers travel along. Navigations carry no headers, but posthog-js's first-party cookie
+(`read_cookie`).
 """
 
 import asyncio

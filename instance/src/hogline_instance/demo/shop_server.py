@@ -1,4 +1,7 @@
-"""`python -m hogline_instance.demo.shop_server`: the shop's process. Its parent passes options in the environment."""
+"""`python -m hogline_instance.demo.shop_server`: the shop's process.
+
+Its parent passes options in the environment.
+"""
 
 import logging
 import os
@@ -20,7 +23,8 @@ def main() -> int:
     """Serve the shop on the socket that the parent bound; ends with SIGTERM, or with its parent."""
     instance_url = os.environ["SHOP_INSTANCE_URL"]
     listener = socket.socket(fileno=int(os.environ["SHOP_SOCKET"]))
-    # The visitors break the shop on purpose and the demo prints that, so only Hogline's own warnings are shown here.
+    # The visitors break the shop on purpose and the demo prints that, so only Hogline's own
+    # warnings are shown here.
     logging.basicConfig(level=logging.CRITICAL)
     logging.getLogger("hogline").setLevel(logging.WARNING)
     posthog = PostHog(os.environ["SHOP_TOKEN"], host=instance_url, flush_interval=0.3)
@@ -36,7 +40,8 @@ def main() -> int:
 
 
 def _loaded(path: Path) -> ModuleType:
-    # By file, under a name of its own: `flask.py` in its folder must not stand in for the package that it imports.
+    # By file, under a name of its own: `flask.py` in its folder must not stand in for the package
+    # that it imports.
     spec = spec_from_file_location(f"shop_on_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None

@@ -1,4 +1,4 @@
-"""`$exception_list` in reading order: the exception that was caught first, its crash site on top, its causes after it.
+"""`$exception_list` in reading order: the caught exception, its crash site on top, then its causes.
 
 Pure. Every value in the list comes from outside, so each is checked and bounded before it is used.
 """
@@ -52,7 +52,10 @@ class FrameRun:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One exception of the chain. `relation` says how it hangs on the one before: cause, context, member or ''."""
+    """One exception of the chain.
+
+    `relation` is its relation to the one before: cause, context, member or ''.
+    """
 
     type: str
     value: str
@@ -64,7 +67,7 @@ class Failure:
 
 
 def failures(event: StoredEvent) -> tuple[Failure, ...]:
-    """Return the chain of an `$exception` event, outermost first; empty when the list is missing or not a list."""
+    """Return the chain of an `$exception` event, outermost first; empty without a list."""
     entries = event.properties.get("$exception_list")
     if not isinstance(entries, list):
         return ()
@@ -80,7 +83,8 @@ def _failure(entry: Mapping[str, object], *, crash_first: bool) -> Failure:
     handled = facts.get("handled")
     stacktrace = entry.get("stacktrace")
     raw = stacktrace.get("frames") if isinstance(stacktrace, dict) else None
-    # Bounded at the crash's end: of a million recursive frames the first and the last hundreds say the same.
+    # Bounded at the crash's end: of a million recursive frames the first and the last hundreds say
+    # the same.
     listed = [frame for frame in raw if isinstance(frame, dict)] if isinstance(raw, list) else []
     frames = [_frame(frame) for frame in (listed[:_MAX_FRAMES] if crash_first else listed[: -_MAX_FRAMES - 1 : -1])]
     return Failure(

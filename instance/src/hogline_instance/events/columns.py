@@ -22,7 +22,10 @@ class EventColumn:
 
     @property
     def alias(self) -> str:
-        """Return its name in a result. An alias equal to the column would hide it from WHERE and ORDER BY."""
+        """Return its name in a result.
+
+        An alias equal to the column would hide it from WHERE and ORDER BY.
+        """
         return f"{self.name}_text" if self.column.as_text else self.name
 
     @property

@@ -14,7 +14,10 @@ class BadCursorError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The last event of a page. Time alone would lose or repeat events that share an instant, so the uuid decides."""
+    """The last event of a page.
+
+    Time alone would lose or repeat events that share an instant, so the uuid decides.
+    """
 
     timestamp_us: int
     uuid: str

@@ -1,4 +1,4 @@
-"""An event as readers see it: the stored row, with its time and its properties decoded when they are asked for."""
+"""An event as readers see it: the stored row, whose time and properties are decoded on first use."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +15,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class StoredEvent(EventRow, kw_only=True, dict=True):
-    """An event read back from the store or the journal. `dict=True` gives the cached properties their place."""
+    """An event read back from the store or the journal.
+
+    `dict=True` gives the cached properties their place.
+    """
 
     @cached_property
     def timestamp(self) -> datetime:
@@ -29,7 +32,7 @@ class StoredEvent(EventRow, kw_only=True, dict=True):
 
     @cached_property
     def properties(self) -> Mapping[str, object]:
-        """The properties as a mapping; empty when the JSON can't be read (too deep, an absurdly long number)."""
+        """The properties as a mapping; empty when the JSON can't be read (too deep, a number too long)."""
         try:
             value = json.loads(self.properties_json)
         except (ValueError, RecursionError):

@@ -1,4 +1,7 @@
-"""Which events a reader wants. The store applies a filter in SQL, the live stream with `matches`; both mean the same."""
+"""Filters of events.
+
+The store applies a filter in SQL, the live stream with `matches`; both mean the same.
+"""
 
 import json
 from dataclasses import dataclass
@@ -33,7 +36,7 @@ def matches(event: StoredEvent, wanted: EventFilter) -> bool:
 
 
 def search_variants(search: str) -> list[str]:
-    """Return the forms that *search* can have inside a client's JSON: as it is, and as JSON encoders escape it."""
+    """Return the forms that *search* can have in a client's JSON: as it is, and as encoders escape it."""
     forms = (search, json.dumps(search, ensure_ascii=False)[1:-1], json.dumps(search)[1:-1])
     return list(dict.fromkeys(forms))
 

@@ -1,4 +1,4 @@
-"""Stored events, newest first: filtered, in pages that neither lose nor repeat one, and one event by its uuid."""
+"""Queries of stored events: filtered lists in pages that lose and repeat none, and one by its uuid."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,9 +11,11 @@ from hogline_instance.store import EVENTS_TABLE, Store
 
 __all__ = ["Page", "find_event", "list_events"]
 
-# Most pages are found in the last day, and the table is sorted by day: look there first, then widen.
+# Most pages are found in the last day, and the table is sorted by day: look there first, then
+# widen.
 _WINDOWS = (timedelta(days=1), timedelta(days=31), None)
-_CLOCKS_AHEAD = timedelta(days=2)  # events of fast clocks are stamped in the future and are still the newest
+# Events of fast clocks are stamped in the future and are still the newest.
+_CLOCKS_AHEAD = timedelta(days=2)
 _MAX_ROUNDS = 50  # bounds the loop when a page is full of duplicates that are not merged yet
 
 

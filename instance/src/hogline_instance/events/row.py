@@ -1,7 +1,7 @@
 """The row of an event: the one declaration that admission, pipeline, store and readers follow.
 
-To add a column: add a field with a default here, and a migration `store/schema/NNNN_*.sql` that adds it to the table. A
-test compares the two.
+To add a column: add a field with a default here, and a migration `store/schema/NNNN_*.sql` that
+adds it to the table. A test compares the two.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,10 @@ __all__ = ["Column", "EventRow", "encode_row", "time_text"]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """How the store keeps a field. Types that its driver does not read back as strings are read *as_text*."""
+    """How the store keeps a field.
+
+    Types that its driver does not read back as strings are read *as_text*.
+    """
 
     type: str
     as_text: bool = False
@@ -24,7 +27,8 @@ class Column:
 class EventRow(msgspec.Struct, kw_only=True):
     """One row of the events table. A pipeline step may change its fields.
 
-    Times are text in UTC, `YYYY-MM-DD hh:mm:ss.ffffff`. The properties keep the bytes that the client sent.
+    Times are text in UTC, `YYYY-MM-DD hh:mm:ss.ffffff`. The properties keep the bytes that the
+    client sent.
     """
 
     team_id: Annotated[int, Column("UInt32")]
@@ -51,5 +55,8 @@ def time_text(moment: datetime) -> str:
 
 
 def encode_row(row: EventRow) -> bytes:
-    """Return *row* as one line of JSON for the journal and the store. Its properties must hold no raw line break."""
+    """Return *row* as one line of JSON for the journal and the store.
+
+    Its properties must hold no raw line break.
+    """
     return _encoder.encode(row)

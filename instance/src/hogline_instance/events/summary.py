@@ -22,7 +22,8 @@ __all__ = [
 
 Side = Literal["browser", "server", "other"]
 
-# Events that no person caused and that are rarely read: shown, but muted, and never the cause of a request.
+# Events that no person caused and that are rarely read: shown, but muted, and never the cause of a
+# request.
 QUIET_EVENTS = frozenset(
     {"$pageleave", "$web_vitals", "$feature_flag_called", "$$heatmap", "$set", "$opt_in", "$groupidentify", "$snapshot"}
 )
@@ -54,7 +55,10 @@ _MAX_TITLE_CHARS = 200
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The parts of one line. `status` is the response's, `error` is 'Type: value' of an exception."""
+    """The parts of one line.
+
+    `status` is the response's, `error` is 'Type: value' of an exception.
+    """
 
     uuid: str
     event: str
@@ -88,12 +92,15 @@ def summarize(event: StoredEvent) -> Summary:
 
 
 def is_personal(event: StoredEvent) -> bool:
-    """Return whether its distinct id names a person or device; a server that knows neither sends a random one."""
+    """Return whether its distinct id names a person or device, and is not a server's random one."""
     return side_of(event) == "browser" or event.properties.get("$process_person_profile") is not False
 
 
 def side_of(event: StoredEvent) -> Side:
-    """Return who sent it. A server's events carry the browser's window id too, so the server's signs come first."""
+    """Return who sent it.
+
+    A server's events carry the browser's window id too, so the server's signs come first.
+    """
     lib = event.text("$lib")
     if lib in _SERVER_LIBS or event.properties.get("$is_server") is True or "$request_method" in event.properties:
         return "server"

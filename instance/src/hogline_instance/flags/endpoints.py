@@ -1,4 +1,4 @@
-"""The flag requests of SDKs: `/flags` and `/decide`, definitions for local evaluation, and a flag's remote config.
+"""Flag requests of SDKs: `/flags` and `/decide`, definitions to evaluate, and remote config.
 
 Source: docs/internals/flags-protocol.md#flags-endpoint.
 """

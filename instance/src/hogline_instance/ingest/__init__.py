@@ -1,7 +1,9 @@
-"""From a request of any PostHog SDK to admitted events: size, key, decoding, time. Fast, and nothing beyond that.
+"""From a request of any PostHog SDK to admitted events: size, key, decoding, time.
 
-Raw ASGI, since this path answers thousands of requests a second. It knows the protocol and no feature: other paths that
-SDKs call come as `Endpoint`s.
+Fast, and nothing beyond that.
+
+Raw ASGI, since this path answers thousands of requests a second. It knows the protocol and no
+feature: other paths that SDKs call come as `Endpoint`s.
 """
 
 from hogline_instance.ingest.app import IngestApp

@@ -16,7 +16,7 @@ from hogline_instance.events.row import EventRow, encode_row, time_text
 from hogline_instance.ingest.payloads import IncomingBatch, IncomingEvent
 from hogline_instance.ingest.times import corrected, parse_time
 
-__all__ = ["Admitted", "Arrival", "TokenError", "admit", "token_of"]
+__all__ = ["Admitted", "RequestFacts", "TokenError", "admit", "token_of"]
 
 _PERSON_NAMESPACE = uuid.UUID(
     "932979b4-65c3-4424-8467-0b66ec27bc22"
@@ -31,7 +31,7 @@ class TokenError(ValueError):
     """The request's token is missing or cannot be one."""
 
 
-class _Facts(
+class _KnownProperties(
     msgspec.Struct,
     rename={
         "dollar_distinct_id": "$distinct_id",
@@ -45,7 +45,7 @@ class _Facts(
         "elements_chain": "$elements_chain",
     },
 ):
-    """The few properties that admission reads; every other one is passed over unread."""
+    """The few properties that admission reads; the decoder skips all others."""
 
     distinct_id: Any = None
     dollar_distinct_id: Any = None
@@ -60,12 +60,12 @@ class _Facts(
     elements_chain: Any = None
 
 
-_facts = msgspec.json.Decoder(_Facts)
+_facts = msgspec.json.Decoder(_KnownProperties)
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
-    """What the request around the events says."""
+class RequestFacts:
+    """Facts of the request that brought the events."""
 
     now: datetime
     ip: str
@@ -75,14 +75,17 @@ class Arrival:
 
 @dataclass(slots=True)
 class Admitted:
-    """Rows for the store, and why other events are not among them."""
+    """Rows for the store, and how many other events were refused, by reason."""
 
     rows: list[bytes]
     refused: dict[str, int]
 
 
 def token_of(batch: IncomingBatch, query_token: str) -> str:
-    """Return the one project token of the request.  Raises TokenError: none, several, or one that cannot be."""
+    """Return the one project token of the request.
+
+    Raises TokenError: none, several, or one that cannot be.
+    """
     tokens = {batch.token.strip()}
     for event in batch.events:
         tokens.add((event.dollar_token or event.api_key or event.token).strip())
@@ -103,8 +106,8 @@ def token_of(batch: IncomingBatch, query_token: str) -> str:
     return token
 
 
-def admit(batch: IncomingBatch, project_id: int, arrival: Arrival) -> Admitted:
-    """Return the rows of the events that can be stored; one bad event costs the others nothing."""
+def admit(batch: IncomingBatch, project_id: int, arrival: RequestFacts) -> Admitted:
+    """Return the rows of the events that can be stored. A bad event does not affect the others."""
     admitted = Admitted([], {})
     batch_sent_at = parse_time(batch.sent_at) or arrival.sent_at
     received_at = time_text(arrival.now)[:-3]
@@ -122,7 +125,7 @@ def admit(batch: IncomingBatch, project_id: int, arrival: Arrival) -> Admitted:
 
 
 def _row(
-    event: IncomingEvent, project_id: int, arrival: Arrival, sent_at: datetime | None, ip: str, received_at: str
+    event: IncomingEvent, project_id: int, arrival: RequestFacts, sent_at: datetime | None, ip: str, received_at: str
 ) -> bytes | str:
     name = event.event or ("$identify" if arrival.is_engage else "")
     if not name.strip():
@@ -132,12 +135,14 @@ def _row(
     facts = _read(event.properties)
     if facts is None:
         return "an event's properties are not an object"
-    who = event.distinct_id or event.dollar_distinct_id or _text(facts.distinct_id) or _text(facts.dollar_distinct_id)
-    who = who.replace("\0", "\ufffd").strip()[:_MAX_ID_CHARACTERS]
-    if not who:
+    distinct_id = (
+        event.distinct_id or event.dollar_distinct_id or _text(facts.distinct_id) or _text(facts.dollar_distinct_id)
+    )
+    distinct_id = distinct_id.replace("\0", "\ufffd").strip()[:_MAX_ID_CHARACTERS]
+    if not distinct_id:
         return "an event has no distinct_id"
-    identity = _event_id(event.uuid)
-    if identity is None:
+    event_id = _event_id(event.uuid)
+    if event_id is None:
         return "an event's uuid is not a UUID"
     moment = corrected(
         parse_time(event.timestamp),
@@ -147,17 +152,18 @@ def _row(
         believe_clock=facts.ignore_sent_at is True,
     )
     properties = _with_person_updates(bytes(event.properties), event)
-    # A server's own address says nothing of a visitor: only what browsers and apps send gets the peer's.
+    # A server's own address says nothing of a visitor: only what browsers and apps send gets the
+    # peer's.
     if ip and facts.ip is msgspec.UNSET and facts.is_server is not True and facts.geoip_disable is not True:
         properties = _with(properties, b'"$ip":"%b"' % ip.encode())
     return encode_row(
         EventRow(
             team_id=project_id,
-            uuid=identity,
+            uuid=event_id,
             event=name[:_MAX_NAME_CHARACTERS].replace("\0", "\ufffd"),
-            distinct_id=who,
+            distinct_id=distinct_id,
             timestamp_text=time_text(moment),
-            person_id=_person_id(project_id, who),
+            person_id=_person_id(project_id, distinct_id),
             session_id=_text(facts.session_id)[:_MAX_ID_CHARACTERS],
             raw_properties=msgspec.Raw(_one_line(properties)),
             elements_chain=_text(facts.elements_chain),
@@ -167,10 +173,10 @@ def _row(
     )
 
 
-def _read(properties: msgspec.Raw) -> _Facts | None:
+def _read(properties: msgspec.Raw) -> _KnownProperties | None:
     raw = bytes(properties)
     if raw == b"null":
-        return _Facts()
+        return _KnownProperties()
     try:
         return _facts.decode(raw)
     except msgspec.DecodeError:
@@ -226,7 +232,10 @@ def _with(properties: bytes, member: bytes) -> bytes:
 
 
 def _one_line(properties: bytes) -> bytes:
-    """Return the object without raw line breaks: rows are lines. In JSON a raw line break is only ever white space."""
+    """Return the object without raw line breaks: rows are lines.
+
+    In JSON a raw line break is only ever white space.
+    """
     if b"\n" in properties or b"\r" in properties:
         return properties.replace(b"\n", b" ").replace(b"\r", b" ")
     return properties

@@ -1,4 +1,7 @@
-"""The ASGI app of every path that SDKs call. An event is acknowledged when it is on disk, and not before."""
+"""The ASGI app of every path that SDKs call.
+
+An event is acknowledged when it is on disk, and not before.
+"""
 
 import asyncio
 import logging
@@ -26,7 +29,8 @@ from hogline_instance.settings import Settings
 __all__ = ["IngestApp"]
 
 _log = logging.getLogger("hogline.instance")
-_LARGE_BODY_BYTES = 256 * 1024  # decoding a larger body on the event loop would delay every other response
+# Decoding a larger body on the event loop would delay every other response.
+_LARGE_BODY_BYTES = 256 * 1024
 
 
 class IngestApp:

@@ -183,7 +183,8 @@ def _form(body: bytes) -> tuple[bytes, str]:
         raise BodyError("the form has no field 'data'")
     hint = unquote_to_bytes(fields.get(b"compression", b"")).decode("latin-1").strip().lower()
     plain = unquote_to_bytes(data)
-    # In JSON a plus is an encoded blank; in base64 it is a digit that a careless client did not encode.
+    # In JSON a plus is an encoded blank; in base64 it is a digit that a careless client did not
+    # encode.
     if _JSON_START.match(plain):
         plain = unquote_to_bytes(data.replace(b"+", b" "))
     return plain, hint

@@ -1,14 +1,14 @@
 """The legacy capture endpoints: every path takes every shape, and success is exactly `200 {"status":1}`.
 
-Where PostHog's edge refuses a whole request for one bad event, the good ones are kept here and the bad ones counted, with
-the reason in the log (rule `accept-the-good`).
+Where PostHog's edge refuses a whole request for one bad event, the good ones are kept here and the
+bad ones counted, with the reason in the log (rule `accept-the-good`).
 """
 
 import logging
 import time
 from datetime import UTC, datetime
 
-from hogline_instance.ingest.admission import Admitted, Arrival, TokenError, admit, token_of
+from hogline_instance.ingest.admission import Admitted, RequestFacts, TokenError, admit, token_of
 from hogline_instance.ingest.bodies import BodyError, BodyTooLargeError, plain_json
 from hogline_instance.ingest.http import HttpError, Request, Response
 from hogline_instance.ingest.payloads import read_batch
@@ -19,12 +19,13 @@ __all__ = ["PATHS", "Capture"]
 
 _log = logging.getLogger("hogline.instance")
 PATHS = frozenset({"/batch", "/e", "/i/v0/e", "/capture", "/track", "/engage", "/i/v0/ai/batch"})
-_FIRST_BELIEVED_MS = 1_600_000_000_000  # `_` counts milliseconds; anything up to 2020 is a version or a cache buster
+# `_` counts milliseconds; anything up to 2020 is a version or a cache buster.
+_FIRST_BELIEVED_MS = 1_600_000_000_000
 _LOG_EVERY_S = 10.0
 
 
 class Capture:
-    """Turns a request into rows; remembers what it refused."""
+    """Turns a request into rows, and counts refused events."""
 
     def __init__(self, settings: Settings, projects: ProjectLookup) -> None:
         self._max_plain_bytes = settings.max_decompressed_bytes
@@ -58,12 +59,13 @@ class Capture:
         response = Response(b"", 204) if query.get("beacon") == "1" else Response()
         project = self._projects.by_token(token)
         if project is None:
-            # The edge takes any token that could be one; so does this, and says in the log why nothing appears.
+            # The edge takes any token that could be one; so does this, and says in the log why
+            # nothing appears.
             self.count({f"project token {token[:12]}... is not of this instance": len(batch.events)})
             return response, []
         now = datetime.now(UTC)
         admitted = admit(
-            batch, project.id, Arrival(now, request.ip, _query_sent_at(query), request.path.startswith("/engage"))
+            batch, project.id, RequestFacts(now, request.ip, _query_sent_at(query), request.path.startswith("/engage"))
         )
         if admitted.refused:
             self.count(admitted.refused)
@@ -72,7 +74,7 @@ class Capture:
         return response, admitted.rows
 
     def count(self, reasons: dict[str, int]) -> None:
-        """Count refused events by reason; the log says it every few seconds at most."""
+        """Count refused events by reason, and log them at most every few seconds."""
         for reason, count in reasons.items():
             if len(self.refused) < 1000 or reason in self.refused:
                 self.refused[reason] = self.refused.get(reason, 0) + count

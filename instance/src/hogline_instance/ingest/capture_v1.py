@@ -2,7 +2,7 @@
 
 Source: docs/internals/instance-protocol.md#capture-v1.
 
-A 404 here would be tried four times for each batch and then lose it, so the instance speaks it.
+The instance speaks it because SDKs try a 404 four times for each batch and then drop the batch.
 """
 
 import uuid
@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from hogline.wire.values import serialise
-from hogline_instance.ingest.admission import Arrival, admit
+from hogline_instance.ingest.admission import RequestFacts, admit
 from hogline_instance.ingest.bodies import BodyError, BodyTooLargeError, plain_json
 from hogline_instance.ingest.capture import Capture
 from hogline_instance.ingest.http import Request, Response, json_response
@@ -77,7 +77,7 @@ class CaptureV1:
         if len(set(identities)) < len(identities):
             raise _Error(400, "duplicate_event_uuid", "two events of the batch have the same uuid")
         project = self._projects.by_token(token)
-        arrival = Arrival(datetime.now(UTC), request.ip, sent_at)
+        arrival = RequestFacts(datetime.now(UTC), request.ip, sent_at)
         results: dict[str, dict[str, str]] = {}
         rows: list[bytes] = []
         for identity, event in zip(identities, events, strict=True):
@@ -120,7 +120,10 @@ class CaptureV1:
 
 
 def _headers(request: Request) -> tuple[str, str, str, datetime]:
-    """Return token, library, its version and the client's time.  Raises _Error: a header is missing or wrong."""
+    """Return token, library, its version and the client's time.
+
+    Raises _Error: a header is missing or wrong.
+    """
     scheme, _, token = request.header(b"authorization").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise _Error(401, "invalid_api_token", "Authorization must be 'Bearer <project token>'")
@@ -167,15 +170,15 @@ def _is_uuid(text: str) -> bool:
 
 def _incoming(event: dict[str, Any], identity: str, library: str, version: str) -> IncomingEvent | str:
     """Return the event in the legacy form, or the reason to drop it."""
-    name, who, timestamp = event.get("event"), event.get("distinct_id"), event.get("timestamp")
+    name, distinct_id, timestamp = event.get("event"), event.get("distinct_id"), event.get("timestamp")
     properties, options = event.get("properties", {}), event.get("options", {})
     if not isinstance(name, str) or not name.strip():
         return "missing_event_name"
     if len(name.encode("utf-8", "replace")) > _MAX_BYTES_OF_NAME:
         return "event_name_too_long"
-    if not isinstance(who, str) or not who.strip():
+    if not isinstance(distinct_id, str) or not distinct_id.strip():
         return "missing_distinct_id"
-    if len(who.encode("utf-8", "replace")) > _MAX_BYTES_OF_NAME:
+    if len(distinct_id.encode("utf-8", "replace")) > _MAX_BYTES_OF_NAME:
         return "distinct_id_too_large"
     if not isinstance(timestamp, str) or parse_time(timestamp) is None:
         return "invalid_event_timestamp"
@@ -183,9 +186,13 @@ def _incoming(event: dict[str, Any], identity: str, library: str, version: str) 
         return "malformed_event_properties"
     if not isinstance(options, dict):
         return "invalid_options"
-    told = {_OPTIONS[option]: value for option, value in options.items() if option in _OPTIONS}
-    line = {f"${key}": event[key] for key in ("session_id", "window_id") if isinstance(event.get(key), str)}
-    merged = {"$lib": library, "$lib_version": version, **properties, **line, **told}
+    options_of_event = {_OPTIONS[option]: value for option, value in options.items() if option in _OPTIONS}
+    session = {f"${key}": event[key] for key in ("session_id", "window_id") if isinstance(event.get(key), str)}
+    merged = {"$lib": library, "$lib_version": version, **properties, **session, **options_of_event}
     return IncomingEvent(
-        event=name, distinct_id=who, uuid=identity, timestamp=timestamp, properties=msgspec.Raw(serialise(merged))
+        event=name,
+        distinct_id=distinct_id,
+        uuid=identity,
+        timestamp=timestamp,
+        properties=msgspec.Raw(serialise(merged)),
     )

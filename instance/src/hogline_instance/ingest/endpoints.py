@@ -1,4 +1,7 @@
-"""Paths that SDKs call besides capture. Features answer them; ingest only knows which path is whose."""
+"""Paths that SDKs call besides capture.
+
+Features answer them; ingest only knows which path is whose.
+"""
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,9 +16,10 @@ __all__ = ["Endpoint", "find_endpoint", "is_owned"]
 class Endpoint:
     """A path that SDKs call, and the function of a feature that answers it.
 
-    *pattern* matches the whole path without its last slash. *prefixes* are paths whose other children belong to SDKs
-    as well: one that no pattern matches gets 404 as text with CORS headers, instead of a page. *answer* runs on the
-    event loop, so it must hand SQL and other waits to a thread.
+    *pattern* matches the whole path without its last slash. *prefixes* are paths whose other
+    children belong to SDKs as well: one that no pattern matches gets 404 as text with CORS headers,
+    instead of a page. *answer* runs on the event loop, so it must hand SQL and other waits to a
+    thread.
     """
 
     pattern: re.Pattern[str]

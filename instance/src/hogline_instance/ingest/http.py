@@ -1,4 +1,4 @@
-"""Requests and responses on the raw ASGI path: limits on what is read, CORS on every response, errors as plain text."""
+"""Requests and responses of raw ASGI: limits on bodies, CORS on every response, errors as text."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -32,7 +32,7 @@ _PREFLIGHT_MAX_AGE_S = b"86400"
 
 
 class ClientGoneError(Exception):
-    """The client left before its body was complete; there is nobody to response."""
+    """The client left before its body was complete; no response can be sent."""
 
 
 class HttpError(Exception):
@@ -102,7 +102,10 @@ class Request:
 
 
 async def read_request(scope: Scope, receive: Receive, max_body_bytes: int) -> Request:
-    """Return the request with its whole body.  Raises HttpError: the body is too large, or does not arrive in time."""
+    """Return the request with its whole body.
+
+    Raises HttpError: the body is too large, or does not arrive in time.
+    """
     length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
     too_large = HttpError(413, f"the body is over {max_body_bytes} bytes; send smaller batches")
     if length.isdigit() and int(length) > max_body_bytes:

@@ -1,7 +1,8 @@
-"""JSON to events in one form, whatever shape it came in: a batch, a list, a single event; names and aliases resolved.
+"""From JSON to events in one form: a batch, a list or a single event, with aliases resolved.
 
-The quick way decodes only what the instance needs and keeps each event's properties as the bytes they came as. What that
-way does not understand (numbers for ids, lone surrogates, NaN) takes the patient one, event by event.
+The fast path decodes only the fields that the instance needs, and keeps each event's properties as
+the bytes that were sent. JSON that it cannot read (numbers as ids, lone surrogates, NaN) takes the
+tolerant path, event by event.
 Source: docs/internals/instance-protocol.md#payload-shapes.
 """
 
@@ -52,7 +53,7 @@ class _Envelope(msgspec.Struct):
 
 @dataclass(slots=True)
 class IncomingBatch:
-    """What one request holds."""
+    """The events of one request."""
 
     events: list[IncomingEvent]
     token: str = ""
@@ -68,9 +69,12 @@ _event = msgspec.json.Decoder(IncomingEvent)
 
 
 def read_batch(text: bytes) -> IncomingBatch:
-    """Return what the JSON *text* holds.  Raises BodyError: it is no JSON, or no shape of PostHog's."""
+    """Return what the JSON *text* holds.
+
+    Raises BodyError: it is no JSON, or no shape of PostHog's.
+    """
     try:
-        text.decode()  # the decoder passes over properties without looking whether they are UTF-8
+        text.decode()  # the decoder skips properties without checking that they are UTF-8
         if text.lstrip()[:1] == b"[":
             return IncomingBatch(_events.decode(text))
         envelope = _envelope.decode(text)
@@ -80,12 +84,13 @@ def read_batch(text: bytes) -> IncomingBatch:
             envelope.batch, envelope.api_key or envelope.token, envelope.sent_at, envelope.capture_internal
         )
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _patiently(text)
+        return _tolerantly(text)
 
 
-def _patiently(text: bytes) -> IncomingBatch:
+def _tolerantly(text: bytes) -> IncomingBatch:
     try:
-        # NaN, lone surrogates and broken UTF-8 are read as a browser's JSON.stringify may have meant them.
+        # NaN, lone surrogates and broken UTF-8 are read as a browser's JSON.stringify may have
+        # meant them.
         value = json.loads(text.decode("utf-8", "replace"))
     except (ValueError, RecursionError) as error:
         raise BodyError(f"the body is not JSON: {error}") from None
@@ -137,7 +142,7 @@ def _from_mapping(item: dict[str, Any]) -> IncomingEvent:
 
 
 def _string(value: Any) -> str:
-    """Return *value* as the edge does: strings kept, null empty, anything else as its JSON text; surrogates replaced."""
+    """Return *value* as PostHog's edge does: null is empty, and any other value but a string is its JSON text."""
     if value is None:
         return ""
     text = value if isinstance(value, str) else serialise(value).decode()

@@ -29,7 +29,8 @@ def parse_time(value: Any) -> datetime | None:
     """Return *value* as an aware time (one without a zone is UTC), or None where it is no time.
 
     Reads what PostHog's edge reads: RFC 3339 and its looser forms, RFC 2822, dates with slashes or
-    names of months, and Unix times of 10, 13, 16 or 19 digits (seconds to nanoseconds). Never raises.
+    names of months, and Unix times of 10, 13, 16 or 19 digits (seconds to nanoseconds). Never
+    raises.
     """
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < _MAX_NUMBER:
         value = repr(value)
@@ -80,7 +81,8 @@ def corrected(
 ) -> datetime:
     """Return the event's time by our clock: moved by what the client's clock was wrong when it sent.
 
-    *offset_ms* says how long before *now* the event happened, and wins over *timestamp*. Never raises.
+    *offset_ms* says how long before *now* the event happened, and wins over *timestamp*. Never
+    raises.
     """
     try:
         if offset_ms is not None and math.isfinite(offset_ms):

@@ -24,7 +24,10 @@ class JournalWriter:
         self._max_waiting_bytes = max_waiting_bytes
 
     async def write(self, payload: bytes) -> None:
-        """Return when *payload*, rows separated by line breaks, is on disk.  Raises HttpError: it cannot be kept now."""
+        """Return when *payload*, rows separated by line breaks, is on disk.
+
+        Raises HttpError: it cannot be kept now.
+        """
         if self._pipeline.waiting_bytes > self._max_waiting_bytes:
             reason = self._pipeline.last_error or "it takes events slower than they come"
             raise HttpError(503, f"the store lags behind: {reason[:300]}", _RETRY_AFTER)
@@ -41,7 +44,10 @@ class JournalWriter:
 
 
 def acknowledge(waiters: Sequence[Any], error: OSError | None) -> None:
-    """Let the requests behind *waiters* go on. The journal's thread calls it, once for each group of appends."""
+    """Let the requests behind *waiters* go on.
+
+    The journal's thread calls it, once for each group of appends.
+    """
     if waiters:
         try:
             waiters[0].get_loop().call_soon_threadsafe(_settle, waiters, error)

@@ -1,7 +1,7 @@
 """The checkpoint: up to where the reader has processed the journal, and the range that it was processing.
 
-Naming the range before the work lets a restart repeat exactly the same range under the same name, so that a store which
-knows the name already takes none of it twice.
+Naming the range before the work lets a restart repeat exactly the same range under the same name,
+so that a store which knows the name already takes none of it twice.
 """
 
 import json
@@ -22,7 +22,10 @@ _ID_NAME = "id"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """`done`: everything before it is processed. `doing`: the end of the range begun after it, or None, and its `name`."""
+    """`done`: everything before it is processed.
+
+    `doing`: the end of the range begun after it, or None, and its `name`.
+    """
 
     done: Position
     doing: Position | None = None
@@ -38,7 +41,8 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        # Reading the journal from its beginning costs only time, since events are known by their ids.
+        # Reading the journal from its beginning costs only time, since events are known by their
+        # ids.
         _log.warning("journal: the checkpoint cannot be read (%s); everything in the journal is taken again", error)
         return None
 

@@ -1,4 +1,4 @@
-"""Appending in groups: one thread writes what waits, asks the disk once for all of it, and only then tells who waited."""
+"""Appends in groups: one thread writes all that waits, syncs once, and then reports to the waiters."""
 
 import logging
 import os
@@ -25,7 +25,8 @@ from hogline_instance.journal.records import (
 __all__ = ["Commit", "Journal"]
 
 _log = logging.getLogger("hogline.instance")
-_MAX_WAITING_BYTES = 256 * 1024 * 1024  # appends that wait for the disk; more means that the disk has stopped
+# Appends that wait for the disk; more means that the disk has stopped.
+_MAX_WAITING_BYTES = 256 * 1024 * 1024
 
 
 class Commit(NamedTuple):
@@ -37,7 +38,10 @@ class Commit(NamedTuple):
 
 
 class Journal:
-    """An append-only log in *folder*. `append` from any thread; *on_commit* is called on the journal's own thread."""
+    """An append-only log in *folder*.
+
+    `append` from any thread; *on_commit* is called on the journal's own thread.
+    """
 
     def __init__(
         self,
@@ -97,7 +101,10 @@ class Journal:
                 self._work.notify()
 
     def unread(self) -> Iterator[Record]:
-        """Yield the records of earlier processes that are not processed. Damage is set aside, counted and passed over."""
+        """Yield the records of earlier processes that are not processed.
+
+        Damage is set aside, counted and passed over.
+        """
         done = self.checkpoint.done
         for number, path in sorted(self._segments()):
             if number >= self._first_own or number < done.segment:
@@ -120,7 +127,7 @@ class Journal:
         return name
 
     def finish(self) -> None:
-        """Record that the range that was begun is processed, and remove the segments that are no longer needed."""
+        """Record that the begun range is processed, and remove segments that are no longer needed."""
         end = self.checkpoint.doing
         if end is None:
             return
@@ -132,7 +139,10 @@ class Journal:
             self._sizes.pop(number, None)
 
     def probe(self) -> None:
-        """Write and sync a file beside the segments.  Raises OSError: the disk would not take an append now."""
+        """Write and sync a file beside the segments.
+
+        Raises OSError: the disk would not take an append now.
+        """
         path = self._folder / "probe"
         with path.open("wb") as file:
             file.write(bytes(HEADER_BYTES))
@@ -152,7 +162,8 @@ class Journal:
         done, doing, name = self.checkpoint.done, self.checkpoint.doing, self.checkpoint.name
         places = f"{done.segment}.{done.offset}-{end.segment}.{end.offset}"
         if end == doing:
-            # An earlier process began it. The first versions named a range by its places alone, and stored no name.
+            # An earlier process began it. The first versions named a range by its places alone, and
+            # stored no name.
             return name or places
         return f"{self.id}:{places}"
 
@@ -182,7 +193,10 @@ class Journal:
                 _log.exception("journal: telling who waited failed")
 
     def _write(self, payloads: Sequence[bytes]) -> list[Record]:
-        """Append and sync; after a failure the segment is cut back to where it was, so that nothing half written counts."""
+        """Append and sync.
+
+        After a failure the segment is cut back to its old size, so that no part of a write counts.
+        """
         handle = self._open_segment()
         begin = offset = self._sizes[self._segment]
         records = []
@@ -210,8 +224,8 @@ class Journal:
         return self._file
 
     def _abandon_segment(self, handle: int, good_bytes: int) -> None:
-        # After a failed fsync the page cache cannot be believed: what is on disk is read back by nobody but a restart,
-        # so the segment ends here and the next append begins another.
+        # After a failed fsync the page cache may not match the disk, and only a restart reads the
+        # segment back. So it ends here, and the next append begins another.
         try:
             os.ftruncate(handle, good_bytes)
         except OSError as error:

@@ -1,4 +1,7 @@
-"""Segments of records on disk, by number. The records themselves are `hogline.wire.records`, which the SDK's spool has too."""
+"""Segments of records on disk, by number.
+
+The records themselves are `hogline.wire.records`, which the SDK's spool has too.
+"""
 
 import re
 from collections.abc import Iterator
@@ -46,7 +49,10 @@ def segment_number(path: Path) -> int | None:
 
 
 def read_segment(path: Path, number: int, offset: int) -> Iterator[Record | Damage]:
-    """Yield the records from *offset* on; a stretch that holds none is yielded as damage, and reading goes on behind it."""
+    """Yield the records from *offset* on.
+
+    Bytes that hold no record are yielded as damage, and skipped.
+    """
     data = path.read_bytes()
     for begin, end, whole in scan(data, offset):
         if whole:

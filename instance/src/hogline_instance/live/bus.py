@@ -1,4 +1,7 @@
-"""The live bus in this process's memory. A reader that is too slow loses events, and is told how many."""
+"""The live bus in this process's memory.
+
+A reader that is too slow loses events, and is told how many.
+"""
 
 import asyncio
 import threading

@@ -1,7 +1,7 @@
 """The live stream: events as they are stored, as server-sent events.
 
-Messages: `events` (a JSON list, oldest first), `lost` (`{"lost": n}` in total, because this reader was slow), and a
-comment every few seconds, so that both ends notice a dead connection.
+Messages: `events` (a JSON list, oldest first), `lost` (`{"lost": n}` in total, because this reader
+was slow), and a comment every few seconds, so that both ends notice a dead connection.
 """
 
 import asyncio
@@ -24,14 +24,15 @@ __all__ = ["MAX_BACKLOG", "stream"]
 
 _KEEP_ALIVE_S = 10.0
 _MAX_EVENTS_PER_MESSAGE = 200
-_PAUSE_BETWEEN_MESSAGES_S = 0.1  # at thousands of events a second: ten full messages, not thousands of small ones
+# At thousands of events a second: ten full messages, not thousands of small ones.
+_PAUSE_BETWEEN_MESSAGES_S = 0.1
 MAX_BACKLOG = 200
 
 
 def stream(
     services: Services, project: Project, wanted: EventFilter, *, shape: Callable[[StoredEvent], object], backlog: int
 ) -> StreamingResponse:
-    """Return the stream of events that match, each as *shape* draws it, after the *backlog* newest stored ones."""
+    """Return the stream of matching events, each as *shape* renders it, after *backlog* stored ones."""
     headers = API_HEADERS | {"X-Accel-Buffering": "no"}
     messages = _messages(services, project, wanted, shape, backlog)
     return StreamingResponse(messages, media_type="text/event-stream", headers=headers)
@@ -44,21 +45,22 @@ async def _messages(
     shape: Callable[[StoredEvent], object],
     backlog: int,
 ) -> AsyncIterator[bytes]:
-    # Subscribe before asking the store: what arrives between the two is sent twice rather than never.
+    # Subscribe before asking the store: what arrives between the two is sent twice rather than
+    # never.
     subscription = services.live.subscribe()
     try:
         yield b": hogline\nretry: 1000\n\n"
         if backlog:
             page = await run_in_threadpool(list_events, services.store, project.id, wanted, limit=backlog)
             yield _message("events", [shape(event) for event in reversed(page.events)])
-        told = 0
+        reported = 0
         async for batch in _batches(subscription):
             events = [event for event in batch if event.team_id == project.id and matches(event, wanted)]
             if events:
                 yield _message("events", [shape(event) for event in events])
-            if subscription.lost > told:
-                told = subscription.lost
-                yield _message("lost", {"lost": told})
+            if subscription.lost > reported:
+                reported = subscription.lost
+                yield _message("lost", {"lost": reported})
             if not batch:
                 yield b": alive\n\n"
     finally:
@@ -66,7 +68,7 @@ async def _messages(
 
 
 async def _batches(subscription: Subscription) -> AsyncIterator[list[StoredEvent]]:
-    """Yield what is waiting, at most _MAX_EVENTS_PER_MESSAGE at once; an empty list when nothing came for a while."""
+    """Yield waiting events, at most _MAX_EVENTS_PER_MESSAGE at once; an empty list after a silence."""
     source = aiter(subscription)
     coming: asyncio.Task[StoredEvent] | None = None
     try:
@@ -102,7 +104,7 @@ async def _next(source: AsyncIterator[StoredEvent]) -> StoredEvent:
 
 
 def _message(name: str, body: object) -> bytes:
-    # A client's own JSON may be laid out in lines, which would end the message early. In JSON a raw line break
-    # is only ever white space.
+    # A client's own JSON may be laid out in lines, which would end the message early. In JSON a raw
+    # line break is only ever white space.
     data = orjson.dumps(body).replace(b"\r", b" ").replace(b"\n", b" ")
     return b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"

@@ -23,7 +23,7 @@ from hogline_instance.settings import Settings
 
 __all__ = ["Address", "line_of", "main", "messages", "printable"]
 
-# Both are written by the instance; asking its own rooms would load a database driver into a terminal command.
+# The instance writes both files. Asking its own modules would load a database driver here.
 _KEY_FILE = "personal-key"
 _URL_FILE = "url"
 _FIRST_WAIT_S = 0.5
@@ -48,7 +48,10 @@ class _RefusedError(Exception):
 
 
 def main(argv: list[str]) -> int:
-    """Print events until Ctrl-C. Returns 0 when ended by the person, 1 when the instance refuses, 2 for bad options."""
+    """Print events until Ctrl-C.
+
+    Returns 0 when ended by the person, 1 when the instance refuses, 2 for bad options.
+    """
     options = _parser().parse_args(argv)
     try:
         address = _address(options)
@@ -61,7 +64,8 @@ def main(argv: list[str]) -> int:
     except KeyboardInterrupt:
         return 0
     except BrokenPipeError:
-        # The reader (head, less) has enough. Python would complain once more when it flushes at exit.
+        # The reader (head, less) has enough. Python would complain once more when it flushes at
+        # exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except _RefusedError as error:
@@ -93,7 +97,7 @@ def messages(chunks: Iterator[bytes]) -> Iterator[tuple[str, bytes]]:
 
 
 def printable(text: str) -> str:
-    """Return *text* with everything a terminal would obey, or that would hide or reorder text, written as an escape."""
+    """Return *text* with escapes for characters that a terminal obeys, or that hide or reorder text."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
         for character in text
@@ -164,7 +168,10 @@ def _address(options: argparse.Namespace) -> Address:
 
 
 def _kept(data_dir: Path | None) -> Address:
-    """Return what the data folder and the environment tell about the instance. Raises ValueError with what to do."""
+    """Return what the data folder and the environment tell about the instance.
+
+    Raises ValueError with what to do.
+    """
     settings = Settings.from_environment(data_dir=data_dir)
     path = settings.data_dir / _KEY_FILE
     try:
@@ -175,7 +182,8 @@ def _kept(data_dir: Path | None) -> Address:
             " or its address and key with --url and HOGLINE_PERSONAL_KEY"
         ) from error
     try:
-        url = (settings.data_dir / _URL_FILE).read_text().strip()  # with port 0 only the running instance knows it
+        # With port 0 only the running instance knows it.
+        url = (settings.data_dir / _URL_FILE).read_text().strip()
     except OSError:
         url = settings.public_url or f"http://{settings.host}:{settings.port}"
     return Address(url, key)
@@ -190,7 +198,8 @@ def _follow(address: Address, options: argparse.Namespace, show: Callable[[Mappi
         try:
             for name, body in _connected(pool, address, options, backlog):
                 wait_s = _FIRST_WAIT_S
-                backlog = _CATCH_UP  # after a break, what was missed is asked for again; `seen` leaves out the rest
+                # After a break, what was missed is asked for again; `seen` leaves out the rest.
+                backlog = _CATCH_UP
                 if name == "lost":
                     _say(f"{body['lost']} events not shown: this terminal is slower than they come. All are stored.")
                 for event in body if name == "events" else ():

@@ -1,6 +1,7 @@
-"""From the journal to the store: one thread batches, runs the features' steps, inserts, and publishes to the live bus.
+"""From the journal to the store: batches, the features' steps, the insert, and the live bus.
 
-A record holds the rows that ingest admitted, one JSON object on each line. It knows no HTTP and no feature.
+A record holds the rows that ingest admitted, one JSON object on each line. This room knows no HTTP
+and no feature.
 """
 
 from hogline_instance.pipeline.bus import LiveBus, Subscription

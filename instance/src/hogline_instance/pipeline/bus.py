@@ -1,4 +1,7 @@
-"""Where the pipeline publishes events that were just stored. The feature `live` implements it, in memory."""
+"""Where the pipeline publishes events that were just stored.
+
+The feature `live` implements it, in memory.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
@@ -9,7 +12,10 @@ __all__ = ["LiveBus", "Subscription"]
 
 
 class Subscription(Protocol):
-    """One reader's events, in order. Iterate in the event loop that subscribed; close it when done."""
+    """One reader's events, in order.
+
+    Iterate in the event loop that subscribed; close it when done.
+    """
 
     lost: int
     """Events that this reader was too slow for."""

@@ -1,4 +1,7 @@
-"""The pipeline's thread: takes committed records in order, runs the steps, and keeps each batch until the store has it."""
+"""The pipeline's thread: it takes committed records in order, runs the steps, and inserts each batch.
+
+A batch is kept and tried again until the store has it.
+"""
 
 import logging
 import threading
@@ -28,7 +31,10 @@ _T = TypeVar("_T")
 
 
 class Pipeline:
-    """One thread between journal and store. *steps*: None where no feature has one, so that rows pass as they are."""
+    """One thread between journal and store.
+
+    *steps*: None where no feature has one, so that rows pass as they are.
+    """
 
     def __init__(
         self,
@@ -76,7 +82,10 @@ class Pipeline:
             self._work.notify()
 
     def close(self, timeout_s: float) -> bool:
-        """Store what waits, and stop. Returns whether that took less than *timeout_s*; the next start does the rest."""
+        """Store what waits, and stop.
+
+        Returns whether that took less than *timeout_s*; the next start does the rest.
+        """
         with self._work:
             self._closed = True
             self._work.notify()
@@ -114,7 +123,10 @@ class Pipeline:
             _log.info("pipeline: took %d records that an earlier process had accepted", count)
 
     def _take(self) -> list[Record]:
-        """Wait for a batch: `flush_rows`, or what came within `flush_interval_s`. Empty: closed, and nothing waits."""
+        """Wait for a batch: `flush_rows`, or what came within `flush_interval_s`.
+
+        Empty: closed, and nothing waits.
+        """
         with self._work:
             while not self._closed:
                 if not self._waiting:
@@ -155,7 +167,7 @@ class Pipeline:
         return self._steps.run(name, lines)
 
     def _retry(self, action: Callable[[], _T]) -> _T:
-        """Repeat *action* until it succeeds: an unreachable store or database and a full disk are waited for.
+        """Repeat *action* until the store, the database and the disk let it succeed.
 
         Raises _StoppedError: the instance closes first; the journal keeps what is not stored.
         """
@@ -178,7 +190,10 @@ class Pipeline:
                 return result
 
     def _insert(self, lines: Sequence[bytes], token: str) -> None:
-        """Insert *lines*. When the store refuses them, insert the halves, down to the single rows that are at fault."""
+        """Insert *lines*.
+
+        When the store refuses them, insert the halves, down to the single rows that are at fault.
+        """
         rows = b"\n".join(lines)
         try:
             self._retry(lambda: self._store.insert_events(rows, token))

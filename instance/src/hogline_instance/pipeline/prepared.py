@@ -15,7 +15,7 @@ _NAME = "prepared-batch"
 
 @dataclass(frozen=True, slots=True)
 class PreparedBatch:
-    """What is to be stored of a batch, what was dropped, and which rows no step could process, with the reason."""
+    """A batch after its steps: the rows to store, the counts of dropped ones, and rejected rows with reasons."""
 
     name: str
     lines: Sequence[bytes]
@@ -31,7 +31,10 @@ class PreparedBatch:
 
 
 def write_prepared(folder: Path, batch: PreparedBatch) -> None:
-    """Replace the batch in *folder* by *batch*, durably: a header with a checksum, then one row on each line."""
+    """Replace the batch in *folder* by *batch*, durably.
+
+    The file is a header with a checksum, then one row on each line.
+    """
     body = b"\n".join([*batch.lines, *(line for line, _ in batch.rejected)])
     header = {
         "name": batch.name,

@@ -1,8 +1,9 @@
 """Steps: what features do with a batch of events before it is stored, in one SQL transaction for each batch.
 
-A batch may be processed again, after a crash or a lost connection. The transaction records the batch's name, and the
-rows that the steps returned are on disk before it commits. So a name that is recorded means that the steps are done: they
-are not called again, and the same rows go to the store.
+A batch may be processed again, after a crash or a lost connection. The transaction records the
+batch's name, and the rows that the steps returned are on disk before it commits. So a name that is
+recorded means that the steps are done: they are not called again, and the same rows go to the
+store.
 """
 
 import logging
@@ -28,7 +29,10 @@ _MAX_CONFLICTS = 3
 
 @dataclass(slots=True)
 class Batch:
-    """The events that are stored together. *name* is unique, and the same when the batch is processed again."""
+    """The events that are stored together.
+
+    *name* is unique, and the same when the batch is processed again.
+    """
 
     name: str
     rows: list[StoredEvent]
@@ -49,15 +53,19 @@ class Step(Protocol):
     def apply(self, batch: Batch, session: Session) -> None:
         """Process *batch* in the transaction of *session*; the caller commits.
 
-        Ask SQL a fixed number of questions for a batch, never one for each event. Trust no memory of earlier batches:
-        another node may have changed the database since. When this raises, the transaction is rolled back and the halves
-        of the batch are tried, down to the single events that cannot be processed.
+        Ask SQL a fixed number of questions for a batch, never one for each event. Trust no memory
+        of earlier batches: another node may have changed the database since. When this raises, the
+        transaction is rolled back and the halves of the batch are tried, down to the single events
+        that cannot be processed.
         """
         ...
 
 
 class StepRunner:
-    """Runs *steps* on batches, once each. *folder* keeps the rows of the batch that is on its way to the store."""
+    """Runs *steps* on batches, once each.
+
+    *folder* keeps the rows of the batch that is on its way to the store.
+    """
 
     def __init__(self, steps: Sequence[Step], database: Database, *, journal_id: str, folder: Path) -> None:
         self._steps = tuple(steps)
@@ -69,7 +77,8 @@ class StepRunner:
     def run(self, name: str, lines: Sequence[bytes]) -> PreparedBatch:
         """Return what is to be stored of the rows *lines*.
 
-        Raises SQLAlchemyError or OSError: the database or the disk is away; run the same batch again.
+        Raises SQLAlchemyError or OSError: the database or the disk is away; run the same batch
+        again.
         """
         with self._database.transaction() as session:
             record = session.get(PipelineBatchRow, self._journal_id, with_for_update=True)
@@ -109,7 +118,8 @@ class StepRunner:
     def _passes(self, name: str, error: Exception) -> bool:
         """Return whether *error* is a state of the database rather than a fault of the events."""
         if isinstance(error, IntegrityError):
-            # Another node wrote the same row first. The next try sees it; an event that always conflicts is at fault.
+            # Another node wrote the same row first. The next try sees it; an event that always
+            # conflicts is at fault.
             known, count = self._conflicts
             self._conflicts = (name, count + 1 if known == name else 1)
             return self._conflicts[1] <= _MAX_CONFLICTS

@@ -11,7 +11,10 @@ __all__ = ["PipelineBatchRow"]
 
 
 class PipelineBatchRow(Base):
-    """The last batch of each journal whose steps are committed. A process has one journal, and so has a node."""
+    """The last batch of each journal whose steps are committed.
+
+    A process has one journal, and so has a node.
+    """
 
     __tablename__ = "pipeline_batches"
 

@@ -1,6 +1,7 @@
-"""The remote config of posthog-js, `/array/{token}/...`, its scripts, and lists of products that the instance has not.
+"""Paths that posthog-js calls: `/array/{token}/...`, `/static/...`, and lists that are empty here.
 
-Source: docs/internals/instance-protocol.md#endpoints and docs/internals/instance-protocol.md#config-documents.
+Source: docs/internals/instance-protocol.md#endpoints and
+docs/internals/instance-protocol.md#config-documents.
 """
 
 import re

@@ -1,4 +1,8 @@
-"""Which project a key belongs to. Requests are answered from memory; what another process made is seen soon after."""
+"""Find the project of a key.
+
+Requests are answered from memory. Projects and keys of other processes are seen soon after they are
+made.
+"""
 
 import hashlib
 import logging
@@ -26,8 +30,9 @@ _MAX_REMEMBERED_KEYS = 10_000  # unknown keys are remembered too, so that guessi
 class Projects:
     """The projects of one database. Safe to use from any thread.
 
-    Tokens are read by `refresh`, which a job calls every `project_lookup_max_age_s`: events are admitted on the event
-    loop, which must not wait for SQL. A personal key is looked up when a request brings it, and remembered as long.
+    Tokens are read by `refresh`, which a job calls every `project_lookup_max_age_s`: events are
+    admitted on the event loop, which must not wait for SQL. A personal key is looked up when a
+    request brings it, and remembered for the same time.
     """
 
     def __init__(
@@ -78,14 +83,17 @@ class Projects:
         return project
 
     def personal_key(self) -> str | None:
-        """Return the personal key that the first start made, from the file that `hogline keys` reads; None without it."""
+        """Return the personal key that the first start made, from its file; None without the file."""
         try:
             return self._key_file.read_text().strip() or None
         except FileNotFoundError:
             return None
 
     def refresh(self) -> None:
-        """Read the projects again. While the database is away, the projects that are known stay known."""
+        """Read the projects again.
+
+        While the database is away, the projects that are known stay known.
+        """
         try:
             self._read()
         except SQLAlchemyError as error:

@@ -19,7 +19,7 @@ def build_router(services: Services, access: Access) -> APIRouter:
     allowed = access.project()
 
     def get_session(session_id: str, project: Project = allowed) -> Response:  # type: ignore[assignment]
-        """Return a session's browser and server events in one order of time, each request under what led to it."""
+        """Return a session: browser and server events in one order of time, each request under its cause."""
         session = find_session(services.store, project.id, session_id)
         if session is None:
             raise not_found(f"Session not found: {session_id[:100]}")

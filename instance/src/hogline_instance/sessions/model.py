@@ -30,7 +30,10 @@ class SessionRow:
 
 @dataclass(frozen=True, slots=True)
 class SessionFacts:
-    """The header of a session. `person` is a name to show: the email or name it identified with, else the distinct id."""
+    """The header of a session.
+
+    `person` is a name to show: the email or name it identified with, else the distinct id.
+    """
 
     session_id: str
     person: str
@@ -49,7 +52,10 @@ class SessionFacts:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session in full. `truncated` is True when it has more than MAX_TIMELINE_EVENTS events; the oldest are shown."""
+    """A session in full.
+
+    `truncated` is True when it has more than MAX_TIMELINE_EVENTS events; the oldest are shown.
+    """
 
     facts: SessionFacts
     timeline: Timeline

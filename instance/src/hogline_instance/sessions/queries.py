@@ -13,7 +13,8 @@ from hogline_instance.store import EVENTS_TABLE, Store
 __all__ = ["find_session", "recent_sessions"]
 
 _RECENT_WINDOWS = (timedelta(days=1), timedelta(days=14), None)
-# One pass over the sessions already chosen. Counting uuids counts an event once that was inserted twice.
+# One pass over the sessions already chosen. Counting uuids counts an event once that was inserted
+# twice.
 _SESSIONS_SQL = f"""
 SELECT session_id, argMax(distinct_id, (JSONExtractString(properties, '$lib') = 'web' OR person_mode = 'full', timestamp)) AS who,
     toUnixTimestamp64Micro(min(timestamp)) AS first_us, toUnixTimestamp64Micro(max(timestamp)) AS last_us,

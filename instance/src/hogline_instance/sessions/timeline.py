@@ -1,7 +1,8 @@
-"""The line of a session: browser and server events in one order of time, each request under what led to it. Pure.
+"""The line of a session: browser and server events in one order of time, each request under its cause.
 
-A server request is the events that share a `$request_id`; without one, the events with the same method, URL and window
-that are close in time. What led to a request is an inference, and the entry says what it rests on (`Request.reason`).
+Pure. A server request is the events that share a `$request_id`; without one, the events with the
+same method, URL and window that are close in time. The cause is inferred, and `Request.reason` says
+from what.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +19,8 @@ IDLE_AFTER = timedelta(minutes=5)
 _SAME_REQUEST_WITHIN = timedelta(seconds=2)
 _CAUSE_WITHIN = timedelta(seconds=30)
 _PAGE_LOAD_WITHIN = timedelta(seconds=10)
-# The browser's and the server's clock are corrected apart; a click may seem to come just after its request.
+# The clocks of browser and server are corrected separately, so a click may seem to come just after
+# the request that it caused.
 _CLOCK_TOLERANCE = timedelta(milliseconds=250)
 _JUST_BEFORE = timedelta(seconds=1)
 
@@ -35,7 +37,10 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What one server request captured. `reason` says why it stands under its browser event ('' when it stands alone)."""
+    """What one server request captured.
+
+    `reason` says why it stands under its browser event ('' when it stands alone).
+    """
 
     id: str
     events: tuple[StoredEvent, ...]
@@ -60,10 +65,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One place on the line: a browser event with the requests it led to, a request alone, or a loose event.
+    """One place on the line: a browser event with the requests it caused, a request, or another event.
 
-    `idle` is the silence before it when that is worth a word. `identity` is the distinct id that speaks from here on,
-    set where it changes.
+    `idle` is the silence before it, set when it is long. `identity` is the distinct id of the
+    events from here on, set where it changes.
     """
 
     at: datetime
@@ -77,7 +82,7 @@ class Entry:
 
     @property
     def quiet(self) -> bool:
-        """True for events that no person caused and that led to nothing."""
+        """True for events that no person caused and that caused no request."""
         return self.event is not None and self.event.event in QUIET_EVENTS and not self.requests
 
     @property
@@ -154,7 +159,7 @@ def _requests(events: Sequence[StoredEvent], numbers: dict[str, int]) -> list[Re
             group = by_id.get(request_id)
             slot = by_id, request_id
         else:
-            facts = (event.text("$request_method"), _address(event), event.text("$window_id"), event.distinct_id)
+            facts = (event.text("$request_method"), _request_url(event), event.text("$window_id"), event.distinct_id)
             group = open_by_facts.get(facts)
             if group is not None and event.timestamp - group.events[-1].timestamp > _SAME_REQUEST_WITHIN:
                 group = None
@@ -191,15 +196,15 @@ def _with_reason(request: Request, reason: str) -> Request:
     )  # fmt: skip
 
 
-def _address(event: StoredEvent) -> str:
+def _request_url(event: StoredEvent) -> str:
     return event.text("$request_path") or urldefrag(event.text("$current_url")).url
 
 
 def _cause(request: Request, browser: Sequence[StoredEvent], numbers: dict[str, int]) -> tuple[StoredEvent | None, str]:
-    """Say which browser event led to *request*, and on what grounds.
+    """Return the browser event that led to *request*, and the reason to think so.
 
-    A page load is captured by the server before its page can say so: the pageview of the same URL, near in time,
-    wins. Otherwise it is the last event of the same window that a person caused.
+    A page load is captured by the server before its page can say so: the pageview of the same URL,
+    near in time, wins. Otherwise it is the last event of the same window that a person caused.
     """
     same_window = [event for event in browser if not request.window or _window(event, numbers) == request.window]
     if request.method in {"GET", ""} and request.url:
@@ -226,7 +231,8 @@ def _cause(request: Request, browser: Sequence[StoredEvent], numbers: dict[str, 
         return None, ""
     reason = "same window, just before" if request.window else "the only window, just before"
     before = [event for event in near if event.timestamp <= request.at]
-    # A browser's clock may run a little ahead: what it stamped after the request led to it only if nothing did just before.
+    # A browser's clock may run a little ahead: what it stamped after the request led to it only if
+    # nothing did just before.
     if before and (len(before) == len(near) or request.at - before[-1].timestamp <= _JUST_BEFORE):
         return before[-1], reason
     return near[len(before)], reason
@@ -234,13 +240,13 @@ def _cause(request: Request, browser: Sequence[StoredEvent], numbers: dict[str, 
 
 def _spaced(entries: Sequence[Entry]) -> Iterable[Entry]:
     previous: datetime | None = None
-    speaker = ""
+    acting = ""
     for entry in entries:
         since = None if previous is None else max(entry.at - previous, timedelta(0))
         idle = since if since is not None and since >= IDLE_AFTER else None
         source = entry.event if entry.event is not None else entry.requests[0].events[0]
         named = is_personal(source)
-        identity = source.distinct_id if named and speaker and source.distinct_id != speaker else ""
-        speaker = source.distinct_id if named else speaker
+        identity = source.distinct_id if named and acting and source.distinct_id != acting else ""
+        acting = source.distinct_id if named else acting
         yield Entry(entry.at, entry.side, entry.window, entry.event, entry.requests, since, idle, identity)
         previous = max([entry.at, *(event.timestamp for request in entry.requests for event in request.events)])

@@ -1,4 +1,7 @@
-"""The store: the only room that knows ClickHouse. SQL and bound parameters in, rows out; one writer, numbered schema files."""
+"""The store: the only room that knows ClickHouse.
+
+SQL and bound parameters in, rows out; one writer, numbered schema files.
+"""
 
 from hogline_instance.store.clickhouse import EVENTS_TABLE, Store
 

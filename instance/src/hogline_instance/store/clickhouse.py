@@ -1,4 +1,4 @@
-"""ClickHouse through clickhouse-connect: embedded (`chdb://`, in process) or a cluster's URL; the same SQL for both."""
+"""ClickHouse through clickhouse-connect: embedded in this process (`chdb://`), or a server's URL."""
 
 import contextlib
 import re
@@ -13,8 +13,10 @@ from hogline_instance.store.migrate import apply_schema
 __all__ = ["EVENTS_TABLE", "Store"]
 
 EVENTS_TABLE = "analytics.events"
-_MAX_READERS = 8  # queries at the same time; more of them wait, since the engine uses all cores for each one anyway
-# Errors that the rows themselves cause. Every other error (disk, memory, network) passes, and the rows are taken later.
+# Queries at the same time; more of them wait, since the engine uses all cores for each one anyway.
+_MAX_READERS = 8
+# Errors that the rows themselves cause. Every other error (disk, memory, network) passes, and the
+# rows are taken later.
 _ROW_FAULTS = frozenset(
     {
         "ARGUMENT_OUT_OF_BOUND", "ILLEGAL_COLUMN", "INCORRECT_DATA", "TOO_DEEP_RECURSION", "TOO_LARGE_STRING_SIZE", "TYPE_MISMATCH",
@@ -31,10 +33,13 @@ _INSERT = {
 
 
 class Store:
-    """Opens *url*; safe to use from any thread. With *cluster*, the tables are replicated and spread over its nodes.
+    """Opens *url*; safe to use from any thread.
 
-    Each query has a client of its own, since a shared one would serialise them. Clients are kept for the next query,
-    and inserts never wait for a reader. Source: docs/internals/engine.md#chdb-in-a-process.
+    With *cluster*, the tables are replicated and spread over its nodes.
+
+    Each query has a client of its own, since a shared one would serialise them. Clients are kept
+    for the next query, and inserts never wait for a reader.
+    Source: docs/internals/engine.md#chdb-in-a-process.
     """
 
     def __init__(self, url: str, *, query_max_s: float, query_max_bytes: int, cluster: str = "") -> None:
@@ -42,7 +47,8 @@ class Store:
         self._dialect: Dialect = Cluster(cluster) if cluster else SingleNode()
         self._limits = {"max_execution_time": query_max_s, "max_memory_usage": query_max_bytes, "readonly": 1}
         if not url.startswith("chdb:"):
-            # A server's profile may forbid readonly=1 clients to send settings; 2 allows settings and no writes.
+            # A server's profile may forbid readonly=1 clients to send settings; 2 allows settings
+            # and no writes.
             self._limits["readonly"] = 2
         self._reading = threading.BoundedSemaphore(_MAX_READERS)
         self._idle: list[Any] = []
@@ -50,7 +56,9 @@ class Store:
         self._writer: Any = None
 
     def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[dict[str, object]]:
-        """Return the rows of a SELECT whose `{name:Type}` placeholders are bound by the engine, never pasted.
+        """Return the rows of a SELECT.
+
+        The engine binds its `{name:Type}` placeholders to *parameters*.
 
         Raises StoreError: the engine refused or ran out of its limits.
         """
@@ -66,11 +74,11 @@ class Store:
         self.query("SELECT 1 AS one")
 
     def insert_events(self, rows: bytes, deduplication_token: str) -> None:
-        """Insert *rows*, one JSON object on each line. A second insert with the same token changes nothing.
+        """Insert *rows*, one JSON object on each line. The same token again changes nothing.
 
+        Raises StoreError: nothing, or only a part, was written; insert again with the same token.
+        Raises RowsRefusedError: one of the rows is not valid, so the store would refuse them again.
         Source: docs/internals/engine.md#chdb-in-a-process.
-        Raises StoreError: nothing, or only a part, was written; insert again with the same token.  Raises
-        RowsRefusedError: one of the rows is not valid, so the store would refuse the same rows again.
         """
         settings = {**_INSERT, **self._dialect.insert_settings, "insert_deduplication_token": deduplication_token}
         try:
@@ -83,8 +91,8 @@ class Store:
     def migrate(self) -> None:
         """Apply the numbered schema files that this store has not seen yet, in order.
 
-        The caller makes sure that one process at a time does this.  Raises StoreError: the store cannot be opened, or
-        refuses a statement.
+        The caller makes sure that one process at a time does this.  Raises StoreError: the store
+        cannot be opened, or refuses a statement.
         """
         try:
             with self._writing:
@@ -118,7 +126,8 @@ class Store:
         return self._writer
 
     def _open(self) -> Any:
-        import clickhouse_connect  # 500 MB of library: loaded when a store is opened, not by `hogline keys`
+        # 500 MB of library: loaded when a store is opened, not by `hogline keys`.
+        import clickhouse_connect
 
         return clickhouse_connect.get_client(dsn=self._url)
 

@@ -1,7 +1,9 @@
-"""The DDL of one node and of a cluster. Schema files name tables and engines through these; the rest of their SQL is common.
+"""The DDL of one node and of a cluster.
 
-On a cluster each table is `<name>_local`, replicated within a shard, behind a Distributed table of the plain name. So
-queries and inserts are the same for both.
+Schema files name tables and engines through these; the rest of their SQL is common.
+
+On a cluster each table is `<name>_local`, replicated within a shard, behind a Distributed table of
+the plain name. So queries and inserts are the same for both.
 """
 
 from collections.abc import Mapping
@@ -74,13 +76,16 @@ class SingleNode:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The cluster *name*, as the servers' `remote_servers` call it. They define the macros {shard} and {replica}."""
+    """The cluster *name*, as the servers' `remote_servers` call it.
+
+    They define the macros {shard} and {replica}.
+    """
 
     name: str
 
     @property
     def insert_settings(self) -> Mapping[str, int]:
-        """Return what makes the answer to an insert mean that the shards have it, not a queue on the way to them."""
+        """Return the setting with which an insert is answered after the shards have it, not before."""
         return {"distributed_foreground_insert": 1}
 
     def create_database(self) -> str:

@@ -1,7 +1,7 @@
 """The store's schema: numbered files, each applied once and recorded in `analytics.schema_migrations`.
 
-A file is a Jinja template of SQL statements that calls the functions of `Dialect`, so that it serves one node and a
-cluster. Add a file to change a table; never edit one that a release had.
+A file is a Jinja template of SQL statements that calls the functions of `Dialect`, so that it
+serves one node and a cluster. Add a file to change a table; never edit one that a release had.
 """
 
 import logging
@@ -47,7 +47,10 @@ def schema_files() -> list[tuple[str, str]]:
 
 
 def statements(text: str, dialect: Dialect) -> list[str]:
-    """Return the SQL statements of a schema file in *dialect*. No statement holds a semicolon of its own."""
+    """Return the SQL statements of a schema file in *dialect*.
+
+    No statement holds a semicolon of its own.
+    """
     filled = _templates.from_string(text).render(
         create_table=dialect.create_table,
         engine=dialect.engine,

@@ -1,4 +1,7 @@
-"""What all pages and API routes share: access, errors, paging, templates, security headers, style. Knows no feature.
+"""What all pages and API routes share: access, errors, paging, templates, security headers, style.
 
-Content of events is hostile: templates escape it, pages show it as text, and the security headers let nothing else run.
+Knows no feature.
+
+Content of events is hostile: templates escape it, pages show it as text, and the security headers
+let nothing else run.
 """

@@ -25,7 +25,10 @@ _bearer = HTTPBearer(auto_error=False, description="A personal key (`phx_...`), 
 
 
 class PageSessions:
-    """Signed cookies for people who gave the admin password. A new password or a removed key file ends them all."""
+    """Signed cookies for people who gave the admin password.
+
+    A new password or a removed key file ends them all.
+    """
 
     def __init__(self, data_dir: Path, admin_password: str) -> None:
         self._key = hmac.digest(_secret(data_dir / _SECRET_FILE), admin_password.encode(), hashlib.sha256)
@@ -47,7 +50,10 @@ class PageSessions:
 
 
 class Access:
-    """Decides for every route of the API whether a request may read a project. *sessions*: the pages' own, if any."""
+    """Decides for every route of the API whether a request may read a project.
+
+    *sessions*: the pages' own, if any.
+    """
 
     def __init__(self, projects: ProjectLookup, sessions: PageSessions | None) -> None:
         self._projects = projects
@@ -92,7 +98,8 @@ class Access:
         return project
 
     def _signed_in(self, request: Request) -> bool:
-        # Browsers send cookies by themselves, so one counts only where no other site can have caused the request.
+        # Browsers send cookies by themselves, so one counts only where no other site can have
+        # caused the request.
         if self._sessions is None or request.method != "GET":
             return False
         if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:

@@ -28,7 +28,10 @@ def event_filter(
         Query(description="Only events with this text in name, distinct id or properties", max_length=_MAX_CHARS),
     ] = None,
 ) -> EventFilter:
-    """Return the filter a request asks for. An empty parameter filters nothing, as an empty form field does."""
+    """Return the filter a request asks for.
+
+    An empty parameter filters nothing, as an empty form field does.
+    """
     return EventFilter(
         event or None,
         distinct_id or None,

@@ -1,4 +1,4 @@
-"""Signing in to the pages: open on loopback; with an admin password set, that password and a signed cookie."""
+"""Signing in to the pages, where an admin password is set: the password, then a signed cookie."""
 
 import hmac
 import time
@@ -26,7 +26,7 @@ class NotSignedInError(Exception):
 
 @dataclass(slots=True)
 class Throttle:
-    """At most *limit* failures in *window_s* seconds for each address, and ten times that from all of them together."""
+    """Allows *limit* failures in *window_s* seconds to each address, and ten times as many to all."""
 
     limit: int = 5
     window_s: float = 60.0
@@ -63,7 +63,10 @@ class LoginGuard:
         self.throttle = Throttle()
 
     def check(self, request: Request) -> None:
-        """Raise NotSignedInError unless the pages are open or the cookie is good. A FastAPI dependency."""
+        """Raise NotSignedInError unless the pages are open or the cookie is good.
+
+        A FastAPI dependency.
+        """
         if self.sessions is not None and not self.sessions.accepts(request.cookies.get(COOKIE, "")):
             raise NotSignedInError
 
@@ -79,12 +82,12 @@ def build_router(guard: LoginGuard, templates: Templates) -> APIRouter:
 
     @router.get("/login")
     def get_login(request: Request, next: str = "/") -> Response:  # noqa: A002 - the query's name
-        return templates.page(request, "login.html", next=_own_path(next), problem="")
+        return templates.page(request, "login.html", next=_local_path(next), problem="")
 
     @router.post("/login")
     async def post_login(request: Request) -> Response:
         form = await _form(request)
-        target = _own_path(form.get("next", "/"))
+        target = _local_path(form.get("next", "/"))
         address = request.client.host if request.client else "unknown"
         wait_s = guard.throttle.wait_s(address, time.monotonic())
         if wait_s:
@@ -127,8 +130,11 @@ async def _form(request: Request) -> dict[str, str]:
     return {name: values[-1] for name, values in fields.items()}
 
 
-def _own_path(target: str) -> str:
-    """Return *target* when it stays on this origin, else '/'. Browsers read a backslash as a slash."""
+def _local_path(target: str) -> str:
+    """Return *target* when it stays on this origin, else '/'.
+
+    Browsers read a backslash as a slash.
+    """
     safe = (
         target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable() and len(target) < 2_000
     )

@@ -1,4 +1,4 @@
-"""What keeps other sites out: the headers of every response, and the check that a request was meant for this host."""
+"""Security headers of responses, and the check that a request was meant for this host."""
 
 import ipaddress
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -16,7 +16,8 @@ API_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 PAGE_HEADERS = {
-    # No inline script or style, nothing from elsewhere: what a template failed to escape could still not run.
+    # No inline script or style, and nothing from other hosts: content that a template failed to
+    # escape could still not run.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
         " form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
@@ -36,7 +37,8 @@ _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class HostGuard:
     """Passes on only requests for this host, so that no other site can read from it (DNS rebinding).
 
-    With *any_host* the instance is reached by names that only its owner knows, and a password guards it instead.
+    With *any_host* the instance is reached by names that only its owner knows, and a password
+    guards it instead.
     """
 
     def __init__(self, app: Any, *, any_host: bool) -> None:

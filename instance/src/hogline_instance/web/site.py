@@ -1,4 +1,4 @@
-"""What a feature needs to show pages: templates, and routes that are behind the login and whose errors are pages."""
+"""The site: templates, and routes that are behind the login and whose errors are pages."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -56,7 +56,8 @@ def _page_route(templates: Templates) -> type[APIRoute]:
 
 
 def _to_login(request: Request) -> Response:
-    if request.url.path.startswith("/ui/"):  # asked for by a script, which could not show the login page
+    # Asked for by a script, which could not show the login page.
+    if request.url.path.startswith("/ui/"):
         return JSONResponse({"detail": "Sign in first."}, 401, PAGE_HEADERS)
     target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return RedirectResponse(f"/login?next={quote(target, safe='')}", 303, PAGE_HEADERS)

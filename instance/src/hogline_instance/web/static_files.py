@@ -1,4 +1,7 @@
-"""Style, scripts and pictures: each package's `static/` folder, read once, so that no path can reach another file."""
+"""Style, scripts and pictures: the `static/` folder of each package.
+
+The files are read once, at the start, so that no path can reach another file.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -17,7 +20,10 @@ _TYPES = {
 
 
 def build_router(packages: Sequence[str]) -> APIRouter:
-    """Return the route of the files of all *packages*. A file that a browser has already is answered with 304."""
+    """Return the route of the files of all *packages*.
+
+    A file that a browser has already is answered with 304.
+    """
     contents = _read(packages)
     tags = {name: f'"{hashlib.sha256(body).hexdigest()[:20]}"' for name, body in contents.items()}
     router = APIRouter(include_in_schema=False)

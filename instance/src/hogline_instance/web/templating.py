@@ -19,7 +19,10 @@ __all__ = ["MenuEntry", "Templates", "elapsed", "safe_link"]
 
 @dataclass(frozen=True, slots=True)
 class MenuEntry:
-    """A link of the menu. It is marked as current on *path* and on every page whose path starts with *section*."""
+    """A link of the menu.
+
+    It is marked as current on *path* and on every page whose path starts with *section*.
+    """
 
     label: str
     path: str
@@ -31,7 +34,10 @@ class MenuEntry:
 
 
 class Templates:
-    """Renders the pages of all features. Those of *packages* that have any keep them in `templates/<feature>/`."""
+    """Renders the pages of all features.
+
+    Those of *packages* that have any keep them in `templates/<feature>/`.
+    """
 
     def __init__(self, *, menu: Sequence[MenuEntry], packages: Sequence[str], can_sign_out: bool) -> None:
         environment = Environment(

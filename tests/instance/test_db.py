@@ -1,0 +1,111 @@
+"""The SQL database: migrated once by however many processes start, backed up first, and never by an older version."""
+
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, text
+
+import hogline_instance.startup  # loads the tables of every feature
+from hogline_instance.db import Base, Database
+from hogline_instance.exceptions import SettingsError
+
+OPEN = """
+import sys, pathlib
+from hogline_instance.db import Database
+from hogline_instance.projects import Projects
+database = Database(sys.argv[1])
+sys.stdin.readline()
+database.migrate()
+projects = Projects(database, secrets_dir=pathlib.Path(sys.argv[2]), max_age_s=1)
+print(projects.current().token)
+"""
+
+
+@pytest.fixture
+def opened(database_url):
+    database = Database(database_url)
+    yield database
+    database.close()
+
+
+def test_the_migrations_make_the_tables_that_the_features_declare(opened, database_url):
+    """Nothing is missing in the line of migrations, and nothing in the declarations."""
+    assert hogline_instance.startup
+    opened.migrate()
+    engine = create_engine(database_url)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    engine.dispose()
+
+
+def test_processes_that_start_at_once_migrate_once_and_make_one_project(database_url, tmp_path):
+    """Four of them, let go at the same moment, end with the same token."""
+    command = [sys.executable, "-c", OPEN, database_url, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, **pipes) for _ in range(4)]
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    results = [process.communicate(timeout=100) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, results
+    assert len({out for out, _ in results}) == 1
+
+
+def test_a_transaction_that_fails_leaves_nothing(opened):
+    """Also not what was flushed before."""
+    opened.migrate()
+    with pytest.raises(ZeroDivisionError), opened.transaction() as session:
+        session.execute(text("INSERT INTO projects (name, token, created_at) VALUES ('x', 'phc_x', '2026-01-01')"))
+        raise ZeroDivisionError
+    with opened.session() as session:
+        assert session.scalar(text("SELECT count(*) FROM projects")) == 0
+
+
+def test_sqlite_is_copied_before_its_tables_change(tmp_path):
+    """With what only its write-ahead log holds; a database that is new or up to date is not copied."""
+    path = tmp_path / "projects.sqlite3"
+    database = Database(f"sqlite:///{path}")
+    database.migrate()
+    with database.transaction() as session:
+        session.execute(
+            text("INSERT INTO projects (name, token, created_at) VALUES ('kept', 'phc_kept', '2026-01-01')")
+        )
+        session.execute(text("DROP TABLE pipeline_batches"))
+        session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    assert not list(tmp_path.glob("*.backup-*"))
+    database.migrate()
+    database.migrate()
+    database.close()
+    [backup] = tmp_path.glob("*.backup-*")
+    assert backup.name == "projects.sqlite3.backup-0001"
+    assert backup.stat().st_mode & 0o777 == 0o600
+    with closing(sqlite3.connect(backup)) as copy:
+        assert copy.execute("SELECT token FROM projects").fetchall() == [("phc_kept",)]
+
+
+def test_a_database_of_a_newer_version_is_refused(opened):
+    """An older program must not guess what its tables mean."""
+    opened.migrate()
+    with opened.transaction() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(SettingsError, match="a newer version of Hogline made this database"):
+        opened.migrate()
+
+
+@pytest.mark.parametrize(
+    "url", ["nonsense", "postgresql+psycopg://u:secret@127.0.0.1:1/none", "sqlite:////nowhere/at/all.db"]
+)
+def test_a_database_that_cannot_be_opened_is_explained(url):
+    """With the name of the option and how to write it; without the password."""
+    with pytest.raises(SettingsError, match="database_url cannot be opened") as caught:
+        database = Database(url)
+        try:
+            database.migrate()
+        finally:
+            database.close()
+    assert "secret" not in str(caught.value)

@@ -1,0 +1,39 @@
+"""A data folder that an earlier version made opens, and shows its events.
+
+The fixture was made by commit 4235444, before features were folders: four stored events of one session, and one more
+that was accepted just before kill -9 and waits in the journal.
+"""
+
+import sqlite3
+import tarfile
+from contextlib import closing
+from pathlib import Path
+
+from tests.instance.reader import Reader
+
+ARCHIVE = Path(__file__).parent / "fixtures" / "data-folder-0.1.0-pre.tar.xz"
+TOKEN = "phc_CjMk8Kr7qynJfZH_vWa0Rnnml6MpjyyoKpB5G8Rcfs4"
+KEY = "phx_w_p6EUQCPAcJEYW7clJuOlv1E6v_nLEw4-acuhAwqlY"
+SESSION = "0197c000-aaaa-7000-8000-000000000001"
+
+
+def test_a_data_folder_of_an_earlier_version_opens_and_shows_its_events(serve, tmp_path):
+    """Its keys work, its session is one line, the waiting event is stored once, and SQLite is backed up first."""
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(tmp_path, filter="data")
+    folder = tmp_path / "data"
+    served = serve(folder)
+    assert (served.token, served.key) == (TOKEN, KEY)
+    reader = Reader(served.url, served.token, served.key)
+    found = reader.wait_for(5)
+    assert [one["event"] for one in found] == ["late", "$exception", "order placed", "$identify", "$pageview"]
+    assert [one["uuid"][-1] for one in found] == ["5", "4", "3", "2", "1"]
+    session = reader.session(SESSION)
+    assert (session["person"], session["pageviews"], session["errors"]) == ("ada@example.com", 1, 1)
+    assert reader.get("/", key=None).status == 200
+    assert served.stop() == 0
+    with closing(sqlite3.connect(folder / "projects.sqlite3.backup-0001")) as backup:
+        assert backup.execute("SELECT token FROM projects").fetchall() == [(TOKEN,)]
+        assert backup.execute("SELECT name FROM sqlite_master WHERE name = 'pipeline_batches'").fetchall() == []
+    again = serve(folder)
+    assert len(Reader(again.url, again.token, again.key).events()) == 5
