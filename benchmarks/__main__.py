@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmarks.figures import RECORD, machine
 
 NAMES = [
+    "server",
     "capture",
     "flags",
     "latency",

@@ -1,0 +1,143 @@
+"""What a real server pays: the CPU time that a library adds to a request, by the kernel's accounts.
+
+Each library and mode has a server process of its own. Turn by turn, each serves the same requests
+over 32 keep-alive connections; the medians of the turns' differences from the bare app count. An
+event is delivered to a sink in another process, and a turn ends with a flush, so that all work of
+a turn is in its account. `HOGLINE_FRAMEWORKS="fastapi flask"` and `HOGLINE_VARIANTS="ours"` choose
+some; `HOGLINE_TURNS` sets their number.
+"""
+
+import contextlib
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.figures import Figure, print_figures
+from benchmarks.server_apps import FRAMEWORKS
+from benchmarks.server_load import Connections, cpu_s
+from benchmarks.sinks import sink_process
+
+COUNT, WARM_UP = 2_000, 600
+TURNS = int(os.environ.get("HOGLINE_TURNS", "9"))
+_START_S = 60.0
+# Of OpenTelemetry there is a span for each request; exporting it needs a package of its own.
+SERVERS = [
+    ("bare", "nothing"), ("null", "nothing"),
+    *((variant, mode) for mode in ("nothing", "captured", "delivered") for variant in ("ours", "posthog", "sentry")),
+    ("otel", "nothing"),
+]  # fmt: skip
+PEERS = {"posthog": "posthog-python", "sentry": "Sentry", "otel": "OpenTelemetry"}
+MODES = {
+    "nothing": ("nothing captured", 5.0),
+    "captured": ("one capture(), nothing sent", 20.0),
+    "delivered": ("one capture(), delivered", None),
+}
+_SHARE = 6  # of posthog-python's, delivered
+
+
+@dataclass
+class Server:
+    """One server process, and what its turns took."""
+
+    variant: str
+    mode: str
+    process: "subprocess.Popen[bytes]"
+    connections: Connections
+    pid: int
+    requests_us: list[float] = field(default_factory=list)
+
+    def turn(self, count: int) -> float:
+        """Serve *count* requests and return the CPU microseconds that one took."""
+        begun_s = cpu_s(self.pid)
+        self.connections.run(count)
+        self.connections.get("/flush")
+        return (cpu_s(self.pid) - begun_s) / count * 1e6
+
+
+@contextlib.contextmanager
+def serving(framework: str, variant: str, mode: str, sink: str) -> Iterator[Server]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "benchmarks.server_apps", framework, variant, mode, str(port), sink],
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "PYTHONHASHSEED": "0"},
+    )
+    connections = None
+    try:
+        _wait_for(port, process)
+        connections = Connections(port)
+        yield Server(variant, mode, process, connections, int(connections.get("/pid")))
+    finally:
+        if connections is not None:
+            connections.close()
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
+    until_s = time.monotonic() + _START_S
+    while time.monotonic() < until_s and process.poll() is None:
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        time.sleep(0.05)
+    raise SystemExit("a server does not start")
+
+
+def measure(framework: str, wanted: list[tuple[str, str]]) -> dict[tuple[str, str], float]:
+    """Return the CPU microseconds of a request of the bare app, and what each other server adds."""
+    with sink_process() as sink, contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(serving(framework, variant, mode, sink)) for variant, mode in wanted]
+        for server in servers:
+            server.turn(WARM_UP)
+        for _ in range(TURNS):
+            for server in servers:
+                server.requests_us.append(server.turn(COUNT))
+    bare = next(server for server in servers if server.variant == "bare").requests_us
+    found = {("bare", "nothing"): statistics.median(bare)}
+    for server in servers:
+        if server.variant != "bare":
+            differences = [ours - base for ours, base in zip(server.requests_us, bare, strict=True)]
+            found[server.variant, server.mode] = statistics.median(differences)
+    return found
+
+
+def figures(framework: str, found: dict[tuple[str, str], float]) -> list[Figure]:
+    name = FRAMEWORKS[framework][0]
+    rows = []
+    for mode, (label, budget) in MODES.items():
+        if ("ours", mode) not in found:
+            continue
+        peers = tuple((peer, found[variant, mode]) for variant, peer in PEERS.items() if (variant, mode) in found)
+        limit = found["posthog", mode] / _SHARE if budget is None and ("posthog", mode) in found else budget
+        note = ""
+        if mode == "nothing":
+            null = found.get(("null", "nothing"), 0.0)
+            note = f"added to {found['bare', 'nothing']:.0f} us of the bare app; middleware that does nothing adds {null:.1f} us"
+        rows.append(Figure(f"{name}: {label}", found["ours", mode], "us/request", limit, peers, note=note))
+    return rows
+
+
+def main() -> None:
+    chosen = os.environ.get("HOGLINE_FRAMEWORKS", "").split()
+    variants = os.environ.get("HOGLINE_VARIANTS", "").split()
+    wanted = [(variant, mode) for variant, mode in SERVERS if not variants or variant in ("bare", *variants)]
+    for framework in FRAMEWORKS:
+        if not chosen or framework in chosen:
+            print_figures(figures(framework, measure(framework, wanted)))
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
