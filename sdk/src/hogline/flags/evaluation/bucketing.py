@@ -1,4 +1,4 @@
-"""Bucketing: who is in a rollout, a variant or a holdout. The same hash as the server's, so the same people."""
+"""Bucketing: which persons are in a rollout, a variant or a holdout. The hash is the server's, so the persons are the same."""
 
 from collections.abc import Sequence
 from hashlib import sha1
@@ -11,7 +11,7 @@ _from_bytes = int.from_bytes
 
 
 def fraction(text: str) -> float:
-    """Return where *text* falls between 0 and 1: the first 15 hex digits of its SHA-1.
+    """Return the position of *text* between 0 and 1: the first 15 hex digits of its SHA-1.
 
     Source: docs/internals/flags-protocol.md#hash.
     """
@@ -22,7 +22,7 @@ def fraction(text: str) -> float:
 def share(percentage: Any) -> float:
     """Return a percentage as a fraction.
 
-    Raises ValueError: it is no number; a definition that says so cannot be evaluated.
+    Raises ValueError: it is no number, so the definition cannot be evaluated.
     """
     if isinstance(percentage, bool) or not isinstance(percentage, int | float):
         raise ValueError(f"no percentage: {percentage!r}")  # noqa: TRY004 - a definition's value, not a caller's type
@@ -30,7 +30,7 @@ def share(percentage: Any) -> float:
 
 
 def held_out(holdout: Any, identifier: str) -> str | None:
-    """Return the value of who is held out, or None. One person is held out of all flags of a holdout alike."""
+    """Return the holdout's value if *identifier* is held out, else None. A holdout is the same for all of its flags."""
     if not isinstance(holdout, dict):
         return None
     percentage, number = holdout.get("exclusion_percentage"), holdout.get("id")

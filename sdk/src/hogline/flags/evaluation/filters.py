@@ -1,7 +1,7 @@
-"""Filters: what a condition or a cohort consists of: properties, cohorts, other flags. Each becomes one check.
+"""Filters: the parts of conditions and cohorts: properties, cohorts, other flags. Each becomes one check.
 
-A cohort is a group of filters and of further groups. A flag that another depends on is asked in its own right: with the
-person's or the group's properties that it is about, whoever asks.
+A cohort is a group of filters and of further groups. A flag that another one depends on is evaluated for itself: with the
+properties of the person or group that it is about, whichever flag depends on it.
 Source: docs/internals/flags-protocol.md#operators.
 """
 
@@ -25,12 +25,12 @@ from hogline.flags.evaluation.verdict import (
 __all__ = ["Filters", "Finding", "matches_all"]
 
 Finding: TypeAlias = FlagValue | Unknown
-"""What became of a flag that others depend on."""
+"""The value of a flag that others depend on."""
 _COHORT_OPERATORS = ("exact", "in", "not_in")
 
 
 def matches_all(checks: Sequence[Check], properties: Mapping[str, Any], subject: Subject) -> Answer:
-    """Return whether all *checks* hold. One that certainly fails wins over those that cannot say."""
+    """Return whether all *checks* hold. One that certainly fails wins over those that are unknown."""
     first: Unknown | None = None
     reason = None
     for check in checks:
@@ -58,19 +58,19 @@ class Filters:
     ) -> None:
         self._cohorts = cohorts
         self._matching_version = matching_version
-        self._find = find  # asks another flag
+        self._find = find  # evaluates another flag
         self._known = known  # whether there is such a flag
         self._made: dict[str, tuple[Check, bool]] = {}  # cohorts, by id
-        self._open: set[str] = set()  # cohorts that are being made: one that meets itself has no end
+        self._open: set[str] = set()  # cohorts that are being compiled: one that contains itself would never end
 
     def for_one_flag(self) -> "Filters":
-        """Return the same filters for the making of one flag: a cohort that another thread is making is not one that meets itself."""
+        """Return a copy for compiling one flag: a cohort that another thread compiles now does not contain itself."""
         own = copy.copy(self)
-        own._open = set()  # noqa: SLF001 - the copy is one of us
+        own._open = set()  # noqa: SLF001 - of the same class
         return own
 
     def check(self, filter_: Mapping[str, Any]) -> tuple[Check, bool]:
-        """Return the check of *filter_*, and whether it is broken: of no use whatever the properties are."""
+        """Return the check of *filter_*, and whether it is broken: it cannot be evaluated, whatever the properties are."""
         kind = filter_.get("type")
         if kind == "cohort":
             return self._cohort(filter_)
@@ -83,7 +83,7 @@ class Filters:
     def _cohort(self, filter_: Mapping[str, Any]) -> tuple[Check, bool]:
         number = str(filter_.get("value"))
         if number not in self._cohorts or number in self._open:
-            return _answering(SERVER), True  # a static one, which only the server knows
+            return _answering(SERVER), True  # a static cohort, which only the server knows
         operator = filter_.get("operator") or "exact"
         if operator not in _COHORT_OPERATORS:
             return _answering(UNSUPPORTED), True
@@ -98,7 +98,7 @@ class Filters:
 
     def _group(self, group: Any) -> tuple[Check, bool]:
         if group == {}:
-            return _answering(True), False  # how the server writes a group without filters
+            return _answering(True), False  # the server's form of a group without filters
         if not isinstance(group, dict) or group.get("type") not in ("AND", "OR"):
             return _answering(SERVER), True
         entries = group.get("values")
@@ -122,7 +122,7 @@ class Filters:
     def _dependency(self, filter_: Mapping[str, Any]) -> tuple[Check, bool]:
         key, wanted, chain = filter_.get("key"), filter_.get("value"), filter_.get("dependency_chain")
         if filter_.get("operator") != "flag_evaluates_to" or not key or wanted is None:
-            return _answering(False), False  # no flag has such a value; the server says so too
+            return _answering(False), False  # no flag has such a value; the server agrees
         if not isinstance(chain, list) or not chain or not all(map(self._known, chain)):
             return _answering(UNSUPPORTED), True
 
@@ -159,7 +159,7 @@ def _inverted(check: Check) -> Check:
 
 
 def _joined(checks: Sequence[Check], *, all_of: bool) -> Check:
-    """Return the check of a group. What only the server knows wins, then a decisive member, then what cannot be said."""
+    """Return the check of a group. A member that only the server knows wins, then a decisive one, then an unknown one."""
 
     def joined(properties: Mapping[str, Any], subject: Subject) -> Answer:
         decided: bool | None = None

@@ -1,7 +1,7 @@
-"""Ruleset: one set of definitions, as the server sends them, and the verdicts that follow from it.
+"""Ruleset: one set of definitions, as the server sends them, and the evaluation of its flags.
 
-Flags are compiled when they are first asked for, into conditions of checks; afterwards a verdict costs one or two hashes.
-A ruleset never changes: new definitions make a new one, and who holds the old one finishes with it.
+A flag is compiled when it is first evaluated, into conditions of checks; after that an evaluation costs one or two hashes.
+A ruleset is immutable: new definitions make a new one, and a caller that holds the old one finishes with it.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,9 @@ from hogline.flags.evaluation.verdict import (
 __all__ = ["Flag", "Ruleset"]
 
 _R = UnresolvedFlagReason
-_INHERITED: Final = object()  # a condition that is about what its flag is about
+_INHERITED: Final = object()  # for a condition about the same person or group as its flag
+_NONE: Final[frozenset[FlagValue]] = frozenset()
+_FALSE: Final[frozenset[FlagValue]] = frozenset((False,))
 _DISABLED: Final = Verdict(False, "flag_disabled")
 _NO_GROUP: Final = Verdict(False, "no_group_type")
 _NO_MATCH: Final = Verdict(False, "no_condition_match")
@@ -36,7 +38,7 @@ _ENDED: Final = {reason: Verdict(None, reason.value, None, reason, ends=True) fo
 
 
 class _Condition:
-    """One condition set: checks that must all hold, then a share of those who pass them."""
+    """One condition set: checks that must all hold, then a rollout to a share of those who pass."""
 
     __slots__ = ("about", "checks", "index", "limit", "matched", "out_of_bound", "variant")
 
@@ -97,7 +99,7 @@ class Flag:
         )
 
     def verdict(self, subject: Subject) -> Verdict:
-        """Return what this flag is for *subject*.
+        """Return the flag's value for *subject*.
 
         Source: docs/internals/flags-protocol.md#evaluation-order.
         """
@@ -131,18 +133,19 @@ class Flag:
         return self._first_match(properties, identifier, subject)
 
     def _enrolled(self, properties: Mapping[str, Any], subject: Subject) -> Verdict:
-        """Early access: the person's own word decides, and nothing else."""
+        """Early access: only the person's own choice decides."""
         if self._group is not None:
             return _UNRESOLVED[_R.UNSUPPORTED_DEFINITION]
         name = f"$feature_enrollment/{self.key}"
         if name not in properties and not subject.complete:
             return _UNRESOLVED[_R.MISSING_CONTEXT]
-        word = properties.get(name)
-        return Verdict(word is True or word == "true", "super_condition_value")
+        choice = properties.get(name)
+        return Verdict(choice is True or choice == "true", "super_condition_value")
 
     def _first_match(self, flag_properties: Mapping[str, Any], flag_identifier: str, subject: Subject) -> Verdict:
         unmatched = _NO_MATCH
         reason: UnresolvedFlagReason | None = None
+        possible: frozenset[FlagValue] = _NONE  # the values that earlier conditions may give, whose checks are unknown
         for condition in self._conditions:
             properties, identifier = flag_properties, flag_identifier
             answer: Answer = True
@@ -153,7 +156,9 @@ class Flag:
                 answer = checks[0](properties, subject) if only else matches_all(checks, properties, subject)
             if answer is True:
                 if condition.limit is None or fraction(self._prefix + identifier) <= condition.limit:
-                    return self._matched(condition, identifier)
+                    matched = self._matched(condition, identifier)
+                    # Certain only if every earlier condition that is unknown would give the same value.
+                    return matched if reason is None or possible <= {matched.value} else _UNRESOLVED[reason]
                 if unmatched is _NO_MATCH:
                     unmatched = condition.out_of_bound
                 if self._early_exit:
@@ -161,12 +166,20 @@ class Flag:
             elif answer is not False:
                 reason = graver(reason, answer.reason)
                 if answer.ends:
-                    # Nobody reads further, so what the definition itself is to be blamed for counts as well.
+                    # No further condition is read, so an unsupported part of the definition counts as the reason, too.
                     return _ENDED[_R.UNSUPPORTED_DEFINITION if self._unsupported else answer.reason]
+                possible |= self._values_if_met(condition, identifier)
         return unmatched if reason is None else _UNRESOLVED[reason]
 
+    def _values_if_met(self, condition: _Condition, identifier: str) -> frozenset[FlagValue]:
+        """Return the value that *condition*, whose checks are unknown, gives if they hold; nothing if it then has no effect."""
+        if condition.limit is None or fraction(self._prefix + identifier) <= condition.limit:
+            value = self._matched(condition, identifier).value
+            return _NONE if value is None else frozenset((value,))
+        return _FALSE if self._early_exit else _NONE
+
     def _about(self, group: object, subject: Subject) -> tuple[Answer, Mapping[str, Any], str]:
-        """Return whom a condition is about that says so itself: a group of another type, or the person."""
+        """Return the properties and identifier for a condition about another group than its flag, or about the person."""
         if group is None:
             return True, subject.person_properties, subject.distinct_id
         name = self._mapping.get(str(group))
@@ -174,7 +187,7 @@ class Flag:
             return False, {}, ""
         properties = subject.properties_of(name)
         if properties is None:
-            return MISSING, {}, ""
+            return MISSING, {}, subject.groups[name]
         return True, properties, subject.groups[name]
 
     def _matched(self, condition: _Condition, identifier: str) -> Verdict:
@@ -185,11 +198,11 @@ class Flag:
         return condition.matched
 
     def payload_text(self, value: FlagValue) -> Any:
-        """Return the payload of *value* as the definition has it: JSON text; None where there is none."""
+        """Return the payload of *value* as it stands in the definition: JSON text, or None."""
         return self._payloads.get(value if isinstance(value, str) else str(value).lower()) if self._payloads else None
 
     def payload(self, value: FlagValue) -> Any:
-        """Return the payload of *value*, decoded; None where there is none, or no JSON."""
+        """Return the payload of *value*, decoded; None if there is none, or it is no JSON."""
         text = self.payload_text(value)
         if not isinstance(text, str):
             return text
@@ -200,9 +213,9 @@ class Flag:
 
 
 class Ruleset:
-    """What `/flags/definitions` says, ready to be asked. Thread-safe: it never changes but for what it has compiled.
+    """The answer of `/flags/definitions`, ready for evaluation. Thread-safe: only its cache of compiled flags changes.
 
-    Fields may be null, and nulls read as missing.
+    A field that is null counts as missing.
     Source: docs/internals/flags-protocol.md#local-definitions.
     """
 
@@ -225,7 +238,7 @@ class Ruleset:
         return key in self.definitions
 
     def flag(self, key: str) -> Flag | None:
-        """Return flag *key*, compiled; None: there is none, or its definition makes no sense."""
+        """Return flag *key*, compiled; None: there is none, or its definition is malformed."""
         try:
             return self._compiled[key]
         except KeyError:
@@ -241,11 +254,11 @@ class Ruleset:
         return flag
 
     def verdict(self, key: str, subject: Subject) -> Verdict | None:
-        """Return what flag *key* is for *subject*; None: no such flag is defined. Never raises for what a definition says."""
+        """Return the value of flag *key* for *subject*; None: it is not defined. No definition makes this raise."""
         return self.evaluate(key, subject)[1]
 
     def evaluate(self, key: str, subject: Subject) -> tuple[Flag | None, Verdict | None]:
-        """Return the verdict with the flag that it is about."""
+        """Return the flag and its verdict."""
         flag = self.flag(key)
         if flag is None:
             return None, _UNRESOLVED[_R.UNSUPPORTED_DEFINITION] if key in self.definitions else None
@@ -255,12 +268,12 @@ class Ruleset:
             return flag, _UNRESOLVED[_R.UNSUPPORTED_DEFINITION]
 
     def _find(self, key: str, subject: Subject) -> Finding:
-        """Return what a flag that another depends on comes to, asked once for each subject."""
+        """Return the value of a flag that another depends on, evaluated once for each subject."""
         found = subject.found
         if found is None:
             found = subject.found = {}
         if key not in found:
-            found[key] = SERVER_DEPENDENCY  # until it is known: a flag that depends on itself meets this
+            found[key] = SERVER_DEPENDENCY  # until it is evaluated: a flag that depends on itself finds this
             found[key] = self._finding(key, subject)
         finding: Finding = found[key]
         return finding

@@ -1,4 +1,4 @@
-"""Subject: whom a flag is asked about, and all that is known of them."""
+"""Subject: the person and groups that a flag is evaluated for, with everything known about them."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -10,10 +10,10 @@ _NOTHING: Mapping[str, Any] = {}
 
 
 class Subject:
-    """One person, their device and their groups. Made for one call: it also keeps what flags came to on the way.
+    """One person, their device and their groups. Made for one call: it also caches the flags that others depend on.
 
     *groups* maps a group's type to its key, *group_properties* the type to that group's properties. With *complete* a
-    property that is not there is known to be unset, as it is for the server; otherwise it is unknown.
+    missing property is known to be unset, as on the server; otherwise it is unknown.
     """
 
     __slots__ = (
@@ -38,16 +38,16 @@ class Subject:
         self.device_id: str | None = device_id
         self.complete: bool = complete
         self._now = now
-        self.found: dict[str, Any] | None = None  # flags that others depend on, by key; made when the first one asks
+        self.found: dict[str, Any] | None = None  # flags that others depend on, by key; made on first use
 
     @property
     def now(self) -> datetime:
-        """The time that relative dates count from; the same for the whole call."""
+        """The time that relative dates refer to; the same for the whole call."""
         if self._now is None:
             self._now = datetime.now(UTC)
         return self._now
 
     def properties_of(self, group_type: str) -> Mapping[str, Any] | None:
-        """Return what is known of the group of *group_type*; None: nothing is."""
+        """Return the known properties of the group of *group_type*; None: none are known."""
         known = self.group_properties.get(group_type)
         return _NOTHING if known is None and self.complete else known

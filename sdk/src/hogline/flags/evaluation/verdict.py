@@ -1,4 +1,4 @@
-"""Verdict: what a flag is for somebody, and why. `Unknown`: that a filter cannot say, and why."""
+"""Verdict: a flag's value for a person, and its reason. `Unknown`: a filter cannot be evaluated, and why."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,7 +23,7 @@ FlagValue: TypeAlias = bool | str
 
 
 class UnresolvedFlagReason(StrEnum):
-    """Why a flag has no local verdict. Where several apply, the first in this order is told.
+    """Why a flag has no local value. If several reasons apply, the first in this order is given.
 
     Members are strings, equal to posthog-python's.
     Source: docs/internals/flags-protocol.md#evaluation-order.
@@ -40,7 +40,7 @@ _GRAVITY = {reason: number for number, reason in enumerate(UnresolvedFlagReason)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Unknown:
-    """A filter cannot say. With *ends* nobody but the server can, and no later condition may answer instead."""
+    """A filter cannot be evaluated. With *ends* only the server can, and no later condition may decide instead."""
 
     reason: UnresolvedFlagReason
     ends: bool = False
@@ -56,7 +56,7 @@ Answer: TypeAlias = bool | Unknown
 
 
 def graver(one: UnresolvedFlagReason | None, other: UnresolvedFlagReason | None) -> UnresolvedFlagReason | None:
-    """Return which of two reasons is to be told."""
+    """Return the reason that comes first in the order of reasons."""
     if one is None or other is None:
         return one or other
     return min(one, other, key=_GRAVITY.__getitem__)
@@ -74,10 +74,10 @@ FIXED_TEXT = {
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a flag is for one subject.
+    """A flag's value for one subject.
 
     `value` is True, False, a variant's key, or None: unresolved, and `unresolved` says why. `code` and `condition_index`
-    are the server's reason. With `ends` it is something that nobody but the server can know.
+    are the server's reason. With `ends` only the server can know it.
     Source: docs/internals/flags-protocol.md#flags-response.
     """
 
@@ -89,7 +89,7 @@ class Verdict:
 
     @property
     def description(self) -> str:
-        """The reason as the server words it."""
+        """The reason in the server's words."""
         if self.code == "condition_match" and self.condition_index is not None:
             return f"Matched condition set {self.condition_index + 1}"
         return FIXED_TEXT.get(self.code, self.code)
