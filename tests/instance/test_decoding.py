@@ -83,16 +83,16 @@ def test_lz_string_unwraps_to_itself(value):
     assert unwrap(lz64(text), compression="lz64") == expected
 
 
-BOMB_BYTES = 64_000_000
+BOMB_BYTES = 32_000_000
 BOMBS = {
     "gzip": (lambda: gzip.compress(bytes(BOMB_BYTES)), "", ""),
     "deflate": (lambda: zlib.compress(bytes(BOMB_BYTES)), "deflate", ""),
-    "br": (lambda: brotli.compress(bytes(BOMB_BYTES)), "br", ""),
+    "br": (lambda: brotli.compress(bytes(BOMB_BYTES), quality=1), "br", ""),
     "zstd": (lambda: zstandard.compress(bytes(BOMB_BYTES)), "", ""),
     "gzip in gzip": (lambda: gzip.compress(gzip.compress(bytes(BOMB_BYTES))), "gzip", ""),
     "gzip in base64": (lambda: base64.b64encode(gzip.compress(bytes(BOMB_BYTES))), "", ""),
     "gzip in br": (lambda: brotli.compress(gzip.compress(bytes(BOMB_BYTES))), "br", ""),
-    "lz64": (lambda: lz64("a" * 4_000_000), "", "lz64"),
+    "lz64": (lambda: lz64("a" * 1_100_000), "", "lz64"),
 }
 
 

@@ -107,7 +107,8 @@ def _health_router(services: Services, ingest: IngestApp) -> APIRouter:
             "waiting_bytes": pipeline.waiting_bytes,
             "stored_events": pipeline.stored_rows,
             "rejected_events": pipeline.rejected_rows,
-            "not_kept": {**ingest.capture.refused, **pipeline.dropped_rows},
+            "not_kept": {**ingest.refusals.refused, **pipeline.dropped_rows},
+            "mended": ingest.refusals.mended,
         }
         try:
             await asyncio.to_thread(services.store.ping)

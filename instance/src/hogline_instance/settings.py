@@ -42,6 +42,13 @@ class Settings:
     posthog_js_dir: Path | None = _option(None, "`dist` folder of the npm package posthog-js, served under /static/.")
     max_body_bytes: int = _option(20 * _MEBI, "Bytes of one request's body.", minimum=1024)
     max_decompressed_bytes: int = _option(100 * _MEBI, "Bytes of one body after decompression.", minimum=1024)
+    max_event_bytes: int = _option(
+        _MEBI, "Bytes of one event's properties; a larger event is refused alone.", minimum=1024
+    )
+    max_request_events: int = _option(10_000, "Events of one request; with more it is refused.", minimum=1)
+    max_inflight_bytes: int = _option(
+        256 * _MEBI, "Bytes of bodies that all requests together hold in memory; beyond: 503.", minimum=_MEBI
+    )
     max_header_bytes: int = _option(64 * 1024, "Bytes of one request's URL and headers.", minimum=1024)
     journal_max_bytes: int = _option(
         2048 * _MEBI, "Bytes of accepted events that are not in the store yet; beyond: 503.", minimum=_MEBI

@@ -14,6 +14,7 @@ import msgspec
 
 from hogline_instance.ingest import Endpoint, HttpError, Request, Response, error_response, json_response
 from hogline_instance.ingest.bodies import BodyError, plain_json
+from hogline_instance.ingest.json_text import read_json
 from hogline_instance.services import Services
 
 __all__ = ["browser_config", "build_endpoints"]
@@ -69,7 +70,8 @@ class _FlagEndpoints:
         else:
             answer["flags"] = {}
         if query.get("config") == "true" or is_decide:
-            answer |= self._config
+            # posthog-js up to 1.96 begins to capture clicks only when it reads this.
+            answer |= {**self._config, "config": {"enable_collect_everything": True}}
         return json_response(answer)
 
     async def definitions(self, request: Request, _match: re.Match[str]) -> Response:
@@ -105,8 +107,8 @@ def _body(request: Request) -> dict[str, Any]:
             compression=request.query.get("compression", "").lower(),
             max_bytes=_MAX_BODY_BYTES,
         )
-        body = msgspec.json.decode(text)
-    except (BodyError, msgspec.DecodeError) as error:
+        body = read_json(text)
+    except BodyError as error:
         raise HttpError(400, f"the body cannot be read: {error}") from error
     if not isinstance(body, dict):
         raise HttpError(400, "the body is not a JSON object")

@@ -4,6 +4,7 @@ Source: docs/internals/instance-protocol.md#validation-and-answers.
 """
 
 import functools
+import logging
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,11 +13,18 @@ from typing import Any
 import msgspec
 
 from hogline.event import new_stamp
+from hogline.wire.values import serialise
 from hogline_instance.events.row import EventRow, encode_row, time_text
+from hogline_instance.ingest.bodies import BodyError
+from hogline_instance.ingest.json_text import read_json, readable
 from hogline_instance.ingest.payloads import IncomingBatch, IncomingEvent
 from hogline_instance.ingest.times import corrected, parse_time
 
-__all__ = ["Admitted", "RequestFacts", "TokenError", "admit", "token_of"]
+__all__ = ["MAX_EVENT_BYTES", "OVERSIZE", "Admitted", "EventError", "RequestFacts", "TokenError", "admit", "token_of"]
+
+_log = logging.getLogger("hogline.instance")
+MAX_EVENT_BYTES = 1024 * 1024  # the default of the option of that name
+OVERSIZE = "an event is too large"
 
 _PERSON_NAMESPACE = uuid.UUID(
     "932979b4-65c3-4424-8467-0b66ec27bc22"
@@ -29,6 +37,10 @@ _DROPPED_NAMES = frozenset({"$performance_event"})
 
 class TokenError(ValueError):
     """The request's token is missing or cannot be one."""
+
+
+class EventError(ValueError):
+    """An event cannot be stored; the message says why, and becomes the reason that is counted."""
 
 
 class _KnownProperties(
@@ -79,6 +91,8 @@ class Admitted:
 
     rows: list[bytes]
     refused: dict[str, int]
+    mended: dict[str, int]
+    """What was changed in rows that are kept, and how often."""
 
 
 def token_of(batch: IncomingBatch, query_token: str) -> str:
@@ -91,8 +105,7 @@ def token_of(batch: IncomingBatch, query_token: str) -> str:
         tokens.add((event.dollar_token or event.api_key or event.token).strip())
     tokens.discard("")
     if not tokens and batch.events:
-        facts = _read(batch.events[0].properties)
-        inside = facts.token or facts.dollar_token if facts is not None else None
+        inside = _token_inside(batch.events[0])
         tokens = {inside.strip()} if isinstance(inside, str) and inside.strip() else {query_token.strip()} - {""}
     if not tokens:
         raise TokenError("no project token: send it as 'api_key' (it begins with phc_)")
@@ -106,81 +119,130 @@ def token_of(batch: IncomingBatch, query_token: str) -> str:
     return token
 
 
-def admit(batch: IncomingBatch, project_id: int, arrival: RequestFacts) -> Admitted:
-    """Return the rows of the events that can be stored. A bad event does not affect the others."""
-    admitted = Admitted([], {})
-    batch_sent_at = parse_time(batch.sent_at) or arrival.sent_at
-    received_at = time_text(arrival.now)[:-3]
-    ip = "127.0.0.1" if batch.capture_internal else arrival.ip
-    reasons = list(batch.unreadable)
+def _token_inside(event: IncomingEvent) -> Any:
+    try:
+        _, facts = _read(event.properties)
+    except EventError:
+        return None
+    return facts.token or facts.dollar_token
+
+
+def admit(
+    batch: IncomingBatch, project_id: int, arrival: RequestFacts, *, max_event_bytes: int = MAX_EVENT_BYTES
+) -> Admitted:
+    """Return the rows of the events that can be stored; one bad event costs the others nothing.
+
+    An event whose properties are over *max_event_bytes* is refused.
+    """
+    admitted = Admitted([], {}, {})
+    for reason in batch.unreadable:
+        _count(admitted.refused, reason)
+    request = _Request(
+        project_id=project_id,
+        arrival=arrival,
+        sent_at=parse_time(batch.sent_at) or arrival.sent_at,
+        ip="127.0.0.1" if batch.capture_internal else arrival.ip,
+        received_at=time_text(arrival.now)[:-3],
+        max_event_bytes=max_event_bytes,
+        mended=admitted.mended,
+    )
     for event in batch.events:
-        outcome = _row(event, project_id, arrival, batch_sent_at, ip, received_at)
-        if isinstance(outcome, bytes):
-            admitted.rows.append(outcome)
-        else:
-            reasons.append(outcome)
-    for reason in reasons:
-        admitted.refused[reason] = admitted.refused.get(reason, 0) + 1
+        try:
+            admitted.rows.append(_row(event, request))
+        except EventError as error:
+            _count(admitted.refused, str(error))
+        except Exception:  # an event that nobody foresaw is lost alone, without its batch
+            _log.exception("ingest: an event could not be read")
+            _count(admitted.refused, "an event could not be read; the log says why")
     return admitted
 
 
-def _row(
-    event: IncomingEvent, project_id: int, arrival: RequestFacts, sent_at: datetime | None, ip: str, received_at: str
-) -> bytes | str:
-    name = event.event or ("$identify" if arrival.is_engage else "")
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What the events of one request share."""
+
+    project_id: int
+    arrival: RequestFacts
+    sent_at: datetime | None
+    ip: str
+    received_at: str
+    max_event_bytes: int
+    mended: dict[str, int]
+
+
+def _count(counts: dict[str, int], reason: str) -> None:
+    counts[reason] = counts.get(reason, 0) + 1
+
+
+def _row(event: IncomingEvent, request: _Request) -> bytes:
+    """Return the row of *event*.  Raises EventError: it cannot be stored."""
+    name = event.event or ("$identify" if request.arrival.is_engage else "")
     if not name.strip():
-        return "an event has no name"
+        raise EventError("an event has no name")
     if name in _DROPPED_NAMES:
-        return f"{name} events are not kept"
-    facts = _read(event.properties)
-    if facts is None:
-        return "an event's properties are not an object"
+        raise EventError(f"{name} events are not kept")
+    if len(event.properties) + len(event.set_) + len(event.set_once) > request.max_event_bytes:
+        raise EventError(f"{OVERSIZE}: its properties are over {request.max_event_bytes} bytes")
+    given, facts = _read(event.properties)
     distinct_id = (
         event.distinct_id or event.dollar_distinct_id or _text(facts.distinct_id) or _text(facts.dollar_distinct_id)
     )
     distinct_id = distinct_id.replace("\0", "\ufffd").strip()[:_MAX_ID_CHARACTERS]
     if not distinct_id:
-        return "an event has no distinct_id"
-    event_id = _event_id(event.uuid)
-    if event_id is None:
-        return "an event's uuid is not a UUID"
+        raise EventError("an event has no distinct_id")
     moment = corrected(
-        parse_time(event.timestamp),
-        parse_time(event.sent_at) or sent_at,
+        _time(event.timestamp, "timestamp", request),
+        _time(event.sent_at, "sent_at", request) or request.sent_at,
         event.offset,
-        arrival.now,
+        request.arrival.now,
         believe_clock=facts.ignore_sent_at is True,
     )
-    properties = _with_person_updates(bytes(event.properties), event)
-    # A server's own address says nothing of a visitor: only what browsers and apps send gets the
-    # peer's.
-    if ip and facts.ip is msgspec.UNSET and facts.is_server is not True and facts.geoip_disable is not True:
-        properties = _with(properties, b'"$ip":"%b"' % ip.encode())
+    properties = _with_person_updates(given, event)
+    # A server's own address says nothing of a visitor: only events of browsers and apps get it.
+    if request.ip and facts.ip is msgspec.UNSET and facts.is_server is not True and facts.geoip_disable is not True:
+        properties = _with(properties, b'"$ip":"%b"' % request.ip.encode())
     return encode_row(
         EventRow(
-            team_id=project_id,
-            uuid=event_id,
+            team_id=request.project_id,
+            uuid=_event_id(event.uuid),
             event=name[:_MAX_NAME_CHARACTERS].replace("\0", "\ufffd"),
             distinct_id=distinct_id,
             timestamp_text=time_text(moment),
-            person_id=_person_id(project_id, distinct_id),
+            person_id=_person_id(request.project_id, distinct_id),
             session_id=_text(facts.session_id)[:_MAX_ID_CHARACTERS],
             raw_properties=msgspec.Raw(_one_line(properties)),
             elements_chain=_text(facts.elements_chain),
             person_mode="propertyless" if facts.process_person_profile is False else "full",
-            received_at=received_at,
+            received_at=request.received_at,
         )
     )
 
 
-def _read(properties: msgspec.Raw) -> _KnownProperties | None:
+def _time(given: str, name: str, request: _Request) -> datetime | None:
+    moment = parse_time(given)
+    if moment is None and given:
+        _count(request.mended, f"an event's {name} is not a time, and was passed over")
+    return moment
+
+
+def _read(properties: msgspec.Raw) -> tuple[bytes, _KnownProperties]:
+    """Return the properties as they will be stored, and the few that admission reads."""
     raw = bytes(properties)
     if raw == b"null":
-        return _KnownProperties()
+        return b"{}", _KnownProperties()
     try:
-        return _facts.decode(raw)
-    except msgspec.DecodeError:
-        return None
+        raw = readable(raw)
+        return raw, _facts.decode(raw)
+    except (msgspec.DecodeError, RecursionError, BodyError):
+        pass  # a lone surrogate, or no object at all
+    try:
+        value = read_json(raw)
+    except BodyError:
+        value = None
+    if not isinstance(value, dict):
+        raise EventError("an event's properties are not an object")
+    raw = serialise(value)
+    return raw, _facts.decode(raw)
 
 
 def _text(value: Any) -> str:
@@ -189,13 +251,15 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def _event_id(given: str) -> str | None:
+def _event_id(given: str) -> str:
     if not given:
         return new_stamp()[0]
     try:
-        return str(uuid.UUID(given))
+        if given.isascii():  # Python reads other scripts' digits too
+            return str(uuid.UUID(given))
     except ValueError:
-        return None
+        pass
+    raise EventError("an event's uuid is not a UUID")
 
 
 @functools.lru_cache(maxsize=100_000)
@@ -208,20 +272,18 @@ def _with_person_updates(properties: bytes, event: IncomingEvent) -> bytes:
 
     Source: docs/internals/instance-protocol.md#person-properties.
     """
-    if properties == b"null":
-        properties = b"{}"
     for name, raw in ((b"$set", bytes(event.set_)), (b"$set_once", bytes(event.set_once))):
         if not raw or raw == b"null":
             continue
         if b'"%b"' % name in properties:
-            merged = msgspec.json.decode(properties)
+            merged = read_json(properties)
             inner = merged.get(name.decode())
-            outer = msgspec.json.decode(raw)
+            outer = read_json(raw)
             if isinstance(outer, dict):
                 merged[name.decode()] = {**(inner if isinstance(inner, dict) else {}), **outer}
-            properties = msgspec.json.encode(merged)
+            properties = serialise(merged)
         else:
-            properties = _with(properties, b'"%b":%b' % (name, raw))
+            properties = _with(properties, b'"%b":%b' % (name, readable(raw)))
     return properties
 
 

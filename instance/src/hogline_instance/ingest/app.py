@@ -5,15 +5,17 @@ An event is acknowledged when it is on disk, and not before.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from hogline_instance.ingest import capture_v1
-from hogline_instance.ingest.capture import PATHS, Capture
+from hogline_instance.ingest.capture import PATHS, Capture, LargeBodyError
 from hogline_instance.ingest.capture_v1 import CaptureV1
 from hogline_instance.ingest.endpoints import Endpoint, find_endpoint, is_owned
 from hogline_instance.ingest.http import (
     ClientGoneError,
     HttpError,
+    InFlight,
     Receive,
     Request,
     Response,
@@ -22,6 +24,7 @@ from hogline_instance.ingest.http import (
     read_request,
     respond,
 )
+from hogline_instance.ingest.refusals import Refusals
 from hogline_instance.ingest.writer import JournalWriter
 from hogline_instance.project import ProjectLookup
 from hogline_instance.settings import Settings
@@ -29,8 +32,9 @@ from hogline_instance.settings import Settings
 __all__ = ["IngestApp"]
 
 _log = logging.getLogger("hogline.instance")
-# Decoding a larger body on the event loop would delay every other response.
-_LARGE_BODY_BYTES = 256 * 1024
+# What decodes to more leaves the event loop, where it would delay every other response.
+_INLINE_BYTES = 256 * 1024
+_DECODER_THREADS = 2  # each may hold one decoded body and its events
 
 
 class IngestApp:
@@ -42,8 +46,11 @@ class IngestApp:
         self._max_body_bytes = settings.max_body_bytes
         self._writer = writer
         self._endpoints = tuple(endpoints)
-        self.capture = Capture(settings, projects)
-        self._capture_v1 = CaptureV1(settings, projects, self.capture)
+        self._in_flight = InFlight(settings.max_inflight_bytes)
+        self._decoders = ThreadPoolExecutor(_DECODER_THREADS, thread_name_prefix="hogline-decode")
+        self.refusals = Refusals()
+        self._capture = Capture(settings, projects, self.refusals)
+        self._capture_v1 = CaptureV1(settings, projects, self.refusals)
 
     def owns(self, path: str) -> bool:
         """Return whether SDKs call *path*, with or without its last slash."""
@@ -56,7 +63,9 @@ class IngestApp:
             if scope["method"] == "OPTIONS":
                 response = Response(b"", 204)
             else:
-                response = await self._handle(await read_request(scope, receive, self._max_body_bytes))
+                with self._in_flight.request() as take:
+                    request = await read_request(scope, receive, self._max_body_bytes, take)
+                    response = await self._handle(request, take)
         except ClientGoneError:
             return
         except HttpError as error:
@@ -66,10 +75,11 @@ class IngestApp:
             response = Response(b"the instance failed; its log says why", 500, b"text/plain; charset=utf-8")
         await respond(scope, send, response)
 
-    async def _handle(self, request: Request) -> Response:
+    async def _handle(self, request: Request, take: Callable[[int], None]) -> Response:
         path = request.path.rstrip("/")
+        admit: Callable[[Request, int | None], tuple[Response, list[bytes]]]
         if path in PATHS:
-            admit = self.capture.admit
+            admit = self._capture.admit
         elif path == capture_v1.PATH:
             admit = self._capture_v1.admit
         elif found := find_endpoint(self._endpoints, path):
@@ -77,14 +87,19 @@ class IngestApp:
             return await endpoint.answer(request, match)
         else:
             raise HttpError(404, f"nothing is served at {path[:200]}")
+        if request.method == "HEAD":
+            return Response()
         if request.method not in ("POST", "GET"):
             raise HttpError(
-                405, f"{request.method} is not allowed; POST events here", ((b"allow", b"GET, POST, OPTIONS"),)
+                405, f"{request.method} is not allowed; POST events here", ((b"allow", b"GET, HEAD, POST, OPTIONS"),)
             )
-        if len(request.body) > _LARGE_BODY_BYTES:
-            response, rows = await asyncio.to_thread(admit, request)
-        else:
-            response, rows = admit(request)
+        try:
+            response, rows = admit(request, _INLINE_BYTES)
+        except LargeBodyError:
+            loop = asyncio.get_running_loop()
+            response, rows = await loop.run_in_executor(self._decoders, admit, request, None)
         if rows:
-            await self._writer.write(b"\n".join(rows))
+            payload = b"\n".join(rows)
+            take(len(payload))
+            await self._writer.write(payload)
         return response

@@ -5,6 +5,7 @@ Source: docs/internals/instance-protocol.md#capture-v1.
 The instance speaks it because SDKs try a 404 four times for each batch and then drop the batch.
 """
 
+import re
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -14,11 +15,13 @@ import msgspec
 from hogline.wire.values import serialise
 from hogline_instance.ingest.admission import RequestFacts, admit
 from hogline_instance.ingest.bodies import BodyError, BodyTooLargeError, plain_json
-from hogline_instance.ingest.capture import Capture
+from hogline_instance.ingest.capture import LargeBodyError
 from hogline_instance.ingest.http import Request, Response, json_response
+from hogline_instance.ingest.json_text import read_json
 from hogline_instance.ingest.payloads import IncomingBatch, IncomingEvent
+from hogline_instance.ingest.refusals import Refusals
 from hogline_instance.ingest.times import parse_time
-from hogline_instance.project import ProjectLookup
+from hogline_instance.project import Project, ProjectLookup
 from hogline_instance.settings import Settings
 
 __all__ = ["PATH", "CaptureV1"]
@@ -37,6 +40,7 @@ _PERSONLESS = frozenset(
     }
 )  # fmt: skip
 _MAX_BYTES_OF_NAME = 200
+_ATTEMPT = re.compile(r"[1-9][0-9]{0,8}")
 
 
 class _Error(Exception):
@@ -48,15 +52,20 @@ class _Error(Exception):
 class CaptureV1:
     """Turns a v1 request into rows and the result of each of its events."""
 
-    def __init__(self, settings: Settings, projects: ProjectLookup, capture: Capture) -> None:
+    def __init__(self, settings: Settings, projects: ProjectLookup, refusals: Refusals) -> None:
         self._max_plain_bytes = settings.max_decompressed_bytes
+        self._max_event_bytes = settings.max_event_bytes
+        self._max_events = settings.max_request_events
         self._projects = projects
-        self._capture = capture
+        self._refusals = refusals
 
-    def admit(self, request: Request) -> tuple[Response, list[bytes]]:
-        """Return the answer to give once the rows are on disk, and the rows."""
+    def admit(self, request: Request, max_bytes: int | None = None) -> tuple[Response, list[bytes]]:
+        """Return the answer to give once the rows are on disk, and the rows.
+
+        *max_bytes* bounds the decoded body below the option.  Raises LargeBodyError: the body decodes to more.
+        """
         try:
-            return self._admit(request)
+            return self._admit(request, max_bytes)
         except _Error as error:
             described = {
                 "error": error.code,
@@ -65,55 +74,80 @@ class CaptureV1:
             }
             return json_response(described, error.status), []
 
-    def _admit(self, request: Request) -> tuple[Response, list[bytes]]:
+    def _admit(self, request: Request, max_bytes: int | None) -> tuple[Response, list[bytes]]:
         token, library, version, sent_at = _headers(request)
-        body = self._body(request)
+        body = self._body(request, max_bytes)
         events = body.get("batch")
         if not isinstance(events, list) or not events:
             raise _Error(400, "empty_batch", "'batch' must be a list with at least one event")
+        if len(events) > self._max_events:
+            raise _Error(
+                413, "payload_too_large", f"a batch may have {self._max_events} events, this one has {len(events)}"
+            )
         if parse_time(body.get("created_at")) is None:
             raise _Error(400, "invalid_batch", "'created_at' must be an RFC 3339 time")
-        identities = [_identity(event) for event in events]
-        if len(set(identities)) < len(identities):
-            raise _Error(400, "duplicate_event_uuid", "two events of the batch have the same uuid")
+        known = [(given, event) for event in events if (given := _identity(event)) is not None]
+        if not known:
+            named = any(isinstance(event, dict) and event.get("uuid") for event in events)
+            code = "invalid_event_uuid" if named else "missing_event_uuid"
+            raise _Error(400, code, "no event of the batch has a uuid that is one")
+        if len(known) < len(events):
+            self._refusals.refuse({"an event's uuid is not a UUID": len(events) - len(known)})
         project = self._projects.by_token(token)
         arrival = RequestFacts(datetime.now(UTC), request.ip, sent_at)
         results: dict[str, dict[str, str]] = {}
         rows: list[bytes] = []
-        for identity, event in zip(identities, events, strict=True):
-            incoming = _incoming(event, identity, library, version)
-            if isinstance(incoming, str):
-                results[identity] = {"result": "drop", "details": incoming}
-                self._capture.count({incoming: 1})
+        for identity, event in known:
+            if identity in results:
+                self._refusals.refuse({"duplicate_event_uuid": 1})
                 continue
-            if project is None:
-                self._capture.count({f"project token {token[:12]}... is not of this instance": 1})
+            incoming = _incoming(event, identity, library, version)
+            reason = incoming if isinstance(incoming, str) else self._keep(incoming, project, token, arrival, rows)
+            if reason:
+                results[identity] = {"result": "drop", "details": reason}
+            elif event["distinct_id"].strip().lower() in _PERSONLESS:
+                results[identity] = {"result": "ok", "details": "person_processing_disabled"}
             else:
-                rows += admit(IncomingBatch([incoming]), project.id, arrival).rows
-            personless = incoming.distinct_id.strip().lower() in _PERSONLESS
-            results[identity] = (
-                {"result": "ok", "details": "person_processing_disabled"} if personless else {"result": "ok"}
-            )
-        echo = (b"posthog-request-id", request.header(b"posthog-request-id").encode())
+                results[identity] = {"result": "ok"}
+            if isinstance(incoming, str):
+                self._refusals.refuse({reason: 1})
+        echo = (b"posthog-request-id", request.headers.get(b"posthog-request-id", b""))
         return json_response({"results": results}, headers=(echo,)), rows
 
-    def _body(self, request: Request) -> dict[str, Any]:
+    def _keep(
+        self, incoming: IncomingEvent, project: Project | None, token: str, arrival: RequestFacts, rows: list[bytes]
+    ) -> str:
+        """Add the row of *incoming* to *rows*; return why it is dropped, or ""."""
+        if project is None:
+            self._refusals.refuse_token(token, 1)
+            return ""  # as the edge answers, which does not know projects
+        admitted = admit(IncomingBatch([incoming]), project.id, arrival, max_event_bytes=self._max_event_bytes)
+        rows += admitted.rows
+        if admitted.mended:
+            self._refusals.mend(admitted.mended)
+        if admitted.refused:
+            self._refusals.refuse(admitted.refused)
+        return "; ".join(admitted.refused)
+
+    def _body(self, request: Request, max_bytes: int | None) -> dict[str, Any]:
         try:
             text = plain_json(
                 request.body,
                 content_type="application/json",
                 content_encoding=request.header(b"content-encoding"),
                 compression="",
-                max_bytes=self._max_plain_bytes,
+                max_bytes=self._max_plain_bytes if max_bytes is None else max_bytes,
             )
         except BodyTooLargeError as error:
+            if max_bytes is not None:
+                raise LargeBodyError from None
             raise _Error(413, "payload_too_large", str(error)) from error
         except BodyError as error:
             raise _Error(400, "request_decoding_error", str(error)) from error
         try:
-            body = msgspec.json.decode(text)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise _Error(400, "request_parsing_error", f"the body is not JSON: {error}") from error
+            body = read_json(text)
+        except BodyError as error:
+            raise _Error(400, "request_parsing_error", str(error)) from error
         if not isinstance(body, dict):
             raise _Error(400, "request_parsing_error", "the body's JSON is not an object")
         return body
@@ -136,12 +170,7 @@ def _headers(request: Request) -> tuple[str, str, str, datetime]:
             "missing_required_headers",
             "PostHog-Sdk-Info, -Attempt, -Request-Id, -Request-Timestamp and User-Agent are needed",
         )
-    if (
-        not attempt.isdigit()
-        or int(attempt) < 1
-        or sent_at is None
-        or not _is_uuid(request.header(b"posthog-request-id"))
-    ):
+    if not _ATTEMPT.fullmatch(attempt) or sent_at is None or not _is_uuid(request.header(b"posthog-request-id")):
         raise _Error(
             400,
             "invalid_header_value",
@@ -151,21 +180,17 @@ def _headers(request: Request) -> tuple[str, str, str, datetime]:
     return token.strip(), library, version, sent_at
 
 
-def _identity(event: Any) -> str:
+def _identity(event: Any) -> str | None:
+    """Return the event's uuid as its client wrote it, for the answer; None where it is not one."""
     given = event.get("uuid") if isinstance(event, dict) else None
-    if not isinstance(given, str) or not given:
-        raise _Error(400, "missing_event_uuid", "every event needs a uuid")
-    if not _is_uuid(given):
-        raise _Error(400, "invalid_event_uuid", f"{given[:50]!r} is not a UUID")
-    return given
+    return given if isinstance(given, str) and _is_uuid(given) else None
 
 
 def _is_uuid(text: str) -> bool:
     try:
-        uuid.UUID(text)
+        return text.isascii() and bool(uuid.UUID(text))
     except ValueError:
         return False
-    return True
 
 
 def _incoming(event: dict[str, Any], identity: str, library: str, version: str) -> IncomingEvent | str:

@@ -1,7 +1,9 @@
 """Requests and responses of raw ASGI: limits on bodies, CORS on every response, errors as text."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+import ipaddress
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
@@ -9,8 +11,10 @@ from urllib.parse import parse_qsl
 import msgspec
 
 __all__ = [
+    "RETRY_AFTER",
     "ClientGoneError",
     "HttpError",
+    "InFlight",
     "Receive",
     "Request",
     "Response",
@@ -27,6 +31,8 @@ Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _BODY_TIMEOUT_S = 60.0
+_MAX_LENGTH_DIGITS = 18
+RETRY_AFTER = ((b"retry-after", b"5"),)
 _MAX_QUERY_FIELDS = 100
 _PREFLIGHT_MAX_AGE_S = b"86400"
 
@@ -95,41 +101,82 @@ class Request:
 
         Source: docs/internals/instance-protocol.md#validation-and-answers.
         """
-        named = self.header(b"x-forwarded-for").split(",")[0].strip() or self.header(b"x-real-ip").strip()
-        return (
-            named[:45] if named and all(character in "0123456789abcdefABCDEF.:" for character in named) else self.peer
-        )
+        forwarded = self.header(b"x-forwarded-for").partition(",")[0]
+        return _address(forwarded) or _address(self.header(b"x-real-ip")) or self.peer
 
 
-async def read_request(scope: Scope, receive: Receive, max_body_bytes: int) -> Request:
-    """Return the request with its whole body.
+def _address(text: str) -> str:
+    """Return the IP address in *text*, without port and brackets; "" where there is none."""
+    text = text.strip()[:64]
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    if not text or "%" in text:
+        return ""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return ""
+    return text
 
-    Raises HttpError: the body is too large, or does not arrive in time.
+
+class InFlight:
+    """The bytes of request bodies that all requests together hold in memory, with a bound."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+
+    @contextmanager
+    def request(self) -> "Iterator[Callable[[int], None]]":
+        """Yield the function by which one request takes bytes; the end of the block returns them.
+
+        It raises HttpError when all requests together hold too much.
+        """
+        taken = 0
+
+        def take(count: int) -> None:
+            nonlocal taken
+            if self._bytes + count > self._max_bytes:
+                raise HttpError(503, "too many large requests at once; try again", RETRY_AFTER)
+            taken += count
+            self._bytes += count
+
+        try:
+            yield take
+        finally:
+            self._bytes -= taken
+
+
+async def read_request(scope: Scope, receive: Receive, max_body_bytes: int, take: Callable[[int], None]) -> Request:
+    """Return the request with its whole body, whose bytes are told to *take* as they come.
+
+    Raises HttpError: the body is too large, or does not arrive in time.  Raises ClientGoneError.
     """
     length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
     too_large = HttpError(413, f"the body is over {max_body_bytes} bytes; send smaller batches")
-    if length.isdigit() and int(length) > max_body_bytes:
+    if len(length) > _MAX_LENGTH_DIGITS or (length.isdigit() and int(length) > max_body_bytes):
         raise too_large
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise ClientGoneError
-    if not message.get("more_body"):
-        body = message.get("body", b"")
-        if len(body) > max_body_bytes:
-            raise too_large
-        return Request(scope, body)
-    parts = bytearray(message.get("body", b""))
+    parts: list[bytes] = []
+    size = 0
+    deadline = asyncio.timeout(None if length == b"0" else _BODY_TIMEOUT_S)
     try:
-        async with asyncio.timeout(_BODY_TIMEOUT_S):
+        async with deadline:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise ClientGoneError
-                parts += message.get("body", b"")
-                if len(parts) > max_body_bytes:
+                part = message.get("body", b"")
+                size += len(part)
+                if size > max_body_bytes:
                     raise too_large
+                take(len(part))
                 if not message.get("more_body"):
-                    return Request(scope, bytes(parts))
+                    return Request(scope, b"".join((*parts, part)) if parts else part)
+                parts.append(part)
+                if deadline.when() is None:  # a body in chunks, whose length was not announced
+                    deadline.reschedule(asyncio.get_running_loop().time() + _BODY_TIMEOUT_S)
     except TimeoutError:
         raise HttpError(408, f"the body did not arrive within {_BODY_TIMEOUT_S:.0f} s") from None
 

@@ -6,19 +6,20 @@ tolerant path, event by event.
 Source: docs/internals/instance-protocol.md#payload-shapes.
 """
 
-import json
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from hogline.wire.values import serialise
-from hogline_instance.ingest.bodies import BodyError
+from hogline_instance.ingest.bodies import BodyError, BodyTooLargeError
+from hogline_instance.ingest.json_text import read_json
 
-__all__ = ["IncomingBatch", "IncomingEvent", "read_batch"]
+__all__ = ["MAX_EVENTS", "IncomingBatch", "IncomingEvent", "read_batch"]
 
-_MAX_NESTING = 200
+MAX_EVENTS = 10_000  # the default of the option max_request_events
 
 
 class IncomingEvent(
@@ -68,33 +69,42 @@ _events = msgspec.json.Decoder(list[IncomingEvent])
 _event = msgspec.json.Decoder(IncomingEvent)
 
 
-def read_batch(text: bytes) -> IncomingBatch:
-    """Return what the JSON *text* holds.
+def read_batch(text: bytes, max_events: int = MAX_EVENTS) -> IncomingBatch:
+    """Return what the JSON *text* holds, at most *max_events* events.
 
-    Raises BodyError: it is no JSON, or no shape of PostHog's.
+    Raises BodyError: it is no JSON, or no shape of PostHog's.  Raises BodyTooLargeError: it holds more events.
     """
     try:
-        text.decode()  # the decoder skips properties without checking that they are UTF-8
-        if text.lstrip()[:1] == b"[":
-            return IncomingBatch(_events.decode(text))
-        envelope = _envelope.decode(text)
-        if envelope.batch is msgspec.UNSET:
-            return IncomingBatch([_event.decode(text)])
-        return IncomingBatch(
-            envelope.batch, envelope.api_key or envelope.token, envelope.sent_at, envelope.capture_internal
-        )
+        batch = _quickly(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _tolerantly(text)
+        return _patiently(text, max_events)
+    _check_count(batch.events, max_events)
+    return batch
 
 
-def _tolerantly(text: bytes) -> IncomingBatch:
-    try:
-        # NaN, lone surrogates and broken UTF-8 are read as a browser's JSON.stringify may have
-        # meant them.
-        value = json.loads(text.decode("utf-8", "replace"))
-    except (ValueError, RecursionError) as error:
-        raise BodyError(f"the body is not JSON: {error}") from None
+def _quickly(text: bytes) -> IncomingBatch:
+    text.decode()  # the decoder passes over properties without looking whether they are UTF-8
+    if text.lstrip()[:1] == b"[":
+        return IncomingBatch(_events.decode(text))
+    envelope = _envelope.decode(text)
+    if envelope.batch is msgspec.UNSET:
+        return IncomingBatch([_event.decode(text)])
+    return IncomingBatch(
+        envelope.batch, envelope.api_key or envelope.token, envelope.sent_at, envelope.capture_internal
+    )
+
+
+def _check_count(events: Sized, max_events: int) -> None:
+    if len(events) > max_events:
+        raise BodyTooLargeError(
+            f"the request has {len(events)} events, over the {max_events} that one may have; send smaller batches"
+        )
+
+
+def _patiently(text: bytes, max_events: int) -> IncomingBatch:
+    value = read_json(text)
     if isinstance(value, list):
+        _check_count(value, max_events)
         return _collect(value, {})
     if not isinstance(value, dict):
         raise BodyError("the body's JSON is neither an object nor a list")
@@ -102,6 +112,7 @@ def _tolerantly(text: bytes) -> IncomingBatch:
         return _collect([value], {})
     if not isinstance(value["batch"], list):
         raise BodyError("'batch' is not a list")
+    _check_count(value["batch"], max_events)
     return _collect(value["batch"], value)
 
 
@@ -125,7 +136,6 @@ def _from_mapping(item: dict[str, Any]) -> IncomingEvent:
         if isinstance(item.get(name), dict):
             inner = properties.get(name)
             properties[name] = {**(inner if isinstance(inner, dict) else {}), **item[name]}
-    offset = item.get("offset")
     return IncomingEvent(
         event=_string(item.get("event")),
         distinct_id=_string(item.get("distinct_id")),
@@ -133,7 +143,7 @@ def _from_mapping(item: dict[str, Any]) -> IncomingEvent:
         uuid=_string(item.get("uuid")),
         timestamp=_string(item.get("timestamp")),
         sent_at=_string(item.get("sent_at")),
-        offset=float(offset) if isinstance(offset, int | float) and not isinstance(offset, bool) else None,
+        offset=_finite(item.get("offset")),
         properties=msgspec.Raw(serialise(properties)),
         api_key=_string(item.get("api_key")),
         token=_string(item.get("token")),
@@ -141,8 +151,14 @@ def _from_mapping(item: dict[str, Any]) -> IncomingEvent:
     )
 
 
+def _finite(value: Any) -> float | None:
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)  # `read_json` leaves no integer that a float cannot hold
+    return None
+
+
 def _string(value: Any) -> str:
-    """Return *value* as PostHog's edge does: null is empty, and any other value but a string is its JSON text."""
+    """Return *value* as PostHog's edge reads it: null is empty, another type is its JSON text."""
     if value is None:
         return ""
     text = value if isinstance(value, str) else serialise(value).decode()

@@ -18,7 +18,7 @@ _MAX_NUMBER = 10**19
 _UNIX_TIME = re.compile(r"([0-9]{9,19})(?:\.([0-9]{1,9}))?")
 _UNIX_UNITS = {9: 1, 10: 1, 13: 1_000, 16: 1_000_000, 19: 1_000_000_000}
 _HAS_YEAR = re.compile(r"[0-9]{4}|[0-9]{1,2}/[0-9]{1,2}/[0-9]{2}|-[A-Za-z]{3}-[0-9]{2}")
-_STAND_INS = (datetime(1904, 1, 1), datetime(1908, 2, 2))  # noqa: DTZ001 - the zone comes from the text; leap years
+_STAND_INS = (datetime(1904, 1, 1), datetime(1908, 2, 2))  # noqa: DTZ001 - leap years without a zone
 _HOUR_S = 3600
 # The zones that RFC 2822 names.
 _ZONES = {"UT": 0, "Z": 0, "EST": -5 * _HOUR_S, "EDT": -4 * _HOUR_S, "CST": -6 * _HOUR_S, "CDT": -5 * _HOUR_S,
@@ -79,7 +79,7 @@ def _zone_s(name: str | None, offset_s: int | None) -> int:
 def corrected(
     timestamp: datetime | None, sent_at: datetime | None, offset_ms: float | None, now: datetime, *, believe_clock: bool
 ) -> datetime:
-    """Return the event's time by our clock: moved by what the client's clock was wrong when it sent.
+    """Return the event's time by our clock, corrected by the error of its client's clock.
 
     *offset_ms* says how long before *now* the event happened, and wins over *timestamp*. Never
     raises.

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from hogline_instance.exceptions import JournalFullError
-from hogline_instance.ingest.http import HttpError
+from hogline_instance.ingest.http import RETRY_AFTER, HttpError
 from hogline_instance.journal import Journal
 from hogline_instance.pipeline import Pipeline
 
 __all__ = ["JournalWriter", "acknowledge"]
-
-_RETRY_AFTER = ((b"retry-after", b"5"),)
 
 
 class JournalWriter:
@@ -30,17 +28,17 @@ class JournalWriter:
         """
         if self._pipeline.waiting_bytes > self._max_waiting_bytes:
             reason = self._pipeline.last_error or "it takes events slower than they come"
-            raise HttpError(503, f"the store lags behind: {reason[:300]}", _RETRY_AFTER)
+            raise HttpError(503, f"the store lags behind: {reason[:300]}", RETRY_AFTER)
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         try:
             self._journal.append(payload, written)
         except JournalFullError as error:
-            raise HttpError(503, str(error), _RETRY_AFTER) from error
+            raise HttpError(503, str(error), RETRY_AFTER) from error
         try:
             await written
         except OSError as error:
             reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else f"the disk failed: {error}"
-            raise HttpError(503, f"events cannot be kept: {reason}", _RETRY_AFTER) from error
+            raise HttpError(503, f"events cannot be kept: {reason}", RETRY_AFTER) from error
 
 
 def acknowledge(waiters: Sequence[Any], error: OSError | None) -> None:

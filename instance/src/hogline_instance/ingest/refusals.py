@@ -1,0 +1,84 @@
+"""Counts of what was refused or changed on its way in, by reason, with a log line now and then."""
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+
+__all__ = ["Refusals"]
+
+_log = logging.getLogger("hogline.instance")
+_LOG_EVERY_S = 10.0
+_MAX_REASONS = 500
+_MAX_TOKENS = 50
+_TOKEN_CHARACTERS = 12
+_OTHER_TOKENS = "other project tokens are not of this instance"
+_OTHER_REASONS = "other reasons"
+
+
+class Refusals:
+    """Counts by reason, each kind bounded. Several threads count at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._refused: dict[str, int] = {}
+        self._mended: dict[str, int] = {}
+        self._tokens: dict[str, int] = {}
+        self._unlogged = 0
+        self._logged_s = 0.0
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """Events that were not kept, by reason."""
+        with self._lock:
+            return {**self._refused, **self._tokens}
+
+    @property
+    def mended(self) -> dict[str, int]:
+        """What was changed in events that are kept, by reason."""
+        with self._lock:
+            return dict(self._mended)
+
+    def refuse(self, reasons: Mapping[str, int]) -> None:
+        """Count events that are not kept."""
+        with self._lock:
+            for reason, count in reasons.items():
+                _add(self._refused, reason, count, _MAX_REASONS, _OTHER_REASONS)
+        self._log_now_and_then("; ".join(reasons), sum(reasons.values()))
+
+    def refuse_token(self, token: str, count: int) -> None:
+        """Count *count* events whose project token no project has.
+
+        Strangers choose these, so they have a bound of their own, and are shown escaped.
+        """
+        reason = f"project token {_shown(token)} is not of this instance"
+        with self._lock:
+            _add(self._tokens, reason, count, _MAX_TOKENS, _OTHER_TOKENS)
+        self._log_now_and_then(reason, count)
+
+    def mend(self, reasons: Mapping[str, int]) -> None:
+        """Count changes of events that are kept."""
+        with self._lock:
+            for reason, count in reasons.items():
+                _add(self._mended, reason, count, _MAX_REASONS, _OTHER_REASONS)
+
+    def _log_now_and_then(self, reasons: str, count: int) -> None:
+        now_s = time.monotonic()
+        with self._lock:
+            self._unlogged += count
+            if now_s - self._logged_s < _LOG_EVERY_S:
+                return
+            self._logged_s, unlogged, self._unlogged = now_s, self._unlogged, 0
+        _log.warning("ingest: %d events not kept: %s", unlogged, reasons[:500])
+
+
+def _add(counts: dict[str, int], reason: str, count: int, most: int, other: str) -> None:
+    if reason not in counts and len(counts) >= most:
+        reason = other
+    counts[reason] = counts.get(reason, 0) + count
+
+
+def _shown(token: str) -> str:
+    """Return the start of *token* as ASCII without control characters."""
+    start = ascii(token[:_TOKEN_CHARACTERS])[1:-1]
+    return start if len(token) <= _TOKEN_CHARACTERS else f"{start}..."
