@@ -15,9 +15,15 @@ _FIRST_NUMBER, _NUMBERS = 100_000_000_000, 800_000_000_000  # twelve digits, wit
 # a naive time this close to local now was meant as local; docs/internals/capture-protocol.md#timestamps
 _NAIVE_LOCAL_WINDOW = timedelta(seconds=5)
 _THREE_DIGITS = tuple(f"{number:03d}" for number in range(1000))
-# The current second and process; the second's ISO text; the random middle of its ids, and what counts on from a random number at
-# their end. Replaced whole. To format a datetime and to ask the kernel for each event would be half of its cost.
-_now: tuple[int, int, str, str, Iterator[int]] = (0, 0, "", "", iter(()))
+_ABOVE_48_BITS = 1 << 48  # added to milliseconds, so that their hexadecimal digits are twelve behind the first, whatever the clock says
+_FIRST_S, _LAST_S = 0.0, 253_402_300_799.0  # 1970 to 9999: what 48 bits and a timestamp with four digits of the year can say
+_NEVER = math.nan  # as the known second: it equals no other
+_DIGITS_19, _LEAST_OF_19_DIGITS = 9_000_000_000_000_000_000, 1_000_000_000_000_000_000
+_DIGITS_7, _LEAST_OF_7_DIGITS = 9_000_000, 1_000_000
+# The current second and process, the second's ISO text, the random middle of its ids, and the counter at their end, which starts
+# at a random number. The tuple is replaced as a whole. To format a datetime and to ask the kernel for random bytes for each event
+# would be half of its cost.
+_now: tuple[float, int, str, str, Iterator[int]] = (_NEVER, 0, "", "", iter(()))
 _beginning = os.urandom(3).hex()
 _request_numbers = itertools.count()
 
@@ -25,26 +31,29 @@ _request_numbers = itertools.count()
 def new_stamp() -> tuple[str, str]:
     """Return a UUIDv7 and the UTC time it was made at, `YYYY-MM-DDTHH:MM:SS.ffffff+00:00`.
 
+    Both are well formed whatever the clock says: a time before 1970 is 1970, one after 9999 is the last second of 9999.
     Source: RFC 9562 5.7, and 6.2 for the counter at the end of what is random (method 2).
     """
     now_s = _time()
     seconds = int(now_s)
     known, pid, text, middle, numbers = _now
     if known != seconds or pid != _getpid():
-        text, middle, numbers = _turn(seconds)
-    # Eleven digits of milliseconds until the year 2527; slices and tables, since Python's own formats take three times as long.
-    when, micros = hex(int(now_s * 1000)), int((now_s - seconds) * 1_000_000)
+        now_s = min(max(now_s, _FIRST_S), _LAST_S)
+        seconds = int(now_s)
+        text, middle, numbers = _start_second(seconds)
+    # Slices and tables, since Python's own formats take three times as long.
+    when, micros = hex(int(now_s * 1000) + _ABOVE_48_BITS), int((now_s - seconds) * 1_000_000)
     return (
-        f"0{when[2:9]}-{when[9:]}-{middle}-{next(numbers)}",
+        f"{when[3:11]}-{when[11:]}-{middle}-{next(numbers)}",
         f"{text}.{_THREE_DIGITS[micros // 1000]}{_THREE_DIGITS[micros % 1000]}+00:00",
     )
 
 
-def _turn(seconds: int) -> tuple[str, str, Iterator[int]]:
-    """Begin a second, or a process.
+def _start_second(seconds: int) -> tuple[str, str, Iterator[int]]:
+    """Draw the random part of the ids of a new second, or of a new process, and remember it.
 
-    What is random is used only in the second and the process that drew it: a process forked without Python's hooks (uWSGI) and
-    a machine that was restored from a snapshot would repeat any older state of ours.
+    It is used only in the second and the process that drew it: a process forked without Python's hooks (uWSGI) and a machine that
+    was restored from a snapshot would repeat any older state of ours.
     """
     global _now  # noqa: PLW0603 - a cache of one immutable tuple, replaced whole
     chance = os.urandom(12)
@@ -53,7 +62,8 @@ def _turn(seconds: int) -> tuple[str, str, Iterator[int]]:
     middle = f"7{digits[:3]}-{'89ab'[chance[3] & 3]}{digits[3:6]}"
     numbers = itertools.count(_FIRST_NUMBER + int.from_bytes(chance[4:], "big") % _NUMBERS)
     text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    _now = (seconds, _getpid(), text, middle, numbers)
+    is_as_read = _FIRST_S < seconds < _LAST_S  # a time that was clamped is clamped anew for each event
+    _now = (seconds if is_as_read else _NEVER, _getpid(), text, middle, numbers)
     return text, middle, numbers
 
 
@@ -62,7 +72,8 @@ def new_request_id() -> str:
 
     The time tells a process that was forked without Python's hooks from its parent, and is cheaper than asking for the pid.
     """
-    return f"{_beginning}{_time_ns()}{next(_request_numbers) % 9_000_000 + 1_000_000}"
+    when = _time_ns() % _DIGITS_19 + _LEAST_OF_19_DIGITS  # 19 digits before 2001 and before 1970, too
+    return f"{_beginning}{when}{next(_request_numbers) % _DIGITS_7 + _LEAST_OF_7_DIGITS}"
 
 
 def checked_event_id(value: Any) -> str | None:
@@ -92,15 +103,16 @@ def timestamp_text(value: Any, now: datetime) -> str | None:
             return None
     if not isinstance(value, datetime):
         return None
-    if value.tzinfo is None:
-        local_now = now.astimezone().replace(tzinfo=None)
-        is_local = timedelta(0) <= local_now - value < _NAIVE_LOCAL_WINDOW
-        value = value.astimezone() if is_local else value.replace(tzinfo=UTC)
     try:
-        text: str = value.astimezone(UTC).isoformat()
-    except OverflowError:  # year 1 or 9999 with an offset
+        if value != value:  # noqa: PLR0124 - pandas' NaT is a datetime, and equals nothing
+            return None
+        if value.tzinfo is None:
+            local_now = now.astimezone().replace(tzinfo=None)
+            is_local = timedelta(0) <= local_now - value < _NAIVE_LOCAL_WINDOW
+            value = value.astimezone() if is_local else value.replace(tzinfo=UTC)
+        return datetime.isoformat(value.astimezone(UTC))
+    except Exception:  # year 1 or 9999 with an offset overflows; a time zone of the app's own may raise anything
         return None
-    return text
 
 
 def distinct_id_text(value: Any) -> str | None:
