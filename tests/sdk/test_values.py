@@ -6,19 +6,35 @@ import enum
 import ipaddress
 import math
 import pathlib
+import re
+import time as time_module
 import types
+import typing
 import uuid
+import zoneinfo
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from urllib.parse import urlparse, urlsplit
 
+import attrs
+import django.conf
+import django.http
+import django.utils.functional
+import django.utils.safestring
 import numpy
 import orjson
 import pydantic
 import pytest
+import sqlalchemy.orm
+import werkzeug.local
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import MultiDict as AioMultiDict
+from starlette.datastructures import QueryParams
+from werkzeug.datastructures import Headers, MultiDict
 
+from hogline.wire import values
 from hogline.wire.values import serialise
 
 
@@ -134,3 +150,195 @@ def test_any_nest_of_values_becomes_json(value):
 def test_json_values_arrive_unchanged(value):
     """decode(encode(v)) == v for everything that JSON can hold."""
     assert wire(value) == value
+
+
+# -- one value is written in one way ----------------------------------------------------------------------------------
+
+
+class Euro(float):
+    __slots__ = ()
+
+    def __repr__(self):
+        return "euro"
+
+
+class Count(int):
+    def __int__(self):
+        return 99
+
+
+class Rows(list):
+    def __iter__(self):
+        return iter(["other"])
+
+
+class Places(dict):
+    def items(self):
+        return [("other", 1)]
+
+
+class Pair(tuple):
+    __slots__ = ()
+
+    def __repr__(self):
+        return "pair"
+
+
+Named = collections.namedtuple("Named", "x y")  # noqa: PYI024 - as apps make them
+
+
+class Typed(typing.NamedTuple):
+    x: int
+    password: str
+
+
+@dataclasses.dataclass
+class Card:
+    kind: object
+    _number: str = "4111"
+
+
+@dataclasses.dataclass(slots=True)
+class SlottedCard:
+    kind: object
+    _number: str = "4111"
+
+
+@attrs.define
+class AttrsCard:
+    kind: object
+    _number: str = "4111"
+
+
+@attrs.define(slots=False)
+class OpenAttrsCard:
+    kind: object
+    _number: str = "4111"
+
+
+class Size(enum.IntEnum):
+    BIG = 3
+
+
+class Tone(enum.StrEnum):
+    LOUD = "loud"
+
+
+class Flag(enum.Flag):
+    A = 1
+
+
+class FailureError(Exception):
+    pass
+
+
+@dataclasses.dataclass
+class FailureDataError(Exception):
+    code: int = 1
+
+
+class Base(sqlalchemy.orm.MappedAsDataclass, sqlalchemy.orm.DeclarativeBase):
+    pass
+
+
+class User(Base):
+    __tablename__ = "users"
+    id: sqlalchemy.orm.Mapped[int] = sqlalchemy.orm.mapped_column(primary_key=True)
+    name: sqlalchemy.orm.Mapped[str]
+    _password: sqlalchemy.orm.Mapped[str] = sqlalchemy.orm.mapped_column("password")
+
+
+def lazy(value):
+    return django.utils.functional.SimpleLazyObject(lambda: value)
+
+
+def nested(depth):
+    value = 1
+    for level in range(depth):
+        value = [value] if level % 2 else {"a": value}
+    return value
+
+
+LEAVES = [
+    *(lambda value=value: value for value in [
+        None, True, 1, 2**64 - 1, -(2**63), 1.5, math.nan, math.inf, "text", b"bytes", b"\xff", bytearray(b"x"), memoryview(b"x"), 1 + 2j, range(3), Colour.RED,
+        Size.BIG, Tone.LOUD, Flag.A, Euro(9.5), Euro("nan"), Count(3), Text("sub"), Pair((1, 2)), Named(1, 2), Typed(1, "x"), (1, 2), {1}, frozenset({2}),
+        Rows([1, 2]), Places(a=1), collections.deque([1]), collections.OrderedDict(a=1), collections.Counter(a=1), collections.defaultdict(list, a=[1]),
+        collections.ChainMap({"a": 1}, {"b": 2}), collections.UserDict(a=1), collections.UserList([1]), collections.UserString("a"), types.MappingProxyType({"a": 1}),
+        types.SimpleNamespace(a=1), Card("visa"), SlottedCard("visa"), AttrsCard("visa"), OpenAttrsCard("visa"), Model(name="n"), FailureError("x", 1), FailureDataError(7),
+        User(id=1, name="ada", _password="hunter2"), Broken(), Shy(), dict, len, uuid.UUID(int=1), date(2026, 1, 2), time(3, 4), time(3, 4, tzinfo=UTC),
+        datetime(2026, 1, 2, 3, 4, 5, 6), datetime(2026, 1, 2, tzinfo=UTC), datetime(1, 1, 1, tzinfo=zoneinfo.ZoneInfo("Asia/Tokyo")),
+        timedelta(minutes=1), Decimal("1.5"), Decimal("1E+400"), Decimal("NaN"), Fraction(1, 3), time_module.gmtime(0), urlsplit("https://ann:hunter2@h/p?token=abc&q=1#f"),
+        urlparse("https://ann:hunter2@h/p;v=1"), urlsplit(b"https://ann:hunter2@h/p"), pathlib.PurePosixPath("/a"), ipaddress.ip_address("::1"), re.compile("a"),
+        numpy.float64(1.5), numpy.float32(1.1), numpy.float16(1.1), numpy.longdouble("1.5"), numpy.int8(3), numpy.uint64(2**64 - 1), numpy.bool_(True),
+        numpy.str_("a"), numpy.bytes_(b"a"), numpy.complex64(1j), numpy.clongdouble(1j), numpy.datetime64("2026-01-02"), numpy.datetime64("2026-01-02T03:04:05.000006"),
+        numpy.datetime64("2026-01-02T03:04:05.000000007", "ns"), numpy.datetime64("NaT"), numpy.timedelta64(3, "s"), numpy.timedelta64(3, "ns"), numpy.timedelta64("NaT"),
+        numpy.void(b"x"), numpy.array([1, 2]), numpy.array([1.1], dtype="f4"), numpy.array([1.1, math.nan]), numpy.array(5), numpy.array(["a"]), numpy.array([{"a": 1}, None]),
+        numpy.array([1, 2], dtype=">i4"), numpy.array([[1, 2], [3, 4]])[:, 1], numpy.ma.array([1, 2], mask=[0, 1]),
+        numpy.array([(1, 2.5)], dtype=[("a", "i4"), ("b", "f8")]), numpy.array([numpy.datetime64("2026-01-02T03:04:05")]), numpy.longdouble("nan"),
+        MultiDict([("a", "1"), ("a", "2"), ("b", "3")]), AioMultiDict([("a", "1"), ("a", "2"), ("b", "3")]), QueryParams("a=1&a=2&b=3"), Headers([("a", "1"), ("A", "2")]),
+        lazy(5), lazy(1.5), lazy("text"), lazy({"a": 1}), lazy([1]), lazy(Card("visa")), lazy(Named(1, 2)), lazy(None), lazy(Colour.RED),
+        django.utils.functional.lazy(lambda: "text", str)(), django.utils.safestring.mark_safe("<b>"), werkzeug.local.LocalProxy(lambda: 5), orjson.Fragment(b'{"a": 1}'),
+        nested(63), nested(64), nested(65), nested(120), nested(200),
+    ]),
+]  # fmt: skip
+BESIDE = [{7: 3}, 2**70, "\ud800", object]
+
+
+@pytest.mark.parametrize("make", LEAVES, ids=lambda make: f"{type(make()).__name__}-{type(make()).__module__}")
+@pytest.mark.parametrize(
+    "around",
+    [lambda one, /: one, lambda one: [one], lambda one: {"a": one}, lambda one: (1, one), Card, lambda one: Named(one, [one]), lambda one: AttrsCard({"b": one}),
+     lambda one: collections.UserDict(a=one), lambda one: collections.deque([one]), lambda one: lazy([one]), lambda one: Rows([one]), lambda one: Places(a=one)],
+    ids=["alone", "list", "dict", "tuple", "dataclass", "namedtuple", "attrs", "userdict", "deque", "lazy", "list subclass", "dict subclass"],
+)  # fmt: skip
+def test_a_value_is_written_in_one_way(make, around):
+    """Whatever stands beside it: orjson writes most events itself, and refuses those with such neighbours."""
+    value = around(make())
+    circle: list[object] = []
+    circle.append(circle)
+    alone = serialise({"value": value})
+    for beside in (*BESIDE[:-1], circle):
+        together = orjson.loads(serialise({"value": value, "beside": beside}))
+        assert together["value"] == orjson.loads(alone)["value"]
+    text = alone.decode()
+    assert "4111" not in text
+    assert "hunter2" not in text
+    assert "abc" not in text
+
+
+@given(json_like, st.sampled_from(LEAVES))
+def test_any_nest_is_written_in_one_way(value, make):
+    """The law, over whatever Hypothesis makes of the plain kinds."""
+    event = {"value": [value, make()]}
+    try:
+        fast = orjson.dumps(event, values._render, values._OPTIONS)
+    except (TypeError, ValueError):
+        return
+    assert orjson.loads(fast) == orjson.loads(orjson.dumps(values.cleaned(event)))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (Named(1, 2), [1, 2]), (Euro(9.5), 9.5), (Count(3), 3), (numpy.longdouble("1.5"), 1.5), (lazy(5), 5), (time_module.gmtime(0), [1970, 1, 1, 0, 0, 0, 3, 1, 0]),
+        (urlsplit("https://ann:hunter2@h/p?token=abc&q=1"), ["https", "redacted@h", "/p", "token=redacted&q=1", ""]), (Rows([1]), [1]), (Places(a=1), {"a": 1}),
+        (Card("visa"), {"kind": "visa"}), (SlottedCard("visa"), {"kind": "visa"}), (AttrsCard("visa"), {"kind": "visa"}),
+        (User(id=1, name="ada", _password="hunter2"), {"id": 1, "name": "ada"}), (FailureDataError(7), "FailureDataError: 7"),
+        (MultiDict([("a", "1"), ("a", "2")]), {"a": ["1", "2"]}), (AioMultiDict([("a", "1"), ("a", "2"), ("b", "3")]), {"a": ["1", "2"], "b": "3"}),
+        (QueryParams("a=1&a=2"), {"a": ["1", "2"]}), (numpy.datetime64("NaT"), None), (numpy.float32(1.1), 1.1), (werkzeug.local.LocalProxy(lambda: 5), 5),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_subclasses_and_containers_are_what_they_hold(value, expected):
+    """Numbers are numbers, tuples are arrays, private fields are private, several values are all there."""
+    assert wire(value) == expected
+    assert wire([value, {7: 3}])[0] == expected
+
+
+def test_djangos_query_dict_keeps_all_values():
+    """As a form sends them."""
+    if not django.conf.settings.configured:
+        django.conf.settings.configure()
+    query = django.http.QueryDict("a=1&a=2&b=3")
+    assert wire(query) == wire([query, {7: 3}])[0] == {"a": ["1", "2"], "b": ["3"]}

@@ -1,26 +1,32 @@
 """Any Python value to JSON bytes. A value that JSON cannot hold is rendered readably, or replaced with a marker.
 
-orjson writes what it knows at once; `_render` names the rest. Where orjson refuses the whole (a key that is no string, an
-integer over 64 bits, a lone surrogate, a circle), `cleaned` rebuilds the value into what JSON can hold.
+orjson writes the types that it knows; `_render` turns every other value into one of those. If orjson refuses the whole event (a
+key that is no string, an integer over 64 bits, a lone surrogate, a circle), `cleaned` rebuilds it. A value is written in the same
+way on both paths: `cleaned` reads values as orjson does, past their classes, and asks the same `_render`.
 """
 
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time, timedelta
-from enum import Enum
+from enum import Enum, EnumType
 from typing import Any
 
 import orjson
 
+from hogline.redaction.urls import redacted_path, redacted_query, without_userinfo
+
 __all__ = ["cleaned", "serialise"]
 
-_MAX_DEPTH = 64  # orjson stops at 254; nothing that a person reads is deeper
+_MAX_DEPTH = (
+    254  # orjson's own bound: what it writes must not be cut only because it stands beside something that it refuses
+)
+_SAFE_DEPTH = 32  # where the app's own stack leaves no room for more
 _INT_64 = range(-(2**63), 2**64)
-_OPTIONS = orjson.OPT_SERIALIZE_NUMPY
+_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATACLASS
 _CIRCLE = "<circular reference>"
-_TOO_DEEP = f"<nested deeper than {_MAX_DEPTH}>"
+_MISSING = frozenset({"NaT", "<NA>"})
 
 
 def serialise(event: Mapping[str, Any]) -> bytes:
@@ -34,8 +40,16 @@ def serialise(event: Mapping[str, Any]) -> bytes:
     return bytes(memoryview(body))
 
 
-def cleaned(value: Any, _depth: int = 0, _open: tuple[int, ...] = ()) -> Any:
+def cleaned(value: Any) -> Any:
     """Return *value* rebuilt from JSON's own types; circles, depth and unprintable parts become markers."""
+    try:
+        return _cleaned(value, _MAX_DEPTH, ())
+    except RecursionError:
+        return _cleaned(value, _SAFE_DEPTH, ())
+
+
+def _cleaned(value: Any, room: int, around: tuple[int, ...]) -> Any:
+    """Return *value* rebuilt; *room* is how many levels may follow, *around* the ids of the values that it stands in."""
     kind = type(value)
     if value is None or kind is bool:
         return value
@@ -45,55 +59,143 @@ def cleaned(value: Any, _depth: int = 0, _open: tuple[int, ...] = ()) -> Any:
         return value if value in _INT_64 else _digits(value)
     if kind is float:
         return value if math.isfinite(value) else None
-    if id(value) in _open:
+    if id(value) in around:
         return _CIRCLE
-    if _depth >= _MAX_DEPTH:
-        return _TOO_DEEP
-    below = (*_open, id(value))
+    if room <= 0:
+        return f"<nested deeper than {len(around)}>"
     try:
-        if isinstance(value, Mapping):
-            return {_key(key): cleaned(item, _depth + 1, below) for key, item in list(value.items())}
-        if isinstance(value, list | tuple | set | frozenset):
-            return [cleaned(item, _depth + 1, below) for item in list(value)]
-        if isinstance(value, Enum):
-            return cleaned(value.value, _depth + 1, below)
-        if isinstance(value, str):
-            return _text(str.__str__(value))
-        if isinstance(value, int):
-            return cleaned(int(value), _depth + 1, below)
-        if isinstance(value, float):
-            return cleaned(float(value), _depth + 1, below)
-        return cleaned(_render(value), _depth + 1, below)
+        return _structure(value, kind, room, (*around, id(value)))
+    except RecursionError:
+        raise
     except Exception:
         return _marker(value)
+
+
+def _structure(value: Any, kind: type, room: int, around: tuple[int, ...]) -> Any:
+    """Return what is no plain text and no plain number, rebuilt: in the order in which orjson tells types apart."""
+    if kind is tuple:
+        return _array(value, room, around)
+    if issubclass(type(kind), EnumType):
+        return _cleaned(value.value, room, around)
+    if issubclass(kind, str):
+        return _text(str.__str__(value))
+    if issubclass(kind, int):
+        return _cleaned(int.__int__(value), room, around)
+    if issubclass(kind, list):
+        return _array(list.__iter__(value), room, around)
+    if issubclass(kind, dict):
+        rebuilt = {}
+        for key, item in tuple(dict.items(value)):
+            rebuilt[_key(key)] = _cleaned(item, room - 1, around)
+        return rebuilt
+    try:
+        return orjson.loads(orjson.dumps(value, None, _OPTIONS))  # a time, a UUID, a number or an array of numpy's
+    except (TypeError, ValueError):
+        rendered = _render(value)
+    # A value that renders itself as another of its kind, and so on, takes a level each time.
+    is_leaf_kind = rendered is None or type(rendered) in (str, int, float, bool, dict, list)
+    return _cleaned(rendered, room if is_leaf_kind else room - 1, around)
+
+
+def _array(items: Iterable[Any], room: int, around: tuple[int, ...]) -> list[Any]:
+    rebuilt = []
+    for item in tuple(items):
+        rebuilt.append(_cleaned(item, room - 1, around))  # noqa: PERF401 - a comprehension is one more frame for each level
+    return rebuilt
 
 
 def _render(value: Any) -> Any:
-    """Return something nearer to JSON for a *value* that orjson does not know. Never raises."""
+    """Return something nearer to JSON for a *value* that orjson does not write by itself. Never raises."""
     try:
+        plain = _unwrapped(value)
+        if plain is not value:
+            return plain
+        kind = type(value)
         for kinds, rendering in _renderings():
-            if isinstance(value, kinds):
+            if issubclass(kind, kinds):
                 return rendering(value)
-        return _render_object(value)
+        return _render_object(value, kind)
     except Exception:
         return _marker(value)
 
 
-def _render_object(value: Any) -> Any:
+def _unwrapped(value: Any) -> Any:
+    """Return what a lazy *value* stands for, such as Django's `request.user` or werkzeug's `current_user`."""
     kind = type(value)
+    if value.__class__ is kind:
+        return value
+    if hasattr(kind, "_setup") and hasattr(kind, "_wrapped"):  # django.utils.functional.LazyObject
+        if type(value._wrapped) is object:  # noqa: SLF001 - Django has no public way to the object itself
+            value._setup()  # noqa: SLF001
+        return value._wrapped  # noqa: SLF001
+    if hasattr(kind, "_get_current_object"):  # werkzeug.local.LocalProxy
+        return object.__getattribute__(value, "_get_current_object")()
+    if hasattr(kind, "__wrapped__"):  # wrapt, lazy_object_proxy
+        return value.__wrapped__
+    return value
+
+
+def _render_object(value: Any, kind: type) -> Any:
     if isinstance(value, type):
         return f"{value.__module__}.{value.__qualname__}"
-    if dataclasses.is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if dataclasses.is_dataclass(kind):
+        return _fields(value, [field.name for field in dataclasses.fields(kind)])
     if callable(dump := getattr(kind, "model_dump", None)):  # pydantic 2
         return dump(value)
     if hasattr(kind, "__attrs_attrs__"):
-        return {attribute.name: getattr(value, attribute.name) for attribute in kind.__attrs_attrs__}
-    if callable(to_list := getattr(kind, "tolist", None)):  # numpy arrays and scalars that orjson leaves to us
-        return to_list(value)
+        return _fields(value, [attribute.name for attribute in kind.__attrs_attrs__])
+    if callable(
+        to_list := getattr(kind, "tolist", None)
+    ):  # numpy's and pandas' arrays and scalars that orjson leaves to us
+        rendered = to_list(value)
+        return float(value) if type(rendered) is kind else rendered  # numpy.longdouble returns itself
     if "__str__" in _defined(kind) or "__repr__" in _defined(kind):
-        return _text(str(value))
+        text = _text(str(value))
+        return None if text in _MISSING and kind.__module__.startswith("pandas.") else text
     return _marker(value)
+
+
+def _fields(value: Any, names: list[str]) -> dict[str, Any]:
+    """Return the fields of an object by *names*, without private ones.
+
+    An ORM's object would ask its database for a field that is not in the object's own dict, so only those are read.
+    """
+    held = getattr(value, "__dict__", None)
+    public = [name for name in names if not name.startswith("_")]
+    if type(held) is dict and held:
+        return {name: held[name] for name in public if name in held}
+    return {name: getattr(value, name) for name in public if hasattr(value, name)}
+
+
+def _mapping(value: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return a mapping as a dict; a key that has several values, as in a form, has them as a list."""
+    pairs = list(value.multi_items() if hasattr(type(value), "multi_items") else value.items())  # type: ignore[attr-defined]
+    plain = dict(pairs)
+    if len(plain) == len(pairs):
+        return plain
+    several: dict[Any, list[Any]] = {}
+    for key, item in pairs:
+        several.setdefault(key, []).append(item)
+    return {key: items if len(items) > 1 else items[0] for key, items in several.items()}
+
+
+def _tuple(value: tuple[Any, ...]) -> list[Any]:
+    """Return a named tuple, or another subclass, as a list; of a URL that was split, without its secrets."""
+    items = list(tuple.__iter__(value))
+    if type(value).__module__ != "urllib.parse":
+        return items
+    return [_url_part(item, name) for item, name in zip(items, type(value)._fields, strict=True)]  # type: ignore[attr-defined]
+
+
+def _url_part(part: Any, name: str) -> Any:
+    text = part.decode("utf-8", "replace") if isinstance(part, bytes) else part
+    if not isinstance(text, str):
+        return text
+    if name == "netloc":
+        return without_userinfo(f"://{text}")[3:]
+    if name in ("query", "fragment"):
+        return redacted_query(text)
+    return redacted_path(text) if name in ("path", "url") else text
 
 
 def _defined(kind: type) -> set[str]:
@@ -109,6 +211,11 @@ def _bytes(value: bytes | bytearray | memoryview) -> str:
         return raw.decode()
     except UnicodeDecodeError:
         return f"<{len(raw)} bytes>"
+
+
+def _moment(value: Any) -> str | None:
+    text = value.isoformat()
+    return None if text in _MISSING else _text(text)
 
 
 def _exception(value: BaseException) -> str:
@@ -127,11 +234,13 @@ def _renderings() -> tuple[tuple[Any, Any], ...]:
     from uuid import UUID
 
     return (
+        (float, float.__float__),
         (Decimal, lambda value: float(value) if value.is_finite() else None),
+        (tuple, _tuple),
         ((set, frozenset, deque), list),
-        (Mapping, dict),
+        (Mapping, _mapping),
         ((bytes, bytearray, memoryview), _bytes),
-        ((datetime, date, time), lambda value: value.isoformat()),
+        ((datetime, date, time), _moment),
         (timedelta, timedelta.total_seconds),
         (Fraction, float),
         (Enum, lambda value: value.value),
