@@ -15,14 +15,16 @@ _FIRST_NUMBER, _NUMBERS = 100_000_000_000, 800_000_000_000  # twelve digits, wit
 # a naive time this close to local now was meant as local; docs/internals/capture-protocol.md#timestamps
 _NAIVE_LOCAL_WINDOW = timedelta(seconds=5)
 _THREE_DIGITS = tuple(f"{number:03d}" for number in range(1000))
-_ABOVE_48_BITS = 1 << 48  # added to milliseconds, so that their hexadecimal digits are twelve behind the first, whatever the clock says
-_FIRST_S, _LAST_S = 0.0, 253_402_300_799.0  # 1970 to 9999: what 48 bits and a timestamp with four digits of the year can say
+# Added to milliseconds, so that hex() always has twelve digits behind the first.
+_ABOVE_48_BITS = 1 << 48
+# 1970 to 9999: what the 48 bits of an id, and a timestamp with four digits for the year, can say.
+_FIRST_S, _LAST_S = 0.0, 253_402_300_799.0
 _NEVER = math.nan  # as the known second: it equals no other
 _DIGITS_19, _LEAST_OF_19_DIGITS = 9_000_000_000_000_000_000, 1_000_000_000_000_000_000
 _DIGITS_7, _LEAST_OF_7_DIGITS = 9_000_000, 1_000_000
-# The current second and process, the second's ISO text, the random middle of its ids, and the counter at their end, which starts
-# at a random number. The tuple is replaced as a whole. To format a datetime and to ask the kernel for random bytes for each event
-# would be half of its cost.
+# The current second and process, the second's ISO text, the random middle of its ids, and the counter
+# at their end, which starts at a random number. The tuple is replaced as a whole. To format a datetime
+# and to ask the kernel for random bytes for each event would be half of its cost.
 _now: tuple[float, int, str, str, Iterator[int]] = (_NEVER, 0, "", "", iter(()))
 _beginning = os.urandom(3).hex()
 _request_numbers = itertools.count()
@@ -52,8 +54,8 @@ def new_stamp() -> tuple[str, str]:
 def _start_second(seconds: int) -> tuple[str, str, Iterator[int]]:
     """Draw the random part of the ids of a new second, or of a new process, and remember it.
 
-    It is used only in the second and the process that drew it: a process forked without Python's hooks (uWSGI) and a machine that
-    was restored from a snapshot would repeat any older state of ours.
+    It is used only in the second and the process that drew it: a process forked without Python's
+    hooks (uWSGI) and a machine that was restored from a snapshot would repeat any older state of ours.
     """
     global _now  # noqa: PLW0603 - a cache of one immutable tuple, replaced whole
     chance = os.urandom(12)
@@ -70,7 +72,8 @@ def _start_second(seconds: int) -> tuple[str, str, Iterator[int]]:
 def new_request_id() -> str:
     """Return 32 hexadecimal digits: a random beginning for the process, the time in nanoseconds, a number.
 
-    The time tells a process that was forked without Python's hooks from its parent, and is cheaper than asking for the pid.
+    The time tells a process that was forked without Python's hooks from its parent, and is cheaper
+    than asking for the pid.
     """
     when = _time_ns() % _DIGITS_19 + _LEAST_OF_19_DIGITS  # 19 digits before 2001 and before 1970, too
     return f"{_beginning}{when}{next(_request_numbers) % _DIGITS_7 + _LEAST_OF_7_DIGITS}"
@@ -111,7 +114,7 @@ def timestamp_text(value: Any, now: datetime) -> str | None:
             is_local = timedelta(0) <= local_now - value < _NAIVE_LOCAL_WINDOW
             value = value.astimezone() if is_local else value.replace(tzinfo=UTC)
         return datetime.isoformat(value.astimezone(UTC))
-    except Exception:  # year 1 or 9999 with an offset overflows; a time zone of the app's own may raise anything
+    except Exception:  # years 1 and 9999 with an offset overflow; a time zone may raise anything
         return None
 
 
