@@ -182,30 +182,31 @@ def cookie(*, state="identified", idle_s=60, age_s=3600, consent=""):
     return {"Cookie": f"a=b; odd[name]=1; ph_phc_testing_posthog={quote(json.dumps(stored))}{consent}"}
 
 
+# Cookies are made when their test runs: times that were taken when pytest collected the tests may be an hour old by then.
 @pytest.mark.parametrize(
-    ("headers", "options", "person", "session"),
+    ("browser", "headers", "options", "person", "session"),
     [
-        (cookie(), {}, "alice", "from-cookie"),
-        (cookie(state="anonymous"), {}, None, "from-cookie"),
-        (cookie(idle_s=2000), {}, "alice", None),
-        (cookie(idle_s=2000), {"cookie_idle_seconds": 3600}, "alice", "from-cookie"),
-        (cookie(age_s=90_000), {}, "alice", None),
-        (cookie(consent="; __ph_opt_in_out_phc_testing=0"), {}, None, None),
-        (cookie(consent="; __ph_opt_in_out_phc_testing=1"), {}, "alice", "from-cookie"),
-        (cookie() | {"X-POSTHOG-SESSION-ID": "s1"}, {}, None, "s1"),
-        (cookie() | STRANGER, {}, "chosen by a stranger", None),
-        (cookie(), {"identity_headers": False}, None, "from-cookie"),
-        (cookie(), {"read_cookie": False}, None, None),
-        (cookie(), {"distinct_id": lambda _: "bob"}, "bob", "from-cookie"),
+        ({}, {}, {}, "alice", "from-cookie"),
+        ({"state": "anonymous"}, {}, {}, None, "from-cookie"),
+        ({"idle_s": 2000}, {}, {}, "alice", None),
+        ({"idle_s": 2000}, {}, {"cookie_idle_seconds": 3600}, "alice", "from-cookie"),
+        ({"age_s": 90_000}, {}, {}, "alice", None),
+        ({"consent": "; __ph_opt_in_out_phc_testing=0"}, {}, {}, None, None),
+        ({"consent": "; __ph_opt_in_out_phc_testing=1"}, {}, {}, "alice", "from-cookie"),
+        ({}, {"X-POSTHOG-SESSION-ID": "s1"}, {}, None, "s1"),
+        ({}, STRANGER, {}, "chosen by a stranger", None),
+        ({}, {}, {"identity_headers": False}, None, "from-cookie"),
+        ({}, {}, {"read_cookie": False}, None, None),
+        ({}, {}, {"distinct_id": lambda _: "bob"}, "bob", "from-cookie"),
     ],
-    ids=lambda value: str(value)[:40] if isinstance(value, dict) and "Cookie" not in value else "",
+    ids=lambda value: ",".join(map(str, value)) if isinstance(value, dict) else "",
 )
-def test_the_cookie_counts_where_no_header_came(events_with, headers, options, person, session):
-    """Idle and longest session, identified persons only, consent; never beside headers.
+def test_the_cookie_counts_where_no_header_came(events_with, browser, headers, options, person, session):
+    """It gives an identified person, and a session that is neither idle nor old, unless consent was refused.
 
     Source: docs/internals/capture-protocol.md#tracing-headers.
     """
-    event = events_with(headers, **{"read_cookie": True, **options})
+    event = events_with(cookie(**browser) | headers, **{"read_cookie": True, **options})
     assert person_of(event) == person
     assert event.properties.get("$session_id") == session
 
