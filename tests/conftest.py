@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 import hogline
-from hogline import PostHog
 from hogline.client import client
 from tests.support.flaky import FailureLog
 from tests.support.sink import Sink
@@ -26,14 +25,6 @@ def sink() -> Iterator[Sink]:
     server = Sink()
     yield server
     server.stop()
-
-
-@pytest.fixture
-def posthog(sink: Sink) -> Iterator[PostHog]:
-    """A client that sends to the sink, soon after each event."""
-    client = PostHog("phc_test", host=sink.url, flush_interval=0.02)
-    yield client
-    client.shutdown(10)
 
 
 @pytest.fixture(autouse=True)

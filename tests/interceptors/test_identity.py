@@ -25,12 +25,20 @@ from hogline.interceptors.starlette import PostHogInterceptor as StarletteInterc
 from hogline.interceptors.users.flask_login import signed_in_user as flask_user
 from hogline.interceptors.users.starlette_auth import signed_in_user as starlette_user
 from hogline.interceptors.wsgi import PostHogInterceptor as WsgiInterceptor
+from hogline.testing import recording
 from tests.support.behaviours import shows
 from tests.support.servers import ROOT
 from tests.support.serving import VISITOR, serving, serving_asgi
 from tests.support.sink import person_of
 
 STRANGER = {"X-POSTHOG-DISTINCT-ID": "chosen by a stranger"}
+
+
+@pytest.fixture
+def posthog():
+    """A client that records, as in an app's own tests."""
+    with recording() as client:
+        yield client
 
 
 @pytest.fixture
