@@ -14,7 +14,7 @@ HOGLINE = {
     "hogline.facts.span", "hogline.rate_limiter", "hogline.deduplication", "hogline.redaction",
     "hogline.redaction.formats", "hogline.redaction.names", "hogline.redaction.randomness", "hogline.redaction.texts", "hogline.redaction.urls",
     "hogline.settings", "hogline.settings.client", "hogline.settings.client_kinds", "hogline.settings.interceptor",
-    "hogline.settings.options", "hogline.settings.task", "hogline.safe_attributes", "hogline.tracebacks", "hogline.tracebacks.budget",
+    "hogline.settings.options", "hogline.settings.task", "hogline.settings.typed", "hogline.safe_attributes", "hogline.tracebacks", "hogline.tracebacks.budget",
     "hogline.tracebacks.chain", "hogline.tracebacks.frames", "hogline.tracebacks.rules", "hogline.version",
     "hogline.wire", "hogline.wire.values",
 }  # fmt: skip

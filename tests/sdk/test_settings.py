@@ -5,12 +5,15 @@ import ipaddress
 import logging
 import math
 import threading
+import types
+import typing
 
 import pytest
 
 from hogline import ExceptionCapture, PostHog, SettingsError
 from hogline.settings import LONGEST_WAIT_S, ClientSettings, InterceptorSettings, TaskSettings
 from hogline.settings.options import Kind, Path, Seconds
+from hogline.settings.typed import ClientOptions, InterceptorOptions, TaskOptions
 
 
 def load(environ: dict[str, str] | None = None, **options: object) -> ClientSettings:
@@ -216,3 +219,36 @@ def test_a_misspelt_option_of_any_front_door_names_the_nearest_one():
         InterceptorSettings.load({"read_cookies": True})
     with pytest.raises(TypeError, match=r"PostHogPropagation has no option 'tag'; did you mean 'tags'\?"):
         TaskSettings.load({"tag": ()})
+
+
+@pytest.mark.parametrize(
+    ("options", "settings", "others"),
+    [
+        (ClientOptions, ClientSettings, {"project_token", "host"}),
+        (InterceptorOptions, InterceptorSettings, set()),
+        (TaskOptions, TaskSettings, set()),
+    ],
+)
+def test_the_typed_options_are_the_declared_ones(options, settings, others):
+    """Type checkers and editors know each option; the types take at least what the declaration says."""
+    typed, declared = typing.get_type_hints(options), typing.get_type_hints(settings)
+    aliases = {"project_api_key", "api_key", "personal_api_key", "enable_exception_autocapture", "in_app_modules"}
+    assert set(typed) - (aliases if options is ClientOptions else set()) == set(declared) - others
+    for name in set(typed) & set(declared) - {"client", "capture_exceptions"}:
+        assert members(typed[name]) >= members(declared[name]) - {type(None)}, name
+
+
+def members(hint):
+    """Return the members of a union or the words of a literal, or the type alone."""
+    origin = typing.get_origin(hint)
+    if origin in (types.UnionType, typing.Union):
+        return set().union(*map(members, typing.get_args(hint)))
+    return set(typing.get_args(hint)) if origin is typing.Literal else {hint}
+
+
+def test_the_typed_options_are_understood_in_all_their_forms(tmp_path):
+    """What a type checker lets through works."""
+    made = load(capture_mode="analytics_v1", spool_dir=tmp_path, secret_key=None, in_app_modules=None)
+    assert (made.capture_mode, made.spool_dir, made.secret_key, made.in_app_include) == ("v1", str(tmp_path), "", ())
+    assert InterceptorSettings(trusted_proxies="10.0.0.0/8").proxies is not None
+    assert TaskSettings(ignore=KeyError).ignore == (KeyError,)

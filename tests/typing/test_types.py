@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.support.tools import ROOT, require
 
 USES = Path(__file__).with_name("uses.py")
+MISTAKES = Path(__file__).with_name("mistakes.py")
 
 
 def run(*command):
@@ -28,6 +29,29 @@ def test_pyright_reads_a_users_program():
     require("node")
     done = run(sys.executable, "-m", "pyright", "--pythonpath", sys.executable, str(USES))
     assert done.returncode == 0, done.stdout
+
+
+def wrong_lines():
+    lines = enumerate(MISTAKES.read_text().splitlines(), start=1)
+    return {number for number, line in lines if line.endswith("# wrong")}
+
+
+def test_mypy_reports_a_wrong_option_at_every_front_door():
+    """A wrong name or type, each on its line, and nothing else."""
+    done = run(
+        sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir=.cache/mypy-uses", "--no-pretty",
+        "--ignore-missing-imports", str(MISTAKES),
+    )  # fmt: skip
+    found = {int(number) for number in re.findall(r"mistakes\.py:(\d+): error", done.stdout)}
+    assert found == wrong_lines(), done.stdout
+
+
+def test_pyright_reports_a_wrong_option_at_every_front_door():
+    """The other checker, in its strict mode."""
+    require("node")
+    done = run(sys.executable, "-m", "pyright", "--pythonpath", sys.executable, str(MISTAKES))
+    found = {int(number) for number in re.findall(r"mistakes\.py:(\d+):\d+ - error", done.stdout)}
+    assert found == wrong_lines(), done.stdout
 
 
 # Classes of libraries that have no types of their own, or are not installed beside the newest of the others.

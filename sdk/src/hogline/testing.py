@@ -12,13 +12,14 @@ The pytest fixture `posthog` records every client of the process, also those tha
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import orjson
 
 from hogline.client import Client
 from hogline.client.client import every_client
 from hogline.default import chosen_client, set_default_client
+from hogline.settings.typed import ClientOptions
 from hogline.transports import UploadRequest, UploadResponse
 
 if TYPE_CHECKING:
@@ -80,10 +81,11 @@ class _Recorder:
 class RecordingPostHog(Client):
     """A client whose events stay in `events`. Its flags are unknown unless they are forced. Options are those of `PostHog`."""
 
-    def __init__(self, project_token: str = "phc_testing", **options: Any) -> None:  # noqa: S107 - no password
+    def __init__(self, project_token: str = "phc_testing", **options: Unpack[ClientOptions]) -> None:  # noqa: S107 - no password
         self._recorder = _Recorder()
         self._tokens: dict[str, str] = {}  # of other clients, by the uuid of the event
-        super().__init__(project_token, transport=self._recorder, **options)
+        options["transport"] = self._recorder
+        super().__init__(project_token, **options)
         self._flags.set_offline(True)
 
     @property
@@ -116,7 +118,7 @@ class RecordingPostHog(Client):
 
 
 @contextmanager
-def recording(**options: Any) -> Iterator[RecordingPostHog]:
+def recording(**options: Unpack[ClientOptions]) -> Iterator[RecordingPostHog]:
     """Record every client of this process in this block, whoever made it and when; *options* are for the recording client."""
     previous = chosen_client()
     posthog = RecordingPostHog(**options)

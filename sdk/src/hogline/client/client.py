@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from hogline import context
 from hogline.client.events import EventPipeline
@@ -24,6 +24,7 @@ from hogline.delivery import Delivery, Ledger, Stats
 from hogline.delivery.ledger import CAPTURE_ERROR
 from hogline.guard import guard
 from hogline.settings import LONGEST_WAIT_S, ClientSettings
+from hogline.settings.typed import ClientOptions
 
 if TYPE_CHECKING:
     from hogline.flags import FeatureFlagEvaluationRuntime, FeatureFlagEvaluations, FeatureFlagResult, Flags
@@ -48,15 +49,19 @@ class Client:
     Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot work.
     """
 
-    def __init__(self, project_token: str | None = None, host: str | None = None, **options: Any) -> None:
+    def __init__(
+        self, project_token: str | None = None, host: str | None = None, **options: Unpack[ClientOptions]
+    ) -> None:
+        given: dict[str, Any] = {**options}
         for alias in ("project_api_key", "api_key"):  # posthog-python's names
-            if alias in options:
-                project_token = options.pop(alias) if project_token is None else project_token
+            if alias in given:
+                value = given.pop(alias)
+                project_token = value if project_token is None else project_token
         if project_token is not None:
-            options["project_token"] = project_token
+            given["project_token"] = project_token
         if host is not None:
-            options["host"] = host
-        self.settings: ClientSettings = ClientSettings.load(options)
+            given["host"] = host
+        self.settings: ClientSettings = ClientSettings.load(given)
         self.project_token: str = self.settings.project_token
         self._ledger = Ledger(on_drop=self.settings.on_drop, host=self.settings.host)
         self._delivery = Delivery(self.settings, ledger=self._ledger, transport=self.settings.transport)

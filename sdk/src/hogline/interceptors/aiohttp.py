@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 from aiohttp import web
 
@@ -24,6 +24,7 @@ from hogline.facts.tracing import as_latin1
 from hogline.facts.url import joined_address, visited_scheme
 from hogline.interceptors.common.callbacks import Callbacks
 from hogline.interceptors.common.options import make_policy
+from hogline.settings.typed import InterceptorOptions
 
 __all__ = ["AiohttpExchange", "PostHogInterceptor"]
 
@@ -133,7 +134,7 @@ class PostHogInterceptor:
 
     __middleware_version__ = 1  # what `@web.middleware` puts on a function
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: Unpack[InterceptorOptions]) -> None:
         self._policy = make_policy("aiohttp", options)
         self._callbacks = Callbacks(self._policy)
 

@@ -9,7 +9,7 @@ find it in the scope and only observe. `receive` and the body are never touched 
 import copy
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, Unpack, cast
 
 from hogline.context import current, restore
 from hogline.exception_kinds import http_status, is_within
@@ -22,6 +22,7 @@ from hogline.facts.visitor import Visitor, plain_visitor
 from hogline.interceptors.common.callbacks import Callbacks
 from hogline.interceptors.common.lifespan import App, Message, Receive, Scope, Send, run_lifespan
 from hogline.interceptors.common.options import make_policy
+from hogline.settings.typed import InterceptorOptions
 
 __all__ = ["EXCHANGE_KEY", "AsgiExchange", "MakeExchange", "PostHogInterceptor", "Receive", "Scope", "Send"]
 
@@ -123,9 +124,9 @@ class PostHogInterceptor:
     exchange_class: MakeExchange = AsgiExchange
     source = "asgi"
 
-    def __init__(self, app: App | None = None, /, **options: Any) -> None:
-        # Old versions of Starlette hand it over by name, which its types do not allow for.
-        given = options.pop("app", None) if app is None else app
+    def __init__(self, app: App | None = None, /, **options: Unpack[InterceptorOptions]) -> None:
+        # Old versions of Starlette pass it by name, which the types do not allow.
+        given: Any = cast("dict[str, Any]", options).pop("app", None) if app is None else app
         if given is None:
             raise TypeError("PostHogInterceptor goes around an app: PostHogInterceptor(app, client=posthog)")
         self.app: App = given

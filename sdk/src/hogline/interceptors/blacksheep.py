@@ -10,13 +10,14 @@ Source: docs/internals/frameworks.md#blacksheep.
 
 import weakref
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Unpack
 
 from blacksheep import Application, Request, Response, WebSocket
 from blacksheep.server.routing import RouteMethod
 
 from hogline.exception_kinds import http_status
 from hogline.interceptors import asgi
+from hogline.settings.typed import InterceptorOptions
 
 try:
     from blacksheep.middlewares import MiddlewareCategory
@@ -83,7 +84,7 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
     exchange_class: asgi.MakeExchange = BlackSheepExchange
     source = "blacksheep"
 
-    def __init__(self, app: Any, /, **options: Any) -> None:
+    def __init__(self, app: Any, /, **options: Unpack[InterceptorOptions]) -> None:
         super().__init__(app, **options)
         application = app
         for _ in range(100):  # through other middleware, another interceptor among it

@@ -11,12 +11,13 @@ plugin's view is what is left. Source: docs/internals/frameworks.md#bottle.
 import functools
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 import bottle
 
 from hogline.interceptors import wsgi
 from hogline.interceptors.common.options import make_policy
+from hogline.settings.typed import InterceptorOptions
 
 __all__ = ["BottleExchange", "PostHogInterceptor"]
 
@@ -60,7 +61,7 @@ class PostHogInterceptor:
     name = "hogline"
     api = 2
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: Unpack[InterceptorOptions]) -> None:
         self._policy = make_policy("bottle", options)
         self._app: Any = None
 

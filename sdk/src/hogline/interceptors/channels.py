@@ -6,13 +6,14 @@ What consumers raise goes to the server.  Source: docs/internals/frameworks.md#c
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Unpack
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.urls.exceptions import Resolver404
 
 from hogline.exchange.policy import Policy
 from hogline.interceptors import asgi
+from hogline.settings.typed import InterceptorOptions
 
 __all__ = ["ChannelsExchange", "PostHogInterceptor"]
 
@@ -64,7 +65,7 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
 
     source = "channels"
 
-    def __init__(self, app: Any, /, **options: Any) -> None:
+    def __init__(self, app: Any, /, **options: Unpack[InterceptorOptions]) -> None:
         super().__init__(app, **options)
 
         def make_exchange(policy: Policy, scope: asgi.Scope) -> ChannelsExchange:

@@ -10,7 +10,7 @@ Source: docs/internals/frameworks.md#connexion.
 
 import logging
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import connexion.context
 from connexion.lifecycle import ConnexionRequest
@@ -19,6 +19,7 @@ from connexion.middleware.exceptions import ExceptionMiddleware
 from hogline.exception_kinds import http_status, is_within
 from hogline.exchange.policy import Policy
 from hogline.interceptors import asgi
+from hogline.settings.typed import InterceptorOptions
 
 __all__ = ["ConnexionExchange", "PostHogInterceptor"]
 
@@ -75,7 +76,7 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
 
     source = "connexion"
 
-    def __init__(self, app: Any, /, **options: Any) -> None:
+    def __init__(self, app: Any, /, **options: Unpack[InterceptorOptions]) -> None:
         super().__init__(app, **options)
         handling: Any = app
         while isinstance(handling, asgi.PostHogInterceptor):  # twice on the stack

@@ -10,7 +10,7 @@ Source: docs/internals/frameworks.md#ellar-and-nestipy.
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 from ellar.app import App
 from ellar.common import EllarInterceptor, IExecutionContext
@@ -21,6 +21,7 @@ from ellar.di import injectable
 from ellar.reflect import reflect
 
 from hogline.interceptors import asgi, starlette
+from hogline.settings.typed import InterceptorOptions
 
 __all__ = ["EllarExchange", "PostHogInterceptor"]
 
@@ -55,7 +56,7 @@ class _Layer(asgi.PostHogInterceptor):
 class PostHogInterceptor(EllarInterceptor):  # type: ignore[misc]
     """A global interceptor for Ellar apps, or `GLOBAL_INTERCEPTORS`. Keyword options are `InterceptorSettings`'."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: Unpack[InterceptorOptions]) -> None:
         self.layer: _Layer = _Layer(_nowhere, **options)
 
     async def intercept(self, context: IExecutionContext, next_interceptor: Callable[..., Any]) -> Any:

@@ -9,8 +9,8 @@ one method that all of them pass. Source: docs/internals/frameworks.md#falcon.
 """
 
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Unpack
 
 import falcon
 import falcon.asgi
@@ -19,6 +19,7 @@ from hogline.exception_kinds import http_status, is_within
 from hogline.exchange.policy import Policy
 from hogline.interceptors import asgi, wsgi
 from hogline.interceptors.common.options import make_policy
+from hogline.settings.typed import InterceptorOptions
 
 __all__ = ["PostHogInterceptor"]
 
@@ -69,7 +70,7 @@ class AsgiExchange(_Known, asgi.AsgiExchange):
 class PostHogInterceptor:
     """An interceptor for Falcon apps. Keyword options are `InterceptorSettings`'."""
 
-    def __init__(self, app: Any = None, **options: Any) -> None:
+    def __init__(self, app: Any = None, **options: Unpack[InterceptorOptions]) -> None:
         self._policy = make_policy(_SOURCE, options)
         self._options = options
         if app is not None:
@@ -105,7 +106,7 @@ class _Layer(asgi.PostHogInterceptor):
 
     source = _SOURCE
 
-    def __init__(self, app: Any, options: dict[str, Any]) -> None:
+    def __init__(self, app: Any, options: Mapping[str, Any]) -> None:
         kind = type(app)
 
         async def call(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:

@@ -10,7 +10,7 @@ Source: docs/internals/frameworks.md#flask.
 import functools
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 import flask
 from flask.signals import got_request_exception
@@ -19,6 +19,7 @@ from hogline.exception_kinds import http_status
 from hogline.exchange.policy import Policy
 from hogline.interceptors import wsgi
 from hogline.interceptors.common.options import make_policy
+from hogline.settings.typed import InterceptorOptions
 
 __all__ = ["FlaskExchange", "PostHogInterceptor"]
 
@@ -92,7 +93,7 @@ class FlaskExchange(wsgi.WsgiExchange):
 class PostHogInterceptor:
     """An extension for Flask apps. Keyword options are `InterceptorSettings`'."""
 
-    def __init__(self, app: flask.Flask | None = None, **options: Any) -> None:
+    def __init__(self, app: flask.Flask | None = None, **options: Unpack[InterceptorOptions]) -> None:
         self._policy = make_policy("flask", options)
         if app is not None:
             self.init_app(app)

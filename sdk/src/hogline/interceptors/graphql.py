@@ -8,13 +8,14 @@ Source: docs/internals/frameworks.md#graphql.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from hogline.context import Scope, tag
 from hogline.exchange import Exchange, RequestLine, current_exchange
 from hogline.exchange.policy import Policy
 from hogline.interceptors.common.options import make_policy
 from hogline.safe_attributes import own_attribute
+from hogline.settings.typed import InterceptorOptions
 
 __all__ = ["Operation", "PostHogInterceptor", "original_of"]
 
@@ -73,7 +74,7 @@ class PostHogInterceptor:
 
     source = "graphql"
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: Unpack[InterceptorOptions]) -> None:
         self.policy: Policy = make_policy(self.source, options)
         self._operation = Operation(self.policy)
 

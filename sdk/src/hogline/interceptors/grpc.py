@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction
 from types import TracebackType
-from typing import Any
+from typing import Any, Unpack
 from urllib.parse import unquote
 
 import grpc
@@ -24,6 +24,7 @@ from hogline.exchange import Exchange, RequestLine, current_exchange
 from hogline.exchange.policy import Policy
 from hogline.interceptors.common.callbacks import Callbacks
 from hogline.interceptors.common.options import make_policy
+from hogline.settings.typed import InterceptorOptions
 
 __all__ = ["STATUS", "GrpcExchange", "PostHogInterceptor"]
 
@@ -81,7 +82,7 @@ class GrpcExchange(Exchange):
 class PostHogInterceptor(grpc.ServerInterceptor, grpc.aio.ServerInterceptor):  # type: ignore[misc]
     """An interceptor for both kinds of gRPC server. Keyword options are `InterceptorSettings`'."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: Unpack[InterceptorOptions]) -> None:
         self.policy: Policy = make_policy("grpc", options)
         self._callbacks = Callbacks(self.policy)
 

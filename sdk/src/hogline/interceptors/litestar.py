@@ -8,7 +8,7 @@ Source: docs/internals/frameworks.md#litestar.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from litestar import Litestar, Request, WebSocket
 from litestar.config.app import AppConfig
@@ -19,6 +19,7 @@ from hogline.exchange.policy import Policy
 from hogline.interceptors import asgi
 from hogline.interceptors.common.callbacks import Callbacks
 from hogline.interceptors.common.options import make_policy
+from hogline.settings.typed import InterceptorOptions
 
 if TYPE_CHECKING:
     from litestar.plugins import InitPlugin
@@ -77,7 +78,7 @@ class LitestarExchange(asgi.AsgiExchange):
 class PostHogInterceptor(InitPlugin):
     """A plugin for Litestar apps. Keyword options are `InterceptorSettings`'."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: Unpack[InterceptorOptions]) -> None:
         self._policy = make_policy("litestar", options)
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:

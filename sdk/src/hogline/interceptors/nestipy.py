@@ -9,7 +9,7 @@ it: seen here, or nowhere.  Source: docs/internals/frameworks.md#ellar-and-nesti
 """
 
 import functools
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 from nestipy.common import NestipyInterceptor
 from nestipy.common.decorator import Injectable
@@ -20,6 +20,7 @@ from hogline.exception_kinds import http_status
 from hogline.exchange import current_exchange
 from hogline.interceptors import asgi
 from hogline.interceptors.common.lifespan import App
+from hogline.settings.typed import InterceptorOptions
 
 __all__ = ["NestipyExchange", "PostHogInterceptor", "posthog_interceptor"]
 
@@ -74,7 +75,7 @@ class PostHogInterceptor(NestipyInterceptor):  # type: ignore[misc]
             raise
 
 
-def posthog_interceptor(**options: Any) -> type[PostHogInterceptor]:
+def posthog_interceptor(**options: Unpack[InterceptorOptions]) -> type[PostHogInterceptor]:
     """Return an interceptor class with these *options*, which are `InterceptorSettings`'.
 
     Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot work.

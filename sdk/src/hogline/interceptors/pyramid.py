@@ -10,7 +10,7 @@ exception views sees what they turn into responses. Source: docs/internals/frame
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Unpack
 
 from pyramid.interfaces import PHASE3_CONFIG, IExecutionPolicy, IRequestFactory
 from pyramid.request import Request
@@ -24,6 +24,7 @@ from hogline.exchange.policy import Policy
 from hogline.interceptors import wsgi
 from hogline.interceptors.common.options import make_policy
 from hogline.settings import ExceptionCapture
+from hogline.settings.typed import InterceptorOptions
 
 __all__ = ["PostHogInterceptor", "PyramidExchange", "includeme", "observer_factory"]
 
@@ -71,7 +72,7 @@ class PyramidExchange(wsgi.WsgiExchange):
 class PostHogInterceptor:
     """An interceptor for the app that a Pyramid configuration makes. Keyword options are `InterceptorSettings`'."""
 
-    def __init__(self, config: Any, **options: Any) -> None:
+    def __init__(self, config: Any, **options: Unpack[InterceptorOptions]) -> None:
         self.policy: Policy = make_policy("pyramid", options)
         registry = config.registry
         if _KEY in registry:

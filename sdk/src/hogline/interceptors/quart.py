@@ -9,8 +9,8 @@ Source: docs/internals/frameworks.md#quart.
 
 import functools
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Unpack
 
 import quart
 from quart.signals import (
@@ -29,6 +29,7 @@ from hogline.exchange import current_exchange
 from hogline.exchange.policy import Policy
 from hogline.interceptors import asgi
 from hogline.interceptors.common.options import make_policy
+from hogline.settings.typed import InterceptorOptions
 
 __all__ = ["PostHogInterceptor", "QuartExchange"]
 
@@ -107,7 +108,7 @@ async def _nothing(*_: Any) -> Any:
 class PostHogInterceptor:
     """An extension for Quart apps. Keyword options are `InterceptorSettings`'."""
 
-    def __init__(self, app: quart.Quart | None = None, **options: Any) -> None:
+    def __init__(self, app: quart.Quart | None = None, **options: Unpack[InterceptorOptions]) -> None:
         self._options = options
         self._policy = make_policy("quart", options)
         if app is not None:
@@ -139,7 +140,7 @@ class _QuartLayer(asgi.PostHogInterceptor):
 
     source = "quart"
 
-    def __init__(self, app: quart.Quart, options: dict[str, Any]) -> None:
+    def __init__(self, app: quart.Quart, options: Mapping[str, Any]) -> None:
         inside: Any = app.asgi_app  # Quart's own types of scopes and messages are stricter
         super().__init__(inside, **options)
         self.exchange_class = functools.partial(QuartExchange, app)

@@ -11,7 +11,7 @@ import functools
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from inspect import isawaitable, iscoroutinefunction
-from typing import Any, Self
+from typing import Any, Self, Unpack
 from urllib.parse import unquote
 
 from robyn import Request, Robyn, StreamingResponse, SubRouter
@@ -23,6 +23,7 @@ from hogline.exchange.policy import Policy
 from hogline.facts.url import visited_scheme
 from hogline.interceptors.common.callbacks import Callbacks
 from hogline.interceptors.common.options import make_policy
+from hogline.settings.typed import InterceptorOptions
 
 __all__ = ["PostHogInterceptor", "RobynExchange"]
 
@@ -67,7 +68,7 @@ class RobynExchange(Exchange):
 class PostHogInterceptor:
     """An extension for Robyn apps, to be made before their routes. Keyword options are `InterceptorSettings`'."""
 
-    def __init__(self, app: Robyn, **options: Any) -> None:
+    def __init__(self, app: Robyn, **options: Unpack[InterceptorOptions]) -> None:
         self._policy = make_policy("robyn", options)
         self._callbacks = Callbacks(self._policy)
         app.before_request()(self._begin)

@@ -10,7 +10,7 @@ Source: docs/internals/frameworks.md#sanic.
 import logging
 import weakref
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 from urllib.parse import unquote
 
 from sanic import Request, Sanic
@@ -25,6 +25,7 @@ from hogline.facts.tracing import as_latin1
 from hogline.facts.url import joined_address
 from hogline.interceptors.common.callbacks import Callbacks
 from hogline.interceptors.common.options import make_policy
+from hogline.settings.typed import InterceptorOptions
 
 __all__ = ["PostHogInterceptor", "SanicExchange"]
 
@@ -75,7 +76,7 @@ class SanicExchange(Exchange):
 class PostHogInterceptor:
     """An extension for Sanic apps. Keyword options are `InterceptorSettings`'."""
 
-    def __init__(self, app: "Sanic[Any, Any] | None" = None, **options: Any) -> None:
+    def __init__(self, app: "Sanic[Any, Any] | None" = None, **options: Unpack[InterceptorOptions]) -> None:
         self._policy = make_policy("sanic", options)
         self._callbacks = Callbacks(self._policy)
         if app is not None:

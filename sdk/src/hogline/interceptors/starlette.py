@@ -9,7 +9,7 @@ the first request, and puts an observer in front of Starlette's own ExceptionMid
 Source: docs/internals/frameworks.md#techniques and docs/internals/frameworks.md#starlette.
 """
 
-from typing import Any
+from typing import Any, Unpack
 
 from starlette.applications import Starlette
 from starlette.middleware.exceptions import ExceptionMiddleware
@@ -17,6 +17,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.routing import Mount
 
 from hogline.interceptors import asgi
+from hogline.settings.typed import InterceptorOptions
 
 __all__ = ["PostHogInterceptor", "StarletteExchange"]
 
@@ -86,7 +87,7 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
     exchange_class: asgi.MakeExchange = StarletteExchange
     source = "starlette"
 
-    def __init__(self, app: Any = None, /, **options: Any) -> None:
+    def __init__(self, app: Any = None, /, **options: Unpack[InterceptorOptions]) -> None:
         super().__init__(app, **options)
         self._outermost = self._stays = False
         if self._policy.exceptions is not None:

@@ -7,13 +7,14 @@ right after execution, before extensions that mask them, and once more at the en
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Unpack
 
 from strawberry.extensions import SchemaExtension
 
 from hogline.exchange.policy import Policy
 from hogline.interceptors import graphql
 from hogline.interceptors.common.options import make_policy
+from hogline.settings.typed import InterceptorOptions
 
 __all__ = ["PostHogInterceptor"]
 
@@ -21,7 +22,7 @@ __all__ = ["PostHogInterceptor"]
 class PostHogInterceptor:
     """Makes the extension of each operation. Keyword options are `InterceptorSettings`'; those of the context are HTTP's."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: Unpack[InterceptorOptions]) -> None:
         self.policy: Policy = make_policy("strawberry", options)
         self._operation = graphql.Operation(self.policy)
 

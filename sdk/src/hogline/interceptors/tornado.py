@@ -13,7 +13,7 @@ import logging
 import weakref
 from collections.abc import Awaitable, Sequence
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 from urllib.parse import unquote
 
 from tornado.iostream import StreamClosedError
@@ -28,6 +28,7 @@ from hogline.facts import cors
 from hogline.facts.url import joined_address, visited_scheme
 from hogline.interceptors.common.callbacks import Callbacks
 from hogline.interceptors.common.options import make_policy
+from hogline.settings.typed import InterceptorOptions
 
 __all__ = ["PostHogInterceptor", "TornadoExchange"]
 
@@ -92,7 +93,7 @@ class TornadoExchange(Exchange):
 class PostHogInterceptor:
     """An extension for Tornado applications. Keyword options are `InterceptorSettings`'."""
 
-    def __init__(self, application: Application | None = None, **options: Any) -> None:
+    def __init__(self, application: Application | None = None, **options: Unpack[InterceptorOptions]) -> None:
         self._policy = make_policy("tornado", options)
         self._callbacks = Callbacks(self._policy)
         self._classes: weakref.WeakKeyDictionary[type[RequestHandler], type[RequestHandler]]

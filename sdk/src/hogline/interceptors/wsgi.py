@@ -9,7 +9,7 @@ Source: docs/internals/frameworks.md#wsgi-servers.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 from hogline.context import Context, current, restore
 from hogline.exception_kinds import is_within
@@ -19,6 +19,7 @@ from hogline.facts import tracing
 from hogline.facts.visitor import HEADERS as VISITOR_HEADERS
 from hogline.facts.visitor import Visitor, plain_visitor
 from hogline.interceptors.common.options import make_policy
+from hogline.settings.typed import InterceptorOptions
 
 __all__ = [
     "EXCHANGE_KEY",
@@ -192,7 +193,7 @@ class Layer:
 class PostHogInterceptor(Layer):
     """Middleware for any WSGI app. Keyword options are `InterceptorSettings`'."""
 
-    def __init__(self, app: App, **options: Any) -> None:
+    def __init__(self, app: App, **options: Unpack[InterceptorOptions]) -> None:
         super().__init__(app, make_policy("wsgi", options), WsgiExchange)
 
 

@@ -11,7 +11,7 @@ import functools
 import importlib
 import inspect
 import logging
-from typing import Any
+from typing import Any, Unpack
 
 from apscheduler.events import EVENT_SCHEDULER_SHUTDOWN
 from apscheduler.executors.pool import ProcessPoolExecutor
@@ -20,6 +20,7 @@ from apscheduler.util import ref_to_obj
 
 from hogline.propagation.carrier import KEY
 from hogline.propagation.tasks import TaskPolicy
+from hogline.settings.typed import TaskOptions
 
 __all__ = ["PostHogPropagation", "run_in_child"]
 
@@ -30,7 +31,7 @@ _SLOTS = tuple(name for name in Job.__slots__ if not name.startswith("__"))
 class PostHogPropagation:
     """Carries the context into the jobs of *scheduler*. Keyword options are `TaskSettings`'."""
 
-    def __init__(self, scheduler: Any, **options: Any) -> None:
+    def __init__(self, scheduler: Any, **options: Unpack[TaskOptions]) -> None:
         self.policy: TaskPolicy = TaskPolicy("apscheduler", options)
         if isinstance(getattr(scheduler, KEY, None), PostHogPropagation):
             _log.warning("hogline: this scheduler has propagation already; the second one is ignored")

@@ -17,7 +17,7 @@ import pickle
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from arq import ArqRedis
 from arq.utils import to_seconds
@@ -25,6 +25,7 @@ from arq.worker import Retry, RetryJob, func
 
 from hogline.propagation.carrier import KEY
 from hogline.propagation.tasks import TaskPolicy
+from hogline.settings.typed import TaskOptions
 
 __all__ = ["PostHogPropagation"]
 
@@ -37,7 +38,7 @@ _arrived: ContextVar[Any] = ContextVar("hogline.arq", default=None)
 class PostHogPropagation:
     """Carries the context into arq's jobs. Keyword options are `TaskSettings`'."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: Unpack[TaskOptions]) -> None:
         self._policy = TaskPolicy("arq", options)
 
     def pool(self, pool: ArqRedis) -> ArqRedis:

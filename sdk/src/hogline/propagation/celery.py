@@ -7,13 +7,14 @@ those survive a retry. Source: docs/internals/frameworks.md#celery.
 """
 
 import logging
-from typing import Any
+from typing import Any, Unpack
 
 from celery import VERSION, signals
 from celery.exceptions import TimeLimitExceeded
 
 from hogline.propagation.carrier import KEY
 from hogline.propagation.tasks import TaskPolicy, TaskRun
+from hogline.settings.typed import TaskOptions
 
 __all__ = ["PostHogPropagation"]
 
@@ -26,7 +27,7 @@ _installed: "PostHogPropagation | None" = None
 class PostHogPropagation:
     """Carries the context into Celery's tasks. Keyword options are `TaskSettings`'. A process has one; others are ignored."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: Unpack[TaskOptions]) -> None:
         global _installed  # noqa: PLW0603 - Celery's signals belong to the process
         self._policy = TaskPolicy("celery", options)
         if _installed is not None:

@@ -14,10 +14,11 @@ import functools
 import importlib
 import logging
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Unpack
 
 from hogline.propagation.carrier import KEY
 from hogline.propagation.tasks import TaskPolicy, TaskRun
+from hogline.settings.typed import TaskOptions
 
 __all__ = ["PostHogPropagation"]
 
@@ -34,7 +35,7 @@ class PostHogPropagation:
     Raises ImportError: neither Django 6 nor the backport is installed.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: Unpack[TaskOptions]) -> None:
         global _installed  # noqa: PLW0603 - Task belongs to the process
         self._policy = TaskPolicy("django", options)
         if _installed is not None:

@@ -7,12 +7,13 @@ context, so one that is there stays. Source: docs/internals/frameworks.md#dramat
 """
 
 import threading
-from typing import Any
+from typing import Any, Unpack
 
 import dramatiq
 
 from hogline.propagation.carrier import KEY
 from hogline.propagation.tasks import TaskPolicy, TaskRun
+from hogline.settings.typed import TaskOptions
 
 __all__ = ["PostHogPropagation"]
 
@@ -20,7 +21,7 @@ __all__ = ["PostHogPropagation"]
 class PostHogPropagation(dramatiq.Middleware):
     """Carries the context into the tasks of *broker*. Keyword options are `TaskSettings`'."""
 
-    def __init__(self, broker: dramatiq.Broker, **options: Any) -> None:
+    def __init__(self, broker: dramatiq.Broker, **options: Unpack[TaskOptions]) -> None:
         self._policy = TaskPolicy("dramatiq", options)
         self._running = threading.local()  # a message is processed on one thread
         first = type(broker.middleware[0]) if broker.middleware else None

@@ -10,12 +10,13 @@ with what follows it (retries, pipelines), so the instance's `execute` is wrappe
 import functools
 import logging
 import threading
-from typing import Any
+from typing import Any, Unpack
 
 from huey.api import Huey
 from huey.serializer import Serializer, SignedSerializer
 
 from hogline.propagation.tasks import TaskPolicy, TaskRun, current_run
+from hogline.settings.typed import TaskOptions
 
 __all__ = ["PostHogPropagation"]
 
@@ -30,7 +31,7 @@ _CARRIER = "hogline_carrier"  # on a task, for when it is enqueued again
 class PostHogPropagation:
     """Carries the context into the tasks of *huey*. Keyword options are `TaskSettings`'."""
 
-    def __init__(self, huey: Huey, **options: Any) -> None:
+    def __init__(self, huey: Huey, **options: Unpack[TaskOptions]) -> None:
         self._policy = TaskPolicy("huey", options)
         self._passing = threading.local()  # what goes into, or came out of, the message at hand
         if isinstance(getattr(huey, _HOOK, None), PostHogPropagation):

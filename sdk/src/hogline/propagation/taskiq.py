@@ -7,7 +7,7 @@ whichever retry middleware does it. Source: docs/internals/frameworks.md#taskiq.
 """
 
 import functools
-from typing import Any
+from typing import Any, Unpack
 
 from taskiq import AsyncBroker, TaskiqMessage, TaskiqMiddleware, TaskiqResult
 from taskiq.exceptions import NoResultError
@@ -15,6 +15,7 @@ from taskiq.kicker import AsyncKicker
 
 from hogline.propagation.carrier import KEY
 from hogline.propagation.tasks import TaskPolicy, current_run
+from hogline.settings.typed import TaskOptions
 
 __all__ = ["PostHogPropagation"]
 
@@ -22,7 +23,7 @@ __all__ = ["PostHogPropagation"]
 class PostHogPropagation(TaskiqMiddleware):
     """Carries the context into Taskiq's tasks. Keyword options are `TaskSettings`'."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: Unpack[TaskOptions]) -> None:
         super().__init__()
         self._policy = TaskPolicy("taskiq", options)
 

@@ -1,5 +1,6 @@
 """Check an interceptor's options, and find the client that they mean."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from hogline.default import default_client
@@ -9,7 +10,7 @@ from hogline.settings import InterceptorSettings
 __all__ = ["make_policy"]
 
 
-def make_policy(source: str, options: dict[str, Any]) -> Policy:
+def make_policy(source: str, options: Mapping[str, Any]) -> Policy:
     """Return the policy for an interceptor's keyword *options*; *source* is its framework's name.
 
     Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot work.

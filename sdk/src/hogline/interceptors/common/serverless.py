@@ -7,7 +7,7 @@ part of the invocation, bounded in time. Platforms' files say how their event is
 import functools
 from collections.abc import Callable, Sequence
 from inspect import iscoroutinefunction
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from hogline.context import current, restore
 from hogline.exchange import Exchange, current_exchange
@@ -15,6 +15,7 @@ from hogline.exchange.policy import Policy
 from hogline.interceptors.common import streamed
 from hogline.interceptors.common.callbacks import Callbacks
 from hogline.interceptors.common.options import make_policy
+from hogline.settings.typed import InterceptorOptions
 
 __all__ = ["FLUSH_S", "Functions", "Invocation"]
 
@@ -70,7 +71,7 @@ class Functions:
     source = "serverless"
     invocation_class: Callable[..., Exchange] = Invocation
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: Unpack[InterceptorOptions]) -> None:
         self.policy: Policy = make_policy(self.source, options)
         self._callbacks = Callbacks(self.policy)
 
