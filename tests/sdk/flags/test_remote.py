@@ -23,7 +23,7 @@ def test_a_question_is_one_post_with_what_the_specification_names(sink, client):
     )  # fmt: skip
     assert result.get_value() == "a"
     [request] = sink.requests
-    assert (request.method, request.path) == ("POST", "/flags/?v=2")
+    assert (request.method, request.path) == ("POST", "/flags/?v=4")
     assert "authorization" not in request.headers
     assert request.body.pop("sent_at")
     assert request.body == {

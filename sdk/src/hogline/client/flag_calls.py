@@ -236,24 +236,24 @@ class FlagCalls:
 
     def _send_called(
         self,
+        event: str,
         distinct_id: str,
         properties: dict[str, Any],
         *,
         groups: Mapping[str, Any],
         disable_geoip: bool | None,
-        minimal: bool,
+        allowed: frozenset[str] | None,
+        forbidden: frozenset[str],
     ) -> None:
-        """Send `$feature_flag_called`."""
+        """Send an event about a flag; see `hogline.flags.called_events.SendCalled`."""
         context = current.get()
-        known = context.properties() if context is not None else {}
-        merged = {**self._events.defaults, **known, **properties}
+        known = {**self._events.defaults, **(context.properties() if context is not None else {})}
+        merged = {**{name: value for name, value in known.items() if name not in forbidden}, **properties}
         if groups:
             merged["$groups"] = dict(groups)
-        if minimal:
-            from hogline.flags.called_events import MINIMAL
-
-            merged = {name: value for name, value in merged.items() if name in MINIMAL}
-        self._events.send("$feature_flag_called", distinct_id, merged, disable_geoip=disable_geoip)
+        if allowed is not None:
+            merged = {name: value for name, value in merged.items() if name in allowed}
+        self._events.send(event, distinct_id, merged, disable_geoip=disable_geoip)
 
     def _count_lost_called(self, error: Exception) -> None:
         self._events.raise_or_count("$feature_flag_called", error)

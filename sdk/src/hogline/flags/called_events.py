@@ -1,14 +1,21 @@
-"""`$feature_flag_called`: sent once for each person, flag and value, in bounded memory.
+"""`$feature_flag_called` and `$experiment_exposure`: sent once for each person, flag and value, in bounded memory.
 
 Checking and remembering a key is one operation of a dict, so no lock exists that a fork could leave taken.
 """
 
+import functools
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Protocol
 
+from hogline.flags.attribution import (
+    EXPOSURE_FORBIDDEN,
+    FLAG_CALLED_FORBIDDEN,
+    MINIMAL_ATTRIBUTION,
+    attribution_of,
+)
 from hogline.flags.evaluation import FlagValue
 from hogline.flags.request import FlagRequest
-from hogline.flags.results import ForcedRecord, Record
+from hogline.flags.results import ForcedRecord, Record, RemoteRecord
 from hogline.flags.snapshot import FeatureFlagEvaluations
 from hogline.wire.flags import FlagsAnswer
 
@@ -26,6 +33,12 @@ MINIMAL = frozenset(
 
 Source: docs/internals/flags-protocol.md#feature-flag-called.
 """
+
+
+_OF_EXPOSURE = (
+    "$feature_flag", "$feature_flag_response", "locally_evaluated", "$feature_flag_id", "$feature_flag_version",
+    "$feature_flag_request_id", "$feature_flag_evaluated_at",
+)  # fmt: skip
 
 
 class RecentKeys:
@@ -62,18 +75,20 @@ class SendCalled(Protocol):
 
     def __call__(
         self,
+        event: str,
         distinct_id: str,
         properties: dict[str, Any],
         *,
         groups: Mapping[str, Any],
         disable_geoip: bool | None,
-        minimal: bool,
+        allowed: frozenset[str] | None,
+        forbidden: frozenset[str],
     ) -> None:
-        """Send `$feature_flag_called`."""
+        """Send *event*: of all properties only the *allowed* ones (None: all), the *forbidden* ones only from *properties*."""
 
 
 class CalledEvents:
-    """Sends `$feature_flag_called` once for each person, flag, answer and set of groups.
+    """Sends the events about reading flags, once for each person, flag, value and set of groups.
 
     A forced value is no exposure, and sends no event.
     """
@@ -124,7 +139,15 @@ class CalledEvents:
     ) -> None:
         value = record.value if record is not None else None
         groups = tuple(sorted(request.groups.items())) if request.groups else ()
-        if not self._once.first((request.distinct_id, key, value, groups)):
+        attribution = attribution_of(record.flag) if isinstance(record, RemoteRecord) else None
+        # Not `and`: an exposure is sent once whatever values were read before.
+        is_new = self._once.first((request.distinct_id, key, value, groups, attribution))
+        is_exposure = (
+            attribution is not None
+            and attribution.variant_key is not None
+            and self._once.first((request.distinct_id, key, groups, attribution.rule_id, attribution.variant_key))
+        )
+        if not (is_new or is_exposure):
             return
         details = record.describe() if record is not None else {}
         locally = record is not None and record.locally_evaluated
@@ -143,13 +166,21 @@ class CalledEvents:
             errors=errors,
             has_experiment=has_experiment,
         )
-        self._send(
-            request.distinct_id,
-            properties,
-            groups=request.groups,
-            disable_geoip=request.disable_geoip,
-            minimal=minimal and has_experiment is False,
-        )
+        send = functools.partial(self._send, groups=request.groups, disable_geoip=request.disable_geoip)
+        if attribution is None:
+            allowed = MINIMAL if minimal and has_experiment is False else None
+            send("$feature_flag_called", request.distinct_id, properties, allowed=allowed, forbidden=frozenset())
+            return
+        properties.pop("$feature_flag_reason", None)
+        if is_new:
+            allowed = MINIMAL | MINIMAL_ATTRIBUTION if minimal and has_experiment is False else None
+            called = {**properties, **attribution.properties()}
+            send("$feature_flag_called", request.distinct_id, called, allowed=allowed, forbidden=FLAG_CALLED_FORBIDDEN)
+        if is_exposure:
+            exposure = {name: properties[name] for name in _OF_EXPOSURE if name in properties}
+            exposure["$feature_flag_variant_key"] = attribution.variant_key
+            exposure["$feature_flag_rule_id"] = attribution.rule_id
+            send("$experiment_exposure", request.distinct_id, exposure, allowed=None, forbidden=EXPOSURE_FORBIDDEN)
 
 
 def _properties(

@@ -1,4 +1,4 @@
-"""`/flags/`: a question as a request's body, and an answer's body as records. Accepts every shape the server ever answered in."""
+"""`/flags/`: the request's body, and the records of the response. Reads every shape that a server has ever answered in."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,12 +20,12 @@ __all__ = [
     "read_answer",
 ]
 
-FLAGS_PATH = "/flags/?v=2"
+FLAGS_PATH = "/flags/?v=4"
 
 
 @dataclass(frozen=True, slots=True)
 class FlagReason:
-    """Why a flag is what it is, in the server's words."""
+    """The reason of a flag's value, in the server's words."""
 
     code: str = ""
     condition_index: int | None = None
@@ -34,18 +34,25 @@ class FlagReason:
 
 @dataclass(frozen=True, slots=True)
 class FlagMetadata:
-    """What the server says of a flag beside its value. `payload` is JSON text; None: nothing was said."""
+    """The server's record of a flag, beside its value. `payload` is JSON text, or None."""
 
     id: int | None = None
     payload: Any = None
     version: int | None = None
     description: str = ""
     has_experiment: bool | None = None
+    config_version: int | None = None
+    """The version of the flag's configuration; 1 for a record without a typed value."""
+    rule_type: str | None = None
+    """With `rule_id`: the rule that produced the value."""
+    rule_id: str | None = None
+    variant_key: str | None = None
+    """The variant that an experiment assigned."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteFlag:
-    """One flag of an answer. A record that cannot be read is disabled and `malformed`; one that the server gave up is `failed`."""
+    """One flag of an answer. A record that cannot be read is disabled and `malformed`; `failed`: the server could not evaluate it."""
 
     key: str
     enabled: bool
@@ -62,7 +69,7 @@ class RemoteFlag:
 
 @dataclass(frozen=True, slots=True)
 class FlagsAnswer:
-    """What one request came to."""
+    """The answer to one request."""
 
     flags: Mapping[str, RemoteFlag]
     request_id: str | None = None
@@ -72,8 +79,8 @@ class FlagsAnswer:
     minimal_flag_called_events: bool = False
 
 
-class FlagsUnavailable(Exception):  # noqa: N818 - an outcome that the room above turns into a reason
-    """There is no answer. `code` is the word for `$feature_flag_error`.
+class FlagsUnavailable(Exception):  # noqa: N818 - an outcome that callers turn into a reason
+    """There is no answer. `code` is the value for `$feature_flag_error`.
 
     Source: docs/internals/flags-protocol.md#feature-flag-called.
     """
@@ -97,12 +104,12 @@ def encode_request(
     flag_keys: Sequence[str] | None,
     sent_at: str,
 ) -> bytes:
-    """Return the body of a question. *flag_keys* None or empty: all flags.
+    """Return the body of a request. *flag_keys* None or empty: all flags.
 
-    It names its runtime: the server drops flags that are not for it, and knows no other way to tell.
+    It names its runtime, because the server leaves out flags that are for another one.
     Source: docs/internals/flags-protocol.md#remote-evaluation.
     """
-    question: dict[str, Any] = {
+    request: dict[str, Any] = {
         "api_key": token,
         "token": token,
         "distinct_id": distinct_id,
@@ -115,14 +122,14 @@ def encode_request(
         "sent_at": sent_at,
     }
     if flag_keys:
-        question["flag_keys_to_evaluate"] = list(flag_keys)
-    return serialise(question)
+        request["flag_keys_to_evaluate"] = list(flag_keys)
+    return serialise(request)
 
 
 def read_answer(body: bytes) -> FlagsAnswer:
     """Return the answer in *body*.
 
-    Raises ValueError: it is no answer to a question about flags.
+    Raises ValueError: it is no answer about flags.
     Source: docs/internals/flags-protocol.md#flags-response.
     """
     answer = orjson.loads(body)
@@ -176,9 +183,12 @@ def _read_record(key: str, record: Any) -> RemoteFlag:
     metadata, reason = _typed(record.get("metadata"), dict) or {}, _typed(record.get("reason"), dict) or {}
     failed = _typed(record.get("failed"), bool) is True
     payload = metadata.get("payload")
+    version: int | None = 1
     if "value" in record:
         enabled, variant, own_payload = _rendered(record["value"])
         payload = own_payload if own_payload is not None else payload
+        version = _whole(metadata.get("config_version"))
+        _typed(metadata.get("forced_variant"), bool)
     else:
         enabled, variant = bool(_typed(record.get("enabled"), bool)), _typed(record.get("variant"), str)
     return RemoteFlag(
@@ -196,13 +206,17 @@ def _read_record(key: str, record: Any) -> RemoteFlag:
             _whole(metadata.get("version")),
             _typed(metadata.get("description"), str) or "",
             _typed(metadata.get("has_experiment"), bool),
+            version,
+            _typed(metadata.get("rule_type"), str),
+            _typed(metadata.get("rule_id"), str),
+            _typed(metadata.get("variant_key"), str),
         ),
         failed=failed,
     )
 
 
 def _rendered(value: Any) -> tuple[bool, str | None, str | None]:
-    """Return a typed value as enabled, variant and payload, as version 2 would have put it."""
+    """Return a typed value as enabled, variant and payload, as version 2 has it."""
     if value is None or isinstance(value, bool):
         return bool(value), None, None
     if isinstance(value, str):
