@@ -67,6 +67,7 @@ class Settings:
     project_lookup_max_age_s: float = _option(
         1.0, "Seconds until this process sees projects and keys that another process made.", minimum=0.1
     )
+    live_max_readers: int = _option(200, "Live readers at the same time; the next one is answered 503.", minimum=1)
     live_max_waiting_events: int = _option(5_000, "Events that one live reader may lag behind.", minimum=1)
 
     def __post_init__(self) -> None:

@@ -37,7 +37,7 @@ def open_services(settings: Settings, features: Sequence[Feature] = FEATURES) ->
         projects = Projects(database, secrets_dir=folder, max_age_s=settings.project_lookup_max_age_s)
         store = _open_store(settings, database)
         opening.callback(store.close)
-        live = MemoryBus(max_waiting_events=settings.live_max_waiting_events)
+        live = MemoryBus(max_waiting_events=settings.live_max_waiting_events, max_readers=settings.live_max_readers)
         opening.callback(live.close)
         journal, pipeline = _open_pipeline(settings, database, store, live, features)
         opening.callback(_close_pipeline, journal, pipeline)

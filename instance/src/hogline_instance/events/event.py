@@ -1,6 +1,7 @@
 """An event as readers see it: the stored row, whose time and properties are decoded on first use."""
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
@@ -12,6 +13,7 @@ from hogline_instance.events.row import EventRow
 __all__ = ["StoredEvent", "instant", "microseconds", "read_event"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_STATUS = re.compile(r"[1-9][0-9]{2}")
 
 
 class StoredEvent(EventRow, kw_only=True, dict=True):
@@ -46,16 +48,14 @@ class StoredEvent(EventRow, kw_only=True, dict=True):
             return ""
         return str(value)
 
-    def number(self, name: str) -> int | None:
-        """Return property *name* as an integer when it is one (or digits in a string)."""
-        value = self.properties.get(name)
-        if isinstance(value, bool):
-            return None
-        if isinstance(value, int):
-            return value
-        return (
-            int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10 else None
-        )
+    @property
+    def status(self) -> int | None:
+        """The status of the response that it knows, a number of three digits, or None."""
+        value = self.properties.get("$response_status_code")
+        if isinstance(value, str) and _STATUS.fullmatch(value):
+            return int(value)
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        return value if is_number and 100 <= value <= 999 else None  # type: ignore[operator,return-value]
 
     @property
     def timestamp_us(self) -> int:

@@ -86,7 +86,7 @@ def summarize(event: StoredEvent) -> Summary:
         side=side,
         method=event.text("$request_method")[:16],
         path=(event.text("$request_path") or page_path(event))[:500],
-        status=event.number("$response_status_code"),
+        status=event.status,
         error=_error(event),
     )
 

@@ -59,8 +59,9 @@ class MemorySubscription:
 class MemoryBus:
     """A `LiveBus` for the readers of one process. `publish` is called on the pipeline's thread."""
 
-    def __init__(self, *, max_waiting_events: int) -> None:
+    def __init__(self, *, max_waiting_events: int, max_readers: int) -> None:
         self._max_waiting = max_waiting_events
+        self._max_readers = max_readers
         self._subscriptions: frozenset[MemorySubscription] = frozenset()
         self._lock = threading.Lock()
 
@@ -68,6 +69,11 @@ class MemoryBus:
     def is_watched(self) -> bool:
         """Whether anyone subscribed; the pipeline decodes no event otherwise."""
         return bool(self._subscriptions)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many readers are subscribed as the bus allows."""
+        return len(self._subscriptions) >= self._max_readers
 
     def subscribe(self) -> MemorySubscription:
         """Return a new reader's subscription; call it in the reader's event loop."""

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from hogline_instance.events.event import StoredEvent
 from hogline_instance.events.filters import EventFilter
 from hogline_instance.events.queries import list_events
 from hogline_instance.events.summary import summarize
@@ -48,6 +49,8 @@ class _LivePages:
     ) -> Response:
         """The live page's stream: each event as the values of its line."""
         project = self._services.projects.current()
-        return stream(
-            self._services, project, wanted, shape=lambda event: dataclasses.asdict(summarize(event)), backlog=backlog
-        )
+        return stream(self._services, project, wanted, shape=_line, backlog=backlog)
+
+
+def _line(event: StoredEvent) -> dict[str, object]:
+    return dataclasses.asdict(summarize(event))

@@ -6,7 +6,8 @@ was slow), and a comment every few seconds, so that both ends notice a dead conn
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable
 
 import orjson
 from fastapi.responses import StreamingResponse
@@ -18,10 +19,12 @@ from hogline_instance.events.queries import list_events
 from hogline_instance.pipeline import Subscription
 from hogline_instance.project import Project
 from hogline_instance.services import Services
+from hogline_instance.web.errors import ApiError
 from hogline_instance.web.security import API_HEADERS
 
 __all__ = ["MAX_BACKLOG", "stream"]
 
+_log = logging.getLogger("hogline.instance")
 _KEEP_ALIVE_S = 10.0
 _MAX_EVENTS_PER_MESSAGE = 200
 # At thousands of events a second: ten full messages, not thousands of small ones.
@@ -32,8 +35,17 @@ MAX_BACKLOG = 200
 def stream(
     services: Services, project: Project, wanted: EventFilter, *, shape: Callable[[StoredEvent], object], backlog: int
 ) -> StreamingResponse:
-    """Return the stream of matching events, each as *shape* renders it, after *backlog* stored ones."""
+    """Return the stream of matching events, each as *shape* renders it, after *backlog* stored ones.
+
+    *shape* must be a function of a module: an event is rendered once for all readers of the same.
+    Raises ApiError: there are `live_max_readers` already.
+    """
     headers = API_HEADERS | {"X-Accel-Buffering": "no"}
+    if services.live.is_full:
+        raise ApiError(
+            503, "server_error", "too_many_readers",
+            f"{services.settings.live_max_readers} live readers are connected, the most that live_max_readers allows.",
+        )  # fmt: skip
     messages = _messages(services, project, wanted, shape, backlog)
     return StreamingResponse(messages, media_type="text/event-stream", headers=headers)
 
@@ -52,15 +64,15 @@ async def _messages(
         yield b": hogline\nretry: 1000\n\n"
         if backlog:
             page = await run_in_threadpool(list_events, services.store, project.id, wanted, limit=backlog)
-            yield _message("events", [shape(event) for event in reversed(page.events)])
+            yield _events_message(reversed(page.events), shape)
         reported = 0
         async for batch in _batches(subscription):
             events = [event for event in batch if event.team_id == project.id and matches(event, wanted)]
             if events:
-                yield _message("events", [shape(event) for event in events])
+                yield _events_message(events, shape)
             if subscription.lost > reported:
                 reported = subscription.lost
-                yield _message("lost", {"lost": reported})
+                yield _message("lost", b'{"lost":%d}' % reported)
             if not batch:
                 yield b": alive\n\n"
     finally:
@@ -103,8 +115,24 @@ async def _next(source: AsyncIterator[StoredEvent]) -> StoredEvent:
     return await anext(source)
 
 
-def _message(name: str, body: object) -> bytes:
+def _events_message(events: Iterable[StoredEvent], shape: Callable[[StoredEvent], object]) -> bytes:
+    rendered = (_rendered(event, shape) for event in events)
+    return _message("events", b"[" + b",".join(one for one in rendered if one is not None) + b"]")
+
+
+def _rendered(event: StoredEvent, shape: Callable[[StoredEvent], object]) -> bytes | None:
+    """Return the JSON of *event*, kept on it for the next reader; None where it cannot be rendered."""
+    known: dict[object, bytes | None] = event.__dict__.setdefault("rendered", {})
+    if shape not in known:
+        try:
+            known[shape] = orjson.dumps(shape(event))
+        except Exception:  # one event that nobody foresaw must not end every reader's stream
+            _log.exception("live: event %s cannot be shown", event.uuid)
+            known[shape] = None
+    return known[shape]
+
+
+def _message(name: str, data: bytes) -> bytes:
     # A client's own JSON may be laid out in lines, which would end the message early. In JSON a raw
     # line break is only ever white space.
-    data = orjson.dumps(body).replace(b"\r", b" ").replace(b"\n", b" ")
-    return b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"
+    return b"event: " + name.encode() + b"\ndata: " + data.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n\n"

@@ -37,6 +37,11 @@ class LiveBus(Protocol):
         """Whether anyone subscribed; the pipeline decodes no event otherwise."""
         ...
 
+    @property
+    def is_full(self) -> bool:
+        """Whether another reader is to be refused."""
+        ...
+
     def publish(self, events: Sequence[StoredEvent]) -> None:
         """Give *events*, in the order they were stored, to every subscription. Must not block."""
         ...

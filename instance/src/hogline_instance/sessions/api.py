@@ -1,13 +1,17 @@
 """`/api/projects/{id}/sessions/{session_id}`: one session's merged timeline."""
 
-from fastapi import APIRouter, Response
+from typing import Annotated
 
+from fastapi import APIRouter, Query, Response
+
+from hogline_instance.events.cursor import Cursor
 from hogline_instance.project import Project
 from hogline_instance.services import Services
 from hogline_instance.sessions.queries import find_session
 from hogline_instance.sessions.schemas import SessionSchema, session_json
 from hogline_instance.web.auth import Access
 from hogline_instance.web.errors import RESPONSES, ApiRoute, not_found
+from hogline_instance.web.paging import read_cursor
 from hogline_instance.web.schemas import json_response
 
 __all__ = ["build_router"]
@@ -18,14 +22,18 @@ def build_router(services: Services, access: Access) -> APIRouter:
     router = APIRouter(route_class=ApiRoute, tags=["sessions"])
     allowed = access.project()
 
-    def get_session(session_id: str, project: Project = allowed) -> Response:  # type: ignore[assignment]
+    def get_session(
+        session_id: str,
+        after: Annotated[str | None, Query(description="Where the part begins: `next` of the part before")] = None,
+        project: Project = allowed,  # type: ignore[assignment]
+    ) -> Response:
         """Return a session: browser and server events in one order of time, each request under its cause."""
-        session = find_session(services.store, project.id, session_id)
+        session = find_session(services.store, project.id, session_id, after=read_cursor(after, Cursor.decode))
         if session is None:
             raise not_found(f"Session not found: {session_id[:100]}")
         return json_response(session_json(session))
 
-    path = "/projects/{project_id}/sessions/{session_id}"
+    path = "/projects/{project_id}/sessions/{session_id:text}"
     router.add_api_route(path, get_session, response_model=SessionSchema, responses=RESPONSES)
     router.add_api_route(
         f"{path}/", get_session, response_model=SessionSchema, responses=RESPONSES, include_in_schema=False

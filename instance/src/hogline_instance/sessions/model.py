@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from hogline_instance.events.cursor import Cursor
 from hogline_instance.events.event import StoredEvent
 from hogline_instance.events.summary import is_personal, side_of
+from hogline_instance.sessions.device import Device, device_of
 from hogline_instance.sessions.timeline import Timeline
 
-__all__ = ["MAX_TIMELINE_EVENTS", "Session", "SessionFacts", "SessionRow", "session_facts"]
+__all__ = ["PART_EVENTS", "Session", "SessionFacts", "SessionRow", "session_facts"]
 
-MAX_TIMELINE_EVENTS = 5_000
+PART_EVENTS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class SessionRow:
     events: int
     pageviews: int
     server_events: int
+    requests: int
     errors: int
 
 
@@ -52,39 +55,52 @@ class SessionFacts:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session in full.
+    """A session, or a part of at most PART_EVENTS events of a long one.
 
-    `truncated` is True when it has more than MAX_TIMELINE_EVENTS events; the oldest are shown.
+    `next` is where the following part starts, None at the end. The facts are the whole session's.
     """
 
     facts: SessionFacts
     timeline: Timeline
-    truncated: bool
+    next: Cursor | None
 
 
-def session_facts(session_id: str, timeline: Timeline) -> SessionFacts:
-    """Return the header of the session with this *timeline*."""
+def session_facts(session_id: str, timeline: Timeline, whole: SessionRow | None = None) -> SessionFacts:
+    """Return the header of the session with this *timeline*.
+
+    *whole* has the counts and times of a session of which the timeline is only a part.
+    """
     events = timeline.events
-    browser = [event for event in events if side_of(event) == "browser"] or list(events)
+    browser = [event for event in events if side_of(event) == "browser"]
 
     def first(name: str) -> str:
-        return next((text for event in browser if (text := event.text(name))), "")
+        return next((text for event in browser or events if (text := event.text(name))), "")
+
+    device = (
+        Device(
+            " ".join(filter(None, (first("$browser"), first("$browser_version")))),
+            " ".join(filter(None, (first("$os"), first("$os_version")))),
+            first("$device_type"),
+        )
+        if browser
+        else device_of(first("$raw_user_agent") or first("$user_agent"))  # a server's `$os` is its own
+    )
 
     entry = next((text for event in browser if event.event == "$pageview" and (text := event.text("$current_url"))), "")
     return SessionFacts(
         session_id=session_id,
         person=_person(events),
         distinct_ids=tuple(dict.fromkeys(event.distinct_id for event in events if is_personal(event))),
-        first_seen=events[0].timestamp,
-        last_seen=events[-1].timestamp,
-        pageviews=sum(event.event == "$pageview" for event in events),
-        requests=sum(len(entry.requests) for entry in timeline.entries),
-        errors=sum(event.event == "$exception" for event in events),
+        first_seen=whole.first_seen if whole else events[0].timestamp,
+        last_seen=whole.last_seen if whole else events[-1].timestamp,
+        pageviews=whole.pageviews if whole else sum(event.event == "$pageview" for event in events),
+        requests=whole.requests if whole else sum(len(entry.requests) for entry in timeline.entries),
+        errors=whole.errors if whole else sum(event.event == "$exception" for event in events),
         entry_url=entry or first("$session_entry_url") or first("$current_url"),
         referrer=first("$session_entry_referrer") or first("$referrer"),
-        browser=" ".join(filter(None, (first("$browser"), first("$browser_version")))),
-        os=" ".join(filter(None, (first("$os"), first("$os_version")))),
-        device=first("$device_type"),
+        browser=device.browser,
+        os=device.os,
+        device=device.kind,
     )
 
 

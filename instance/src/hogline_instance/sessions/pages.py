@@ -1,14 +1,16 @@
 """The pages of sessions: the recent ones at `/sessions`, and the line of one at `/session/{id}`."""
 
-from datetime import datetime
-
 from fastapi import APIRouter, Request, Response
 
+from hogline_instance.events.cursor import Cursor
+from hogline_instance.events.event import microseconds
 from hogline_instance.events.summary import custom_preview, summarize
 from hogline_instance.services import Services
-from hogline_instance.sessions.model import MAX_TIMELINE_EVENTS
+from hogline_instance.sessions.cursor import SessionCursor
+from hogline_instance.sessions.model import PART_EVENTS
 from hogline_instance.sessions.queries import find_session, recent_sessions
 from hogline_instance.web.filters import parse_time
+from hogline_instance.web.paging import read_cursor
 from hogline_instance.web.site import Site
 from hogline_instance.web.templating import Templates
 
@@ -22,7 +24,7 @@ def build_router(services: Services, site: Site) -> APIRouter:
     pages = _SessionPages(services, site.templates)
     router = site.router()
     router.add_api_route("/sessions", pages.get_sessions, methods=["GET"], response_model=None)
-    router.add_api_route("/session/{session_id:path}", pages.get_session, methods=["GET"], response_model=None)
+    router.add_api_route("/session/{session_id:text}", pages.get_session, methods=["GET"], response_model=None)
     return router
 
 
@@ -31,22 +33,25 @@ class _SessionPages:
         self._services = services
         self._templates = templates
 
-    def get_sessions(self, request: Request, before: str | None = None) -> Response:
-        """Recent sessions."""
+    def get_sessions(self, request: Request, before: str | None = None, cursor: str | None = None) -> Response:
+        """Recent sessions; those before a time, or after the last one of a page."""
         services, project = self._services, self._services.projects.current()
-        rows = recent_sessions(
-            services.store, project.id, limit=_SESSIONS_PER_PAGE, before=parse_time("before", before)
-        )
-        older: datetime | None = rows[-1].last_seen if len(rows) == _SESSIONS_PER_PAGE else None
-        return self._templates.page(request, "sessions/sessions.html", rows=rows, older=older, paged=bool(before))
+        moment = parse_time("before", before)
+        start = read_cursor(cursor, SessionCursor.decode) or (SessionCursor.at(moment) if moment else None)
+        rows = recent_sessions(services.store, project.id, limit=_SESSIONS_PER_PAGE, before=start)
+        older = ""
+        if len(rows) == _SESSIONS_PER_PAGE:
+            older = SessionCursor(microseconds(rows[-1].last_seen), rows[-1].session_id).encode()
+        return self._templates.page(request, "sessions/sessions.html", rows=rows, older=older, paged=start is not None)
 
-    def get_session(self, request: Request, session_id: str) -> Response:
-        """One session's line of time."""
+    def get_session(self, request: Request, session_id: str, after: str | None = None) -> Response:
+        """One session's line of time, or a part of it."""
         services, project = self._services, self._services.projects.current()
-        session = find_session(services.store, project.id, session_id)
+        session = find_session(services.store, project.id, session_id, after=read_cursor(after, Cursor.decode))
         if session is None:
             return self._templates.problem(request, 404, "No event of this instance carries that session id.")
         return self._templates.page(
             request, "sessions/session.html", session=session, facts=session.facts, timeline=session.timeline,
-            preview=custom_preview, line=summarize, most=MAX_TIMELINE_EVENTS,
+            preview=custom_preview, line=summarize, most=PART_EVENTS, paged=after is not None,
+            next=session.next.encode() if session.next else "",
         )  # fmt: skip

@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from hogline_instance.events.columns import SELECT_LIST, event_of
+from hogline_instance.events.cursor import Cursor
 from hogline_instance.events.event import instant, microseconds
-from hogline_instance.sessions.model import MAX_TIMELINE_EVENTS, Session, SessionRow, session_facts
+from hogline_instance.sessions.cursor import SessionCursor
+from hogline_instance.sessions.model import PART_EVENTS, Session, SessionRow, session_facts
 from hogline_instance.sessions.timeline import build_timeline
 from hogline_instance.store import EVENTS_TABLE, Store
 
@@ -22,6 +24,7 @@ SELECT session_id, argMax(distinct_id, (JSONExtractString(properties, '$lib') = 
         JSONExtractString(properties, '$current_url') != '') AS entry_url,
     uniqExact(uuid) AS events, uniqExactIf(uuid, event = '$pageview') AS pageviews,
     uniqExactIf(uuid, JSONHas(properties, '$request_method')) AS server_events,
+    uniqExactIf(JSONExtractString(properties, '$request_id'), JSONHas(properties, '$request_id')) AS requests,
     uniqExactIf(uuid, event = '$exception') AS errors
 FROM {EVENTS_TABLE} WHERE team_id = {{project:UInt32}} AND session_id IN {{ids:Array(String)}}
 GROUP BY session_id ORDER BY last_us DESC, session_id DESC
@@ -29,9 +32,9 @@ GROUP BY session_id ORDER BY last_us DESC, session_id DESC
 
 
 def recent_sessions(
-    store: Store, project_id: int, *, limit: int, before: datetime | None = None
+    store: Store, project_id: int, *, limit: int, before: SessionCursor | None = None
 ) -> tuple[SessionRow, ...]:
-    """Return the sessions whose last event is newest (and older than *before*), newest first."""
+    """Return the sessions whose last event is newest, those before the cursor, newest first."""
     ids: list[str] = []
     for window in _RECENT_WINDOWS:
         ids = _recent_ids(store, project_id, limit=limit, before=before, window=window)
@@ -39,36 +42,57 @@ def recent_sessions(
             break
     if not ids:
         return ()
-    rows = store.query(_SESSIONS_SQL, {"project": project_id, "ids": ids})
-    return tuple(_session_row(row) for row in rows)
+    return _session_rows(store, project_id, ids)
 
 
-def find_session(store: Store, project_id: int, session_id: str) -> Session | None:
-    """Return the session with its merged timeline, or None when no event carries this id."""
+def find_session(store: Store, project_id: int, session_id: str, *, after: Cursor | None = None) -> Session | None:
+    """Return the session with its merged timeline, or None when no event carries this id.
+
+    Of a long session it is the part that begins *after* a cursor, at first the oldest.
+    """
+    if not session_id:
+        return None
+    parameters: dict[str, object] = {"project": project_id, "session_id": session_id, "limit": PART_EVENTS + 1}
+    condition = ""
+    if after is not None:
+        condition = " AND (timestamp, uuid) > (fromUnixTimestamp64Micro({after_us:Int64}, 'UTC'), {after_uuid:UUID})"
+        parameters |= {"after_us": after.timestamp_us, "after_uuid": after.uuid}
     rows = store.query(
         f"SELECT {SELECT_LIST} FROM {EVENTS_TABLE}"  # noqa: S608 - constants
-        " WHERE team_id = {project:UInt32} AND session_id = {session_id:String}"
+        f" WHERE team_id = {{project:UInt32}} AND session_id = {{session_id:String}}{condition}"
         " ORDER BY timestamp, uuid LIMIT 1 BY uuid LIMIT {limit:UInt32}",
-        {"project": project_id, "session_id": session_id, "limit": MAX_TIMELINE_EVENTS + 1},
+        parameters,
     )
-    if not rows or not session_id:
+    if not rows:
         return None
-    events = [event_of(row) for row in rows[:MAX_TIMELINE_EVENTS]]
+    events = [event_of(row) for row in rows[:PART_EVENTS]]
     timeline = build_timeline(events)
-    return Session(session_facts(session_id, timeline), timeline, truncated=len(rows) > MAX_TIMELINE_EVENTS)
+    is_part = after is not None or len(rows) > PART_EVENTS
+    whole = next(iter(_session_rows(store, project_id, [session_id])), None) if is_part else None
+    last = events[-1]
+    following = Cursor(last.timestamp_us, last.uuid) if len(rows) > PART_EVENTS else None
+    return Session(session_facts(session_id, timeline, whole), timeline, following)
+
+
+def _session_rows(store: Store, project_id: int, ids: list[str]) -> tuple[SessionRow, ...]:
+    return tuple(_session_row(row) for row in store.query(_SESSIONS_SQL, {"project": project_id, "ids": ids}))
 
 
 def _recent_ids(
-    store: Store, project_id: int, *, limit: int, before: datetime | None, window: timedelta | None
+    store: Store, project_id: int, *, limit: int, before: SessionCursor | None, window: timedelta | None
 ) -> list[str]:
     parameters: dict[str, object] = {"project": project_id, "limit": limit}
     condition, having = "", ""
     if window is not None:
-        parameters["floor"] = microseconds((before or datetime.now(UTC)) - window)
+        newest_us = before.last_seen_us if before is not None else microseconds(datetime.now(UTC))
+        parameters["floor"] = newest_us - window // timedelta(microseconds=1)
         condition = " AND timestamp >= fromUnixTimestamp64Micro({floor:Int64}, 'UTC')"
     if before is not None:
-        parameters["before"] = microseconds(before)
-        having = " HAVING max(timestamp) < fromUnixTimestamp64Micro({before:Int64}, 'UTC')"
+        parameters |= {"before": before.last_seen_us, "before_id": before.session_id}
+        having = (
+            " HAVING (max(timestamp), session_id)"
+            " < (fromUnixTimestamp64Micro({before:Int64}, 'UTC'), {before_id:String})"
+        )
     rows = store.query(
         f"SELECT session_id FROM {EVENTS_TABLE} WHERE team_id = {{project:UInt32}} AND session_id != ''{condition}"  # noqa: S608 - constants
         f" GROUP BY session_id{having} ORDER BY max(timestamp) DESC, session_id DESC LIMIT {{limit:UInt32}}",
@@ -87,5 +111,6 @@ def _session_row(row: Mapping[str, object]) -> SessionRow:
         events=cast("int", row["events"]),
         pageviews=cast("int", row["pageviews"]),
         server_events=cast("int", row["server_events"]),
+        requests=cast("int", row["requests"]),
         errors=cast("int", row["errors"]),
     )

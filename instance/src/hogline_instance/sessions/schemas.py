@@ -64,7 +64,7 @@ class SessionSchema(BaseModel):
     browser: str
     os: str
     device: str
-    truncated: bool = Field(description="True when the session has more events than are shown")
+    next: str | None = Field(description="`after` of the following part; null at the end")
     windows: list[WindowSchema]
     entries: list[EntrySchema]
 
@@ -86,7 +86,7 @@ def session_json(session: Session) -> dict[str, object]:
         "browser": facts.browser,
         "os": facts.os,
         "device": facts.device,
-        "truncated": session.truncated,
+        "next": session.next.encode() if session.next else None,
         "windows": [
             {"number": window.number, "id": window.id, "first_seen": window.first_seen, "last_seen": window.last_seen}
             for window in session.timeline.windows

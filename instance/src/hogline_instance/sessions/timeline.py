@@ -5,10 +5,10 @@ same method, URL and window that are close in time. The cause is inferred, and `
 from what.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from urllib.parse import urldefrag
 
 from hogline_instance.events.event import StoredEvent
 from hogline_instance.events.summary import QUIET_EVENTS, Side, is_personal, side_of
@@ -23,6 +23,8 @@ _PAGE_LOAD_WITHIN = timedelta(seconds=10)
 # the request that it caused.
 _CLOCK_TOLERANCE = timedelta(milliseconds=250)
 _JUST_BEFORE = timedelta(seconds=1)
+# Events that lead to no request: no person caused them, or they only tell who the person is.
+_NO_CAUSES = QUIET_EVENTS | {"$identify", "$create_alias", "$exception"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +116,11 @@ def build_timeline(events: Iterable[StoredEvent]) -> Timeline:
     ordered = tuple(sorted(events, key=lambda event: (event.timestamp, event.uuid)))
     windows = _windows(ordered)
     numbers = {window.id: window.number for window in windows}
-    browser = [event for event in ordered if side_of(event) == "browser"]
+    causes = _Causes([event for event in ordered if side_of(event) == "browser"], numbers)
     under: dict[str, list[Request]] = {}
     alone: list[Request] = []
     for request in _requests(ordered, numbers):
-        cause, reason = _cause(request, browser, numbers)
+        cause, reason = causes.of(request)
         if cause is None:
             alone.append(request)
         else:
@@ -176,7 +178,7 @@ def _request(events: Sequence[StoredEvent], numbers: dict[str, int]) -> Request:
     def first(name: str) -> str:
         return next((text for event in events if (text := event.text(name))), "")
 
-    statuses = [status for event in events if (status := event.number("$response_status_code")) is not None]
+    statuses = [status for event in events if (status := event.status) is not None]
     return Request(
         id=first("$request_id"),
         events=tuple(events),
@@ -197,45 +199,75 @@ def _with_reason(request: Request, reason: str) -> Request:
 
 
 def _request_url(event: StoredEvent) -> str:
-    return event.text("$request_path") or urldefrag(event.text("$current_url")).url
+    return event.text("$request_path") or _without_fragment(event.text("$current_url"))
 
 
-def _cause(request: Request, browser: Sequence[StoredEvent], numbers: dict[str, int]) -> tuple[StoredEvent | None, str]:
-    """Return the browser event that led to *request*, and the reason to think so.
+def _without_fragment(url: str) -> str:
+    # Not `urldefrag`: it raises on texts that are no URL, and strangers write these.
+    return url.partition("#")[0]
 
-    A page load is captured by the server before its page can say so: the pageview of the same URL,
-    near in time, wins. Otherwise it is the last event of the same window that a person caused.
+
+def _when(event: StoredEvent) -> datetime:
+    return event.timestamp
+
+
+class _Causes:
+    """The browser events of a session, sorted so that each request finds its cause by bisection.
+
+    Key 0 holds the events of all windows, for requests that name none.
     """
-    same_window = [event for event in browser if not request.window or _window(event, numbers) == request.window]
-    if request.method in {"GET", ""} and request.url:
-        address = urldefrag(request.url).url
-        loads = [
-            event
-            for event in same_window
-            if event.event == "$pageview"
-            and urldefrag(event.text("$current_url")).url == address
-            and abs(event.timestamp - request.at) <= _PAGE_LOAD_WITHIN
-        ]
-        if loads:
-            return min(loads, key=lambda event: abs(event.timestamp - request.at)), "loaded this page"
-    if not request.window and len(numbers) > 1:
-        return None, ""  # no window named and several open: any choice would be a guess
-    near = [
-        event
-        for event in same_window
-        if event.event not in QUIET_EVENTS
-        and event.event not in {"$identify", "$create_alias", "$exception"}
-        and request.at - _CAUSE_WITHIN <= event.timestamp <= request.at + _CLOCK_TOLERANCE
-    ]
-    if not near:
-        return None, ""
-    reason = "same window, just before" if request.window else "the only window, just before"
-    before = [event for event in near if event.timestamp <= request.at]
-    # A browser's clock may run a little ahead: what it stamped after the request led to it only if
-    # nothing did just before.
-    if before and (len(before) == len(near) or request.at - before[-1].timestamp <= _JUST_BEFORE):
-        return before[-1], reason
-    return near[len(before)], reason
+
+    def __init__(self, browser: Sequence[StoredEvent], numbers: dict[str, int]) -> None:
+        self._several_windows = len(numbers) > 1
+        self._loads: dict[tuple[int, str], list[StoredEvent]] = {}
+        self._actions: dict[int, list[StoredEvent]] = {}
+        for event in browser:
+            for window in {0, _window(event, numbers)}:
+                if event.event == "$pageview":
+                    address = _without_fragment(event.text("$current_url"))
+                    self._loads.setdefault((window, address), []).append(event)
+                if event.event not in _NO_CAUSES:
+                    self._actions.setdefault(window, []).append(event)
+
+    def of(self, request: Request) -> tuple[StoredEvent | None, str]:
+        """Return the browser event that led to *request*, and the reason to think so.
+
+        A page load is captured by the server before its page can say so: the pageview of the same
+        URL, near in time, wins. Otherwise it is the last event of the same window that a person
+        caused.
+        """
+        if request.method in {"GET", ""} and request.url:
+            load = self._nearest_load(request)
+            if load is not None:
+                return load, "loaded this page"
+        if not request.window and self._several_windows:
+            return None, ""  # no window named and several open: any choice would be a guess
+        cause = self._last_action(request)
+        if cause is None:
+            return None, ""
+        return cause, "same window, just before" if request.window else "the only window, just before"
+
+    def _nearest_load(self, request: Request) -> StoredEvent | None:
+        loads = self._loads.get((request.window, _without_fragment(request.url)), [])
+        place = bisect_left(loads, request.at, key=_when)
+        near = loads[max(0, place - 1) : place + 1]
+        nearest = min(near, key=lambda event: abs(event.timestamp - request.at), default=None)
+        if nearest is None or abs(nearest.timestamp - request.at) > _PAGE_LOAD_WITHIN:
+            return None
+        return nearest
+
+    def _last_action(self, request: Request) -> StoredEvent | None:
+        actions = self._actions.get(request.window, [])
+        begin = bisect_left(actions, request.at - _CAUSE_WITHIN, key=_when)
+        now = bisect_right(actions, request.at, key=_when)
+        end = bisect_right(actions, request.at + _CLOCK_TOLERANCE, key=_when)
+        if begin == end:
+            return None
+        # A browser's clock may run a little ahead: what it stamped after the request led to it only
+        # if nothing did just before.
+        if now > begin and (now == end or request.at - actions[now - 1].timestamp <= _JUST_BEFORE):
+            return actions[now - 1]
+        return actions[now]
 
 
 def _spaced(entries: Sequence[Entry]) -> Iterable[Entry]:

@@ -11,6 +11,8 @@ from hogline_instance.web.errors import bad_request
 __all__ = ["event_filter", "parse_time"]
 
 _MAX_CHARS = 1_000
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 def event_filter(
@@ -48,7 +50,9 @@ def parse_time(attr: str, text: str | None) -> datetime | None:
         return None
     try:
         read = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text.strip())
-        return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+        read = read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+        # The store counts microseconds from 1900 to 2299; every event lies between.
+        return min(max(read, _FIRST), _LAST)
     except (ValueError, OverflowError) as error:
         raise bad_request(
             attr, f"{attr} must be an ISO 8601 time such as 2026-01-31T09:30:00Z, got {text[:100]!r}"

@@ -1,21 +1,29 @@
 """Pages of a list: where one starts, and the URL of the next."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, TypeVar
 
 from fastapi import Query, Request
 
 from hogline_instance.events.cursor import BadCursorError, Cursor
 from hogline_instance.web.errors import bad_request
 
-__all__ = ["next_url", "page_start"]
+__all__ = ["next_url", "page_start", "read_cursor"]
+
+_T = TypeVar("_T")
 
 
 def page_start(
     cursor: Annotated[str | None, Query(description="Where the page starts; `next` carries it")] = None,
 ) -> Cursor | None:
     """Return where the page starts; None at the newest. A FastAPI dependency."""
+    return read_cursor(cursor, Cursor.decode)
+
+
+def read_cursor(text: str | None, decode: Callable[[str], _T]) -> _T | None:
+    """Return what *decode* reads in the cursor *text*; None without one.  Raises ApiError: 400 for a wrong one."""
     try:
-        return Cursor.decode(cursor) if cursor else None
+        return decode(text) if text else None
     except BadCursorError as error:
         raise bad_request("cursor", str(error)) from error
 

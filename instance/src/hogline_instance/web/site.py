@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.routing import APIRoute
 
 from hogline_instance.exceptions import StoreError
+from hogline_instance.web import paths  # noqa: F401 - registers {name:text} for all routes
 from hogline_instance.web.errors import ApiError
 from hogline_instance.web.login import LoginGuard, NotSignedInError
 from hogline_instance.web.security import PAGE_HEADERS

@@ -1,0 +1,22 @@
+"""A path parameter that holds any text: ids of strangers have slashes and line breaks in them."""
+
+from starlette.convertors import Convertor, register_url_convertor
+
+__all__ = ["TextConvertor"]
+
+
+class TextConvertor(Convertor[str]):
+    """`{name:text}` in a path: everything up to its end. Starlette's own `path` stops at a line break."""
+
+    regex = "(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        """Return *value* as it is."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """Return *value* as it is."""
+        return value
+
+
+register_url_convertor("text", TextConvertor())
