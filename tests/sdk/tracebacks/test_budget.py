@@ -92,7 +92,7 @@ def test_then_frames_from_the_middle_and_the_gap_says_how_many(raised_through, l
     assert [frame["lineno"] for frame in frames[:5]] == [frame["lineno"] for frame in whole[:5]]
     assert [frame["lineno"] for frame in frames[6:]] == [frame["lineno"] for frame in whole[-15:]]
     assert frames[5]["left_out"] == len(whole) - 20
-    assert frames[5]["function"] == f"<{len(whole) - 20} frames left out>"
+    assert frames[5]["function"] == "<frames left out>"
     assert frames[-1] == whole[-1]
 
 

@@ -170,10 +170,22 @@ def test_of_a_recursion_both_ends_stay(run_file, frames):
     assert len(shown) == 101
     assert shown[0]["function"] == "<module>"
     gap = shown[50]
-    assert gap["function"] == f"<{gap['left_out']} frames left out>"
     assert gap["left_out"] > 500
-    assert (gap["in_app"], gap["lineno"], gap["context_line"]) == (False, None, None)
+    assert gap["context_line"] == f"{gap['left_out']} frames left out"
+    assert (gap["in_app"], gap["lineno"]) == (False, None)
     assert [frame["function"] for frame in shown[1:50] + shown[51:]] == ["down"] * 99
+
+
+@pytest.mark.parametrize("depths", [(150, 151), (200, 700)])
+def test_how_deep_a_recursion_went_makes_no_other_issue(run_file, frames, depths):
+    """PostHog groups by the names of functions: the marker's is constant, the count stands beside it."""
+    source = "def down(n):\n    1 / n\n    down(n - 1)\n\ndown({})\n"
+    first, second = (frames(run_file(source.format(depth))) for depth in depths)
+    grouped = ("function", "module", "lineno", "in_app")
+    assert [[frame[name] for name in grouped] for frame in first] == [
+        [frame[name] for name in grouped] for frame in second
+    ]
+    assert second[50]["left_out"] - first[50]["left_out"] == depths[1] - depths[0]
 
 
 def test_as_many_frames_as_allowed_are_all_shown(run_file, frames):
@@ -181,7 +193,7 @@ def test_as_many_frames_as_allowed_are_all_shown(run_file, frames):
     source = "def down(n):\n    1 / n\n    down(n - 1)\n\ndown({depth})\n"
     assert [frame["lineno"] for frame in frames(run_file(source.format(depth=98)))] == [5, *[3] * 98, 2]
     deeper = frames(run_file(source.format(depth=99)))
-    assert deeper[50]["function"] == "<1 frames left out>"
+    assert deeper[50]["left_out"] == 1
     assert deeper[-1]["lineno"] == 2
 
 

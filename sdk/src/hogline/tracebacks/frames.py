@@ -60,15 +60,19 @@ def syntax_error_frame(error: BaseException, rules: Rules) -> dict[str, Any] | N
 
 
 def gap_frame(left_out: int) -> dict[str, Any]:
-    """Return what stands in for *left_out* frames."""
+    """Return what stands in for *left_out* frames.
+
+    Its name is constant: issues are told apart by functions' names, and the depth of a recursion is no
+    other issue.
+    """
     return {
         "platform": "python",
         "filename": "...",
         "abs_path": "...",
-        "function": f"<{left_out} frames left out>",
+        "function": "<frames left out>",
         "module": None,
         "lineno": None,
-        "context_line": None,
+        "context_line": f"{left_out} frames left out",
         "pre_context": [],
         "post_context": [],
         "in_app": False,
