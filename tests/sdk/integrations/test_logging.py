@@ -3,7 +3,9 @@
 import asyncio
 import json
 import logging
+import logging.handlers
 import os
+import queue
 import subprocess
 import sys
 import threading
@@ -13,7 +15,7 @@ import pytest
 from hogline import identify_context, new_context
 from hogline.integrations.logging import PostHogHandler
 from hogline.interceptors.wsgi import PostHogInterceptor
-from hogline.testing import RecordingPostHog
+from hogline.testing import RecordingPostHog, recording
 
 log = logging.getLogger("shop.orders")
 
@@ -111,7 +113,7 @@ def test_a_patch_in_the_middle_of_logging_is_nobodys_frame(tmp_path):
         """
 import json, logging, sentry_sdk
 from hogline.integrations.logging import PostHogHandler
-from hogline.testing import RecordingPostHog
+from hogline.testing import RecordingPostHog, recording
 sentry_sdk.init("http://key@127.0.0.1:9/1", auto_enabling_integrations=False)
 client = RecordingPostHog()
 logging.getLogger("shop").addHandler(PostHogHandler(client=client))
@@ -215,6 +217,75 @@ def test_a_record_that_cannot_be_formatted_is_captured(client, handler):
     assert only(client).properties["$log_message"] == "%d items"
 
 
+class Mute:
+    def __str__(self):
+        raise RuntimeError
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize(
+    ("message", "arguments", "shown"),
+    [
+        (Mute(), (), "<Mute that cannot be printed>"),
+        (Mute(), (1,), "<Mute that cannot be printed>"),
+        ("row %s", (Mute(),), "row %s"),
+        ("row %r", (Mute(),), "row %r"),
+        ({"a": Mute()}, (), "<dict that cannot be printed>"),
+    ],
+)
+def test_what_cannot_be_printed_costs_no_event(client, message, arguments, shown):
+    """As the message, and as its arguments."""
+    raises, logging.raiseExceptions = logging.raiseExceptions, False  # pytest's own handlers would raise
+    try:
+        raise ValueError("boom")
+    except ValueError:
+        logging.getLogger("quiet").handle(
+            logging.LogRecord("shop", logging.ERROR, "f", 1, message, arguments, sys.exc_info())
+        )
+    finally:
+        logging.raiseExceptions = raises
+    assert first(only(client))["value"] == "boom"
+    assert only(client).properties["$log_message"] == shown
+
+
+def test_a_record_that_nobody_made_with_a_logger_is_captured(client, handler):
+    """Libraries make records themselves, with the exception alone."""
+    handler.handle(logging.makeLogRecord({"name": "shop", "levelno": logging.ERROR, "exc_info": ValueError("boom")}))
+    assert first(only(client))["value"] == "boom"
+
+
+def test_behind_a_queue_the_handler_says_where_it_belongs(client, handler, caplog):
+    """A QueueHandler drops exceptions; beside it, the exception is one event, with the context of who logs."""
+    logging.getLogger().removeHandler(handler)
+    waiting = queue.SimpleQueue()
+    logger = logging.getLogger("queued")
+    logger.propagate = False
+    logger.addHandler(sender := logging.handlers.QueueHandler(waiting))
+    listener = logging.handlers.QueueListener(waiting, handler)
+    listener.start()
+    try:
+        for beside in (False, True):
+            if beside:
+                logger.addHandler(handler)
+            with new_context():
+                identify_context("ada")
+                try:
+                    raise ValueError("boom")
+                except ValueError:
+                    logger.exception("failed")
+                    logger.error("no exception")
+    finally:
+        listener.stop()
+        logger.removeHandler(sender)
+        logger.removeHandler(handler)
+    event = only(client)
+    assert (first(event)["value"], event.distinct_id) == ("boom", "ada")
+    [warning] = [record.message for record in caplog.records if record.name == "hogline"]
+    assert warning.startswith("hogline: PostHogHandler is a handler of a QueueListener")
+    assert "add PostHogHandler to the logger, beside the QueueHandler" in warning
+
+
 @pytest.mark.parametrize("redacts", [True, False])
 def test_the_message_is_redacted_as_the_exceptions_is(handler, redacts):
     """It mostly holds the same text. Redacted before it is cut, so that half a secret is none."""
@@ -277,11 +348,13 @@ def test_last_resorts_say_that_nothing_handled_it(client):
     assert first(event)["mechanism"]["handled"] is False
 
 
-def test_the_default_client_serves_a_handler_without_one(posthog):
+def test_the_default_client_serves_a_handler_without_one():
     """Chosen when something is logged, not when the handler is made."""
     logger = logging.getLogger("lonely")
+    logger.propagate = False
     logger.addHandler(own := PostHogHandler())
-    logger.error("x", exc_info=ValueError("boom"))
+    with recording() as posthog:
+        logger.error("x", exc_info=ValueError("boom"))
     logger.removeHandler(own)
     assert first(only(posthog))["value"] == "boom"
 
