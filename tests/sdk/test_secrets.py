@@ -20,7 +20,7 @@ from urllib.parse import quote, quote_plus
 import attrs
 import pydantic
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hogline.integrations.logging import PostHogHandler
@@ -347,6 +347,29 @@ def test_no_secret_leaves_in_a_message(client, known, data):
         )
     )
     assert_gone(last(client).raw, secret)
+
+
+@each_format
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_secret_leaves_in_a_log_line_of_ours(known, data, caplog):
+    """Lines quote what failed: here a hook of the app; and with `log_captured_exceptions`, whole tracebacks."""
+    secret = data.draw(secrets_of(known))
+    text = POSITIONS[data.draw(st.sampled_from(list(POSITIONS)))].format(secret)
+
+    def fail(event):
+        raise ValueError(text)
+
+    client = RecordingPostHog(before_send=fail, log_captured_exceptions=True)
+    client.capture("x", distinct_id="u")
+    try:
+        raise ValueError(text)
+    except ValueError as error:
+        client.capture_exception(error)
+    client.shutdown()
+    assert "before_send failed" in caplog.text
+    assert_gone(caplog.text.encode(), secret)
+    caplog.clear()
 
 
 URLS = {
