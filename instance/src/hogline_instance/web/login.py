@@ -78,7 +78,7 @@ class LoginGuard:
 
 def build_router(guard: LoginGuard, templates: Templates) -> APIRouter:
     """Return the sign-in page and its two actions."""
-    router = APIRouter()
+    router = APIRouter(include_in_schema=False)
 
     @router.get("/login")
     def get_login(request: Request, next: str = "/") -> Response:  # noqa: A002 - the query's name
