@@ -16,7 +16,7 @@ HOGLINE = {
     "hogline.settings", "hogline.settings.client", "hogline.settings.client_kinds", "hogline.settings.interceptor",
     "hogline.settings.options", "hogline.settings.task", "hogline.settings.typed", "hogline.safe_attributes", "hogline.tracebacks", "hogline.tracebacks.budget",
     "hogline.tracebacks.chain", "hogline.tracebacks.frames", "hogline.tracebacks.rules", "hogline.version",
-    "hogline.wire", "hogline.wire.values",
+    "hogline.wire", "hogline.wire.batch", "hogline.wire.values",
 }  # fmt: skip
 OTHERS = {"orjson"}
 SLOW = {"urllib3", "ssl", "socket", "http.client", "asyncio", "email.utils", "decimal", "random", "urllib.request"}

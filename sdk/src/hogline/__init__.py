@@ -29,6 +29,7 @@ from hogline.context import (
 from hogline.default import (
     alias,
     capture,
+    capture_ai,
     capture_exception,
     default_client,
     flush,
@@ -80,6 +81,7 @@ __all__ = [
     "aevaluate_flags",
     "alias",
     "capture",
+    "capture_ai",
     "capture_exception",
     "default_client",
     "evaluate_flags",

@@ -18,6 +18,7 @@ from hogline.context_decorator import scoped_with
 __all__ = [
     "alias",
     "capture",
+    "capture_ai",
     "capture_exception",
     "chosen_client",
     "default_client",
@@ -124,6 +125,11 @@ def of_default(
 @of_default(Client.capture)
 def capture() -> None:
     """Send an event through the default client; see `PostHog.capture`."""
+
+
+@of_default(Client.capture_ai)
+def capture_ai() -> None:
+    """Send an AI event through the default client; see `PostHog.capture_ai`."""
 
 
 @of_default(Client.set)

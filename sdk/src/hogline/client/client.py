@@ -6,6 +6,7 @@ of a method, such as an argument that it does not take, raises TypeError as in a
 
 import _thread
 import sys
+import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,12 +22,14 @@ from hogline.client.identity import EventOptions, PersonEvents
 from hogline.context import Scope
 from hogline.context_decorator import scoped_with
 from hogline.delivery import Delivery, Ledger, Stats
+from hogline.delivery.lazy_imports import importing
 from hogline.delivery.ledger import CAPTURE_ERROR
 from hogline.guard import guard
 from hogline.settings import LONGEST_WAIT_S, ClientSettings
 from hogline.settings.typed import ClientOptions
 
 if TYPE_CHECKING:
+    from hogline.client.ai import AiLane
     from hogline.flags import FeatureFlagEvaluationRuntime, FeatureFlagEvaluations, FeatureFlagResult, Flags
     from hogline.flags.evaluation import FlagValue
 
@@ -48,6 +51,8 @@ class Client:
 
     Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot work.
     """
+
+    _ai: "AiLane | None" = None
 
     def __init__(
         self, project_token: str | None = None, host: str | None = None, **options: Unpack[ClientOptions]
@@ -118,6 +123,32 @@ class Client:
         except Exception as error:
             self._events.raise_or_count("capture", error)
             return None
+
+    def capture_ai(
+        self,
+        event: str,
+        *,
+        distinct_id: Any = None,
+        properties: Mapping[str, Any] | None = None,
+        timestamp: datetime | str | None = None,
+        uuid: Any = None,
+        groups: Mapping[str, Any] | None = None,
+        flags: "FeatureFlagEvaluations | None" = None,
+        send_feature_flags: bool | Mapping[str, Any] = False,
+        disable_geoip: bool | None = None,
+    ) -> str | None:
+        """Send an AI event (`$ai_generation`, `$ai_span` ...) of up to 8 MiB to the endpoint for these; otherwise as `capture()`.
+
+        It has a queue and a thread of its own, so that large events hold up no others. The properties are sent as given.
+        """
+        with guard("capture_ai", self._events.raise_or_count):
+            if flags is not None or send_feature_flags:
+                known = self._flags.event_properties(flags, send_feature_flags, distinct_id, groups, disable_geoip)
+                properties = {**known, **(properties or {})}
+            return self._events.capture(
+                event, distinct_id, properties, timestamp, uuid, groups, disable_geoip, self._ai_lane()
+            )
+        return None
 
     def capture_exception(
         self,
@@ -648,7 +679,11 @@ class Client:
     def flush(self, timeout_seconds: float | None = 10.0) -> bool:
         """Send what waits; returns whether all of it was settled within *timeout_seconds* (None: however long). Never raises."""
         limit = None if timeout_seconds is None else min(LONGEST_WAIT_S, timeout_seconds)
-        return self._delivery.flush(limit)
+        if self._ai is None:
+            return self._delivery.flush(limit)
+        until_s = None if limit is None else time.monotonic() + limit
+        flushed = self._delivery.flush(limit)
+        return self._ai.delivery.flush(None if until_s is None else max(0.0, until_s - time.monotonic())) and flushed
 
     def shutdown(self, timeout_seconds: float | None = None) -> bool:
         """Send what waits and stop; afterwards nothing is accepted. At most *timeout_seconds*, by default `shutdown_timeout`."""
@@ -658,8 +693,12 @@ class Client:
 
             excepthooks.uninstall(self)
         self._flags.close()
-        limit = self.settings.shutdown_timeout if timeout_seconds is None else timeout_seconds
-        return self._delivery.shutdown(min(LONGEST_WAIT_S, limit))
+        limit = min(LONGEST_WAIT_S, self.settings.shutdown_timeout if timeout_seconds is None else timeout_seconds)
+        if self._ai is None:
+            return self._delivery.shutdown(limit)
+        until_s = time.monotonic() + limit
+        finished = self._delivery.shutdown(limit)
+        return self._ai.delivery.shutdown(max(0.0, until_s - time.monotonic())) and finished
 
     def join(self) -> None:
         """Send what waits and stop, as `shutdown()` does; posthog-python's older name."""
@@ -679,7 +718,20 @@ class Client:
 
     def stats(self) -> Stats:
         """Return what became of the events of this process: accepted = sent + waiting + all that were dropped."""
-        return self._ledger.snapshot()
+        stats = self._ledger.snapshot()
+        if self._ai is None:
+            return stats
+        from hogline.client.ai import add_stats
+
+        return add_stats(stats, self._ai.ledger.snapshot())
+
+    def _ai_lane(self) -> "AiLane":
+        if self._ai is not None:
+            return self._ai
+        with importing():
+            from hogline.client.ai import AiLane  # imported lazily: most programs capture no AI events
+        lane: AiLane = vars(self).setdefault("_ai", AiLane(self.settings))  # the first of several threads wins
+        return lane
 
     # -- what may change while the client lives -------------------------------------------------------------------------
 

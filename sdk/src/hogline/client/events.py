@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hogline.context import current
 from hogline.delivery import Delivery, Ledger
@@ -18,6 +18,9 @@ from hogline.log_throttle import ThrottledLog
 from hogline.settings import ClientSettings
 from hogline.tracebacks import fit
 from hogline.wire.values import serialise
+
+if TYPE_CHECKING:
+    from hogline.client.ai import AiLane
 
 __all__ = ["EventPipeline", "context_distinct_id", "working_directory"]
 
@@ -32,6 +35,7 @@ class EventPipeline:
         self.settings = settings
         self.ledger = ledger
         self._put: Callable[[bytes], bool] = delivery.put
+        self._is_diverted = False
         self._throttled = ThrottledLog()
         self._disabled = True
         self.disabled = settings.disabled
@@ -95,13 +99,13 @@ class EventPipeline:
             return put(event)
 
         previous, was_disabled = self._put, self._disabled
-        self._put = count_and_put
+        self._put, self._is_diverted = count_and_put, True
         if not self.settings.project_token and not self.settings.disabled:
             self._disabled = False
         try:
             yield
         finally:
-            self._put, self._disabled = previous, was_disabled
+            self._put, self._disabled, self._is_diverted = previous, was_disabled, False
 
     # -- one event ----------------------------------------------------------------------------------------------------
 
@@ -114,6 +118,7 @@ class EventPipeline:
         uuid: Any,
         groups: Mapping[str, Any] | None,
         disable_geoip: bool | None,
+        lane: "AiLane | None" = None,
     ) -> str | None:
         """Send *event* with the defaults and the context's properties; returns its id, or None if it is refused."""
         context = current.get()
@@ -129,7 +134,7 @@ class EventPipeline:
             )
         if groups:
             merged["$groups"] = dict(groups)
-        return self.send(event, person, merged, timestamp, uuid, disable_geoip)
+        return self.send(event, person, merged, timestamp, uuid, disable_geoip, lane)
 
     def send(
         self,
@@ -139,8 +144,9 @@ class EventPipeline:
         timestamp: Any = None,
         uuid: Any = None,
         disable_geoip: bool | None = None,
+        lane: "AiLane | None" = None,
     ) -> str | None:
-        """Send *event* with exactly these *properties*; returns its id, or None if it is refused."""
+        """Send *event* with exactly these *properties*; returns its id, or None if it is refused. *lane* is for AI events."""
         if self._disabled:
             self.ledger.refuse(DISABLED)
             return None
@@ -174,17 +180,19 @@ class EventPipeline:
                 return None
             message, event_id = changed, changed["uuid"]
         body = serialise(message)
-        if len(body) > settings.max_event_bytes and self._shorten_exceptions(message, len(body)):
+        max_bytes = settings.max_event_bytes if lane is None else lane.max_event_bytes
+        if len(body) > max_bytes and self._shorten_exceptions(message, len(body)):
             body = serialise(message)
-        if len(body) > settings.max_event_bytes:
+        if len(body) > max_bytes:
             self.ledger.refuse(TOO_LARGE, message)
             if settings.debug:
-                raise EventTooLarge(event, len(body), settings.max_event_bytes)
+                raise EventTooLarge(event, len(body), max_bytes)
             return None
         if not settings.send:
             self.ledger.refuse(SEND_IS_FALSE)
             return event_id
-        return event_id if self._put(body) else None
+        put = self._put if lane is None or self._is_diverted else lane.delivery.put
+        return event_id if put(body) else None
 
     def _before_send(
         self, hook: Callable[[dict[str, Any]], dict[str, Any] | None], message: dict[str, Any]

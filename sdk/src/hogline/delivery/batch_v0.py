@@ -16,13 +16,14 @@ __all__ = ["BatchV0"]
 
 
 class BatchV0:
-    """Events as one `/batch/` request."""
+    """Events as one request to `/batch/`, or to another *path* with the same protocol."""
 
     request_id = None
 
-    def __init__(self, events: list[bytes], settings: ClientSettings) -> None:
+    def __init__(self, events: list[bytes], settings: ClientSettings, path: str = BATCH_PATH) -> None:
         self.events = events
         self._settings = settings
+        self._path = path
 
     def request(self, attempt: int, now: datetime, timeout_s: float) -> UploadRequest:  # noqa: ARG002 - v0 does not count attempts
         """Return the request, with a fresh `sent_at`: the server corrects clocks by it."""
@@ -37,7 +38,7 @@ class BatchV0:
         if settings.gzip:
             body = compress(body)
             headers["Content-Encoding"] = "gzip"
-        return UploadRequest(settings.host + BATCH_PATH, headers, body, self.events, timeout_s)
+        return UploadRequest(settings.host + self._path, headers, body, self.events, timeout_s)
 
     def next_step(
         self, attempt: int, response: UploadResponse, *, max_retries: int, chance: float, now: datetime
@@ -47,7 +48,7 @@ class BatchV0:
 
     def part(self, places: Sequence[int]) -> "BatchV0":
         """Return a batch of the events at *places*."""
-        return BatchV0([self.events[place] for place in places], self._settings)
+        return BatchV0([self.events[place] for place in places], self._settings, self._path)
 
     def details(self, places: Sequence[int], response: UploadResponse) -> tuple[str, ...]:  # noqa: ARG002
         """Return nothing: v0 says nothing of single events."""

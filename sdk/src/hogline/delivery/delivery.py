@@ -15,6 +15,7 @@ from hogline.delivery.queue import Added, EventQueue
 from hogline.delivery.worker import worker_for
 from hogline.settings import ClientSettings
 from hogline.transports import Transport
+from hogline.wire.batch import BATCH_PATH
 
 __all__ = ["Delivery"]
 
@@ -30,19 +31,31 @@ _getpid = os.getpid
 class Delivery:
     """Delivers the events of one client: it has a queue, and a worker that clients of the same project share."""
 
-    def __init__(self, settings: ClientSettings, *, ledger: Ledger, transport: Transport | None = None) -> None:
+    def __init__(
+        self,
+        settings: ClientSettings,
+        *,
+        ledger: Ledger,
+        transport: Transport | None = None,
+        path: str = BATCH_PATH,
+    ) -> None:
         self._settings = settings
         self._ledger = ledger
         self._transport = transport
+        self._path = path
         self._begin()
         process.watch(self)
 
     def _begin(self) -> None:
         """Start with an empty queue, as a new client and as a forked child do."""
         settings = self._settings
-        self._worker = worker_for(settings, self._transport)
+        self._worker = worker_for(settings, self._transport, self._path)
         self._queue = EventQueue(
-            settings, ledger=self._ledger, outbox=_open_outbox(settings), signals=self._worker.signals
+            settings,
+            ledger=self._ledger,
+            outbox=_open_outbox(settings),
+            signals=self._worker.signals,
+            path=self._path,
         )
         self._worker.serve(self._queue)
         pid = _getpid()

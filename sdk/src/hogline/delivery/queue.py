@@ -12,6 +12,7 @@ from hogline.delivery.signals import Signals
 from hogline.exceptions import DeliveryError
 from hogline.settings import ClientSettings
 from hogline.transports import UploadResponse
+from hogline.wire.batch import BATCH_PATH
 
 __all__ = ["Added", "EventQueue"]
 
@@ -38,8 +39,17 @@ _REFUSED, _ADDED, _WAKE = Added.REFUSED, Added.ADDED, Added.WAKE
 class EventQueue:
     """Events of one client, in an outbox. Where nothing else is said, the caller holds `signals.lock`."""
 
-    def __init__(self, settings: ClientSettings, *, ledger: Ledger, outbox: Outbox, signals: Signals) -> None:
+    def __init__(
+        self,
+        settings: ClientSettings,
+        *,
+        ledger: Ledger,
+        outbox: Outbox,
+        signals: Signals,
+        path: str = BATCH_PATH,
+    ) -> None:
         self.settings = settings
+        self.path = path  # where batches of the v0 protocol go
         self.outbox = outbox
         self.signals = signals
         self.used: bool = False

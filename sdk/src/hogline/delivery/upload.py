@@ -31,7 +31,7 @@ def upload(queue: EventQueue, events: list[bytes], transport: Transport, deadlin
 
         batches = [*batches_v1(events, settings)]
     else:
-        batches = [BatchV0(events, settings)]
+        batches = [BatchV0(events, settings, queue.path)]
     for batch in batches:
         _upload(queue, batch, transport, deadline_s)
 

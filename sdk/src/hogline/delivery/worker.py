@@ -217,20 +217,21 @@ class _Workers:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.by_target: weakref.WeakValueDictionary[tuple[str, str, int], Worker] = weakref.WeakValueDictionary()
+        self.by_target: weakref.WeakValueDictionary[tuple[str, str, int, str], Worker] = weakref.WeakValueDictionary()
 
 
 _by_pid: dict[int, _Workers] = {}
 
 
-def worker_for(settings: ClientSettings, transport: Transport | None) -> Worker:
-    """Return this process's worker for a client's host and token, and for the user's *transport* if there is one."""
+def worker_for(settings: ClientSettings, transport: Transport | None, path: str) -> Worker:
+    """Return this process's worker for a client's host, token and *path*, or for the user's *transport* if there is one."""
     pid = _getpid()
     workers = _by_pid.setdefault(pid, _Workers())
     for other in [known for known in list(_by_pid) if known != pid]:
         _by_pid.pop(other, None)
     # A worker holds its transport, so the transport's id is nobody else's while the worker is known.
-    target = (settings.host, settings.project_token, id(transport))
+    # Events for another path must not wait for these; but a user's transport is called by one thread at a time.
+    target = (settings.host, settings.project_token, id(transport), path if transport is None else "")
     with workers.lock:
         worker = workers.by_target.get(target)
         if worker is None:

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 import orjson
 
-__all__ = ["BATCH_PATH", "compress", "encode"]
+__all__ = ["AI_BATCH_PATH", "BATCH_PATH", "compress", "encode"]
 
 BATCH_PATH = "/batch/"
+AI_BATCH_PATH = "/i/v0/ai/batch/"
 # Level 1 costs a third of level 6 and makes a batch of events a fifth of its size, level 6 a sixth.
 _COMPRESSION_LEVEL = 1
 _GZIP_WINDOW_BITS = 31  # 15 bits of window, with a gzip header
