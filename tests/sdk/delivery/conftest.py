@@ -2,7 +2,7 @@
 
 import pytest
 
-from hogline import PostHog
+from tests.support.clients import quick_client
 
 
 @pytest.fixture
@@ -11,7 +11,7 @@ def make(sink):
     made = []
 
     def build(token="phc_test", **options):
-        client = PostHog(token, **{"host": sink.url, "flush_interval": 30.0, "timeout": 5.0} | options)
+        client = quick_client(token, **{"host": sink.url, "flush_interval": 30.0, "timeout": 5.0} | options)
         made.append(client)
         return client
 

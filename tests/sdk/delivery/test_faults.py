@@ -12,6 +12,7 @@ import pytest
 
 from hogline import PostHog
 from tests.support import faults
+from tests.support.clients import quick_client
 from tests.support.faults import Faults
 
 NAMES = [f"e{n}" for n in range(5)]
@@ -36,7 +37,7 @@ def network(sink, monkeypatch):
 
     def connect(*script, tls=None, **options):
         server = Faults(sink.url, *script, tls=tls)
-        client = PostHog("phc_test", **{"host": server.url, "flush_interval": 30.0, "timeout": 1.0} | options)
+        client = quick_client(**{"host": server.url, "flush_interval": 30.0, "timeout": 1.0} | options)
         open_things.extend([server, client])
         return client, server
 
@@ -161,13 +162,13 @@ def test_a_final_answer_is_loud_and_takes_no_time(network, sink, status, caplog)
 def test_three_500s_in_a_row_and_three_seconds_of_refused_connections_lose_nothing(network, sink):
     """With the defaults."""
     sink.answer(500, times=3)
-    client, _ = network()
+    client, _ = network(first_backoff_s=1.0)
     fill(client)
     assert client.flush(60)
     assert arrived(sink) == NAMES
     with socket.create_server(("127.0.0.1", 0)) as placeholder:
         port = placeholder.getsockname()[1]
-    other, _ = network(host=f"http://127.0.0.1:{port}")
+    other, _ = network(host=f"http://127.0.0.1:{port}", first_backoff_s=1.0)
     begun_s = time.monotonic()
     other.capture("late", distinct_id="u")
     other.flush(0)

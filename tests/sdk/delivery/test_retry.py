@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hogline.delivery.retry import Accepted, Refused, RetryAfter, Split, next_step, retry_after_s
+from hogline.delivery.retry import Accepted, Refused, RetryAfter, RetryPolicy, Split, next_step, retry_after_s
 from hogline.transports import UploadResponse
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
@@ -14,7 +14,7 @@ NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 
 def step(attempt=1, status=None, retry_after=None, events=10, max_retries=3, chance=0.5):
     response = UploadResponse(status, retry_after=retry_after)
-    return next_step(attempt, response, events=events, max_retries=max_retries, chance=chance, now=NOW)
+    return next_step(attempt, response, events=events, policy=RetryPolicy(max_retries), chance=chance, now=NOW)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from hogline.delivery.retry import Step
+from hogline.delivery.retry import RetryPolicy, Step
 from hogline.transports import UploadRequest, UploadResponse
 from hogline.version import __version__
 
@@ -27,7 +27,7 @@ class Batch(Protocol):
         """Return request number *attempt*, 1 for the first."""
 
     def next_step(
-        self, attempt: int, response: UploadResponse, *, max_retries: int, chance: float, now: datetime
+        self, attempt: int, response: UploadResponse, *, policy: RetryPolicy, chance: float, now: datetime
     ) -> Step:
         """Return what to do after *response*."""
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from hogline.delivery.batch import AGENT
-from hogline.delivery.retry import Step, next_step
+from hogline.delivery.retry import RetryPolicy, Step, next_step
 from hogline.settings import ClientSettings
 from hogline.transports import UploadRequest, UploadResponse
 from hogline.wire.batch import BATCH_PATH, compress, encode
@@ -41,10 +41,10 @@ class BatchV0:
         return UploadRequest(settings.host + self._path, headers, body, self.events, timeout_s)
 
     def next_step(
-        self, attempt: int, response: UploadResponse, *, max_retries: int, chance: float, now: datetime
+        self, attempt: int, response: UploadResponse, *, policy: RetryPolicy, chance: float, now: datetime
     ) -> Step:
         """Return what to do after *response*."""
-        return next_step(attempt, response, events=len(self.events), max_retries=max_retries, chance=chance, now=now)
+        return next_step(attempt, response, events=len(self.events), policy=policy, chance=chance, now=now)
 
     def part(self, places: Sequence[int]) -> "BatchV0":
         """Return a batch of the events at *places*."""

@@ -11,7 +11,7 @@ import orjson
 
 from hogline.delivery.batch import AGENT
 from hogline.delivery.ledger import REJECTED, TOO_LARGE, UNREADABLE_ANSWER
-from hogline.delivery.retry import Accepted, PartlyAccepted, Refused, Split, Step, later
+from hogline.delivery.retry import Accepted, PartlyAccepted, Refused, RetryPolicy, Split, Step, later
 from hogline.event import new_stamp
 from hogline.settings import ClientSettings
 from hogline.transports import UploadRequest, UploadResponse
@@ -59,14 +59,14 @@ class BatchV1:
         return UploadRequest(url, headers, self._body, self.events, timeout_s, max_response_bytes)
 
     def next_step(
-        self, attempt: int, response: UploadResponse, *, max_retries: int, chance: float, now: datetime
+        self, attempt: int, response: UploadResponse, *, policy: RetryPolicy, chance: float, now: datetime
     ) -> Step:
         """Return what to do after *response*."""
         return next_step_v1(
             attempt,
             response,
             outcomes(response.body, self._ids),
-            max_retries=max_retries,
+            policy=policy,
             chance=chance,
             now=now,
             events=len(self.events),
@@ -114,7 +114,7 @@ def next_step_v1(
     results: Sequence[Outcome] | None,
     *,
     events: int,
-    max_retries: int,
+    policy: RetryPolicy,
     chance: float,
     now: datetime,
 ) -> Step:
@@ -124,7 +124,7 @@ def next_step_v1(
     """
     status = response.status
     if status is None or status in _RETRYABLE:
-        return later(attempt, response, max_retries, chance, now)
+        return later(attempt, response, policy, chance, now)
     if status == 413:
         return Split() if events > 1 else Refused(TOO_LARGE)
     if not 200 <= status < 300:
@@ -135,7 +135,7 @@ def next_step_v1(
     retried = tuple(place for place, outcome in enumerate(results) if outcome.result == "retry")
     if not dropped and not retried:
         return Accepted()
-    return PartlyAccepted(dropped, retried, later(attempt, response, max_retries, chance, now) if retried else None)
+    return PartlyAccepted(dropped, retried, later(attempt, response, policy, chance, now) if retried else None)
 
 
 def _encoding(settings: ClientSettings) -> str | None:

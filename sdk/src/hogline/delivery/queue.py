@@ -58,6 +58,8 @@ class EventQueue:
         """Whether new events are refused."""
         self.abandoned: bool = False
         """Whether the deadline of `shutdown()` has passed; from then on nothing is counted any more."""
+        self.first_backoff_s: float = 1.0
+        """How long the first retry of a request waits at most; tests wait less."""
         self._ledger = ledger
         # A full queue is worth a request, even where a batch may be larger than the whole queue.
         self._flush_at = min(settings.flush_at, settings.max_queue_size)

@@ -12,6 +12,7 @@ __all__ = [
     "PartlyAccepted",
     "Refused",
     "RetryAfter",
+    "RetryPolicy",
     "Split",
     "Step",
     "later",
@@ -19,10 +20,17 @@ __all__ = [
     "retry_after_s",
 ]
 
-_FIRST_BACKOFF_S = 1.0
 _LONGEST_S = 30.0  # docs/internals/capture-protocol.md#retries
 _SHORTEST_S = 0.1
 _RETRYABLE = frozenset({408, 429})
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often a failed request is retried, and how long the first wait is at most; each later wait is twice as long."""
+
+    max_retries: int = 3
+    first_backoff_s: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +74,7 @@ Step: TypeAlias = Accepted | RetryAfter | Split | Refused | PartlyAccepted
 
 
 def next_step(
-    attempt: int, response: UploadResponse, *, events: int, max_retries: int, chance: float, now: datetime
+    attempt: int, response: UploadResponse, *, events: int, policy: RetryPolicy, chance: float, now: datetime
 ) -> Step:
     """Return what to do with a batch of *events* after request number *attempt* (1 is the first).
 
@@ -81,16 +89,16 @@ def next_step(
         return Split() if events > 1 else Refused(TOO_LARGE)
     if status is not None and status < 500 and status not in _RETRYABLE:
         return Refused(REJECTED)
-    return later(attempt, response, max_retries, chance, now)
+    return later(attempt, response, policy, chance, now)
 
 
 def later(
-    attempt: int, response: UploadResponse, max_retries: int, chance: float, now: datetime
+    attempt: int, response: UploadResponse, policy: RetryPolicy, chance: float, now: datetime
 ) -> RetryAfter | Refused:
     """Return when to retry what failed in request number *attempt*, or that it may not be retried any more."""
-    if attempt > max_retries:
+    if attempt > policy.max_retries:
         return Refused(RETRIES_EXHAUSTED)
-    backoff_s = min(_FIRST_BACKOFF_S * 2 ** min(attempt - 1, 10), _LONGEST_S) * (1 + chance) / 2
+    backoff_s = min(policy.first_backoff_s * 2 ** min(attempt - 1, 10), _LONGEST_S) * (1 + chance) / 2
     requested_s = min(retry_after_s(response.retry_after, now) or 0.0, _LONGEST_S)
     return RetryAfter(max(backoff_s, requested_s, _SHORTEST_S))
 

@@ -12,7 +12,7 @@ from hogline.delivery.batch import Batch
 from hogline.delivery.batch_v0 import BatchV0
 from hogline.delivery.ledger import REJECTED
 from hogline.delivery.queue import EventQueue
-from hogline.delivery.retry import Accepted, PartlyAccepted, Refused, RetryAfter, Split
+from hogline.delivery.retry import Accepted, PartlyAccepted, Refused, RetryAfter, RetryPolicy, Split
 from hogline.settings import ClientSettings
 from hogline.transports import Transport, UploadRequest, UploadResponse
 
@@ -38,6 +38,7 @@ def upload(queue: EventQueue, events: list[bytes], transport: Transport, deadlin
 
 def _upload(queue: EventQueue, batch: Batch, transport: Transport, deadline_s: float | None) -> None:
     settings = queue.settings
+    policy = RetryPolicy(settings.max_retries, queue.first_backoff_s)
     attempt = 0
     while queue.may_send(deadline_s):
         attempt += 1
@@ -48,7 +49,7 @@ def _upload(queue: EventQueue, batch: Batch, transport: Transport, deadline_s: f
         step = batch.next_step(
             attempt,
             response,
-            max_retries=settings.max_retries,
+            policy=policy,
             chance=random(),  # noqa: S311 - jitter is no secret
             now=datetime.now(UTC),
         )
