@@ -1,4 +1,7 @@
-"""The shop on aiohttp: the same as `hogline_instance/demo/shop_fastapi.py`, as people write it there, and on aiohttp's own server."""
+"""The shop on aiohttp, as people write such apps.
+
+It does the same as `hogline_instance/demo/shop_fastapi.py`. It runs on aiohttp's own server.
+"""
 
 import asyncio
 import socket
@@ -54,13 +57,13 @@ def _page(request: web.Request, name: str, **values: Any) -> web.Response:
 
 @routes.get("/")
 async def home(request: web.Request) -> web.Response:
-    """Show the shelf."""
+    """Show the products."""
     return _page(request, "home")
 
 
 @routes.get("/product/{slug}")
 async def product(request: web.Request) -> web.Response:
-    """Show one thing of it."""
+    """Show one product."""
     slug = request.match_info["slug"]
     if slug not in PRODUCTS:
         raise web.HTTPNotFound(text="no such product")
@@ -70,14 +73,14 @@ async def product(request: web.Request) -> web.Response:
 
 @routes.get("/cart")
 async def cart_page(request: web.Request) -> web.Response:
-    """Show what the visitor has taken."""
+    """Show the cart."""
     return _page(request, "cart")
 
 
 @routes.post("/api/cart")
 async def change_cart(request: web.Request) -> web.Response:
-    """Take one thing."""
-    shop, product = request.app[SHOP], await _said(request, "product")
+    """Put a product into the cart."""
+    shop, product = request.app[SHOP], await _field(request, "product")
     if product not in PRODUCTS:
         raise web.HTTPNotFound(text="no such product")
     return web.json_response(shop.add(shop.cart(request.cookies), product))
@@ -85,15 +88,15 @@ async def change_cart(request: web.Request) -> web.Response:
 
 @routes.post("/api/sign-in")
 async def sign_in(request: web.Request) -> web.Response:
-    """Know the visitor from now on."""
+    """Sign the visitor in."""
     shop = request.app[SHOP]
-    return web.json_response(shop.sign_in(shop.cart(request.cookies), await _said(request, "email")))
+    return web.json_response(shop.sign_in(shop.cart(request.cookies), await _field(request, "email")))
 
 
 @routes.post("/api/gift-card")
 async def gift_card(request: web.Request) -> web.Response:
-    """Make it cheaper."""
-    shop, code = request.app[SHOP], await _said(request, "code")
+    """Apply a gift card."""
+    shop, code = request.app[SHOP], await _field(request, "code")
     cart = shop.cart(request.cookies)
     shop.posthog.capture("gift card entered", properties={"code": code, "total": cart.total})
     return web.json_response({"total": apply_gift_card(cart.total, code)})
@@ -101,8 +104,8 @@ async def gift_card(request: web.Request) -> web.Response:
 
 @routes.post("/api/checkout")
 async def checkout(request: web.Request) -> web.Response:
-    """Take the money; the receipt goes out when the visitor has the answer."""
-    shop, card = request.app[SHOP], await _said(request, "card", "4242")
+    """Charge the card; the receipt is sent after the response."""
+    shop, card = request.app[SHOP], await _field(request, "card", "4242")
     cart = shop.cart(request.cookies)
     total, items = cart.total, cart.count
     shop.posthog.capture("checkout started", properties={"total": total, "items": items})
@@ -129,15 +132,15 @@ async def export(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def _said(request: web.Request, name: str, otherwise: str | None = None) -> str:
-    """Return what the request's JSON says; a bad request where it says nothing."""
+async def _field(request: web.Request, name: str, default: str | None = None) -> str:
+    """Return a string of the request's JSON; a request without it is answered with 400."""
     try:
-        said = (await request.json()).get(name, otherwise)
+        value = (await request.json()).get(name, default)
     except (ValueError, AttributeError) as error:
         raise web.HTTPBadRequest(text="JSON is needed") from error
-    if not isinstance(said, str):
+    if not isinstance(value, str):
         raise web.HTTPBadRequest(text=f"{name} is needed")
-    return said
+    return value
 
 
 async def _send_receipt(shop: Shop, receipt: str) -> None:

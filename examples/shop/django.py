@@ -1,4 +1,7 @@
-"""The shop on Django: the same as `hogline_instance/demo/shop_fastapi.py`, as people write it there, in one file."""
+"""The shop on Django, as people write such apps.
+
+It does the same as `hogline_instance/demo/shop_fastapi.py`. In one file.
+"""
 
 import contextvars
 import json
@@ -21,17 +24,20 @@ __all__ = ["create_app"]
 
 
 class ProviderAwayError(Exception):
-    """The payment provider does not answer. Django has no exception for 503; the shop has its own."""
+    """The payment provider does not answer.
+
+    Django has no exception for 503; the shop has its own.
+    """
 
 
 class Declined:
-    """Middleware that answers what stands between a visitor and a receipt."""
+    """Middleware that turns the payment's failures into responses."""
 
     def __init__(self, get_response: Any) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Hand the request on."""
+        """Pass the request on."""
         answer: HttpResponse = self.get_response(request)
         return answer
 
@@ -43,7 +49,7 @@ class Declined:
 
 
 class _Urls:
-    """What Django takes for the module of routes."""
+    """Stands for the module of routes that Django expects."""
 
     urlpatterns: list[Any]
 
@@ -71,7 +77,8 @@ def create_app(shop: Shop) -> asgi.PostHogInterceptor:
         SECRET_KEY="a demo's",
     )
     django.setup()
-    # Django has no lifespan in which to flush; the interceptor around it has. The outermost one says who acts.
+    # Django has no lifespan in which to flush; the interceptor around it has. The outermost one
+    # says who acts.
     return asgi.PostHogInterceptor(get_asgi_application(), client=shop.posthog, read_cookie=True)
 
 
@@ -105,21 +112,21 @@ class _Views:
         return HttpResponse(found.read_bytes(), content_type=mimetypes.guess_type(name)[0])
 
     def change_cart(self, request: HttpRequest) -> JsonResponse:
-        product = _said(request, "product")
+        product = _field(request, "product")
         if product not in PRODUCTS:
             raise Http404("no such product")
         return JsonResponse(self._shop.add(self._shop.cart(request.COOKIES), product))
 
     def sign_in(self, request: HttpRequest) -> JsonResponse:
-        return JsonResponse(self._shop.sign_in(self._shop.cart(request.COOKIES), _said(request, "email")))
+        return JsonResponse(self._shop.sign_in(self._shop.cart(request.COOKIES), _field(request, "email")))
 
     def gift_card(self, request: HttpRequest) -> JsonResponse:
-        cart, code = self._shop.cart(request.COOKIES), _said(request, "code")
+        cart, code = self._shop.cart(request.COOKIES), _field(request, "code")
         self._posthog.capture("gift card entered", properties={"code": code, "total": cart.total})
         return JsonResponse({"total": apply_gift_card(cart.total, code)})
 
     def checkout(self, request: HttpRequest) -> HttpResponse:
-        cart, card = self._shop.cart(request.COOKIES), _said(request, "card", "4242")
+        cart, card = self._shop.cart(request.COOKIES), _field(request, "card", "4242")
         total, items = cart.total, cart.count
         self._posthog.capture("checkout started", properties={"total": total, "items": items})
         if card == "offline":
@@ -127,7 +134,8 @@ class _Views:
         receipt = charge(total, card)
         cart.items.clear()
         self._posthog.capture("order placed", properties={"total": total, "items": items, "receipt": receipt})
-        # Django runs nothing after a response; a thread has nobody's context unless it is given one.
+        # Django runs nothing after a response; a thread has nobody's context unless it is given
+        # one.
         threading.Thread(target=contextvars.copy_context().run, args=(self._shop.send_receipt, receipt)).start()
         return JsonResponse({"receipt": receipt, "total": total})
 
@@ -139,12 +147,12 @@ class _Views:
         return StreamingHttpResponse(lines(), content_type="text/csv")
 
 
-def _said(request: HttpRequest, name: str, otherwise: str | None = None) -> str:
-    """Return what the request's JSON says; a bad request where it says nothing."""
+def _field(request: HttpRequest, name: str, default: str | None = None) -> str:
+    """Return a string of the request's JSON; a request without it is answered with 400."""
     try:
-        said = json.loads(request.body).get(name, otherwise)
+        value = json.loads(request.body).get(name, default)
     except (ValueError, AttributeError) as error:
         raise BadRequest("JSON is needed") from error
-    if not isinstance(said, str):
+    if not isinstance(value, str):
         raise BadRequest(f"{name} is needed")
-    return said
+    return value

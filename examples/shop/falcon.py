@@ -1,4 +1,7 @@
-"""The shop on Falcon, its ASGI side: the same as `hogline_instance/demo/shop_fastapi.py`, as people write it there: a resource for each route."""
+"""The shop on Falcon, its ASGI side, as people write such apps.
+
+It does the same as `hogline_instance/demo/shop_fastapi.py`. A resource for each route.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -51,18 +54,18 @@ class _Resource:
 
 
 class Home(_Resource):
-    """The shelf."""
+    """The page of all products."""
 
     async def on_get(self, request: Request, response: Response) -> None:
-        """Show it."""
+        """Answer with the page."""
         self._show(request, response, "home")
 
 
 class ProductPage(_Resource):
-    """One thing of it."""
+    """The page of one product."""
 
     async def on_get(self, request: Request, response: Response, slug: str) -> None:
-        """Show it."""
+        """Answer with the page."""
         if slug not in PRODUCTS:
             raise falcon.HTTPNotFound(description="no such product")
         self._posthog.capture("product viewed", properties={"product": slug, "price": PRODUCTS[slug].price})
@@ -70,10 +73,10 @@ class ProductPage(_Resource):
 
 
 class CartPage(_Resource):
-    """What the visitor has taken."""
+    """The cart's page."""
 
     async def on_get(self, request: Request, response: Response) -> None:
-        """Show it."""
+        """Answer with the page."""
         self._show(request, response, "cart")
 
 
@@ -81,37 +84,37 @@ class ChangeCart(_Resource):
     """The cart, for the page's script."""
 
     async def on_post(self, request: Request, response: Response) -> None:
-        """Take one thing."""
-        product = await _said(request, "product")
+        """Put a product into the cart."""
+        product = await _field(request, "product")
         if product not in PRODUCTS:
             raise falcon.HTTPNotFound(description="no such product")
         response.media = self._shop.add(self._shop.cart(request.cookies), product)
 
 
 class SignIn(_Resource):
-    """Who the visitor is."""
+    """The body of a sign-in."""
 
     async def on_post(self, request: Request, response: Response) -> None:
-        """Know them from now on."""
-        response.media = self._shop.sign_in(self._shop.cart(request.cookies), await _said(request, "email"))
+        """Sign the visitor in."""
+        response.media = self._shop.sign_in(self._shop.cart(request.cookies), await _field(request, "email"))
 
 
 class GiftCard(_Resource):
-    """What makes it cheaper, or should."""
+    """Apply a gift card."""
 
     async def on_post(self, request: Request, response: Response) -> None:
-        """Apply it."""
-        cart, code = self._shop.cart(request.cookies), await _said(request, "code")
+        """Apply the gift card."""
+        cart, code = self._shop.cart(request.cookies), await _field(request, "code")
         self._posthog.capture("gift card entered", properties={"code": code, "total": cart.total})
         response.media = {"total": apply_gift_card(cart.total, code)}
 
 
 class Checkout(_Resource):
-    """The till."""
+    """The checkout."""
 
     async def on_post(self, request: Request, response: Response) -> None:
-        """Take the money; the receipt goes out when the visitor has the answer."""
-        cart, card = self._shop.cart(request.cookies), await _said(request, "card", "4242")
+        """Charge the card; the receipt is sent after the response."""
+        cart, card = self._shop.cart(request.cookies), await _field(request, "card", "4242")
         total, items = cart.total, cart.count
         self._posthog.capture("checkout started", properties={"total": total, "items": items})
         if card == "offline":
@@ -124,10 +127,10 @@ class Checkout(_Resource):
 
 
 class Export(_Resource):
-    """The catalogue, streamed."""
+    """The streamed catalogue."""
 
     async def on_get(self, _request: Request, response: Response) -> None:
-        """Send it line by line."""
+        """Send the catalogue line by line."""
         response.content_type = "text/csv"
         response.stream = self._lines()
 
@@ -136,13 +139,13 @@ class Export(_Resource):
             yield line.encode()
 
 
-async def _said(request: Request, name: str, otherwise: str | None = None) -> str:
-    """Return what the request's JSON says; a bad request where it says nothing."""
+async def _field(request: Request, name: str, default: str | None = None) -> str:
+    """Return a string of the request's JSON; a request without it is answered with 400."""
     media = await request.get_media()
-    said = media.get(name, otherwise) if isinstance(media, dict) else None
-    if not isinstance(said, str):
+    value = media.get(name, default) if isinstance(media, dict) else None
+    if not isinstance(value, str):
         raise falcon.HTTPBadRequest(description=f"{name} is needed")
-    return said
+    return value
 
 
 async def _send_receipt(shop: Shop, receipt: str) -> None:

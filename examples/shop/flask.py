@@ -1,4 +1,7 @@
-"""The shop on Flask: the same as `hogline_instance/demo/shop_fastapi.py`, as people write it there, and on Werkzeug's server."""
+"""The shop on Flask, as people write such apps.
+
+It does the same as `hogline_instance/demo/shop_fastapi.py`. It runs on Werkzeug's server.
+"""
 
 import logging
 import signal
@@ -53,7 +56,8 @@ def create_app(shop: Shop) -> Flask:
 
 def serve(app: Flask, listener: socket.socket) -> None:
     """Serve *app* until SIGTERM."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it logs every request unless told a level of its own
+    # It logs every request unless told a level of its own.
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = make_server("127.0.0.1", 0, app, threaded=True, fd=listener.fileno())
     # In a thread: `shutdown` waits for the loop that this handler interrupts.
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown, daemon=True).start())
@@ -61,29 +65,29 @@ def serve(app: Flask, listener: socket.socket) -> None:
 
 
 def _add_actions(app: Flask, shop: Shop) -> None:
-    """Add what the pages call."""
+    """Add the routes that the pages' scripts call."""
     posthog = shop.posthog
 
     @app.post("/api/cart")
     def change_cart() -> dict[str, Any]:
-        product = _said("product")
+        product = _field("product")
         if product not in PRODUCTS:
             abort(404)
         return shop.add(shop.cart(request.cookies), product)
 
     @app.post("/api/sign-in")
     def sign_in() -> dict[str, Any]:
-        return {**shop.sign_in(shop.cart(request.cookies), _said("email"))}
+        return {**shop.sign_in(shop.cart(request.cookies), _field("email"))}
 
     @app.post("/api/gift-card")
     def gift_card() -> dict[str, Any]:
-        cart, code = shop.cart(request.cookies), _said("code")
+        cart, code = shop.cart(request.cookies), _field("code")
         posthog.capture("gift card entered", properties={"code": code, "total": cart.total})
         return {"total": apply_gift_card(cart.total, code)}
 
     @app.post("/api/checkout")
     def checkout() -> Response:
-        cart, card = shop.cart(request.cookies), _said("card", "4242")
+        cart, card = shop.cart(request.cookies), _field("card", "4242")
         total, items = cart.total, cart.count
         posthog.capture("checkout started", properties={"total": total, "items": items})
         if card == "offline":
@@ -100,7 +104,7 @@ def _add_actions(app: Flask, shop: Shop) -> None:
         return Response(shop.lines(), mimetype="text/csv")
 
 
-def _said(name: str, otherwise: str | None = None) -> str:
-    """Return what the request's JSON says; a bad request where it says nothing."""
-    said = request.get_json().get(name, otherwise)
-    return said if isinstance(said, str) else abort(400)
+def _field(name: str, default: str | None = None) -> str:
+    """Return a string of the request's JSON; a request without it is answered with 400."""
+    value = request.get_json().get(name, default)
+    return value if isinstance(value, str) else abort(400)

@@ -1,4 +1,7 @@
-"""The shop on Litestar: the same as `hogline_instance/demo/shop_fastapi.py`, as people write it there: typed bodies, and the cart injected."""
+"""The shop on Litestar, as people write such apps.
+
+It does the same as `hogline_instance/demo/shop_fastapi.py`. Typed bodies, and the cart injected.
+"""
 
 import asyncio
 from dataclasses import dataclass
@@ -21,28 +24,28 @@ __all__ = ["create_app"]
 
 @dataclass
 class Wish:
-    """What a visitor wants."""
+    """The body of a change of the cart."""
 
     product: str
 
 
 @dataclass
 class SignIn:
-    """Who a visitor is."""
+    """The body of a sign-in."""
 
     email: str
 
 
 @dataclass
 class GiftCard:
-    """What a visitor was given."""
+    """The body of a gift card."""
 
     code: str
 
 
 @dataclass
 class Payment:
-    """What a visitor pays with."""
+    """The body of a checkout."""
 
     card: str = "4242"
 
@@ -74,7 +77,7 @@ def create_app(shop: Shop) -> Litestar:
 
 
 async def provide_cart(request: Request[Any, Any, Any], shop: Shop) -> Cart:
-    """Return the cart of whoever asks."""
+    """Return the visitor's cart."""
     return shop.cart(request.cookies)
 
 
@@ -95,13 +98,13 @@ def _page(shop: Shop, request: Request[Any, Any, Any], name: str, **values: Any)
 
 @get("/", sync_to_thread=True)
 def home(request: Request[Any, Any, Any], shop: Shop) -> Response[str]:
-    """Show the shelf."""
+    """Show the products."""
     return _page(shop, request, "home")
 
 
 @get("/product/{slug:str}", sync_to_thread=True)
 def product(request: Request[Any, Any, Any], shop: Shop, slug: str) -> Response[str]:
-    """Show one thing of it."""
+    """Show one product."""
     if slug not in PRODUCTS:
         raise NotFoundException("no such product")
     shop.posthog.capture("product viewed", properties={"product": slug, "price": PRODUCTS[slug].price})
@@ -110,13 +113,13 @@ def product(request: Request[Any, Any, Any], shop: Shop, slug: str) -> Response[
 
 @get("/cart", sync_to_thread=True)
 def cart_page(request: Request[Any, Any, Any], shop: Shop) -> Response[str]:
-    """Show what the visitor has taken."""
+    """Show the cart."""
     return _page(shop, request, "cart")
 
 
 @post("/api/cart", status_code=200)
 async def change_cart(shop: Shop, cart: Cart, data: Wish) -> dict[str, Any]:
-    """Take one thing."""
+    """Put a product into the cart."""
     if data.product not in PRODUCTS:
         raise NotFoundException("no such product")
     return shop.add(cart, data.product)
@@ -124,20 +127,20 @@ async def change_cart(shop: Shop, cart: Cart, data: Wish) -> dict[str, Any]:
 
 @post("/api/sign-in", status_code=200)
 async def sign_in(shop: Shop, cart: Cart, data: SignIn) -> dict[str, str]:
-    """Know the visitor from now on."""
+    """Sign the visitor in."""
     return shop.sign_in(cart, data.email)
 
 
 @post("/api/gift-card", status_code=200, sync_to_thread=True)
 def gift_card(shop: Shop, cart: Cart, data: GiftCard) -> dict[str, float]:
-    """Make it cheaper."""
+    """Apply a gift card."""
     shop.posthog.capture("gift card entered", properties={"code": data.code, "total": cart.total})
     return {"total": apply_gift_card(cart.total, data.code)}
 
 
 @post("/api/checkout", status_code=200)
 async def checkout(shop: Shop, cart: Cart, data: Payment) -> Response[dict[str, Any]]:
-    """Take the money; the receipt goes out when the visitor has the answer."""
+    """Charge the card; the receipt is sent after the response."""
     total, items = cart.total, cart.count
     shop.posthog.capture("checkout started", properties={"total": total, "items": items})
     if data.card == "offline":

@@ -1,4 +1,7 @@
-"""The shop on Quart: the same as `hogline_instance/demo/shop_fastapi.py`, as people write it there."""
+"""The shop on Quart, as people write such apps.
+
+It does the same as `hogline_instance/demo/shop_fastapi.py`.
+"""
 
 import asyncio
 from typing import Any
@@ -48,29 +51,29 @@ def create_app(shop: Shop) -> Quart:
 
 
 def _add_actions(app: Quart, shop: Shop) -> None:
-    """Add what the pages call."""
+    """Add the routes that the pages' scripts call."""
     posthog = shop.posthog
 
     @app.post("/api/cart")
     async def change_cart() -> dict[str, Any]:
-        product = await _said("product")
+        product = await _field("product")
         if product not in PRODUCTS:
             abort(404)
         return shop.add(shop.cart(request.cookies), product)
 
     @app.post("/api/sign-in")
     async def sign_in() -> dict[str, Any]:
-        return {**shop.sign_in(shop.cart(request.cookies), await _said("email"))}
+        return {**shop.sign_in(shop.cart(request.cookies), await _field("email"))}
 
     @app.post("/api/gift-card")
     async def gift_card() -> dict[str, Any]:
-        cart, code = shop.cart(request.cookies), await _said("code")
+        cart, code = shop.cart(request.cookies), await _field("code")
         posthog.capture("gift card entered", properties={"code": code, "total": cart.total})
         return {"total": apply_gift_card(cart.total, code)}
 
     @app.post("/api/checkout")
     async def checkout() -> dict[str, Any]:
-        cart, card = shop.cart(request.cookies), await _said("card", "4242")
+        cart, card = shop.cart(request.cookies), await _field("card", "4242")
         total, items = cart.total, cart.count
         posthog.capture("checkout started", properties={"total": total, "items": items})
         if card == "offline":
@@ -86,10 +89,10 @@ def _add_actions(app: Quart, shop: Shop) -> None:
         return Response(shop.lines(), mimetype="text/csv")
 
 
-async def _said(name: str, otherwise: str | None = None) -> str:
-    """Return what the request's JSON says; a bad request where it says nothing."""
-    said = (await request.get_json()).get(name, otherwise)
-    return said if isinstance(said, str) else abort(400)
+async def _field(name: str, default: str | None = None) -> str:
+    """Return a string of the request's JSON; a request without it is answered with 400."""
+    value = (await request.get_json()).get(name, default)
+    return value if isinstance(value, str) else abort(400)
 
 
 async def _send_receipt(shop: Shop, receipt: str) -> None:

@@ -1,4 +1,7 @@
-"""The shop on Sanic: the same as `hogline_instance/demo/shop_fastapi.py`, as people write it there, and on Sanic's own server."""
+"""The shop on Sanic, as people write such apps.
+
+It does the same as `hogline_instance/demo/shop_fastapi.py`. It runs on Sanic's own server.
+"""
 
 import asyncio
 import socket
@@ -48,13 +51,13 @@ def _page(request: Request, name: str, **values: Any) -> HTTPResponse:
 
 @routes.get("/")
 async def home(request: Request) -> HTTPResponse:
-    """Show the shelf."""
+    """Show the products."""
     return _page(request, "home")
 
 
 @routes.get("/product/<slug>")
 async def product(request: Request, slug: str) -> HTTPResponse:
-    """Show one thing of it."""
+    """Show one product."""
     if slug not in PRODUCTS:
         raise NotFound("no such product")
     request.app.ctx.shop.posthog.capture("product viewed", properties={"product": slug, "price": PRODUCTS[slug].price})
@@ -63,14 +66,14 @@ async def product(request: Request, slug: str) -> HTTPResponse:
 
 @routes.get("/cart")
 async def cart_page(request: Request) -> HTTPResponse:
-    """Show what the visitor has taken."""
+    """Show the cart."""
     return _page(request, "cart")
 
 
 @routes.post("/api/cart")
 async def change_cart(request: Request) -> HTTPResponse:
-    """Take one thing."""
-    shop, product = request.app.ctx.shop, _said(request, "product")
+    """Put a product into the cart."""
+    shop, product = request.app.ctx.shop, _field(request, "product")
     if product not in PRODUCTS:
         raise NotFound("no such product")
     return json(shop.add(shop.cart(request.cookies), product))
@@ -78,15 +81,15 @@ async def change_cart(request: Request) -> HTTPResponse:
 
 @routes.post("/api/sign-in")
 async def sign_in(request: Request) -> HTTPResponse:
-    """Know the visitor from now on."""
+    """Sign the visitor in."""
     shop = request.app.ctx.shop
-    return json(shop.sign_in(shop.cart(request.cookies), _said(request, "email")))
+    return json(shop.sign_in(shop.cart(request.cookies), _field(request, "email")))
 
 
 @routes.post("/api/gift-card")
 async def gift_card(request: Request) -> HTTPResponse:
-    """Make it cheaper."""
-    shop, code = request.app.ctx.shop, _said(request, "code")
+    """Apply a gift card."""
+    shop, code = request.app.ctx.shop, _field(request, "code")
     cart = shop.cart(request.cookies)
     shop.posthog.capture("gift card entered", properties={"code": code, "total": cart.total})
     return json({"total": apply_gift_card(cart.total, code)})
@@ -94,8 +97,8 @@ async def gift_card(request: Request) -> HTTPResponse:
 
 @routes.post("/api/checkout")
 async def checkout(request: Request) -> HTTPResponse:
-    """Take the money; the receipt goes out when the visitor has the answer."""
-    shop, card = request.app.ctx.shop, _said(request, "card", "4242")
+    """Charge the card; the receipt is sent after the response."""
+    shop, card = request.app.ctx.shop, _field(request, "card", "4242")
     cart = shop.cart(request.cookies)
     total, items = cart.total, cart.count
     shop.posthog.capture("checkout started", properties={"total": total, "items": items})
@@ -117,12 +120,12 @@ async def export(request: Request) -> None:
     await response.eof()
 
 
-def _said(request: Request, name: str, otherwise: str | None = None) -> str:
-    """Return what the request's JSON says; a bad request where it says nothing."""
-    said = request.json.get(name, otherwise) if isinstance(request.json, dict) else None
-    if not isinstance(said, str):
+def _field(request: Request, name: str, default: str | None = None) -> str:
+    """Return a string of the request's JSON; a request without it is answered with 400."""
+    value = request.json.get(name, default) if isinstance(request.json, dict) else None
+    if not isinstance(value, str):
         raise BadRequest(f"{name} is needed")
-    return said
+    return value
 
 
 async def _send_receipt(shop: Shop, receipt: str) -> None:

@@ -1,4 +1,7 @@
-"""The shop on Starlette: the same as `hogline_instance/demo/shop_fastapi.py`, as people write it there: plain endpoints, and a table of routes."""
+"""The shop on Starlette, as people write such apps.
+
+It does the same as `hogline_instance/demo/shop_fastapi.py`. Plain endpoints, and a table of routes.
+"""
 
 import asyncio
 from typing import Any
@@ -60,12 +63,12 @@ def _page(request: Request, name: str, **values: Any) -> Response:
 
 
 def home(request: Request) -> Response:
-    """Show the shelf."""
+    """Show the products."""
     return _page(request, "home")
 
 
 def product(request: Request) -> Response:
-    """Show one thing of it."""
+    """Show one product."""
     slug = request.path_params["slug"]
     if slug not in PRODUCTS:
         raise HTTPException(404, "no such product")
@@ -74,35 +77,35 @@ def product(request: Request) -> Response:
 
 
 def cart_page(request: Request) -> Response:
-    """Show what the visitor has taken."""
+    """Show the cart."""
     return _page(request, "cart")
 
 
 async def change_cart(request: Request) -> JSONResponse:
-    """Take one thing."""
-    shop, product = _shop(request), await _said(request, "product")
+    """Put a product into the cart."""
+    shop, product = _shop(request), await _field(request, "product")
     if product not in PRODUCTS:
         raise HTTPException(404, "no such product")
     return JSONResponse(shop.add(shop.cart(request.cookies), product))
 
 
 async def sign_in(request: Request) -> JSONResponse:
-    """Know the visitor from now on."""
+    """Sign the visitor in."""
     shop = _shop(request)
-    return JSONResponse(shop.sign_in(shop.cart(request.cookies), await _said(request, "email")))
+    return JSONResponse(shop.sign_in(shop.cart(request.cookies), await _field(request, "email")))
 
 
 async def gift_card(request: Request) -> JSONResponse:
-    """Make it cheaper."""
-    shop, code = _shop(request), await _said(request, "code")
+    """Apply a gift card."""
+    shop, code = _shop(request), await _field(request, "code")
     cart = shop.cart(request.cookies)
     shop.posthog.capture("gift card entered", properties={"code": code, "total": cart.total})
     return JSONResponse({"total": apply_gift_card(cart.total, code)})
 
 
 async def checkout(request: Request) -> JSONResponse:
-    """Take the money; the receipt goes out when the visitor has the answer."""
-    shop, card = _shop(request), await _said(request, "card", "4242")
+    """Charge the card; the receipt is sent after the response."""
+    shop, card = _shop(request), await _field(request, "card", "4242")
     cart = shop.cart(request.cookies)
     total, items = cart.total, cart.count
     shop.posthog.capture("checkout started", properties={"total": total, "items": items})
@@ -120,15 +123,15 @@ async def export(request: Request) -> StreamingResponse:
     return StreamingResponse(_shop(request).lines(), media_type="text/csv")
 
 
-async def _said(request: Request, name: str, otherwise: str | None = None) -> str:
-    """Return what the request's JSON says; a bad request where it says nothing."""
+async def _field(request: Request, name: str, default: str | None = None) -> str:
+    """Return a string of the request's JSON; a request without it is answered with 400."""
     try:
-        said = (await request.json()).get(name, otherwise)
+        value = (await request.json()).get(name, default)
     except (ValueError, AttributeError) as error:
         raise HTTPException(400, "JSON is needed") from error
-    if not isinstance(said, str):
+    if not isinstance(value, str):
         raise HTTPException(400, f"{name} is needed")
-    return said
+    return value
 
 
 async def _send_receipt(shop: Shop, receipt: str) -> None:

@@ -200,8 +200,10 @@ def test_a_head_over_the_limit_is_431(reader, pieces):
     with socket.create_connection((host, int(port)), timeout=WAIT_S) as connection:
         step = len(head) // pieces
         for begin in range(0, len(head), step):
-            connection.sendall(head[begin : begin + step])  # the server reads on after its answer, so this never fails
-        answer = b"".join(iter(lambda: connection.recv(4096), b""))  # to the end, which the server makes
+            # The server reads on after its answer, so this never fails.
+            connection.sendall(head[begin : begin + step])
+        # To the end, which the server makes.
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
     assert answer.startswith(b"HTTP/1.1 431 ")
 
 

@@ -151,7 +151,8 @@ def test_a_write_that_fails_is_told_to_who_waited_and_the_next_one_stands(tmp_pa
         descriptor = journal._file
         reading = os.open(tmp_path, os.O_RDONLY)
         kept = os.dup(descriptor)
-        os.dup2(reading, descriptor)  # a folder cannot be written: every write to the segment fails from here
+        # A folder cannot be written: every write to the segment fails from here.
+        os.dup2(reading, descriptor)
         os.close(reading)
         journal.append(b"lost", 2)
         commits.wait(2)

@@ -1,7 +1,7 @@
 """A data folder that an earlier version made opens, and shows its events.
 
-The fixture was made by commit 4235444, before features were folders: four stored events of one session, and one more
-that was accepted just before kill -9 and waits in the journal.
+The fixture was made by commit 4235444, before features were folders: four stored events of one
+session, and one more that was accepted just before kill -9 and waits in the journal.
 """
 
 import sqlite3

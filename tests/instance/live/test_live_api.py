@@ -26,7 +26,8 @@ def listening(reader, **query):
     arrived = Queue()
 
     def chunks():
-        with contextlib.suppress(Exception):  # the test closes the connection under the reading thread
+        # The test closes the connection under the reading thread.
+        with contextlib.suppress(Exception):
             while chunk := answer.read1(65536):
                 arrived.put(None) if b": hogline" in chunk else None
                 yield chunk

@@ -58,7 +58,7 @@ def create_app(shop: Shop) -> FastAPI:
 
 
 def _add_actions(app: FastAPI, shop: Shop) -> None:
-    """Add what the pages call."""
+    """Add the routes that the pages' scripts call."""
     posthog = shop.posthog
 
     @app.post("/api/cart")
