@@ -328,7 +328,7 @@ def test_any_nest_is_written_in_one_way(value, make):
         (MultiDict([("a", "1"), ("a", "2")]), {"a": ["1", "2"]}), (AioMultiDict([("a", "1"), ("a", "2"), ("b", "3")]), {"a": ["1", "2"], "b": "3"}),
         (QueryParams("a=1&a=2"), {"a": ["1", "2"]}), (numpy.datetime64("NaT"), None), (numpy.float32(1.1), 1.1), (werkzeug.local.LocalProxy(lambda: 5), 5),
     ],
-    ids=repr,
+    ids=lambda value: re.sub(r" at 0x[0-9a-f]+", "", repr(value)),  # the same in every worker of pytest-xdist
 )  # fmt: skip
 def test_subclasses_and_containers_are_what_they_hold(value, expected):
     """Numbers are numbers, tuples are arrays, private fields are private, several values are all there."""
