@@ -120,7 +120,7 @@ class TestExceptions:
         for event in events:
             assert (person_of(event), event.properties["$session_id"]) == ("alice", "session-a")
             assert event.properties["$request_route"] == "/view"
-            assert event.properties["$exception_source"] == "django.interceptor"
+            assert event.properties["$exception_source"] == "django.middleware"
 
     @shows("django-uncaught")
     @pytest.mark.parametrize("name", ["RaisesBefore", "RaisesAfter"])

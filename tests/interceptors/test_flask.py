@@ -273,7 +273,7 @@ class TestExceptions:
         assert [exception_of(event) for event in failing.exceptions] == ([expected] if expected else [])
         for event in failing.exceptions:
             assert (event.distinct_id, event.properties["$request_route"]) == ("alice", "/<name>")
-            assert event.properties["$exception_source"] == "flask.interceptor"
+            assert event.properties["$exception_source"] == "flask.got_request_exception"
 
     @shows("exit-leaves-clean", "http-error-below-threshold", "exits-propagate")
     def test_routing_errors_and_exits_are_none(self, failing):

@@ -588,3 +588,11 @@ def test_captured_exceptions_are_logged_for_who_asks(caplog):
     [record] = caplog.records
     assert (record.name, record.exc_info[1]) == ("hogline", error)
     assert len(loud.events) == 1
+
+
+def test_a_group_without_properties_is_identified_all_the_same(posthog):
+    """Its type and key are what the event says."""
+    posthog.group_identify("company", "acme")
+    [event] = posthog.events
+    assert event.properties["$group_set"] == {}
+    assert (event.properties["$group_type"], event.properties["$group_key"]) == ("company", "acme")

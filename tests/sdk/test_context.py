@@ -3,12 +3,24 @@
 import asyncio
 import contextvars
 import gc
+import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 import hogline
-from hogline import get_tags, identify_context, new_context, scoped, tag
+from hogline import (
+    get_context_device_id,
+    get_context_distinct_id,
+    get_context_session_id,
+    get_tags,
+    identify_context,
+    new_context,
+    scoped,
+    set_context_device_id,
+    set_context_session,
+    tag,
+)
 from hogline.context import Context, current, restore
 from tests.support.behaviours import shows
 
@@ -264,3 +276,33 @@ def test_an_exception_that_refuses_attributes_leaves_a_scope_unharmed():
     with pytest.raises(Frozen) as seen, new_context(capture_exceptions=False):
         raise error
     assert seen.value is error
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_fork_inside_nested_contexts_leaves_nothing_of_them_to_the_child():
+    """Nor to copies of the variables that the parent made; the parent keeps its own."""
+
+    def seen():
+        return get_context_distinct_id(), get_context_session_id(), get_context_device_id(), get_tags()
+
+    nobody = (None, None, None, {})
+    with new_context(fresh=True):
+        identify_context("parent")
+        set_context_session("s1")
+        set_context_device_id("d1")
+        tag("team", "a")
+        with new_context():
+            tag("inner", 1)
+            copied = contextvars.copy_context()
+            pid = os.fork()
+            if pid == 0:
+                right = False
+                try:
+                    with new_context():
+                        identify_context("child")
+                        own = seen()
+                    right = own == ("child", None, None, {}) and seen() == nobody and copied.run(seen) == nobody
+                finally:
+                    os._exit(0 if right else 1)
+            assert os.waitpid(pid, 0)[1] == 0
+            assert seen() == copied.run(seen) == ("parent", "s1", "d1", {"team": "a", "inner": 1})

@@ -113,9 +113,22 @@ def clear_context() -> None:
     current.set(None)
 
 
+def _after_fork_in_child() -> None:
+    """Forget the parent's request: a worker that is forked in the middle of one serves other requests.
+
+    Copies of the variables, such as an event loop's tasks have, hold the same contexts; so these are emptied, too.
+    """
+    context = current.get()
+    while context is not None:
+        parent = context.parent
+        context.__dict__.clear()
+        context.scope, context.origin = object(), None
+        context = parent
+    clear_context()
+
+
 if hasattr(os, "register_at_fork"):
-    # A worker that is forked in the middle of a request serves other requests.
-    os.register_at_fork(after_in_child=clear_context)
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def restore(mine: Context, previous: Context | None) -> None:

@@ -141,3 +141,27 @@ def test_a_provider_is_the_official_clients_too(connect, tmp_path):
         connect(
             flag_definition_cache_provider=type("Half", (Folder,), {"on_flag_definitions_received": None})(tmp_path)
         )
+
+
+@pytest.mark.parametrize("options", [{"secret_key": "phs_secret"}, {}, {"secret_key": "phs_secret", "disabled": True}])
+def test_the_provider_is_shut_down_with_a_client_that_asked_for_no_flag(connect, options):
+    """It may hold a lock or a connection of its own, from its making."""
+    told = []
+
+    class Provider:
+        def should_fetch_flag_definitions(self):
+            return True
+
+        def get_flag_definitions(self):
+            return None
+
+        def on_flag_definitions_received(self, data):
+            pass
+
+        def shutdown(self):
+            told.append("shutdown")
+
+    client = connect(flag_definition_cache_provider=Provider(), **options)
+    client.shutdown(5)
+    client.shutdown(5)
+    assert told == ["shutdown"]

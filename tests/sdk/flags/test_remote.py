@@ -264,3 +264,25 @@ def test_bad_data_never_raises(sink, client, bad):
     sink.flags = {"f": True}
     assert client.evaluate_flags("u1", **bad).get_flag("f") in (None, True)
     assert client.get_feature_flag("f", "u1", **bad) in (None, True)
+
+
+def test_a_disabled_client_answers_in_the_shape_of_an_answer(connect):
+    """Programs read `["flags"]` of it."""
+    off = connect(disabled=True)
+    assert off.get_flags_decision("u1") == {"flags": {}, "requestId": None}
+
+
+@pytest.mark.parametrize(
+    "text", ['{"broken":', "not json", "   ", "", "NaN", "Infinity", '{"nested": [NaN]}', "[" * 20000]
+)
+def test_a_payload_that_is_no_json_is_none(sink, client, text):
+    """Whichever method reads it; a payload beside it is read."""
+    sink.flags = {
+        key: {"key": key, "enabled": True, "variant": None, "metadata": {"id": 1, "payload": payload}}
+        for key, payload in (("broken", text), ("fine", "[1]"))
+    }
+    flags = client.evaluate_flags("u1")
+    assert (flags.get_flag_payload("broken"), flags.get_flag_payload("fine")) == (None, [1])
+    assert client.get_feature_flag_result("broken", "u1").payload is None
+    assert client.get_all_flags_and_payloads("u1")["featureFlagPayloads"] == {"fine": "[1]"}
+    assert client.get_feature_payloads("u1") == {"fine": "[1]"}

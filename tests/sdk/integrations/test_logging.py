@@ -17,7 +17,7 @@ from hogline.integrations.logging import PostHogHandler
 from hogline.interceptors.wsgi import PostHogInterceptor
 from hogline.testing import RecordingPostHog, recording
 
-log = logging.getLogger("shop.orders")
+log = logging.getLogger("warehouse.orders")
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_an_exception_that_is_logged_is_one_event(client):
     event = only(client)
     assert event.distinct_id == "ada"
     assert event.properties["$log_message"] == "order 7 failed"
-    assert event.properties["$logger_name"] == "shop.orders"
+    assert event.properties["$logger_name"] == "warehouse.orders"
     assert event.properties["$exception_level"] == "error"
     assert event.properties["$exception_source"] == "python.logging"
     assert first(event)["mechanism"] == {"exception_id": 0, "type": "logger", "handled": True, "synthetic": False}
@@ -433,5 +433,8 @@ def test_behind_real_servers_an_exception_is_one_event(sink, tmp_path):
     assert process.stderr.count("ValueError: boom") >= 6, process.stderr
     assert sorted(told) == sorted(
         [("/handled", "python.logging", True, None)] * 3
-        + [("/fail", f"{name}.interceptor", False, 500) for name in ("django", "fastapi", "flask")]
+        + [
+            ("/fail", source, False, 500)
+            for source in ("django.middleware", "fastapi.interceptor", "flask.got_request_exception")
+        ]
     )

@@ -66,9 +66,12 @@ class FlagCalls:
         flags.set_offline(self._is_offline, self._leader.flags if self._leader is not None else None)
 
     def close(self) -> None:
-        """Stop the flags' thread, if there is one."""
-        if self._flags is not None:
-            self._flags.close()
+        """Stop the flags' thread, if there is one, and shut down the app's cache provider, used or not."""
+        with guard("shutdown", self._events.log_failure):
+            if self._flags is not None:
+                self._flags.close()
+            elif self._events.settings.flag_definition_cache_provider is not None:
+                self.flags.close()
 
     def run(self, what: str, ask: "Callable[[Flags], Flow[_T]]", fallback: _T) -> _T:
         """Return what *ask* comes to, or *fallback*: the client is disabled, or it failed."""
@@ -156,10 +159,10 @@ class FlagCalls:
         return _both(*await self.arun(what, lambda flags: flags.all_values(fields, only_locally=only_locally), empty))
 
     def decide(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Return the server's answer, `flags` by key with `requestId` and its kin; empty where there is none."""
+        """Return the server's answer, `flags` by key with `requestId` and its kin; no flags where there is none."""
         answer = self.run("get_flags_decision", lambda flags: flags.decide(fields), None)
         if answer is None:
-            return {}
+            return {"flags": {}, "requestId": None}
         return {
             "flags": dict(answer.flags),
             "requestId": answer.request_id,
@@ -170,11 +173,13 @@ class FlagCalls:
 
     def decided_values(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Return the server's answer as `{"featureFlags": values, "featureFlagPayloads": JSON texts}`."""
+        from hogline.flags.results import is_payload
+
         evaluated = {key: flag for key, flag in self.decide(fields).get("flags", {}).items() if not flag.failed}
         payloads = {
             key: flag.metadata.payload
             for key, flag in evaluated.items()
-            if flag.enabled and flag.metadata.payload is not None
+            if flag.enabled and is_payload(flag.metadata.payload)
         }
         return _both({key: flag.get_value() for key, flag in evaluated.items()}, payloads)
 

@@ -14,6 +14,7 @@ from hogline.flags.called_events import CalledEvents, SendCalled
 from hogline.flags.evaluation import FlagValue, Ruleset, UnresolvedFlagReason
 from hogline.flags.flow import Flow
 from hogline.flags.overrides import Override, Overrides, forced
+from hogline.flags.remote.cache_provider import Provider
 from hogline.flags.remote.lazy_imports import import_flag_requests
 from hogline.flags.remote.poller import DefinitionPoller
 from hogline.flags.request import FlagRequest
@@ -48,6 +49,7 @@ class Flags:
         self._called_events = CalledEvents(settings.flag_called_max_entries, send_called, lost_called)
         self._requests_and_pid: tuple[int, Any] = (0, None)  # and the process that made them
         self._throttled = ThrottledLog()
+        self._is_closed = False
         self._is_offline = False
         self._leader: Flags | None = None
         local = bool(settings.secret_key) and settings.enable_local_evaluation
@@ -86,9 +88,14 @@ class Flags:
         return self._poller.ruleset if self._poller is not None else None
 
     def close(self) -> None:
-        """Stop polling for definitions."""
+        """Stop polling for definitions, and shut down the app's cache provider."""
         if self._poller is not None:
             self._poller.close()
+        elif self._settings.flag_definition_cache_provider is not None and not self._is_closed:
+            Provider(
+                self._settings.flag_definition_cache_provider, self._settings.flag_definitions_timeout_seconds
+            ).close()
+        self._is_closed = True
 
     def forget_called(self) -> None:
         """Forget which `$feature_flag_called` events were sent."""

@@ -20,6 +20,7 @@ __all__ = [
     "Record",
     "RemoteRecord",
     "decoded",
+    "is_payload",
     "result_of",
     "values_and_payloads",
 ]
@@ -53,6 +54,17 @@ class FeatureFlagResult:
     def get_value(self) -> FlagValue:
         """Return the variant, or whether the flag is enabled."""
         return self.variant or self.enabled
+
+
+def is_payload(payload: Any) -> bool:
+    """Return whether there is a *payload*: anything but None and text that is no JSON."""
+    if not isinstance(payload, str):
+        return payload is not None
+    try:
+        orjson.loads(payload)
+    except ValueError:
+        return False
+    return True
 
 
 def decoded(payload: Any) -> Any:
@@ -226,6 +238,6 @@ def values_and_payloads(records: Mapping[str, KnownRecord]) -> tuple[dict[str, F
     payloads = {
         key: record.payload_text
         for key, record in records.items()
-        if record.payload_text is not None and not (isinstance(record, RemoteRecord) and not record.flag.enabled)
+        if is_payload(record.payload_text) and not (isinstance(record, RemoteRecord) and not record.flag.enabled)
     }
     return values, payloads

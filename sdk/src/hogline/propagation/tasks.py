@@ -34,7 +34,8 @@ class TaskPolicy:
         """
         self.settings: TaskSettings = TaskSettings.load(options)
         client = self.settings.client
-        self.source: str = f"{source}.task"  # `$exception_source`
+        # `$exception_source`; for Celery as posthog-python has it.
+        self.source: str = "celery.task_failure" if source == "celery" else f"{source}.task"
         self._client: Callable[[], Client] = default_client if client is None else lambda: client
         self._complained: set[str] = set()
 

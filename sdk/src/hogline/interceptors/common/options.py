@@ -9,6 +9,9 @@ from hogline.settings import InterceptorSettings
 
 __all__ = ["make_policy"]
 
+# `$exception_source` of the frameworks for which posthog-python has a name, too.
+_SOURCES = {"asgi": "asgi.middleware", "django": "django.middleware", "flask": "flask.got_request_exception"}
+
 
 def make_policy(source: str, options: Mapping[str, Any]) -> Policy:
     """Return the policy for an interceptor's keyword *options*; *source* is its framework's name.
@@ -17,4 +20,6 @@ def make_policy(source: str, options: Mapping[str, Any]) -> Policy:
     """
     settings = InterceptorSettings.load(options)
     client = settings.client
-    return Policy(settings, default_client if client is None else lambda: client, f"{source}.interceptor")
+    return Policy(
+        settings, default_client if client is None else lambda: client, _SOURCES.get(source, f"{source}.interceptor")
+    )
