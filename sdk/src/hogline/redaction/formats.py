@@ -75,7 +75,7 @@ FORMATS = (
     SecretFormat("Replicate", "API token", ("r8_",), r"r8_[A-Za-z0-9]{20,}", "https://replicate.com/docs/reference/http#authentication"),
     SecretFormat("RubyGems", "API key", ("rubygems_",), r"rubygems_[a-f0-9]{32,}", "https://guides.rubygems.org/api-key-scopes/"),
     SecretFormat("SendGrid", "API key", ("SG.",), r"SG\.(?=[\w-]{0,80}[0-9])[\w-]{16,}\.[\w-]{16,}", "https://www.twilio.com/docs/sendgrid/ui/account-and-settings/api-keys", True),
-    SecretFormat("Sentry", "auth token", ("sntrys_", "sntryu_"), r"sntry[su]_[\w+/=]{16,}", "https://docs.sentry.io/account/auth-tokens/"),
+    SecretFormat("Sentry", "auth token", ("sntrys_", "sntryu_"), r"sntry[su]_[\w+/=]{16,}", "https://docs.sentry.io/security-legal-pii/security/token-formats/"),
     SecretFormat("Shopify", "access token and shared secret", ("shpat_", "shpca_", "shppa_", "shpss_"), r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{16,}", "https://shopify.dev/docs/apps/build/authentication-authorization"),
     SecretFormat("Slack", "token", ("xoxa-", "xoxb-", "xoxc-", "xoxd-", "xoxe-", "xoxe.xox", "xoxo-", "xoxp-", "xoxr-", "xoxs-", "xapp-"), r"(?:xoxe\.)?xox[abcdeoprs]-[\w-]{10,}|xapp-[\w-]{10,}", "https://docs.slack.dev/authentication/tokens", True),
     SecretFormat("Slack", "incoming webhook", ("hooks.slack.com/",), r"hooks\.slack\.com/(?:services|workflows|triggers)/[\w/]{20,}", "https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks"),
@@ -89,6 +89,8 @@ FORMATS = (
     SecretFormat("xAI", "API key", ("xai-",), r"xai-[A-Za-z0-9]{20,}", "https://docs.x.ai/docs/tutorial"),
 )  # fmt: skip
 
+_MARKS = ("_", "-", ".", "/", ":")
+_UPPER_CASE = "A"
 _SHORTEST_FORMAT = re.compile(r"[\w.~+/:=-]{11}")  # all of them have as many characters in a row
 _AFTER = r"(?:(?<![A-Za-z0-9]{0})|(?<=\\[abfnrtv0]{0}))"  # the beginning of a word, or an escaped newline before it
 _TAIL = r"(?=[\w.-]{0,80}?[0-9])[\w.-]{8,}+"
@@ -103,18 +105,26 @@ def format_spans(text: str) -> list[tuple[int, int]]:
     spans = _private_key_spans(text) if "PRIVATE KEY" in text else []
     if _SHORTEST_FORMAT.search(text) is None:
         return spans
-    for hint, patterns in _by_hint():
-        if hint in text:
-            for pattern in patterns:
-                spans += [match.span() for match in pattern.finditer(text)]
-    if "eyJ" in text:
+    is_lower = text.islower()
+    for mark, hints in _by_mark().items():
+        # A search for one character rules out most hints of most texts: a URL's path is looked through on each request.
+        if is_lower if mark == _UPPER_CASE else mark not in text:
+            continue
+        for hint, patterns in hints:
+            if hint in text:
+                for pattern in patterns:
+                    spans += [match.span() for match in pattern.finditer(text)]
+    if not is_lower and "eyJ" in text:
         spans += [match.span(1) for match in _JWT.finditer(text)]
     return spans
 
 
 @functools.cache
-def _by_hint() -> tuple[tuple[str, tuple[re.Pattern[str], ...]], ...]:
-    """Return the patterns to try for each hint. Made on first use: compiling them takes longer than the rest of the import."""
+def _by_mark() -> dict[str, list[tuple[str, tuple[re.Pattern[str], ...]]]]:
+    """Return hints and the patterns to try for each, by a character that each hint of a group has.
+
+    Made on first use: to compile the patterns takes longer than the rest of the import.
+    """
     by_hint: dict[str, tuple[re.Pattern[str], ...]] = {}
     for secret in FORMATS:
         if not secret.pattern:
@@ -126,7 +136,11 @@ def _by_hint() -> tuple[tuple[str, tuple[re.Pattern[str], ...]], ...]:
                 literal = re.escape(hint)
                 patterns += (re.compile(literal + _AFTER.replace("{0}", literal) + _TAIL),)
             by_hint[hint] = (*by_hint.get(hint, ()), *patterns)
-    return tuple(by_hint.items())
+    by_mark: dict[str, list[tuple[str, tuple[re.Pattern[str], ...]]]] = {}
+    for hint, patterns in by_hint.items():
+        mark = next((mark for mark in _MARKS if mark in hint), _UPPER_CASE if not hint.islower() else "")
+        by_mark.setdefault(mark, []).append((hint, patterns))
+    return by_mark
 
 
 def _private_key_spans(text: str) -> list[tuple[int, int]]:

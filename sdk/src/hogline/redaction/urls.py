@@ -88,9 +88,11 @@ def redacted_path(path: str, mask: str = MASK) -> str:
 def _is_plain(part: str, also: AbstractSet[str]) -> bool:
     """Return at once whether *part* of a query has nothing to hide, as nearly all parameters have; False: look closely."""
     name, _, value = part.partition("=")
+    if "=" in value:
+        return False
     if len(name) > _LONGEST_REMEMBERED_NAME or not _is_known_plain(name) or (also and plain_name(name) in also):
         return False
-    return (len(value) < _SHORTEST_SECRET and "=" not in value and "%" not in value) or not _is_secret(value, also)
+    return (len(value) < _SHORTEST_SECRET and "%" not in value) or not _is_secret(value, also)
 
 
 def _redacted_parameter(part: str, also: AbstractSet[str], mask: str) -> str:
