@@ -1,4 +1,4 @@
-"""Event: what happened. Its id, its time and its person, as they stand on the wire. Pure: the clock is the only input."""
+"""An event's id, time and person in the form that the wire needs. Pure: the clock is the only input."""
 
 import itertools
 import math
@@ -12,7 +12,8 @@ __all__ = ["checked_event_id", "distinct_id_text", "new_request_id", "new_stamp"
 
 _getpid, _time, _time_ns = os.getpid, time.time, time.time_ns
 _FIRST_NUMBER, _NUMBERS = 100_000_000_000, 800_000_000_000  # twelve digits, with room to count on for a second
-# a naive time this close to local now was meant as local; docs/internals/capture-protocol.md#timestamps
+# A naive time this close to the local time was meant as local time:
+# docs/internals/capture-protocol.md#timestamps
 _NAIVE_LOCAL_WINDOW = timedelta(seconds=5)
 _THREE_DIGITS = tuple(f"{number:03d}" for number in range(1000))
 # Added to milliseconds, so that hex() always has twelve digits behind the first.
@@ -22,9 +23,9 @@ _FIRST_S, _LAST_S = 0.0, 253_402_300_799.0
 _NEVER = math.nan  # as the known second: it equals no other
 _DIGITS_19, _LEAST_OF_19_DIGITS = 9_000_000_000_000_000_000, 1_000_000_000_000_000_000
 _DIGITS_7, _LEAST_OF_7_DIGITS = 9_000_000, 1_000_000
-# The current second and process, the second's ISO text, the random middle of its ids, and the counter
-# at their end, which starts at a random number. The tuple is replaced as a whole. To format a datetime
-# and to ask the kernel for random bytes for each event would be half of its cost.
+# The current second and process, the second's ISO text, the random middle of its ids, and the
+# counter at their end, which starts at a random number. The tuple is replaced as a whole. To format
+# a datetime and to ask the kernel for random bytes for each event would be half of its cost.
 _now: tuple[float, int, str, str, Iterator[int]] = (_NEVER, 0, "", "", iter(()))
 _beginning = os.urandom(3).hex()
 _request_numbers = itertools.count()
@@ -33,8 +34,9 @@ _request_numbers = itertools.count()
 def new_stamp() -> tuple[str, str]:
     """Return a UUIDv7 and the UTC time it was made at, `YYYY-MM-DDTHH:MM:SS.ffffff+00:00`.
 
-    Both are well formed whatever the clock says: a time before 1970 is 1970, one after 9999 is the last second of 9999.
-    Source: RFC 9562 5.7, and 6.2 for the counter at the end of what is random (method 2).
+    Both are well formed whatever the clock says: a time before 1970 is 1970, one after 9999 is the
+    last second of 9999. Source: RFC 9562 5.7, and 6.2 for the counter at the end of what is random
+    (method 2).
     """
     now_s = _time()
     seconds = int(now_s)
@@ -55,12 +57,14 @@ def _start_second(seconds: int) -> tuple[str, str, Iterator[int]]:
     """Draw the random part of the ids of a new second, or of a new process, and remember it.
 
     It is used only in the second and the process that drew it: a process forked without Python's
-    hooks (uWSGI) and a machine that was restored from a snapshot would repeat any older state of ours.
+    hooks (uWSGI) and a machine that was restored from a snapshot would repeat any older state of
+    ours.
     """
     global _now  # noqa: PLW0603 - a cache of one immutable tuple, replaced whole
     chance = os.urandom(12)
     digits = chance[:4].hex()
-    # The version 7 with 12 random bits, the variant 10 with 14 more; then twelve digits, which here are decimal ones.
+    # The version 7 with 12 random bits, the variant 10 with 14 more; then twelve digits, which here
+    # are decimal ones.
     middle = f"7{digits[:3]}-{'89ab'[chance[3] & 3]}{digits[3:6]}"
     numbers = itertools.count(_FIRST_NUMBER + int.from_bytes(chance[4:], "big") % _NUMBERS)
     text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
@@ -72,8 +76,8 @@ def _start_second(seconds: int) -> tuple[str, str, Iterator[int]]:
 def new_request_id() -> str:
     """Return 32 hexadecimal digits: a random beginning for the process, the time in nanoseconds, a number.
 
-    The time tells a process that was forked without Python's hooks from its parent, and is cheaper
-    than asking for the pid.
+    The time differs in a process that was forked without Python's hooks, and is cheaper to read
+    than the pid.
     """
     when = _time_ns() % _DIGITS_19 + _LEAST_OF_19_DIGITS  # 19 digits before 2001 and before 1970, too
     return f"{_beginning}{when}{next(_request_numbers) % _DIGITS_7 + _LEAST_OF_7_DIGITS}"
@@ -94,8 +98,8 @@ def checked_event_id(value: Any) -> str | None:
 def timestamp_text(value: Any, now: datetime) -> str | None:
     """Return *value* (a datetime or an ISO 8601 text with a time of day) in UTC, or None when it is neither.
 
-    A naive time within the last five seconds of local *now* was meant as local time, any other as UTC.
-    Source: docs/internals/capture-protocol.md#timestamps.
+    A naive time within the last five seconds of local *now* was meant as local time, any other as
+    UTC. Source: docs/internals/capture-protocol.md#timestamps.
     """
     if isinstance(value, str):
         if len(value) <= len("YYYY-MM-DD"):

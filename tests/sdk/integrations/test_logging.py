@@ -198,11 +198,11 @@ def test_our_own_records_are_not_captured(client):
         raise RuntimeError("hook")
 
     loud = RecordingPostHog(before_send=before_send)
-    logging.getLogger("shop").addHandler(own := PostHogHandler(client=loud))
+    logging.getLogger("warehouse").addHandler(own := PostHogHandler(client=loud))
     logging.getLogger("hogline").error("ours", exc_info=ValueError("ours"))
     logging.getLogger("hogline.delivery").error("ours", exc_info=ValueError("ours"))
     log.error("outside", exc_info=ValueError("outside"))
-    logging.getLogger("shop").removeHandler(own)
+    logging.getLogger("warehouse").removeHandler(own)
     assert loud.events == []
     # The root's handler, which is another, hears of what happened inside.
     assert [first(event)["value"] for event in client.events] == ["inside"]

@@ -2,8 +2,9 @@
 
     logging.getLogger().addHandler(PostHogHandler(client=posthog))
 
-An exception that an interceptor, a hook or a `capture_exception()` has sent already is not sent again. One that an interceptor
-is about to judge is left to the interceptor, which knows the response.
+An exception that an interceptor, a hook or a `capture_exception()` has sent already is not sent
+again. One that an interceptor is about to judge is left to the interceptor, which knows the
+response.
 """
 
 import logging
@@ -28,7 +29,8 @@ _MAX_MESSAGE_CHARACTERS = 10_000
 _LEVELS = ((logging.CRITICAL, "fatal"), (logging.ERROR, "error"), (logging.WARNING, "warning"), (logging.INFO, "info"))
 _SOURCE = "python.logging"
 _LISTENER_FRAMES = 6  # between this handler and the listener that calls it
-# Loggers of servers, frameworks and the interpreter for exceptions that nothing handled; any other logger's were caught.
+# Loggers of servers, frameworks and the interpreter for exceptions that nothing handled; any other
+# logger's were caught.
 _LAST_RESORTS = frozenset(
     {
         "aiohttp.server", "asyncio", "celery.app.trace", "concurrent.futures", "django.request", "flask.app", "gunicorn.error", "hypercorn.error",
@@ -40,11 +42,13 @@ _LAST_RESORTS = frozenset(
 class PostHogHandler(logging.Handler):
     """A handler that sends the exceptions of log records from *level* on through *client* (the default client when None).
 
-    The record's level is the event's level; its message and its logger's name are `$log_message` and `$logger_name`. Records
-    without an exception, cancellations, clients that went away and Hogline's own records are passed over. Never raises.
+    The record's level is the event's level; its message and its logger's name are `$log_message`
+    and `$logger_name`. Records without an exception, cancellations, clients that went away and
+    Hogline's own records are passed over. Never raises.
 
-    Add it to a logger, beside a `QueueHandler` and not to its `QueueListener`: a `QueueHandler` takes the exception out of each
-    record, and the context of the code that logs is gone on the listener's thread.
+    Add it to a logger, beside a `QueueHandler` and not to its `QueueListener`: a `QueueHandler`
+    takes the exception out of each record, and the context of the code that logs is gone on the
+    listener's thread.
     """
 
     def __init__(self, client: Client | None = None, level: int | str = logging.WARNING) -> None:
@@ -136,7 +140,8 @@ def _is_behind_a_queue(frame: FrameType | None) -> bool:
         frame = frame.f_back if frame is not None else None
         if frame is None:
             return False
-        # By names: the module `logging.handlers` is slow to import, and loaded in a process that has listeners.
+        # By names: the module `logging.handlers` is slow to import, and loaded in a process that
+        # has listeners.
         if frame.f_code.co_name == "handle" and frame.f_globals.get("__name__") == "logging.handlers":
             return True
     return False

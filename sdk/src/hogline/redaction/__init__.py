@@ -1,7 +1,7 @@
 """Redaction: the one place that knows what a secret looks like, and that takes secrets out of texts and URLs.
 
-Pure functions over hostile texts; the work grows with a text's length, never with its square. This package must not know
-events, frames or settings.
+Pure functions over hostile texts; the work grows with a text's length, never with its square. This
+package must not know events, frames or settings.
 """
 
 from hogline.redaction.formats import MASK

@@ -1,7 +1,8 @@
 """The formats of secrets: vendors' tokens and keys, each with the page that describes it.
 
-`docs/concepts/secrets.md` shows this table; a test holds the two to each other. Patterns fail within a bounded number of
-characters, and repeat without a bound only at their end: many false beginnings in one text cost no more than its length.
+`docs/concepts/secrets.md` shows this table; a test holds the two to each other. Patterns fail
+within a bounded number of characters, and repeat without a bound only at their end: many false
+beginnings in one text cost no more than its length.
 """
 
 import functools
@@ -107,7 +108,8 @@ def format_spans(text: str) -> list[tuple[int, int]]:
         return spans
     is_lower = text.islower()
     for mark, hints in _by_mark().items():
-        # A search for one character rules out most hints of most texts: a URL's path is looked through on each request.
+        # A search for one character rules out most hints of most texts: a URL's path is looked
+        # through on each request.
         if is_lower if mark == _UPPER_CASE else mark not in text:
             continue
         for hint, patterns in hints:

@@ -1,4 +1,4 @@
-"""Hogline's own log lines: they quote errors of the app and of its servers, which may say a secret."""
+"""Hogline's own log lines: they quote errors of the app and of its servers, which may contain secrets."""
 
 import logging
 

@@ -22,7 +22,7 @@ SECRET_WITHIN = (
     "password", "passwd", "passphrase", "secret", "token", "apikey", "accesskey", "privatekey", "credential", "signature",
     "authorization", "jwt", "sessionid", "csrf", "otp",
 )  # fmt: skip
-"""Names, compared without case and punctuation, whose values are secrets wherever these stand in the name."""
+"""Words that make a name a secret's, wherever they stand in it. Case and punctuation do not count."""
 SECRET_NAMES = frozenset(
     {"auth", "code", "key", "pwd", "pass", "pin", "sid", "sig", "session", "state", "nonce", "ticket", "hash", "hmac"}
 )
@@ -34,11 +34,11 @@ MASKED_WORDS = (
     "aws_access_key_id", "_pass", "sk_", "jwt", "connection_string", "connectionstring", "conn_str", "connstr", "dsn",
     "?sig=", "&sig=",
 )  # fmt: skip
-"""What hides a variable, a key or a whole text that contains it, in any case: the list of posthog-python."""
+"""A variable, a key or a whole text that contains one of these, in any case, is hidden. The list is posthog-python's."""
 SECRET_VARIABLES = frozenset(
     {"pass", "pin", "otp", "cvv", "cvc", "sid", "sig", "hmac", "cookie", "setcookie", "httpcookie"}
 )
-"""Names of variables and keys that are secrets only as a whole; `code` and `state` are a program's own there."""
+"""Names of variables and keys that are secrets only as a whole. `code` and `state` are ordinary variables."""
 _SECRET_WITHIN_VARIABLES = (
     *(word for word in SECRET_WITHIN if word != "otp"), "encryptionkey", "signingkey", "masterkey", "accountkey", "sessionkey",
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Randomness: keys without a format of their own are known by how unlike words they look."""
+"""Randomness: a key without a format of its own is found by how little it looks like words."""
 
 import math
 import re
@@ -84,7 +84,7 @@ def _entropy_bits(text: str) -> float:
 
 
 def _wordiness(text: str) -> float:
-    """Return which part of the letters of *text* stands in words: three lower-case letters, or an acronym."""
+    """Return the share of the letters of *text* that belong to words: three lower-case letters, or an acronym."""
     letters = sum(character.isalpha() for character in text)
     return sum(map(len, _WORDS.findall(text))) / letters if letters else 1.0
 

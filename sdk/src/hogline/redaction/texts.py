@@ -1,4 +1,4 @@
-"""Texts: a secret in a text is known by its format, by what stands before it, or by how it is encoded, and is replaced."""
+"""Texts: secrets are found by their format, or by the name before them, also where they are encoded, and are replaced."""
 
 import binascii
 import re
@@ -61,7 +61,7 @@ _MAX_CLICK_ID_CHARACTERS = 16
 def redacted_text(text: str, shown: int = _MAX_TEXT_CHARACTERS) -> str:
     """Return *text* with its URLs redacted and everything that is known to be a secret replaced by `MASK`.
 
-    *shown*: how many characters of it are of use; what stands far behind them is neither looked at nor returned.
+    *shown*: how many characters the caller needs. The text far behind them is neither searched nor returned.
     """
     if len(text) < _SHORTEST_SECRET_CHARACTERS:
         return text
@@ -80,7 +80,7 @@ def redacted_source_line(line: str) -> str:
 
 
 def without_credentials(text: str, mask: str = MASK) -> str:
-    """Return *text* without what stands in URLs and behind `Basic`, `Bearer` and their like."""
+    """Return *text* without the credentials in URLs and after `Basic`, `Bearer`, `Digest` and `Negotiate`."""
     if len(text) < _SHORTEST_SECRET_CHARACTERS:
         return text
     if ":/" in text:
@@ -93,7 +93,7 @@ def without_credentials(text: str, mask: str = MASK) -> str:
 
 
 def without_known_secrets(text: str, mask: str = MASK) -> str:
-    """Return *text* without what has the format of a secret, as it stands or when decoded."""
+    """Return *text* without everything that has the format of a secret, as it is or after decoding."""
     if len(text) < _SHORTEST_SECRET_CHARACTERS:
         return text
     if spans := [*format_spans(text), *random_spans(text)]:
@@ -169,7 +169,7 @@ def without_named_values(text: str, mask: str = MASK, *, only_quoted: bool = Fal
 
 
 def _value_span(text: str, match: re.Match[str], *, only_quoted: bool) -> tuple[int, int]:
-    """Return begin and end of the value of a name that *match* found; both the same, where it is no value."""
+    """Return where the value of the name that *match* found begins and ends; the same place twice if it has none."""
     opening, begin = match["open"], match.end()
     if opening is None:
         begin = match.start("bare")
@@ -194,7 +194,7 @@ def _value_span(text: str, match: re.Match[str], *, only_quoted: bool) -> tuple[
 
 
 def _hides_a_secret(word: str) -> bool:
-    """Return whether an encoded *word* says a secret when it is decoded."""
+    """Return whether an encoded *word* contains a secret when it is decoded."""
     if _ENCODED.search(word) is None:
         return False
     for _ in range(_MAX_ENCODINGS):

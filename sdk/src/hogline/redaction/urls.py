@@ -1,7 +1,8 @@
 """URLs: paths and queries without the secrets in them; order and spelling of everything else stay.
 
-Three ways to know a secret: the parameter's name, the value's format (tokens and keys that are recognised anywhere), and a
-URL's userinfo. What is percent-encoded, or a URL inside a URL, is looked through.
+Three ways to know a secret: the parameter's name, the value's format (tokens and keys that are
+recognised anywhere), and a URL's userinfo. What is percent-encoded, or a URL inside a URL, is
+looked through.
 """
 
 import functools
@@ -19,7 +20,8 @@ _MAX_QUERY_CHARACTERS = 8192
 _MAX_ENCODINGS = 3  # a URL in a URL in a URL
 _SHORTEST_SECRET = 8  # characters; no format is shorter
 _LONGEST_REMEMBERED_NAME = 64
-# With one slash, where a server took the second for a mistake, only what has a password: "C:/a@b" is a file.
+# With one slash, where a server took the second for a mistake, only what has a password: "C:/a@b"
+# is a file.
 _USERINFO = re.compile(r":/(?:/[^/?#\s]*|[^/?#\s@:]*:[^/?#\s@]*)@")
 # A password may hold a slash; what stands before a slash and is a number is a port.
 _CREDENTIALS = re.compile(
@@ -29,7 +31,8 @@ _CREDENTIALS = re.compile(
 _BEARER = re.compile(r"Bearer\s++[\w.~+/=-]")
 _KEY_IN_JSON = re.compile(r"""["']([^"'\\\s]{1,200})["']\s*+:""")
 _PARAMETER = re.compile(r"(?:^|[?&#;])([^=?&#;]{1,200})=[^&#;]")
-# Long random ids that advertisers put into links; no login, and what campaigns are counted by.
+# Parameters with long random ids that advertisers add to links. They are no logins, and campaigns
+# are measured by them.
 CLICK_IDS = frozenset(
     {
         "gclid", "gbraid", "wbraid", "dclid", "gclsrc", "gad_source", "fbclid", "msclkid", "twclid", "ttclid", "li_fat_id",
@@ -71,7 +74,7 @@ def redacted_query(query: str, also: AbstractSet[str] = NO_NAMES, mask: str = MA
 
 def redacted_path(path: str, mask: str = MASK) -> str:
     """Return *path* with segments that are, or hold, secrets replaced by *mask*; a query or userinfo in it as in a URL."""
-    # Every name and its value are told from each other by "=", in ";jsessionid=x" as well as in "?token=x".
+    # An "=" stands between every name and its value, in ";jsessionid=x" as well as in "?token=x".
     suspicious = "%" in path or "=" in path or ":/" in path
     if not suspicious and (len(path) < _SHORTEST_SECRET or not _holds_format(path)):
         return path
@@ -86,7 +89,7 @@ def redacted_path(path: str, mask: str = MASK) -> str:
 
 
 def _is_plain(part: str, also: AbstractSet[str]) -> bool:
-    """Return at once whether *part* of a query has nothing to hide, as nearly all parameters have; False: look closely."""
+    """Return whether *part* of a query certainly holds no secret, as nearly all parameters do. False: look closer."""
     name, _, value = part.partition("=")
     if "=" in value:
         return False
@@ -105,7 +108,7 @@ def _redacted_parameter(part: str, also: AbstractSet[str], mask: str) -> str:
 
 
 def _is_secret(text: str, also: AbstractSet[str]) -> bool:
-    """Return whether *text* is, or holds, a secret; also percent-encoded, also as a parameter or userinfo of a URL in it."""
+    """Return whether *text* contains a secret, also percent-encoded, or as a parameter or the userinfo of a URL in it."""
     if len(text) < _SHORTEST_SECRET and "=" not in text and "%" not in text:
         return False
     for _ in range(_MAX_ENCODINGS):

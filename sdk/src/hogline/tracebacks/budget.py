@@ -1,4 +1,4 @@
-"""The size of an exception list: what a reader needs least goes first, the crash site never."""
+"""The size of an exception list: the parts that a reader needs least are dropped first, the crash site never."""
 
 from typing import Any
 
@@ -13,9 +13,9 @@ _SHORT_VALUE_CHARACTERS = 500
 def fit(entries: list[dict[str, Any]], max_bytes: int) -> list[dict[str, Any]]:
     """Return *entries* in at most *max_bytes* of JSON, as far as one exception with five frames fits.
 
-    First the source around library frames goes, then variables and source of every frame but each entry's last, then frames
-    from the middle of each stack, then long messages, then the other variables, then all but five frames, then the entries
-    at the end of the chain.
+    First the source around library frames goes, then variables and source of every frame but each
+    entry's last, then frames from the middle of each stack, then long messages, then the other
+    variables, then all but five frames, then the entries at the end of the chain.
     """
     for lighten in (
         _without_library_source,

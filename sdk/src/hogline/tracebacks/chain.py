@@ -21,13 +21,15 @@ _MAX_MEMBERS = 1000
 _MAX_NOTES = 100
 _ELLIPSIS = "..."
 
-# Read past the class: an exception's class may put anything in front of the interpreter's own slots.
+# Read past the class: an exception's class may put anything in front of the interpreter's own
+# slots.
 _cause = BaseException.__dict__["__cause__"].__get__
 _context = BaseException.__dict__["__context__"].__get__
 _is_context_suppressed = BaseException.__dict__["__suppress_context__"].__get__
 _traceback = BaseException.__dict__["__traceback__"].__get__
 _members = BaseExceptionGroup.__dict__["exceptions"].__get__
-# With variables an event as a whole stays under 200,000 characters; this leaves room for its other properties.
+# With variables an event as a whole stays under 200,000 characters; this leaves room for its other
+# properties.
 _MAX_BYTES_WITH_VARIABLES = 180_000
 
 
@@ -57,8 +59,9 @@ def exception_list(
 ) -> list[dict[str, Any]]:
     """Return *error* and all it was raised from: the caught one first, root causes last; frames with the crash site last.
 
-    Everything is copied now: frameworks clear tracebacks once a handler ran (rule `observe-at-the-moment`). An error that was never raised gets the
-    caller's stack, marked synthetic. *traceback* stands in for an error's own. With *variables*, the app's own frames say
+    Everything is copied now: frameworks clear tracebacks once a handler ran (rule
+    `observe-at-the-moment`). An error that was never raised gets the caller's stack, marked
+    synthetic. *traceback* replaces the error's own. With *variables*, the app's own frames hold
     what they held.
     """
     entries = []
@@ -78,7 +81,7 @@ def exception_list(
 
 
 def _fill(stacks: list[Kept], variables: "Variables") -> None:
-    from hogline.tracebacks.variables import fill  # only who asks for them pays for the import
+    from hogline.tracebacks.variables import fill  # the import costs only those who switch variables on
 
     try:
         fill(stacks, variables)
@@ -133,19 +136,19 @@ def _raised_from(error: BaseException, number: int) -> Iterator[_Visit]:
 
 
 def _mechanism(visit: _Visit, number: int, root: Mechanism, *, synthetic: bool) -> dict[str, Any]:
-    told: dict[str, Any] = {"exception_id": number, "type": "chained", "synthetic": synthetic}
+    fields: dict[str, Any] = {"exception_id": number, "type": "chained", "synthetic": synthetic}
     if visit.parent is None:
-        told["type"] = root.type
+        fields["type"] = root.type
         if root.handled is not None:
-            told["handled"] = root.handled
+            fields["handled"] = root.handled
     else:
-        told |= {"parent_id": visit.parent, "source": visit.source}
+        fields |= {"parent_id": visit.parent, "source": visit.source}
     if issubclass(type(visit.error), BaseExceptionGroup):
-        told["is_exception_group"] = True
+        fields["is_exception_group"] = True
     number_of_error = own_attribute(visit.error, "errno")
     if type(number_of_error) is int:
-        told["meta"] = {"errno": {"number": number_of_error}}
-    return told
+        fields["meta"] = {"errno": {"number": number_of_error}}
+    return fields
 
 
 def _type_name(error: BaseException) -> str:
@@ -184,5 +187,5 @@ def _read(read: Callable[..., Any], *arguments: Any) -> str | None:
     try:
         text = read(*arguments)
         return text if type(text) is str else str.__str__(text)
-    except Exception:  # a stranger's __str__ may do anything
+    except Exception:  # a class of the app may do anything in its __str__
         return None

@@ -40,7 +40,8 @@ def with_own_words(said: Mapping[str, Any], *, level: str) -> dict[str, Any]:
 def fingerprint(entries: Sequence[Mapping[str, Any]], forced: Any = None) -> Hashable:
     """Return what makes two exceptions the same mistake: the caller's word, else types and places along the chain.
 
-    The place of an exception is where it was raised, and the last line of the app's own code on the way there.
+    The place of an exception is where it was raised, and the last line of the app's own code on the
+    way there.
     """
     if isinstance(forced, str) and forced:
         return forced

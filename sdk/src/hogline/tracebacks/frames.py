@@ -27,16 +27,16 @@ _MAX_COLUMNS = 2048
 
 
 Kept: TypeAlias = list[tuple[FrameType, dict[str, Any]]]
-"""Frames of one exception, as the interpreter has them and as they are told of, outermost first."""
+"""Frames of one exception, outermost first: each as the interpreter has it, and as the event describes it."""
 
 
 def frames_of(trace: TracebackType | None, rules: Rules, kept: Kept | None = None) -> list[dict[str, Any]]:
-    """Return *trace* as frames, outermost first, the crash site last; *kept* gets the interpreter's own, too."""
+    """Return *trace* as frames, outermost first, the crash site last; the interpreter's frames are added to *kept*."""
     return _rendered(_raised_through(trace), rules, kept)
 
 
 def own_stack(rules: Rules, kept: Kept | None = None) -> list[dict[str, Any]]:
-    """Return the stack of who called into Hogline, or logged: an exception that was never raised has no other."""
+    """Return the stack of the code that called Hogline, or logged: an exception that was never raised has no other."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way to the caller's frame
     stack: list[FrameType] = []
     while frame is not None:
@@ -47,7 +47,7 @@ def own_stack(rules: Rules, kept: Kept | None = None) -> list[dict[str, Any]]:
 
 
 def syntax_error_frame(error: BaseException, rules: Rules) -> dict[str, Any] | None:
-    """Return the place that a SyntaxError talks about, if it names one: the crash is in a file that never ran."""
+    """Return the place that a SyntaxError names, if it names one: the mistake is in a file that never ran."""
     filename, line_number, column, text = (read(error) for read in _SYNTAX_ERROR_SLOTS)
     if type(filename) is not str or not _is_position(line_number):
         return None
@@ -62,8 +62,8 @@ def syntax_error_frame(error: BaseException, rules: Rules) -> dict[str, Any] | N
 def gap_frame(left_out: int) -> dict[str, Any]:
     """Return what stands in for *left_out* frames.
 
-    Its name is constant: issues are told apart by functions' names, and the depth of a recursion is no
-    other issue.
+    Its name is constant: PostHog groups exceptions into issues by functions' names, and the depth
+    of a recursion makes no other issue.
     """
     return {
         "platform": "python",
@@ -123,7 +123,7 @@ def _is_of(frame: FrameType, *packages: str) -> bool:
 
 
 def _patches_logging(frame: FrameType, rules: Rules) -> bool:
-    """Tell whether another library's *frame* stands in the middle of logging's own, as Sentry's does."""
+    """Return whether another library's *frame* stands between frames of `logging`, as Sentry's does."""
     outer = frame.f_back
     if outer is None or not _is_of(outer, _LOGGING_MODULE):
         return False
@@ -141,7 +141,7 @@ def _is_hidden(frame: FrameType) -> bool:
 def _is_true(value: object) -> bool:
     try:
         return bool(value)
-    except Exception:  # a stranger's __bool__
+    except Exception:  # a class of the app may raise in its __bool__
         return False
 
 
@@ -225,8 +225,9 @@ def _lines(filename: str, module: str | None, loader: Any) -> list[str]:
     try:
         lines = linecache.getlines(filename)
         if not lines and loader is not None and module is not None:
-            # Zipped modules: their loader has the text; linecache asks it when given the module's globals.
+            # Zipped modules: their loader has the text; linecache asks it when given the module's
+            # globals.
             lines = linecache.getlines(filename, {"__name__": module, "__loader__": loader})
         return lines
-    except Exception:  # a loader is a stranger's code
+    except Exception:  # a loader may be code of the app
         return []

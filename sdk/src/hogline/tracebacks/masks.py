@@ -1,8 +1,8 @@
-"""Masks: what of a program's variables may leave it; when in doubt, it hides.
+"""Masks: which of a program's variables, and which parts of them, an event must not show. In doubt, a value is hidden.
 
-A name that sounds like a secret hides its value; in texts, passwords of URLs, authorization headers, well-known kinds of
-keys and whatever looks random are replaced.
-Source: docs/internals/capture-protocol.md#code-variables.
+The name of a secret hides its value. In texts, passwords of URLs, authorization headers, the known
+formats of secrets and words that look random are replaced. Source:
+docs/internals/capture-protocol.md#code-variables.
 """
 
 import functools
@@ -29,7 +29,7 @@ _MAX_NAME_CHARACTERS = 200
 
 @dataclass(frozen=True, slots=True)
 class Masks:
-    """What is hidden: `masks()` makes them."""
+    """Rules of what is hidden. `masks()` makes them."""
 
     words: tuple[str, ...]
     """In lower case; a search for a word is several times quicker than one for a pattern."""
@@ -49,9 +49,9 @@ class Masks:
         return self.hides(name) or (self.knows_names and len(name) <= _MAX_NAME_CHARACTERS and is_secret_variable(name))
 
     def hides(self, text: str) -> bool:
-        """Return whether *text*, the name of something or its value, speaks of a secret."""
+        """Return whether *text*, a name or a value, mentions a secret."""
         lowered = text.lower()
-        if self.knows_names and "author" in lowered:  # who wrote a book is none, who may read it is: "authorization"
+        if self.knows_names and "author" in lowered:  # an author is no secret; authorization is
             lowered = _AUTHOR.sub("", lowered)
         for word in self.words:  # any() would take three times as long, and this runs for each name and each text
             if word in lowered:
@@ -59,11 +59,11 @@ class Masks:
         return bool(self.patterns) and any(pattern.search(text) for pattern in self.patterns)
 
     def shown(self, text: str) -> str:
-        """Return *text* with its secrets replaced; all of it, where it speaks of one."""
+        """Return *text* with its secrets replaced; if it mentions one, the whole text."""
         return REDACTED if self.hides(text) else self.without_secrets(text)
 
     def without_secrets(self, text: str) -> str:
-        """Return *text* with what looks like a secret replaced, whatever words it has."""
+        """Return *text* with everything that looks like a secret replaced, whichever words it contains."""
         if self.url_credentials:
             text = without_credentials(text, REDACTED)
         if self.detect_secrets:
@@ -80,11 +80,11 @@ def masks(
 
     Raises re.error: one that is no regular expression.
     """
-    told = MASKED_WORDS if hidden is None else hidden
-    plain = told if hidden is None else tuple(pattern for pattern in told if re.escape(pattern) == pattern)
+    given = MASKED_WORDS if hidden is None else hidden
+    plain = given if hidden is None else tuple(pattern for pattern in given if re.escape(pattern) == pattern)
     return Masks(
         words=tuple(pattern.lower() for pattern in plain),
-        patterns=tuple(re.compile(pattern, re.IGNORECASE) for pattern in told if pattern not in plain),
+        patterns=tuple(re.compile(pattern, re.IGNORECASE) for pattern in given if pattern not in plain),
         ignored=tuple(map(re.compile, _IGNORED if ignored is None else ignored)),
         url_credentials=url_credentials,
         detect_secrets=detect_secrets,

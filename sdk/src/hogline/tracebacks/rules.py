@@ -70,15 +70,17 @@ def _has_prefix(module: str | None, prefixes: tuple[str, ...]) -> bool:
 
 
 def _is_own(path: str, rules: Rules) -> bool:
-    """Tell by its path: below the root, and neither the standard library, nor a package, nor the interpreter's script."""
+    """Return whether *path* is below the root, and neither in the standard library, nor in a package, nor beside the interpreter."""
     if any(packages in path for packages in _PACKAGES) or _is_below(path, _STDLIB) or _is_below(path, _SCRIPTS):
         return False
     root = _absolute(rules.project_root)
-    # What pip checks out into a virtualenv (its src folder) is no package's path; an app may live inside one, too.
+    # What pip checks out into a virtualenv (its src folder) is no package's path; an app may live
+    # inside one, too.
     is_virtualenv = sys.prefix != sys.base_prefix
     if is_virtualenv and _is_below(path, sys.prefix) and not _is_below(os.path.join(root, ""), sys.prefix):
         return False
-    # The working directory has no symbolic links in its name; the paths that modules were found on may have.
+    # The working directory has no symbolic links in its name; the paths that modules were found on
+    # may have.
     return _is_below(path, root) or _is_below(_real(path), _real(root))
 
 

@@ -17,7 +17,7 @@ __all__ = ["TooLate", "ValueReader", "is_definition"]
 
 _MAX_TEXT_CHARACTERS = 1024
 _MAX_STRUCTURE_CHARACTERS = 2048
-_MAX_SCANNED_CHARACTERS = _MAX_TEXT_CHARACTERS + 256  # what is not shown is not looked at, but for keys across the cut
+_MAX_SCANNED_CHARACTERS = _MAX_TEXT_CHARACTERS + 256  # more than is shown: a secret may stand across the cut
 _MAX_ITEMS = 50
 _MAX_DEPTH = 12
 _MAX_NODES = 100
@@ -25,7 +25,7 @@ _MAX_INTEGER_BITS = 512
 _MAX_NAME_CHARACTERS = 64
 _MAX_KNOWN_NAMES = 1000
 _MAX_KNOWN_TEXTS = 1000
-_MIN_KEY_CHARACTERS = 14  # no kind of secret that is known by its looks is shorter
+_MIN_KEY_CHARACTERS = 14  # shorter texts repeat, and are remembered
 _CIRCLE = "<circular ref>"
 _MORE = "..."
 _MAX_PAIR_ITEMS = 3
@@ -43,7 +43,8 @@ _is_own = (types.GetSetDescriptorType, types.MemberDescriptorType)
 _FUNCTION, _BUILTIN, _METHOD = types.FunctionType, types.BuiltinFunctionType, types.MethodType
 _CODE = (type, types.ModuleType)
 _SEQUENCES = (list, tuple, set, frozenset, deque)
-# Their texts are the standard library's, and of no other class. (module, classes)
+# Classes of the standard library whose `str()` is safe to call, by module. Subclasses are not among
+# them.
 _PLAIN = {
     "builtins": ("complex",),
     "datetime": ("timedelta",),
@@ -55,18 +56,18 @@ _PLAIN = {
 
 
 def _is_one_of(kind: type, kinds: Iterable[Any]) -> bool:
-    """Not `in`: a metaclass may say what equals its classes."""
+    """Return whether *kind* is one of *kinds*. Unlike `in`, this does not call a metaclass's `__eq__`."""
     return any(kind is one for one in kinds)
 
 
-class TooLate(Exception):  # noqa: N818 - no error: the time for reading is over
+class TooLate(Exception):  # noqa: N818 - it is no error
     """The time for reading is over."""
 
 
 def is_definition(value: Any) -> bool:
-    """Tell whether *value* is a function, a class or a module: code, not data."""
+    """Return whether *value* is a function, a class or a module: code, not data."""
     kind = type(value)
-    # Spelled out: this is asked of every variable.
+    # No loop: this runs for every variable.
     return kind is _FUNCTION or kind is _BUILTIN or kind is _METHOD or issubclass(kind, _CODE)
 
 
@@ -75,7 +76,8 @@ class ValueReader:
 
     def __init__(self, masks: Masks, clock: Callable[[], float], deadline_s: float) -> None:
         self.masks: Masks = masks
-        # The same ones come again and again. Keys that are shown as they are, and whether they hide; short texts as they are shown.
+        # Keys and short texts repeat. For keys that are shown as they are: whether they hide their
+        # values. For texts: the masked text.
         self._names: dict[str, bool] = {}
         self._texts: dict[str, str] = {}
         self._clock = clock
@@ -169,7 +171,7 @@ class ValueReader:
         return str(value) if bits <= _MAX_INTEGER_BITS else f"<integer of {bits} bits>"
 
     def _text(self, text: str, length: int = 0, rendered: Callable[[str], str] | None = None) -> str:
-        """Return the masked beginning of a *text* of that *length*; masked first, so that no cut hides a key from the masks."""
+        """Return the beginning of a *text* of that *length*. It is masked before it is cut, so that no half of a secret is left."""
         shown = self.masks.shown(text)
         is_cut = len(shown) > _MAX_TEXT_CHARACTERS or length > len(text)
         if shown != REDACTED:
@@ -180,7 +182,7 @@ class ValueReader:
         return shown
 
     def _mapping(self, items: Iterable[tuple[Any, Any]], length: int, depth: int, around: tuple[int, ...]) -> Any:
-        told: dict[str, Any] = {}
+        shown: dict[str, Any] = {}
         held = tuple(islice(items, _MAX_ITEMS))
         is_record = self._is_secret_record(held)
         for key, item in held:
@@ -192,13 +194,13 @@ class ValueReader:
                 name, is_hidden = self._key(key, depth, around)
             self._room -= len(name)
             is_hidden = is_hidden or (is_record and name in _VALUE_FIELDS)
-            told[name] = REDACTED if is_hidden else self._node(item, depth, around)
-        if length > len(told):
-            told[_MORE] = f"{length - len(told)} more"
-        return told
+            shown[name] = REDACTED if is_hidden else self._node(item, depth, around)
+        if length > len(shown):
+            shown[_MORE] = f"{length - len(shown)} more"
+        return shown
 
     def _is_secret_record(self, items: tuple[tuple[Any, Any], ...]) -> bool:
-        """Return whether *items* say in one field that another is a secret: `{"name": "password", "value": ...}`."""
+        """Return whether a field of *items* names a secret that another field holds: `{"name": "password", "value": ...}`."""
         return any(type(key) is str and key in _NAME_FIELDS and self._names_a_secret(item) for key, item in items)
 
     def _key(self, key: Any, depth: int, around: tuple[int, ...]) -> tuple[str, bool]:
@@ -211,7 +213,8 @@ class ValueReader:
             is_hidden = self._names_a_secret(key)  # a member of an enum has a name besides its text
             if is_hidden:
                 return text if self.masks.without_secrets(text) == text else self._redacted_key(), True
-        # A name that only sounds like a secret is shown, and hides its value; one that holds a secret is not.
+        # The name of a secret is shown, and its value is hidden. A name that contains a secret is
+        # hidden itself.
         is_name = len(text) <= _MAX_NAME_CHARACTERS and text.replace("-", "_").replace(".", "_").isidentifier()
         if (is_name or not is_hidden) and self.masks.without_secrets(text) == text:
             if is_name and len(self._names) < _MAX_KNOWN_NAMES:
@@ -224,10 +227,10 @@ class ValueReader:
         return REDACTED_KEY.format(self._redacted_keys)
 
     def _other_key(self, key: Any, depth: int, around: tuple[int, ...]) -> tuple[str, bool]:
-        """Do the same with a key that is no text, by what it would say without masks."""
+        """Return the same for a key that is no text. Whether it hides its value depends on its text without masks."""
         room = self._nodes, self._room
         masks, names, texts = self.masks, self._names, self._texts
-        self.masks, self._names, self._texts = _BLIND, {}, {}  # what is learnt without masks holds for nothing else
+        self.masks, self._names, self._texts = _BLIND, {}, {}  # unmasked texts must not get into the caches
         try:
             plain = self._name(key, depth, around)
         finally:
@@ -235,7 +238,8 @@ class ValueReader:
             self._nodes, self._room = room
         self._nodes += 1  # a key is its item's
         name = self._name(key, depth, around)
-        # What a key is called cannot be known where it has nothing to read: its own methods are not called.
+        # The name of a key without attributes cannot be known, since its own methods are not
+        # called.
         is_hidden = (
             masks.hides_name(plain) or self._names_a_secret(key) or (plain.startswith("<") and not is_definition(key))
         )
@@ -248,7 +252,7 @@ class ValueReader:
         return node if type(node) is str else _json(node)
 
     def _names_a_secret(self, name: Any) -> bool:
-        """Return whether *name*, a text, bytes or a member of an enum, is what a secret is called."""
+        """Return whether *name* (a text, bytes, a member of an enum, or a tuple of these) is the name of a secret."""
         kind = type(name)
         for text_kind in (str, bytes):
             if issubclass(kind, text_kind):
@@ -268,7 +272,7 @@ class ValueReader:
     def _sequence(
         self, items: Iterator[Any], length: int, depth: int, around: tuple[int, ...], names: tuple[str, ...] = ()
     ) -> list[Any]:
-        told: list[Any] = []
+        shown: list[Any] = []
         is_hidden = False
         held = tuple(islice(items, _MAX_ITEMS))
         is_form = all(issubclass(type(item), tuple) for item in held)
@@ -276,7 +280,7 @@ class ValueReader:
             if self._nodes <= 0 or self._room <= 0:
                 break
             by_field = number < len(names) and self.masks.hides_name(names[number])
-            told.append(REDACTED if is_hidden or by_field else self._node(item, depth, around))
+            shown.append(REDACTED if is_hidden or by_field else self._node(item, depth, around))
             if length <= _MAX_PAIR_ITEMS:  # (name, value), (name, operator, value)
                 is_pair = issubclass(type(item), tuple)  # of a name and a value itself, in a form of two fields
                 is_hidden = is_hidden or (length > 1 and not (is_pair and is_form) and self._names_a_secret(item))
@@ -284,9 +288,9 @@ class ValueReader:
                 is_hidden = (
                     type(item) is str and item.startswith("-") and "=" not in item and self.masks.hides_name(item)
                 )
-        if length > len(told):
-            told.append(f"{_MORE} {length - len(told)} more")
-        return told
+        if length > len(shown):
+            shown.append(f"{_MORE} {length - len(shown)} more")
+        return shown
 
     def _object(self, value: Any, kind: type, depth: int, around: tuple[int, ...]) -> Any:
         held = [item for item in _attributes(value, kind) if not self.masks.ignores(item[0])]
@@ -296,7 +300,7 @@ class ValueReader:
 
 
 def _field_names(value: Any, kind: type) -> tuple[str, ...]:
-    """Return what a named tuple, or a structure of the interpreter's, calls its items; read past the class."""
+    """Return the names of the items of a named tuple, or of a structure such as `os.stat_result`. Calls no code of the class."""
     for base in _mro(kind):
         namespace = _namespace(base)
         fields = namespace.get("_fields")
@@ -309,7 +313,7 @@ def _field_names(value: Any, kind: type) -> tuple[str, ...]:
 
 
 def _attributes(value: Any, kind: type) -> Iterator[tuple[str, Any]]:
-    """Yield what the interpreter keeps for *value*: its dict and its slots; a property of its class is not asked."""
+    """Yield the attributes in the dict and the slots of *value*. Calls no property and no `__getattr__`."""
     has_dict = False
     for base in _mro(kind):
         names = _namespace(base)
@@ -334,7 +338,7 @@ def _json(node: Any) -> str:
 
 
 def _moment(value: Any) -> str:
-    """Return a date or datetime in ISO 8601, without asking a stranger's time zone."""
+    """Return a date or datetime in ISO 8601, without calling a time zone of the app."""
     text = f"{date.year.__get__(value):04}-{date.month.__get__(value):02}-{date.day.__get__(value):02}"
     if not issubclass(type(value), datetime):
         return text

@@ -1,7 +1,8 @@
-"""Variables: what the app's own frames held when an exception passed through them, masked, bounded in bytes and in time.
+"""Variables: the values of variables in the app's own frames, masked, and bounded in bytes and in time.
 
-Nothing of a stranger's is ever called, no `__repr__`, no property, no `__len__`: values are read past their classes, with the
-interpreter's own methods. Source of the shapes: docs/internals/capture-protocol.md#code-variables.
+No code of a value is called, no `__repr__`, no property, no `__len__`: values are read past their
+classes, with the interpreter's own methods. Source of the shapes:
+docs/internals/capture-protocol.md#code-variables.
 """
 
 import re
@@ -36,27 +37,28 @@ _LOCALS: Any = _kind_of_locals()
 
 @dataclass(frozen=True, slots=True)
 class Variables:
-    """What may be told of variables."""
+    """Rules of which variables an event shows."""
 
     masks: Masks
     max_bytes: int
     """JSON of all variables of one exception list."""
     max_seconds: float
-    """What is not read by then stays untold."""
+    """Variables that are not read by then are left out."""
     is_worth: Callable[[list[dict[str, Any]]], bool] = lambda _entries: True
-    """Asked of the list as it stands without them; in a storm of one exception most events are not sent at all."""
+    """Called with the list without variables: in a storm of one exception, most events are dropped, and reading is wasted."""
 
 
 def fill(stacks: Iterable[Kept], rules: Variables, clock: Callable[[], float] = time.monotonic) -> None:
     """Put `code_variables` on the app's own frames of *stacks*, crash sites first, then away from them.
 
-    Half of what is left, of bytes and of time, is one frame's at most, so that one cannot starve the others.
+    One frame gets at most half of the bytes and of the time that are left, so that it cannot starve
+    the others.
     """
     frames = sorted(
         (
-            (distance, number, frame, told)
+            (distance, number, frame, described)
             for number, kept in enumerate(stacks)
-            for distance, (frame, told) in enumerate(item for item in reversed(kept) if item[1]["in_app"])
+            for distance, (frame, described) in enumerate(item for item in reversed(kept) if item[1]["in_app"])
         ),
         key=lambda item: item[:2],
     )
@@ -64,26 +66,26 @@ def fill(stacks: Iterable[Kept], rules: Variables, clock: Callable[[], float] = 
     reader = ValueReader(rules.masks, clock, deadline_s)
     left_bytes = rules.max_bytes
     known: dict[int, tuple[dict[str, Any], int]] = {}  # a frame that two exceptions passed through is read once
-    for _, _, frame, told in frames:
+    for _, _, frame, described in frames:
         now_s = clock()
         if left_bytes < _MIN_VARIABLE_BYTES or now_s > deadline_s:
             return
         if id(frame) not in known:
             reader.deadline_s = now_s + (deadline_s - now_s) / 2
-            known[id(frame)] = _read(frame, told, reader, min(left_bytes, max(left_bytes // 2, _MIN_FRAME_BYTES)))
+            known[id(frame)] = _read(frame, described, reader, min(left_bytes, max(left_bytes // 2, _MIN_FRAME_BYTES)))
         variables, size_bytes = known[id(frame)]
         if variables and size_bytes <= left_bytes:
-            told["code_variables"] = variables
+            described["code_variables"] = variables
             left_bytes -= size_bytes
 
 
 def _read(
-    frame: FrameType, told: Mapping[str, Any], reader: ValueReader, room_bytes: int
+    frame: FrameType, described: Mapping[str, Any], reader: ValueReader, room_bytes: int
 ) -> tuple[dict[str, Any], int]:
-    """Return what *frame* holds, and how many bytes of JSON that is; what does not fit, or comes too late, is left out."""
+    """Return the variables of *frame* and their size as JSON. Variables that do not fit, or come too late, are left out."""
     held = frame.f_locals  # once: each look at it copies a function's variables
     is_module = frame.f_code.co_name == "<module>" or held is frame.f_globals
-    names = _named(frame.f_globals, told) if is_module else _locals(held)
+    names = _named(frame.f_globals, described) if is_module else _locals(held)
     variables: dict[str, Any] = {}
     used_bytes = misfits = 0
     for name, value in _ordered(islice(names, _MAX_NAMES), reader.masks, with_definitions=not is_module):
@@ -103,7 +105,7 @@ def _read(
 
 
 def _ordered(names: Iterable[tuple[Any, Any]], masks: Masks, *, with_definitions: bool) -> list[tuple[str, Any]]:
-    """Return what is told of, in the frame's order; functions, classes and modules tell least, and come last if at all."""
+    """Return the variables to show, in the frame's order. Functions, classes and modules help least, and come last or not at all."""
     data: list[tuple[str, Any]] = []
     definitions: list[tuple[str, Any]] = []
     for name, value in names:
@@ -120,9 +122,9 @@ def _locals(held: Any) -> Iterator[tuple[Any, Any]]:
     return iter(tuple(islice(dict.items(held), _MAX_NAMES))) if isinstance(held, dict) else iter(())
 
 
-def _named(held: Any, told: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the globals that the lines up to the crash speak of: a module's whole namespace says nothing and hides much."""
-    lines = "\n".join([*told["pre_context"], told["context_line"] or ""])
+def _named(held: Any, described: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the globals that the lines up to the crash mention: a module's whole namespace would bury them."""
+    lines = "\n".join([*described["pre_context"], described["context_line"] or ""])
     for name in dict.fromkeys(_NAME.findall(lines)):
         if dict.__contains__(held, name):
             yield name, dict.__getitem__(held, name)

@@ -1,7 +1,7 @@
 """Records of an append-only file: a header of magic, length and checksum, then the payload. Pure: bytes to places in them.
 
-The SDK's spool and the instance's journal are made of these. A torn or corrupt stretch ends nothing: reading goes on at the
-next header whose checksum is right.
+The SDK's spool and the instance's journal are made of these. A torn or corrupt stretch ends
+nothing: reading goes on at the next header whose checksum is right.
 """
 
 import struct
