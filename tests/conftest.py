@@ -1,5 +1,6 @@
-"""Fixtures that every room of the suite uses."""
+"""Fixtures and settings of the whole suite."""
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -11,6 +12,16 @@ import hogline
 from hogline.client import client
 from tests.support.flaky import FailureLog
 from tests.support.sink import Sink
+
+# An environment of old frameworks has no Hypothesis.
+with contextlib.suppress(ImportError):
+    import hypothesis
+
+    # Its deadlines are of the clock: an example that a busy machine delays would be a failure.
+    hypothesis.settings.register_profile(
+        "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("suite")
 
 
 def pytest_configure(config: pytest.Config) -> None:
