@@ -15,11 +15,14 @@ import string
 import types
 from collections.abc import Iterator
 from typing import Any, NamedTuple
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, urlsplit
 
 import attrs
+import httpx
 import pydantic
 import pytest
+import sqlalchemy
+import werkzeug.datastructures
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -503,11 +506,18 @@ def test_a_field_of_a_named_tuple_has_a_name(client, login, around):
         enum.Enum("Setting", {"PASSWORD": PASSWORD}).PASSWORD,
         ["mysql", "-u", "root", "--password", PASSWORD],
         ("Basic", PASSWORD),
+        {"Key": "DB_PASSWORD", "Value": PASSWORD},
+        httpx.Headers({"x-api-key": PASSWORD}),
+        httpx.URL(f"https://ann:{quote(PASSWORD)}@host/"),
+        urlsplit(f"https://ann:{PASSWORD}@host/"),
+        werkzeug.datastructures.Headers([("X-Api-Key", PASSWORD)]),
+        sqlalchemy.engine.make_url(f"postgresql://ann:{quote(PASSWORD)}@host/db"),
+        pydantic.SecretStr(PASSWORD),
     ],
     ids=str,
 )
 def test_a_name_may_stand_beside_its_value(client, held):
-    """Records of a name and a value, members of an enum, arguments of a command."""
+    """Records of a name and a value, members of an enum, arguments of a command, headers, parts of URLs."""
     try:
         raise_with(held)
     except ValueError as error:

@@ -36,7 +36,7 @@ MASKED_WORDS = (
 )  # fmt: skip
 """A variable, a key or a whole text that contains one of these, in any case, is hidden. The list is posthog-python's."""
 SECRET_VARIABLES = frozenset(
-    {"pass", "pin", "otp", "cvv", "cvc", "sid", "sig", "hmac", "cookie", "setcookie", "httpcookie"}
+    {"pass", "pin", "otp", "cvv", "cvc", "sid", "sig", "hmac", "cookie", "setcookie", "httpcookie", "userinfo"}
 )
 """Names of variables and keys that are secrets only as a whole. `code` and `state` are ordinary variables."""
 _SECRET_WITHIN_VARIABLES = (

@@ -30,7 +30,7 @@ _CIRCLE = "<circular ref>"
 _MORE = "..."
 _MAX_PAIR_ITEMS = 3
 _NAME_FIELDS = frozenset({"name", "key", "field", "header", "column", "param", "parameter", "variable", "_name_"})
-_VALUE_FIELDS = frozenset({"value", "values", "content", "data", "default", "_value_", "text", "contents"})
+_VALUE_FIELDS = frozenset({"value", "values", "content", "data", "default", "_value_", "text", "contents", "val", "v"})
 _SCHEMES = frozenset({"basic", "bearer", "digest", "negotiate"})
 _UNREADABLE = "<unreadable>"
 
@@ -193,7 +193,7 @@ class ValueReader:
             if is_hidden is None:
                 name, is_hidden = self._key(key, depth, around)
             self._room -= len(name)
-            is_hidden = is_hidden or (is_record and name in _VALUE_FIELDS)
+            is_hidden = is_hidden or (is_record and name.lower() in _VALUE_FIELDS)
             shown[name] = REDACTED if is_hidden else self._node(item, depth, around)
         if length > len(shown):
             shown[_MORE] = f"{length - len(shown)} more"
@@ -201,7 +201,9 @@ class ValueReader:
 
     def _is_secret_record(self, items: tuple[tuple[Any, Any], ...]) -> bool:
         """Return whether a field of *items* names a secret that another field holds: `{"name": "password", "value": ...}`."""
-        return any(type(key) is str and key in _NAME_FIELDS and self._names_a_secret(item) for key, item in items)
+        return any(
+            type(key) is str and key.lower() in _NAME_FIELDS and self._names_a_secret(item) for key, item in items
+        )
 
     def _key(self, key: Any, depth: int, around: tuple[int, ...]) -> tuple[str, bool]:
         """Return a key as it is shown, and whether it hides what it stands for."""
@@ -269,6 +271,11 @@ class ValueReader:
             type(text) is str and self.masks.hides_name(text) for text in (held.get("_name_"), held.get("_value_"))
         )
 
+    def _has_userinfo(self, netloc: Any) -> bool:
+        """Return whether a URL's *netloc*, split from the URL, has a user or a password that is to be masked."""
+        kind = type(netloc)
+        return self.masks.url_credentials and ((kind is str and "@" in netloc) or (kind is bytes and b"@" in netloc))
+
     def _sequence(
         self, items: Iterator[Any], length: int, depth: int, around: tuple[int, ...], names: tuple[str, ...] = ()
     ) -> list[Any]:
@@ -279,7 +286,9 @@ class ValueReader:
         for number, item in enumerate(held):
             if self._nodes <= 0 or self._room <= 0:
                 break
-            by_field = number < len(names) and self.masks.hides_name(names[number])
+            by_field = number < len(names) and (
+                self.masks.hides_name(names[number]) or (names[number] == "netloc" and self._has_userinfo(item))
+            )
             shown.append(REDACTED if is_hidden or by_field else self._node(item, depth, around))
             if length <= _MAX_PAIR_ITEMS:  # (name, value), (name, operator, value)
                 is_pair = issubclass(type(item), tuple)  # of a name and a value itself, in a form of two fields
