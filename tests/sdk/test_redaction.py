@@ -129,7 +129,7 @@ def test_a_text_hides_what_is_secret_in_it(text, redacted):
     [
         "sk-", "eyJ", "eyJ-sk-", "AKIAeyJ_", "AKIA", "sk-proj-", "SG.a", "PRIVATE KEY", "-----BEGIN A", "://", ":/a", "://a:", "Basic ",
         "Basic a=b,", "password=", "password='", '\\"token\\": \\"', "%25", "%", "\\u0073", "\\/", "aB3/", "aB3 ", "a@", "=", "key" + " " * 50, "\\" * 7,
-        "-us", "a0" * 16, "1" * 9 + ":AA", "pat" + "a" * 14 + ".", "b" * 14 + ".atlasv1.", "a.", "Aa", "/a", "token" + "_id" * 4, "Bearer\t",
+        "-us", "a0" * 16, "1" * 9 + ":AA", "pat" + "a" * 14 + ".", "b" * 14 + ".atlasv1.", "a.", "Aa", "/a", "token" + "_id" * 4, "Bearer\t", "\n  [type=a, input_value=", "input_value=\n  [type=a, ", "a\n  ",
     ],
 )  # fmt: skip
 def test_hostile_texts_cost_no_more_than_their_length(redact, unit):

@@ -561,6 +561,25 @@ def test_a_message_hides_what_a_secrets_name_stands_for(text, left):
     assert redacted_text(text) == left
 
 
+def test_what_a_validation_refused_does_not_leave(client):
+    """pydantic's errors quote the input."""
+
+    class Form(pydantic.BaseModel):
+        age: int
+        password: int
+        login: dict[str, int]
+
+    given = {"age": "many", "password": PASSWORD, "login": {"api_key": PASSWORD}}
+    with pytest.raises(pydantic.ValidationError) as raised:
+        Form(**given)
+    client.capture_exception(raised.value)
+    event = last(client)
+    assert_gone(event.raw, PASSWORD)
+    message = event.properties["$exception_list"][0]["value"]
+    assert "input_value='many'" in message
+    assert message.count("input_value=redacted") == 2
+
+
 ORDINARY = [
     "d290f1ee-6c54-4b01-90e6-d701748f0851", "D290F1EE-6C54-4B01-90E6-D701748F0851", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b",
     "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b9f86d081884c7d659a2feaa0", "/usr/lib/python3.11/site-packages/MyPackage2/Thing.py",

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from urllib.parse import unquote
 
 from hogline.redaction.formats import MASK, format_spans
+from hogline.redaction.names import is_secret_variable
 from hogline.redaction.randomness import looks_random, random_spans
 from hogline.redaction.urls import CLICK_IDS, redacted_url, without_userinfo
 
@@ -49,6 +50,12 @@ _QUOTED = {quote: re.compile(rf"(?:[^{quote}\\]|\\.){{0,4096}}+", re.DOTALL) for
 _MIN_UNQUOTED_CHARACTERS = 4
 _NO_VALUES = frozenset({"", "none", "null", "true", "false", "undefined", "str", "int", "bytes", "redacted"})
 
+# A line with the field's place, then one with what is wrong with it, as pydantic 2 writes them.
+_VALIDATION = re.compile(
+    r"^(?P<place>[^\n]{1,200})\n(?P<why>  [^\n]{0,500}?\[type=\w{1,60}, input_value=)(?P<value>[^\n]{1,2000}?)(?=, input_type=)",
+    re.MULTILINE,
+)
+
 _WORD = re.compile(r"[^\s\"'`<>(){}\[\],;=&?|]++")
 _LONG_WORD = re.compile(r"[^\s\"'`<>(){}\[\],;&?|]++")  # a secret may have an equals sign in it
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\/")
@@ -69,6 +76,8 @@ def redacted_text(text: str, shown: int = _MAX_TEXT_CHARACTERS) -> str:
         text = text[: shown + _MARGIN_CHARACTERS]
         space = text.rfind(" ", shown + 1)  # the last word may be half a secret now
         text = text[:space] if space > 0 else text
+    if "input_value=" in text:
+        text = _VALIDATION.sub(_without_input, text)
     return without_known_secrets(without_named_values(without_credentials(text)))
 
 
@@ -132,6 +141,12 @@ def _replaced(text: str, spans: Iterable[tuple[int, int]], mask: str) -> str:
 def _without_credential(match: re.Match[str], mask: str) -> str:
     scheme, space, credential = match.groups()
     return f"{scheme}{space}{mask}" if _is_credential(scheme, credential) else match[0]
+
+
+def _without_input(match: re.Match[str]) -> str:
+    """Return an error of a validation without the input, where the field's name is that of a secret."""
+    is_secret = any(is_secret_variable(part) for part in match["place"].split("."))
+    return f"{match['place']}\n{match['why']}{MASK}" if is_secret else match[0]
 
 
 def _is_credential(scheme: str, credential: str) -> bool:
