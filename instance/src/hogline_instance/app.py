@@ -54,8 +54,8 @@ def create_app(services: Services, features: Sequence[Feature] = FEATURES) -> An
 
 
 def _web_app(services: Services, ingest: IngestApp, features: Sequence[Feature]) -> FastAPI:
-    # No interactive documentation: FastAPI's loads its scripts from elsewhere, and pages here make
-    # no external request.
+    # FastAPI's interactive documentation stays off: it loads scripts from other hosts, and pages
+    # here make no external request.
     app = FastAPI(
         title="Hogline instance", version=__version__, description=_DESCRIPTION, docs_url=None, redoc_url=None
     )
@@ -82,7 +82,7 @@ def _api_router(services: Services, access: Access, features: Sequence[Feature])
     for feature in features:
         if feature.api is not None:
             router.include_router(feature.api(services, access))
-    # Last: the JSON 404 for every other path under /api/.
+    # This JSON 404 comes last: it matches every other path under /api/.
     router.add_api_route(
         "/{path:path}", unknown_endpoint, methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False
     )
@@ -94,12 +94,12 @@ def _health_router(services: Services, ingest: IngestApp) -> APIRouter:
 
     @router.get("/_health")
     async def health() -> dict[str, Any]:
-        """Answer that the process runs."""
+        """Respond that the process is running."""
         return {"status": "ok", "version": __version__}
 
     @router.get("/_ready")
     async def ready() -> JSONResponse:
-        """Answer whether the store and the journal work, and how much waits; 503 when they do not."""
+        """Report whether store and journal work and how much is queued; respond 503 if not."""
         pipeline, journal = services.pipeline, services.journal
         state = {
             "journal_bytes": journal.size_bytes,
@@ -114,7 +114,7 @@ def _health_router(services: Services, ingest: IngestApp) -> APIRouter:
             await asyncio.to_thread(services.store.ping)
             await asyncio.to_thread(journal.probe)
         except StoreError as error:
-            return JSONResponse({"status": "the store does not answer", "error": str(error), **state}, 503)
+            return JSONResponse({"status": "the store does not respond", "error": str(error), **state}, 503)
         except OSError as error:
             return JSONResponse({"status": "the journal cannot be written", "error": str(error), **state}, 503)
         if pipeline.last_error is not None:
@@ -127,7 +127,7 @@ def _health_router(services: Services, ingest: IngestApp) -> APIRouter:
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
-    # The services are opened before the server and closed after it: by then every request has its
+    # The services are opened before the server and closed after it, when every request has its
     # response.
     while True:
         message = await receive()

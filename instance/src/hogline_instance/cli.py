@@ -1,6 +1,6 @@
 """The instance's commands: `hogline serve`, `keys`, `tail`, `demo`.
 
-Found by the SDK's `hogline` through entry points.
+The SDK's `hogline` command finds them through entry points.
 """
 
 import argparse
@@ -22,11 +22,12 @@ __all__ = ["demo", "keys", "serve", "tail"]
 
 
 def serve(argv: list[str]) -> int:
-    """Run the instance until Ctrl-C or SIGTERM; then answer what is open, store what was accepted, and end."""
+    """Run the instance until Ctrl-C or SIGTERM.
+
+    It then finishes open requests, stores the accepted events, and exits.
+    """
     parser = argparse.ArgumentParser(prog="hogline serve", description="Run a PostHog instance in one process.")
-    parser.add_argument(
-        "--data", type=Path, metavar="DIR", help="folder of everything it keeps (default: hogline-data)"
-    )
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder for all of its data (default: hogline-data)")
     parser.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port to listen on (default: 8010; 0 takes a free one)")
     parser.add_argument(
@@ -62,7 +63,7 @@ def keys(argv: list[str]) -> int:
         settings = Settings.from_environment(data_dir=options.data)
         if not settings.data_dir.is_dir():
             raise InstanceError(
-                f"there is no data folder {settings.data_dir}; `hogline serve --data {settings.data_dir}` makes it"
+                f"there is no data folder {settings.data_dir}; `hogline serve --data {settings.data_dir}` creates it"
             )
         from hogline_instance.data_folder import open_database
 
@@ -92,7 +93,7 @@ def demo(argv: list[str]) -> int:
 
 
 def _serve(settings: Settings, listener: socket.socket) -> int:
-    # Imported here, so that `hogline keys` answers at once, without the engine and the pages.
+    # Imported lazily, so that `hogline keys` starts without loading the store and the pages.
     from hogline_instance import server
     from hogline_instance.app import create_app
     from hogline_instance.startup import open_services
@@ -115,7 +116,7 @@ def _serve(settings: Settings, listener: socket.socket) -> int:
             on_stopping=services.live.close,
         )
     finally:
-        print("storing what was accepted ...", file=sys.stderr, flush=True)
+        print("storing accepted events ...", file=sys.stderr, flush=True)
         services.close()
     return 0
 

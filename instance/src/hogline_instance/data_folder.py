@@ -1,6 +1,6 @@
-"""The data folder: it is made on first run, and one process holds it.
+"""The data folder: created on first run, locked by one process at a time.
 
-The SQLite database lies in it, unless database_url names another database.
+It holds the SQLite database, unless database_url names another database.
 """
 
 import fcntl
@@ -19,7 +19,10 @@ _SQLITE_NAME = "projects.sqlite3"
 
 
 def prepare_folder(settings: Settings) -> Path:
-    """Return the data folder, making it if need be.  Raises SettingsError: it cannot be written."""
+    """Return the data folder; create it when it is missing.
+
+    Raises SettingsError: the folder cannot be written.
+    """
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not os.access(settings.data_dir, os.W_OK):
@@ -32,12 +35,12 @@ def prepare_folder(settings: Settings) -> Path:
 
 
 def lock_folder(folder: Path) -> Callable[[], None]:
-    """Hold *folder* until the returned function is called.
+    """Lock *folder* until the returned function is called.
 
     Two processes on one embedded store would corrupt it.
 
-    Raises DataFolderBusyError: another process holds it; the engine's own message would not say
-    which.
+    Raises DataFolderBusyError: another process holds the lock. It names that process, which the
+    store's own message would not.
     """
     handle = os.open(folder / _LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -58,9 +61,9 @@ def lock_folder(folder: Path) -> Callable[[], None]:
 
 
 def open_database(settings: Settings) -> Database:
-    """Open and migrate the SQL database; this is possible while another process serves the folder.
+    """Open and migrate the SQL database, also while another process serves the folder.
 
-    Raises SettingsError: it cannot be opened.
+    Raises SettingsError: the database cannot be opened.
     """
     folder = prepare_folder(settings)
     database = Database(settings.database_url or f"sqlite:///{(folder / _SQLITE_NAME).resolve()}")

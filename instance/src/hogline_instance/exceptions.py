@@ -1,10 +1,10 @@
 """The errors of the instance.
 
 InstanceError
- +-- SettingsError (ValueError)     an option cannot work; ends the start with its message
- +-- DataFolderBusyError            another process holds the data folder; names it
+ +-- SettingsError (ValueError)     an option is invalid; startup ends with its message
+ +-- DataFolderBusyError            another process holds the data folder; it is named
  +-- StoreError                     the store refused an insert or a query
- |    +-- RowsRefusedError          a row of an insert is not valid; the same rows fail again
+ |    +-- RowsRefusedError          a row of an insert is invalid; the same rows fail again
  +-- JournalFullError               nothing can be accepted now; the request gets 503 with the reason
 """
 
@@ -19,11 +19,11 @@ __all__ = [
 
 
 class InstanceError(Exception):
-    """Everything the instance raises on purpose."""
+    """Base class of the errors that the instance raises on purpose."""
 
 
 class SettingsError(InstanceError, ValueError):
-    """An option has a value that cannot work."""
+    """An option has an invalid value."""
 
 
 class DataFolderBusyError(InstanceError):

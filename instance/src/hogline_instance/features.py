@@ -33,9 +33,9 @@ __all__ = ["FEATURES", "Feature"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
-    """What a feature adds to the instance; of these only what it has.
+    """The parts that a feature adds to the instance, all of them optional.
 
-    Its folder has the name *name*.
+    *name* is also the name of its folder.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Feature:
 
     @property
     def package(self) -> str:
-        """Return its package, where its `templates/` and `static/` are."""
+        """Return its package, which holds its `templates/` and `static/`."""
         return f"hogline_instance.{self.name}"
 
 
@@ -77,4 +77,4 @@ FEATURES: tuple[Feature, ...] = (
     ),
     Feature(name="projects", jobs=project_jobs.build_jobs),
 )
-"""In the order of the menu, which is the order of their steps too."""
+"""The features in the order of the menu, in which their steps also run."""

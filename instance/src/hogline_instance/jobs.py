@@ -1,4 +1,7 @@
-"""Work that features repeat in the background: one thread for each job, so that a slow one delays no other."""
+"""Periodic background jobs of features.
+
+Each job has its own thread, so that a slow one delays no other.
+"""
 
 import logging
 import threading
@@ -12,7 +15,7 @@ _log = logging.getLogger("hogline.instance")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A function that is called every *interval_s* seconds, counted from the end of the call before."""
+    """A function that is called every *interval_s* seconds, counted from the end of the previous call."""
 
     name: str
     interval_s: float
@@ -35,7 +38,7 @@ class JobRunner:
             thread.start()
 
     def close(self, timeout_s: float = 10.0) -> None:
-        """Stop; a job that runs is waited for, up to *timeout_s*."""
+        """Stop, and wait up to *timeout_s* for a running job."""
         self._closed.set()
         for thread in self._threads:
             thread.join(timeout_s)
@@ -45,4 +48,4 @@ class JobRunner:
             try:
                 job.run()
             except Exception:
-                _log.exception("job %s failed; it is tried again in %.0f s", job.name, job.interval_s)
+                _log.exception("job %s failed; retrying in %.0f s", job.name, job.interval_s)

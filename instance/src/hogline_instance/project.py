@@ -1,4 +1,4 @@
-"""A project as the engine sees it: the owner of keys and events, and the lookup that finds it."""
+"""A project, the owner of keys and events, and the protocol of the lookup that finds it."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,7 +18,7 @@ class Project:
 class ProjectLookup(Protocol):
     """Finds projects by their keys.
 
-    The feature `projects` implements it; the engine only receives it.
+    The feature `projects` implements it.
     """
 
     def current(self) -> Project:
@@ -40,5 +40,5 @@ class ProjectLookup(Protocol):
         ...
 
     def refresh(self) -> None:
-        """Read the projects again, so that tokens made by another process are known."""
+        """Reload the projects, so that tokens made by another process are known."""
         ...

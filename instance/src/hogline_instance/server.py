@@ -1,4 +1,4 @@
-"""The HTTP server around the app: uvicorn on a socket that is open already."""
+"""The HTTP server around the app: uvicorn on a socket that the caller opened."""
 
 import contextlib
 import signal
@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 __all__ = ["run"]
 
 _DRAIN_CONNECTIONS_S = 10
-_LINGER_S = 2.0  # how long a refused client may go on sending
+_LINGER_S = 2.0  # longest time that a refused client's data is read and discarded
 
 
 def run(
@@ -24,10 +24,10 @@ def run(
     on_started: Callable[[], None],
     on_stopping: Callable[[], None],
 ) -> None:
-    """Serve *app* until SIGINT or SIGTERM, then let open requests end.
+    """Serve *app* until SIGINT or SIGTERM, then finish open requests.
 
-    *on_started* is called when requests are answered and signals are heeded; *on_stopping* ends
-    what would never end by itself, as live streams.
+    *on_started* is called once requests are served and signals are handled; *on_stopping* ends
+    responses that would never end by themselves, such as live streams.
     """
     config = uvicorn.Config(
         app,
@@ -45,7 +45,7 @@ def run(
 
 
 class _LimitedProtocol(HttpToolsProtocol):
-    """HTTP/1.1 with a bound on a request's URL and headers, which uvicorn would collect for ever."""
+    """HTTP/1.1 with a limit on a request's URL and headers, which uvicorn would buffer without one."""
 
     max_header_bytes: int
 
@@ -54,7 +54,9 @@ class _LimitedProtocol(HttpToolsProtocol):
         self._refused = False
         self._head_is_open = False
         self._head_bytes = 0
-        """At least as many as the open head has: what came with the end of an earlier body counts too."""
+        """An upper bound of the bytes in the incomplete head.
+
+        Bytes that arrived together with the end of an earlier body count too."""
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -89,25 +91,25 @@ class _LimitedProtocol(HttpToolsProtocol):
         self._linger()
 
     def _linger(self) -> None:
-        """End our side of the connection, and read what the client still sends without looking at it.
+        """Shut down our side of the connection, and discard the data that the client still sends.
 
         Closing a socket that has unread bytes resets the connection, and the client loses the
         answer (RFC 9112, 9.6).
         """
         self._refused = True
         if self.cycle is not None and not self.cycle.response_complete:
-            # An earlier request of the connection: nothing is written after the end.
+            # An earlier request of the connection may still want to write; drop its output.
             self.cycle.disconnected = True
         self.transport.write_eof()
         self.loop.call_later(_LINGER_S, self.transport.close)
 
 
 class _HeadTooLargeError(Exception):
-    """Ends the parser's work on a request."""
+    """Raised to stop the parser in the middle of a request."""
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, without raising the signal that ended it a second time: services are closed after it."""
+    """uvicorn, without raising the signal again at the end: the services are closed after it."""
 
     def __init__(self, config: uvicorn.Config, on_started: Callable[[], None], on_stopping: Callable[[], None]) -> None:
         super().__init__(config)

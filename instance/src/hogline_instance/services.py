@@ -1,6 +1,6 @@
 """The parts of a running instance that features use.
 
-`startup` opens them; this module only names them.
+`startup` opens them; this module only declares them.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ __all__ = ["Services"]
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the features of a running instance share."""
+    """The parts that the features of a running instance share."""
 
     settings: Settings
     database: Database
@@ -30,6 +30,6 @@ class Services:
     pipeline: Pipeline
     writer: JournalWriter
     browser_config: Mapping[str, object]
-    """The remote config of posthog-js, to which every feature adds its part."""
+    """The remote config of posthog-js, merged from the features' parts."""
     close: Callable[[], None]
-    """Write and store what was accepted, then let go of the data folder."""
+    """Write and store the accepted events, then unlock the data folder."""

@@ -23,11 +23,11 @@ def _option(default: Any, text: str, *, minimum: float | None = None) -> Any:
 class Settings:
     """The options of an instance.
 
-    Raises SettingsError: a value that cannot work, with where it came from and what to write
-    instead.
+    Raises SettingsError: a value is invalid; the message says where it came from and what to
+    write instead.
     """
 
-    data_dir: Path = _option(Path("hogline-data"), "Folder of everything this instance keeps; created on first run.")
+    data_dir: Path = _option(Path("hogline-data"), "Folder for all data of this instance; created on first run.")
     host: str = _option("127.0.0.1", "Address to listen on; any but a loopback address needs admin_password.")
     port: int = _option(8010, "Port to listen on; 0 takes a free one.", minimum=0)
     public_url: str = _option("", "The URL that browsers reach this instance by, if not http://host:port.")
@@ -40,35 +40,41 @@ class Settings:
     )
     database_url: str = _option("", "SQL database of projects and keys, for SQLAlchemy: SQLite in data_dir when empty.")
     posthog_js_dir: Path | None = _option(None, "`dist` folder of the npm package posthog-js, served under /static/.")
-    max_body_bytes: int = _option(20 * _MEBI, "Bytes of one request's body.", minimum=1024)
-    max_decompressed_bytes: int = _option(100 * _MEBI, "Bytes of one body after decompression.", minimum=1024)
+    max_body_bytes: int = _option(20 * _MEBI, "Most bytes of one request's body.", minimum=1024)
+    max_decompressed_bytes: int = _option(100 * _MEBI, "Most bytes of one body after decompression.", minimum=1024)
     max_event_bytes: int = _option(
-        _MEBI, "Bytes of one event's properties; a larger event is refused alone.", minimum=1024
+        _MEBI,
+        "Most bytes of one event's properties; a larger event is refused, the rest of its batch is not.",
+        minimum=1024,
     )
-    max_request_events: int = _option(10_000, "Events of one request; with more it is refused.", minimum=1)
+    max_request_events: int = _option(10_000, "Most events of one request; one with more is refused.", minimum=1)
     max_inflight_bytes: int = _option(
-        256 * _MEBI, "Bytes of bodies that all requests together hold in memory; beyond: 503.", minimum=_MEBI
+        256 * _MEBI,
+        "Most bytes of bodies that all requests together hold in memory; beyond that, requests get 503.",
+        minimum=_MEBI,
     )
-    max_header_bytes: int = _option(64 * 1024, "Bytes of one request's URL and headers.", minimum=1024)
+    max_header_bytes: int = _option(64 * 1024, "Most bytes of one request's URL and headers.", minimum=1024)
     journal_max_bytes: int = _option(
-        2048 * _MEBI, "Bytes of accepted events that are not in the store yet; beyond: 503.", minimum=_MEBI
+        2048 * _MEBI,
+        "Most bytes of accepted events that are not in the store yet; beyond that, requests get 503.",
+        minimum=_MEBI,
     )
     journal_segment_bytes: int = _option(64 * _MEBI, "Bytes of one journal file.", minimum=1024)
     journal_commit_window_ms: float = _option(
-        2.0, "Milliseconds that an append waits for others before the disk is asked.", minimum=0
+        2.0, "Milliseconds that an append waits for others to share its fsync.", minimum=0
     )
     pipeline_max_waiting_bytes: int = _option(
-        256 * _MEBI, "Bytes between journal and store in memory; beyond: 503.", minimum=_MEBI
+        256 * _MEBI, "Most bytes in memory between journal and store; beyond that, requests get 503.", minimum=_MEBI
     )
-    flush_rows: int = _option(20_000, "Rows of one insert.", minimum=1)
+    flush_rows: int = _option(20_000, "Most rows of one insert.", minimum=1)
     flush_interval_s: float = _option(0.2, "Seconds that a stored event waits for others before its insert.", minimum=0)
-    query_max_s: float = _option(30.0, "Seconds that one question may take.", minimum=0.1)
-    query_max_bytes: int = _option(2048 * _MEBI, "Bytes of memory that one question may take.", minimum=_MEBI)
+    query_max_s: float = _option(30.0, "Most seconds that one query may take.", minimum=0.1)
+    query_max_bytes: int = _option(2048 * _MEBI, "Most bytes of memory that one query may use.", minimum=_MEBI)
     project_lookup_max_age_s: float = _option(
         1.0, "Seconds until this process sees projects and keys that another process made.", minimum=0.1
     )
-    live_max_readers: int = _option(200, "Live readers at the same time; the next one is answered 503.", minimum=1)
-    live_max_waiting_events: int = _option(5_000, "Events that one live reader may lag behind.", minimum=1)
+    live_max_readers: int = _option(200, "Most live readers at the same time; the next one gets 503.", minimum=1)
+    live_max_waiting_events: int = _option(5_000, "Most events that one live reader may lag behind.", minimum=1)
 
     def __post_init__(self) -> None:
         for declared in dataclasses.fields(self):
@@ -90,8 +96,8 @@ class Settings:
         values = {name: value for name, value in overrides.items() if value is not None}
         for declared in dataclasses.fields(cls):
             variable = f"HOGLINE_{declared.name.upper()}"
-            # HOGLINE_HOST is where the SDK sends to; the address to listen on has a name of its
-            # own.
+            # HOGLINE_HOST is the SDK's option, the instance it sends to; the address to listen on
+            # has another name.
             variable = "HOGLINE_LISTEN_HOST" if declared.name == "host" else variable
             if declared.name not in values and environ.get(variable):
                 values[declared.name] = _parse(declared, environ[variable], variable)
@@ -99,7 +105,7 @@ class Settings:
 
     @property
     def journal_dir(self) -> Path:
-        """Where accepted events are kept until the store has them."""
+        """The folder that keeps accepted events until the store has them."""
         return self.data_dir / "journal"
 
 

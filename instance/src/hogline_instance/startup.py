@@ -1,4 +1,4 @@
-"""Opening an instance: its parts in order, and their end in reverse, so that what was accepted is stored."""
+"""Open the parts of an instance in order, and close them in reverse, so that accepted events are stored."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -26,8 +26,9 @@ _DRAIN_S = 60.0
 def open_services(settings: Settings, features: Sequence[Feature] = FEATURES) -> Services:
     """Open the instance in `settings.data_dir`, creating it on first run.
 
-    Raises DataFolderBusyError: another process holds the folder.  Raises SettingsError: it cannot
-    be written, or the database cannot be opened.  Raises StoreError: the store cannot be opened.
+    Raises DataFolderBusyError: another process holds the folder. Raises SettingsError: the folder
+    cannot be written, or the database cannot be opened. Raises StoreError: the store cannot be
+    opened.
     """
     with ExitStack() as opening:
         folder = prepare_folder(settings)
@@ -78,7 +79,8 @@ def _open_pipeline(
     pipelines: list[Pipeline] = []
 
     def committed(commit: Commit) -> None:
-        # The pipeline first: a request that is answered with 200 is on its way to the store.
+        # Queue the records before the request gets its 200, so that every acknowledged event is
+        # in the pipeline.
         pipelines[0].add(commit.records)
         acknowledge(commit.waiters, commit.error)
 
@@ -107,7 +109,7 @@ def _open_pipeline(
 def _close_pipeline(journal: Journal, pipeline: Pipeline) -> None:
     journal.close()
     if not pipeline.close(_DRAIN_S):
-        _log.warning("instance: the store did not take everything within %.0f s; the next start goes on", _DRAIN_S)
+        _log.warning("instance: not everything was stored within %.0f s; the next start stores the rest", _DRAIN_S)
 
 
 def _browser_config(settings: Settings, features: Sequence[Feature]) -> Mapping[str, object]:

@@ -110,7 +110,7 @@ def test_an_absent_instance_is_waited_for(tail):
     """It says that nothing listens, and keeps trying."""
     process = tail(url="http://127.0.0.1:9")
     for _ in range(2):
-        assert "trying again in" in process.stderr.readline()
+        assert "retrying in" in process.stderr.readline()
     assert process.poll() is None
 
 

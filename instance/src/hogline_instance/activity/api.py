@@ -22,9 +22,9 @@ MAX_LIMIT = 1_000
 
 
 def build_router(services: Services, access: Access) -> APIRouter:
-    """Return the two routes, each with and without its last slash.
+    """Return the two routes, each with and without a trailing slash.
 
-    A redirect from one to the other would make clients lose their Authorization header.
+    A redirect from one form to the other would make clients drop their Authorization header.
     """
     router = APIRouter(route_class=ApiRoute, tags=["events"])
     allowed = access.project()
@@ -33,7 +33,7 @@ def build_router(services: Services, access: Access) -> APIRouter:
         request: Request,
         wanted: Annotated[EventFilter, Depends(event_filter)],
         cursor: Annotated[Cursor | None, Depends(page_start)],
-        limit: Annotated[int, Query(description="Events a page", ge=1, le=MAX_LIMIT)] = 100,
+        limit: Annotated[int, Query(description="Events per page", ge=1, le=MAX_LIMIT)] = 100,
         project: Project = allowed,  # type: ignore[assignment]
     ) -> Response:
         """List events, newest first.
@@ -64,7 +64,7 @@ def build_router(services: Services, access: Access) -> APIRouter:
 def wanted_uuid(text: str) -> str:
     """Return *text* as a uuid in its usual form.
 
-    Raises ApiError: it is no uuid, so no event has it.
+    Raises ApiError: *text* is not a uuid, so no event has it.
     """
     try:
         return str(UUID(text))

@@ -42,7 +42,7 @@ class _ActivityPages:
         wanted: Annotated[EventFilter, Depends(event_filter)],
         cursor: Annotated[Cursor | None, Depends(page_start)],
     ) -> Response:
-        """Stored events in pages."""
+        """Show stored events in pages."""
         services, project = self._services, self._services.projects.current()
         page = list_events(services.store, project.id, wanted, limit=_EVENTS_PER_PAGE, cursor=cursor)
         older = None if page.next is None else str(request.url.include_query_params(cursor=page.next.encode()).query)
@@ -54,7 +54,7 @@ class _ActivityPages:
         )  # fmt: skip
 
     def get_event(self, request: Request, uuid: str) -> Response:
-        """One event with all its properties."""
+        """Show one event with all its properties."""
         services, project = self._services, self._services.projects.current()
         try:
             event = find_event(services.store, project.id, str(UUID(uuid)))

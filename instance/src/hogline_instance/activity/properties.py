@@ -24,7 +24,7 @@ _MAX_RAW_CHARS = 2_000_000
 class PropertyRow:
     """One property as text.
 
-    `structured` values keep their line breaks. `cut` ones are in full in the raw JSON.
+    A `structured` value keeps its line breaks. A `cut` value is complete only in the raw JSON.
     """
 
     name: str
@@ -35,14 +35,14 @@ class PropertyRow:
 
 @dataclass(frozen=True, slots=True)
 class PropertyGroup:
-    """Properties that answer one question."""
+    """Properties shown under one heading."""
 
     title: str
     rows: tuple[PropertyRow, ...]
 
 
 def property_groups(event: StoredEvent) -> tuple[PropertyGroup, ...]:
-    """Return the properties in four groups, the empty ones left out."""
+    """Return the properties in up to four groups; empty groups are left out."""
     properties = event.properties
     known = {*_REQUEST, *_PERSON}
     groups = (
@@ -57,7 +57,7 @@ def property_groups(event: StoredEvent) -> tuple[PropertyGroup, ...]:
             sorted(
                 name
                 for name in properties
-                # The chain of exceptions is drawn above the properties, and is in the raw event.
+                # The page shows the exception chain above the properties.
                 if (name.startswith("$") or name == "token") and name not in known and name != "$exception_list"
             ),
         ),
@@ -68,7 +68,7 @@ def property_groups(event: StoredEvent) -> tuple[PropertyGroup, ...]:
 
 
 def raw_json(event: StoredEvent) -> str:
-    """Return the whole event as indented JSON, or as it came when it is too big or not readable."""
+    """Return the event as indented JSON, or its raw properties when they are too large or unreadable."""
     if len(event.properties_json) > _MAX_RAW_CHARS or not event.properties:
         return event.properties_json
     whole: Mapping[str, object] = {

@@ -1,8 +1,8 @@
 """SQL state: the engine, its sessions and one line of migrations.
 
-SQLite in the data folder, or PostgreSQL by URL.
+The database is SQLite in the data folder, or PostgreSQL by URL.
 
-The only room that opens SQL engines. It knows no feature; features declare their tables on `Base`.
+Only this package opens SQL engines. It knows no feature; features declare their tables on `Base`.
 """
 
 from hogline_instance.db.database import Database

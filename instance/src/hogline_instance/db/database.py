@@ -76,7 +76,7 @@ def _opened(url: str) -> Engine:
         engine = create_engine(
             url,
             pool_pre_ping=not url.startswith("sqlite"),
-            # Errors are logged and shown at /_ready; content of events has no place there.
+            # Errors are logged and shown at /_ready, where content of events must not appear.
             hide_parameters=True,
             connect_args=_connect_arguments(url),
         )
@@ -96,8 +96,8 @@ def _connect_arguments(url: str) -> dict[str, object]:
 
 
 def _configure_sqlite(connection: object, _record: object) -> None:
-    # sqlite3 begins transactions on its own terms, and not before DDL; with None it leaves them to
-    # `_begin_sqlite`.
+    # By default sqlite3 begins transactions implicitly, and never before DDL. With None it leaves
+    # them to `_begin_sqlite`.
     connection.isolation_level = None  # type: ignore[attr-defined]
     cursor = connection.cursor()  # type: ignore[attr-defined]
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):

@@ -14,14 +14,14 @@ __all__ = ["exclusive"]
 
 @contextmanager
 def exclusive(engine: Engine, file: Path | None, name: str) -> Iterator[None]:
-    """Hold the lock *name* of the database. A process that dies lets go of it."""
+    """Hold the lock *name* of the database. The system releases it when the process dies."""
     if file is not None:
         with _file_lock(file.with_name(f"{file.name}.{name}.lock")):
             yield
     elif engine.dialect.name == "postgresql":
         with _advisory_lock(engine, name):
             yield
-    else:  # a database in memory has no second process
+    else:  # no other process can open a database in memory
         yield
 
 
@@ -37,8 +37,8 @@ def _file_lock(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _advisory_lock(engine: Engine, name: str) -> Iterator[None]:
-    # A session's lock, on a connection of its own: it must outlive the transactions that are made
-    # under it.
+    # A session-level lock needs its own connection: it must outlive the transactions that are
+    # made while it is held.
     number = int.from_bytes(hashlib.sha256(f"hogline.{name}".encode()).digest()[:8], signed=True)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("SELECT pg_advisory_lock(:number)"), {"number": number})

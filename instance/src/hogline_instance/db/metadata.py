@@ -8,7 +8,7 @@ __all__ = ["Base", "utc_now"]
 
 
 class Base(DeclarativeBase):
-    """Declares tables. Its metadata is what Alembic compares the database with."""
+    """Base class of all tables. Alembic compares the database with its metadata."""
 
 
 def utc_now() -> datetime:

@@ -56,7 +56,7 @@ def _require_known(scripts: ScriptDirectory, revision: str) -> None:
 
 
 def _back_up(file: Path, revision: str) -> None:
-    """Copy the database as it is, with what its write-ahead log holds, to `<file>.backup-<its revision>`."""
+    """Copy the database, including its write-ahead log, to `<file>.backup-<its revision>`."""
     target = file.with_name(f"{file.name}.backup-{revision}")
     partial = target.with_name(f"{target.name}.new")
     partial.unlink(missing_ok=True)
@@ -64,4 +64,4 @@ def _back_up(file: Path, revision: str) -> None:
     with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(partial)) as copy:
         source.backup(copy)
     partial.replace(target)
-    _log.info("db: kept a copy of the database as %s before changing its tables", target)
+    _log.info("db: copied the database to %s before changing its tables", target)

@@ -1,4 +1,4 @@
-"""A visitor's browser, as PostHog and the shop see it: posthog-js's events and its tracing headers.
+"""A simulated browser: it sends the events and tracing headers that posthog-js would send.
 
 Source: docs/internals/instance-protocol.md#browser-events,
 docs/internals/capture-protocol.md#tracing-headers and
@@ -21,7 +21,7 @@ _POOL = urllib3.PoolManager(maxsize=8, retries=False, timeout=10)
 
 
 class Browser:
-    """One person at one machine: a device, a session, cookies."""
+    """One person on one machine, with a device id, a session and cookies."""
 
     def __init__(
         self, *, instance_url: str, token: str, shop_url: str, name: str, ip: str, agent: str, facts: dict[str, str]
@@ -46,7 +46,7 @@ class Browser:
         return Window(self)
 
     def send(self, *events: dict[str, object]) -> None:
-        """Post *events* as posthog-js does: gzip that nothing announces, to `/e/`."""
+        """Post *events* to `/e/` as posthog-js does: gzipped, without a Content-Encoding header."""
         sent_at = datetime.now(UTC).isoformat()
         body = gzip.compress(json.dumps({"api_key": self.token, "batch": events, "sent_at": sent_at}).encode())
         headers = {
@@ -60,15 +60,15 @@ class Browser:
     def request(
         self, method: str, path: str, headers: dict[str, str], body: bytes | None = None
     ) -> urllib3.BaseHTTPResponse:
-        """Ask the shop, with this machine's cookies and address."""
+        """Send a request to the shop with this machine's cookies and address."""
         state = {
             "distinct_id": self.distinct_id,
             "$sesid": [time.time() * 1000, self.session_id, self._started_ms],
             "$user_state": "identified" if self.identified else "anonymous",
         }
         cookies = f"ph_{self.token}_posthog={quote(json.dumps(state))}{self._cart_cookie}"
-        # uvicorn closes after an app's failure, and the next request on that connection would be
-        # lost: no connection is kept.
+        # No connection is reused: uvicorn closes one after an app's failure, and the next request
+        # on it would be lost.
         sent = {
             "User-Agent": self.agent,
             "X-Forwarded-For": self.ip,
@@ -83,7 +83,7 @@ class Browser:
 
 
 class Window:
-    """One tab: pages it loads, what is clicked in it, what its script fetches."""
+    """One tab: it loads pages, clicks buttons and sends requests from scripts."""
 
     def __init__(self, browser: Browser) -> None:
         self.browser = browser
@@ -91,13 +91,13 @@ class Window:
         self.path = "/"
 
     def open(self, path: str) -> None:
-        """Load a page, as a navigation: cookies, no tracing headers; then posthog-js counts it."""
+        """Load a page as a navigation does, with cookies but no tracing headers, and send `$pageview`."""
         self.browser.request("GET", path, {"Accept": "text/html"})
         self.path = path
         self.capture("$pageview", {"title": "Moka & Co"})
 
     def click(self, text: str) -> None:
-        """Press a button, as autocapture sees it."""
+        """Press a button, and send the event that autocapture would send."""
         chain = f'button:text="{text}"nth-child="1"nth-of-type="1"'
         self.capture("$autocapture", {"$event_type": "click", "$el_text": text, "$elements_chain": chain})
 
@@ -114,13 +114,13 @@ class Window:
         return browser.request(method, path, headers, json.dumps(body).encode() if body is not None else None).status
 
     def identify(self, distinct_id: str, properties: dict[str, str]) -> None:
-        """Say who this is; the device's anonymous events become theirs."""
+        """Identify the person, so that the device's anonymous events become theirs."""
         browser = self.browser
         previous, browser.distinct_id, browser.identified = browser.distinct_id, distinct_id, True
         self.capture("$identify", {"$anon_distinct_id": previous, "$set": properties})
 
     def capture(self, event: str, properties: dict[str, object]) -> None:
-        """Send one event of this tab."""
+        """Send one event from this tab."""
         browser = self.browser
         identity, timestamp = new_stamp()
         facts: dict[str, object] = {

@@ -1,4 +1,4 @@
-"""What the shop sells, and where it comes apart."""
+"""The shop's products, and its two faults: a declined card and a gift-card bug."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ __all__ = ["PRODUCTS", "CardDeclinedError", "Product", "apply_gift_card", "charg
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One thing on the shelf."""
+    """A product."""
 
     slug: str
     name: str
@@ -28,7 +28,7 @@ _GIFT_CARDS: dict[str, dict[str, float]] = {"SPRING": {"percent": 10}, "BIRTHDAY
 
 
 class CardDeclinedError(Exception):
-    """The payment provider said no; the shop answers 402."""
+    """The payment provider declined the card; the shop responds 402."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"card declined: {reason}")
@@ -38,7 +38,7 @@ class CardDeclinedError(Exception):
 def charge(total: float, card: str) -> str:
     """Pretend to charge *card*, and return a receipt number.
 
-    Raises CardDeclinedError: it ends in 0000.
+    Raises CardDeclinedError: the number ends in 0000.
     """
     if card.endswith("0000"):
         raise CardDeclinedError("insufficient funds")
@@ -46,9 +46,9 @@ def charge(total: float, card: str) -> str:
 
 
 def apply_gift_card(total: float, code: str) -> float:
-    """Return *total* less what the gift card gives.
+    """Return *total* minus the gift card's discount.
 
-    The bug that the demo shows: not every card gives a percentage.
+    This holds the bug that the demo shows: not every card has a percentage.
     """
     card = _GIFT_CARDS[code.upper()]
     discount = total * card["percent"] / 100

@@ -1,4 +1,4 @@
-"""Finds posthog-js for the clicks of the person who runs the demo, or fetches it in the background."""
+"""Find posthog-js, which records the clicks of whoever runs the demo, or install it with npm."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ def find() -> Path | None:
 
 
 def install() -> "subprocess.Popen[bytes] | None":
-    """Begin to install it with npm, for the next time; None: there is no npm."""
+    """Start installing it with npm in the background; return None when npm is missing."""
     npm = shutil.which("npm")
     if npm is None:
         return None

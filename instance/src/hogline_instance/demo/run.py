@@ -1,4 +1,4 @@
-"""Start and end the demo's processes, and print what happens and where to look."""
+"""Start and stop the demo's processes, and print each visitor's steps and the URLs to open."""
 
 import argparse
 import json
@@ -32,7 +32,7 @@ _WIDTH = 9
 
 
 class _StopDemo(BaseException):
-    """The demo is asked to end."""
+    """SIGTERM asked the demo to end."""
 
 
 def main(argv: list[str]) -> int:
@@ -58,7 +58,7 @@ def main(argv: list[str]) -> int:
         metavar="FILE",
         help="a shop on another framework: a file such as those in examples/shop, named after its package",
     )
-    parser.add_argument("--once", action="store_true", help="end when the first visitors have left")
+    parser.add_argument("--once", action="store_true", help="end after the first round of visitors")
     options = parser.parse_args(argv)
     framework = _framework(options.app)
     if find_spec(framework) is None:
@@ -84,7 +84,7 @@ def _shop_file(text: str) -> Path:
     path = Path(text)
     if not path.is_file():
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no file; in a checkout `./dev demo --app NAME` takes the names in examples/shop"
+            f"{text!r} is not a file; in a checkout, `./dev demo --app NAME` takes the names in examples/shop"
         )
     return path
 
@@ -98,7 +98,7 @@ def _stop(_number: int, _frame: object) -> None:
 
 
 class _Demo:
-    """The demo's processes, ended in reverse when the stack unwinds."""
+    """Runs the demo's processes and ends them in reverse order."""
 
     def __init__(self, options: argparse.Namespace, stack: ExitStack) -> None:
         self._options = options
@@ -125,19 +125,19 @@ class _Demo:
         while not self._options.once:
             self._visit(instance_url, token, shop_url, _CALM_PAUSE_S)
 
-    # -- processes ----------------------------------------------------------------------------------------------------
+    # -- processes ---------------------------------------------------------------
 
     def _scripts(self) -> Path | None:
         """Return the folder of posthog-js: the named one, one that is found, or one that npm downloads in time.
 
-        None means that the shop's own script records the clicks.
+        Returns None when the shop's own script has to record the clicks.
         """
         if self._options.posthog_js is not None:
             named: Path = self._options.posthog_js
             return named
         found = posthog_js.find()
         if found is None and (npm := posthog_js.install()) is not None:
-            self._say("npm", f"downloads posthog-js {posthog_js.VERSION}, which records your own clicks (once)")
+            self._say("npm", f"downloads posthog-js {posthog_js.VERSION} once, to record your own clicks")
             try:
                 npm.wait(_NPM_S)
             except subprocess.TimeoutExpired:
@@ -175,7 +175,7 @@ class _Demo:
             raise InstanceError(
                 told[-1].removeprefix("hogline serve: ") if told else "the instance did not start; try `hogline serve`"
             )
-        # Read the rest of its output and discard it: a full pipe would block the instance.
+        # Keep reading its output and discard it: a full pipe would block the instance.
         threading.Thread(target=process.stdout.read, daemon=True).start()
         self._say("instance", f"listens at {keys['url']}")
         return keys
@@ -217,9 +217,9 @@ class _Demo:
                     return
             except urllib3.exceptions.HTTPError:
                 time.sleep(0.05)
-        raise InstanceError(f"{what} does not answer at {url}")
+        raise InstanceError(f"{what} does not respond at {url}")
 
-    # -- visitors -----------------------------------------------------------------------------------------------------
+    # -- visitors ---------------------------------------------------------------
 
     def _visit(self, instance_url: str, token: str, shop_url: str, pause_s: float) -> dict[str, str]:
         """Run every visitor once, all at the same time, and return their sessions by name."""
@@ -227,7 +227,7 @@ class _Demo:
         for story in STORIES:
             browser = story.browser(instance_url=instance_url, token=token, shop_url=shop_url)
             sessions[story.name] = browser.session_id
-            # Daemons: a visitor in the middle of a step keeps nobody from ending the demo.
+            # Daemon threads: a visitor in the middle of a step must not delay the demo's end.
             visits.append(threading.Thread(target=self._play, args=(story, browser, pause_s), daemon=True))
         for visit in visits:
             visit.start()
@@ -242,7 +242,7 @@ class _Demo:
             self._say(story.name, "cannot reach the shop")
 
     def _wait_for_story(self, keys: dict[str, str], session_id: str) -> str:
-        """Wait until the bug of *session_id* is stored, and return the uuid of its exception."""
+        """Wait until the exception of *session_id* is stored, and return its uuid."""
         pool = urllib3.PoolManager(retries=False, timeout=5)
         query = f"event=%24exception&session_id={session_id}"
         deadline_s = time.monotonic() + _START_S
@@ -258,7 +258,7 @@ class _Demo:
             time.sleep(0.1)
         raise InstanceError("the visitors' events did not reach the instance; its log says why")
 
-    # -- words --------------------------------------------------------------------------------------------------------
+    # -- words ---------------------------------------------------------------
 
     def _say(self, who: str, what: str) -> None:
         print(f"{time.monotonic() - self._started_s:5.1f} s  {who:<{_WIDTH}} {what}", flush=True)
@@ -281,7 +281,7 @@ class _Demo:
 
 
 def _end(process: "subprocess.Popen[str] | subprocess.Popen[bytes]") -> None:
-    """End a child by its pid: ask it first, and kill it if it does not end in time."""
+    """Terminate a child, and kill it if it does not end in time."""
     if process.poll() is None:
         process.terminate()
         try:

@@ -29,23 +29,23 @@ class Cart:
 
     @property
     def total(self) -> float:
-        """Return what all of it costs, in euros."""
+        """Return the total price in euros."""
         return round(sum(PRODUCTS[slug].price * count for slug, count in self.items.items()), 2)
 
     @property
     def count(self) -> int:
-        """Return how many things are in it."""
+        """Return the number of items in it."""
         return sum(self.items.values())
 
 
 class Shop:
-    """Serves visitors, whatever framework takes their requests."""
+    """The shop's logic, independent of the framework that serves it."""
 
     def __init__(self, posthog: PostHog, *, instance_url: str, has_posthog_js: bool) -> None:
         self.posthog = posthog
         self._instance_url = instance_url
         self._has_posthog_js = has_posthog_js
-        # By cookie; the one unused for longest is forgotten first.
+        # Carts by cookie value; the least recently used one is evicted first.
         self._carts: OrderedDict[str, Cart] = OrderedDict()
         self.headers = {
             "Content-Security-Policy": f"default-src 'self'; script-src 'self' {instance_url}; connect-src 'self' {instance_url}; "
@@ -53,7 +53,7 @@ class Shop:
         }
 
     def cart(self, cookies: Mapping[str, str]) -> Cart:
-        """Return the cart of the visitor with these *cookies*; an empty one for a visitor without."""
+        """Return the cart that *cookies* name, or an empty one."""
         key = cookies.get(COOKIE, "")
         if not key:
             return Cart()
@@ -71,7 +71,7 @@ class Shop:
         )  # fmt: skip
 
     def new_cookie(self, cookies: Mapping[str, str]) -> str | None:
-        """Return the value of the cookie to set; None for a visitor who has one."""
+        """Return the value of the cookie to set, or None for a visitor who has one."""
         return None if COOKIE in cookies else secrets.token_urlsafe(16)
 
     def add(self, cart: Cart, product: str) -> dict[str, Any]:
@@ -81,18 +81,18 @@ class Shop:
         return {"items": cart.count, "total": cart.total}
 
     def sign_in(self, cart: Cart, email: str) -> dict[str, str]:
-        """Remember who the visitor is."""
+        """Store the visitor's email address in the cart."""
         cart.user = email
         self.posthog.set(distinct_id=email, properties={"email": email})
         self.posthog.capture("signed in", distinct_id=email, properties={"how": "email"})
         return {"user": email}
 
     def send_receipt(self, receipt: str) -> None:
-        """Send the receipt. Called after the response."""
+        """Send the receipt, after the response."""
         self.posthog.capture("receipt sent", properties={"receipt": receipt})
 
     def lines(self) -> Iterator[str]:
-        """Yield the catalogue, line by line, to be streamed."""
+        """Yield the catalogue line by line, for a streamed response."""
         yield "product,price\n"
         for product in PRODUCTS.values():
             yield f"{product.slug},{product.price}\n"

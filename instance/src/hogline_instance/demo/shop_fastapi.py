@@ -1,10 +1,9 @@
-"""The shop on FastAPI, as people write such apps, with the interceptor in one line.
+"""The shop on FastAPI, an ordinary app with the interceptor added in one line.
 
-Run by the demo in a process of its own.
+The demo runs it in its own process.
 
-The pages are for a person to click through; what they do goes by fetch, so that the browser's
-tracing headers travel along. Navigations carry no headers, but posthog-js's first-party cookie
-(`read_cookie`).
+The pages' buttons use fetch, so that requests carry the browser's tracing headers. Navigations
+carry no headers; for these the interceptor reads posthog-js's first-party cookie (`read_cookie`).
 """
 
 import asyncio
@@ -85,7 +84,7 @@ def _add_actions(app: FastAPI, shop: Shop) -> None:
         total, items = cart.total, cart.count
         posthog.capture("checkout started", properties={"total": total, "items": items})
         if card == "offline":
-            raise HTTPException(503, "the payment provider does not answer")
+            raise HTTPException(503, "the payment provider does not respond")
         receipt = charge(total, card)
         cart.items.clear()
         posthog.capture("order placed", properties={"total": total, "items": items, "receipt": receipt})

@@ -1,6 +1,6 @@
 """`python -m hogline_instance.demo.shop_server`: the shop's process.
 
-Its parent passes options in the environment.
+The demo passes options in the environment.
 """
 
 import logging
@@ -23,7 +23,7 @@ def main() -> int:
     """Serve the shop on the socket that the parent bound; ends with SIGTERM, or with its parent."""
     instance_url = os.environ["SHOP_INSTANCE_URL"]
     listener = socket.socket(fileno=int(os.environ["SHOP_SOCKET"]))
-    # The visitors break the shop on purpose and the demo prints that, so only Hogline's own
+    # The visitors cause errors on purpose and the demo prints them, so only Hogline's own
     # warnings are shown here.
     logging.basicConfig(level=logging.CRITICAL)
     logging.getLogger("hogline").setLevel(logging.WARNING)
@@ -33,15 +33,15 @@ def main() -> int:
     app = module.create_app(shop)
     # Ctrl-C reaches the whole group of processes; the parent decides when each of them ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # A shop that is not an ASGI app brings its own server.
+    # A module for a framework without ASGI defines its own `serve`.
     getattr(module, "serve", _serve_asgi)(app, listener)
     posthog.shutdown()
     return 0
 
 
 def _loaded(path: Path) -> ModuleType:
-    # By file, under a name of its own: `flask.py` in its folder must not stand in for the package
-    # that it imports.
+    # Load the file under another module name: `flask.py` must not shadow the package that it
+    # imports.
     spec = spec_from_file_location(f"shop_on_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None

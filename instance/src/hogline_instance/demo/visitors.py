@@ -1,4 +1,4 @@
-"""The visitors: what each of them does in the shop, step by step, told as it happens."""
+"""The visitors: each runs through a script of steps in the shop and reports them."""
 
 import random
 import time
@@ -10,7 +10,7 @@ from hogline_instance.demo.browser import Browser
 __all__ = ["STORIES", "Story", "Tell"]
 
 Tell = Callable[[str, str], None]
-"""Called with the visitor's name and what they do."""
+"""A function that is called with the visitor's name and a description of the step."""
 
 _CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36"
 _SAFARI = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1"
@@ -19,7 +19,7 @@ _FIREFOX = "Mozilla/5.0 (Macintosh; Intel Mac OS X 15.1; rv:132.0) Gecko/2010010
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One visit: who comes, with which browser, and what happens."""
+    """One visit: the visitor, the browser and the steps."""
 
     name: str
     ip: str
@@ -40,7 +40,7 @@ class Story:
         )
 
     def play(self, browser: Browser, tell: Tell, pause_s: float) -> None:
-        """Let it happen, a step at a time, with about *pause_s* between them."""
+        """Run the steps, with about *pause_s* seconds between them."""
         for step in self.steps(browser):
             tell(self.name, step)
             if pause_s:

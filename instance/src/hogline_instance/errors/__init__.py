@@ -1,4 +1,4 @@
-"""Error tracking: exceptions as people read them."""
+"""Error tracking: the stack trace of an `$exception` event, prepared for display."""
 
 from hogline_instance.errors.stack import Failure, failures
 

@@ -1,6 +1,6 @@
 """`$exception_list` in reading order: the caught exception, its crash site on top, then its causes.
 
-Pure. Every value in the list comes from outside, so each is checked and bounded before it is used.
+Pure. Every value in the list comes from clients, so each is checked and bounded before use.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class FrameRun:
-    """Neighbouring frames of one kind: the application's, or a library's (shown folded)."""
+    """Adjacent frames of one kind: the application's, or a library's (shown folded)."""
 
     in_app: bool
     frames: tuple[Frame, ...]
@@ -67,7 +67,7 @@ class Failure:
 
 
 def failures(event: StoredEvent) -> tuple[Failure, ...]:
-    """Return the chain of an `$exception` event, outermost first; empty without a list."""
+    """Return the chain of an `$exception` event, outermost first; it is empty without a list."""
     entries = event.properties.get("$exception_list")
     if not isinstance(entries, list):
         return ()
@@ -83,8 +83,8 @@ def _failure(entry: Mapping[str, object], *, crash_first: bool) -> Failure:
     handled = facts.get("handled")
     stacktrace = entry.get("stacktrace")
     raw = stacktrace.get("frames") if isinstance(stacktrace, dict) else None
-    # Bounded at the crash's end: of a million recursive frames the first and the last hundreds say
-    # the same.
+    # The limit keeps the frames next to the crash: after a deep recursion the other frames are
+    # repeats.
     listed = [frame for frame in raw if isinstance(frame, dict)] if isinstance(raw, list) else []
     frames = [_frame(frame) for frame in (listed[:_MAX_FRAMES] if crash_first else listed[: -_MAX_FRAMES - 1 : -1])]
     return Failure(

@@ -1,4 +1,4 @@
-"""The shape of an event: its row and columns, filters and cursors, and the event that is read back.
+"""The shape of an event: its row and columns, filters and cursors, and the decoded event.
 
-Knows the store. Must not know HTTP, HTML or any feature.
+This package knows the store. It must not know HTTP, HTML or any feature.
 """

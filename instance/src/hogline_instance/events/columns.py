@@ -1,4 +1,4 @@
-"""The columns of the events table, derived from `EventRow`, and the way back from a row of the store."""
+"""The columns of the events table, derived from `EventRow`, and the decoding of selected rows."""
 
 import typing
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class EventColumn:
 
     @property
     def alias(self) -> str:
-        """Return its name in a result.
+        """Return the column's name in a result.
 
         An alias equal to the column would hide it from WHERE and ORDER BY.
         """
@@ -30,7 +30,7 @@ class EventColumn:
 
     @property
     def expression(self) -> str:
-        """Return what SELECT lists to read it."""
+        """Return the column's expression in a SELECT list."""
         return f"toString({self.name}) AS {self.alias}" if self.column.as_text else self.name
 
 
@@ -44,7 +44,7 @@ def _declared() -> tuple[EventColumn, ...]:
 
 COLUMNS = _declared()
 SELECT_LIST = ", ".join(each.expression for each in COLUMNS)
-"""What a query selects when its rows become events through `event_of`."""
+"""The columns to select for rows that `event_of` decodes."""
 
 
 def event_of(row: Mapping[str, object]) -> StoredEvent:

@@ -1,4 +1,4 @@
-"""Where a page of events starts."""
+"""Cursors: the position where a page of events starts."""
 
 import base64
 import binascii
@@ -9,14 +9,14 @@ __all__ = ["BadCursorError", "Cursor"]
 
 
 class BadCursorError(ValueError):
-    """A cursor that this instance did not make."""
+    """The text is not a cursor that this instance made."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
     """The last event of a page.
 
-    Time alone would lose or repeat events that share an instant, so the uuid decides.
+    The uuid breaks ties: events may share a timestamp, and would be lost or repeated without it.
     """
 
     timestamp_us: int

@@ -19,22 +19,22 @@ _STATUS = re.compile(r"[1-9][0-9]{2}")
 class StoredEvent(EventRow, kw_only=True, dict=True):
     """An event read back from the store or the journal.
 
-    `dict=True` gives the cached properties their place.
+    `dict=True` lets the cached properties be stored.
     """
 
     @cached_property
     def timestamp(self) -> datetime:
-        """The moment it happened, in UTC."""
+        """The time of the event, in UTC."""
         return datetime.fromisoformat(self.timestamp_text).replace(tzinfo=UTC)
 
     @cached_property
     def properties_json(self) -> str:
-        """The client's own JSON, so that numbers which no float can hold stay exact."""
+        """The client's own JSON, in which numbers beyond a float's range stay exact."""
         return bytes(self.raw_properties).decode("utf-8", "replace")
 
     @cached_property
     def properties(self) -> Mapping[str, object]:
-        """The properties as a mapping; empty when the JSON can't be read (too deep, a number too long)."""
+        """The decoded properties; empty when the JSON is unreadable (too deep, or a number too long)."""
         try:
             value = json.loads(self.properties_json)
         except (ValueError, RecursionError):
@@ -42,7 +42,7 @@ class StoredEvent(EventRow, kw_only=True, dict=True):
         return value if isinstance(value, dict) else {}
 
     def text(self, name: str) -> str:
-        """Return property *name* as a string, '' when it is absent, null or a structure."""
+        """Return property *name* as a string, or '' when it is absent, null or a structure."""
         value = self.properties.get(name)
         if value is None or isinstance(value, (dict, list)):
             return ""
@@ -50,7 +50,7 @@ class StoredEvent(EventRow, kw_only=True, dict=True):
 
     @property
     def status(self) -> int | None:
-        """The status of the response that it knows, a number of three digits, or None."""
+        """The HTTP status in its properties, a number of three digits, or None."""
         value = self.properties.get("$response_status_code")
         if isinstance(value, str) and _STATUS.fullmatch(value):
             return int(value)

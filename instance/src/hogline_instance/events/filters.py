@@ -14,7 +14,11 @@ __all__ = ["EventFilter", "matches", "search_variants"]
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Exact event name, person and session; `after` < timestamp < `before`; *search* anywhere in the text."""
+    """A filter of events.
+
+    Event name, person and session match exactly; `after` < timestamp < `before`; *search* may match
+    anywhere in the name, the distinct id or the properties.
+    """
 
     event: str | None = None
     distinct_id: str | None = None
@@ -36,7 +40,7 @@ def matches(event: StoredEvent, wanted: EventFilter) -> bool:
 
 
 def search_variants(search: str) -> list[str]:
-    """Return the forms that *search* can have in a client's JSON: as it is, and as encoders escape it."""
+    """Return the forms that *search* can have in a client's JSON: verbatim, and as encoders escape it."""
     forms = (search, json.dumps(search, ensure_ascii=False)[1:-1], json.dumps(search)[1:-1])
     return list(dict.fromkeys(forms))
 

@@ -1,4 +1,7 @@
-"""Queries of stored events: filtered lists in pages that lose and repeat none, and one by its uuid."""
+"""Queries of stored events: filtered lists in pages, and one event by its uuid.
+
+No event is lost or repeated between pages.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,7 +17,7 @@ __all__ = ["Page", "find_event", "list_events"]
 # Most pages are found in the last day, and the table is sorted by day: look there first, then
 # widen.
 _WINDOWS = (timedelta(days=1), timedelta(days=31), None)
-# Events of fast clocks are stamped in the future and are still the newest.
+# A client with a fast clock stamps events in the future; they still count as the newest.
 _CLOCKS_AHEAD = timedelta(days=2)
 _MAX_ROUNDS = 50  # bounds the loop when a page is full of duplicates that are not merged yet
 
@@ -100,7 +103,7 @@ def _rows(
             cursor.timestamp_us,
         )
         parameters["cursor_uuid"] = cursor.uuid
-        # Redundant for the answer; it lets the engine skip the days after the cursor.
+        # This condition changes no result; it lets the store skip the days after the cursor.
         conditions.append("timestamp <= fromUnixTimestamp64Micro({cursor_us:Int64}, 'UTC')")
     if window is not None:
         add("timestamp >= fromUnixTimestamp64Micro({floor:Int64}, 'UTC')", "floor", _floor(wanted, cursor, window))

@@ -1,4 +1,4 @@
-"""The row of an event: the one declaration that admission, pipeline, store and readers follow.
+"""The row of an event: the one declaration that admission, pipeline, store and queries follow.
 
 To add a column: add a field with a default here, and a migration `store/schema/NNNN_*.sql` that
 adds it to the table. A test compares the two.
@@ -15,7 +15,7 @@ __all__ = ["Column", "EventRow", "encode_row", "time_text"]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """How the store keeps a field.
+    """The type of a field in the store.
 
     Types that its driver does not read back as strings are read *as_text*.
     """
@@ -50,7 +50,7 @@ _encoder = msgspec.json.Encoder()
 
 
 def time_text(moment: datetime) -> str:
-    """Return *moment*, which is in UTC, as a row holds it, with microseconds."""
+    """Return *moment*, a time in UTC, in the format of a row, with microseconds."""
     return moment.strftime("%Y-%m-%d %H:%M:%S.") + f"{moment.microsecond:06d}"
 
 

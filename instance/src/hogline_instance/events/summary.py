@@ -1,4 +1,4 @@
-"""One event in one line: the words that a live row, a timeline entry and `hogline tail` show for it. Pure."""
+"""A one-line summary of an event, for live rows, timeline entries and `hogline tail`. Pure."""
 
 import json
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ __all__ = [
 
 Side = Literal["browser", "server", "other"]
 
-# Events that no person caused and that are rarely read: shown, but muted, and never the cause of a
-# request.
+# Events that no person caused and that are rarely read. They are shown muted, and are never taken
+# for the cause of a request.
 QUIET_EVENTS = frozenset(
     {"$pageleave", "$web_vitals", "$feature_flag_called", "$$heatmap", "$set", "$opt_in", "$groupidentify", "$snapshot"}
 )
@@ -55,9 +55,9 @@ _MAX_TITLE_CHARS = 200
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The parts of one line.
+    """The parts of a summary line.
 
-    `status` is the response's, `error` is 'Type: value' of an exception.
+    `status` is the response's status; `error` is 'Type: value' of an exception.
     """
 
     uuid: str
@@ -74,7 +74,7 @@ class Summary:
 
 
 def summarize(event: StoredEvent) -> Summary:
-    """Return the line of *event*."""
+    """Return the summary of *event*."""
     side = side_of(event)
     return Summary(
         uuid=event.uuid,
@@ -92,25 +92,26 @@ def summarize(event: StoredEvent) -> Summary:
 
 
 def is_personal(event: StoredEvent) -> bool:
-    """Return whether its distinct id names a person or device, and is not a server's random one."""
+    """Return whether its distinct id names a person or device, not a random id made by a server."""
     return side_of(event) == "browser" or event.properties.get("$process_person_profile") is not False
 
 
 def side_of(event: StoredEvent) -> Side:
-    """Return who sent it.
+    """Return which side sent it.
 
-    A server's events carry the browser's window id too, so the server's signs come first.
+    A server's events carry the browser's window id too, so the server's properties are checked
+    first.
     """
     lib = event.text("$lib")
     if lib in _SERVER_LIBS or event.properties.get("$is_server") is True or "$request_method" in event.properties:
         return "server"
-    if lib in _BROWSER_LIBS or any(mark in event.properties for mark in _BROWSER_PROPERTIES):
+    if lib in _BROWSER_LIBS or any(name in event.properties for name in _BROWSER_PROPERTIES):
         return "browser"
     return "other"
 
 
 def title_of(event: StoredEvent) -> str:
-    """Return the name that a reader would use: 'Clicked "Add to cart"' rather than '$autocapture'."""
+    """Return a readable name, such as 'Clicked "Add to cart"' for '$autocapture'."""
     if event.event == "$exception":
         kind, _ = headline(event)
         return kind[:_MAX_TITLE_CHARS]
@@ -146,7 +147,7 @@ def custom_preview(event: StoredEvent, most: int = 4) -> tuple[tuple[str, str], 
 
 
 def headline(event: StoredEvent) -> tuple[str, str]:
-    """Return (type, value) of the exception that was caught, in whatever form the SDK sent it."""
+    """Return (type, value) of the caught exception, from the current or the legacy properties."""
     entries = event.properties.get("$exception_list")
     first = entries[0] if isinstance(entries, list) and entries else None
     if isinstance(first, dict):

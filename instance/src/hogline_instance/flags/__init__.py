@@ -1,1 +1,1 @@
-"""Feature flags: what SDKs ask for. Today every project's set of flags is empty."""
+"""Feature flags: the endpoints that SDKs call. Today every project's set of flags is empty."""

@@ -1,4 +1,4 @@
-"""Flag requests of SDKs: `/flags` and `/decide`, definitions to evaluate, and remote config.
+"""Flag endpoints for SDKs: `/flags` and `/decide`, definitions for local evaluation, remote config.
 
 Source: docs/internals/flags-protocol.md#flags-endpoint.
 """
@@ -27,7 +27,7 @@ _MAX_BODY_BYTES = 2 * 1024 * 1024
 
 
 def browser_config(_settings: object) -> dict[str, object]:
-    """Return what posthog-js has to know of flags: without this it never asks for them."""
+    """Return the flags' part of posthog-js's config; without it posthog-js never requests flags."""
     return {"hasFeatureFlags": True}
 
 
@@ -47,7 +47,7 @@ class _FlagEndpoints:
         self._config = services.browser_config
 
     async def evaluate(self, request: Request, match: re.Match[str]) -> Response:
-        """Answer which flags are on, in the shape that the version of the request expects."""
+        """Return the enabled flags, in the shape that the request's version expects."""
         if request.method == "GET":
             return json_response({"flags": {}, "featureFlags": {}, "errorsWhileComputingFlags": False})
         query = request.query
@@ -75,7 +75,7 @@ class _FlagEndpoints:
         return json_response(answer)
 
     async def definitions(self, request: Request, _match: re.Match[str]) -> Response:
-        """Answer the definitions that SDKs evaluate themselves; 304 while they are unchanged."""
+        """Return the definitions for local evaluation, or 304 while they are unchanged."""
         await self._require_key(request)
         body = msgspec.json.encode(_NO_FLAGS)
         etag = f'W/"{hashlib.sha256(body).hexdigest()[:32]}"'.encode()
@@ -85,7 +85,7 @@ class _FlagEndpoints:
         return Response(body, headers=headers)
 
     async def remote_config(self, request: Request, _match: re.Match[str]) -> Response:
-        """Answer the payload of one flag."""
+        """Return the payload of one flag."""
         await self._require_key(request)
         return error_response(404, "not_found", "This flag does not exist.")
 

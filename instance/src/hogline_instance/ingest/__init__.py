@@ -1,9 +1,7 @@
-"""From a request of any PostHog SDK to admitted events: size, key, decoding, time.
+"""Turn a request of any PostHog SDK into admitted events: check size and key, decode, set the time.
 
-Fast, and nothing beyond that.
-
-Raw ASGI, since this path answers thousands of requests a second. It knows the protocol and no
-feature: other paths that SDKs call come as `Endpoint`s.
+This is raw ASGI, since it serves thousands of requests a second. It knows the protocol and no
+feature: features pass the other paths that SDKs call as `Endpoint`s.
 """
 
 from hogline_instance.ingest.app import IngestApp

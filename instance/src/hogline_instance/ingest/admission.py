@@ -1,4 +1,4 @@
-"""Admission: one incoming event to one row of the events table, or the reason why not.
+"""Admission: turn an incoming event into a row of the events table, or refuse it with a reason.
 
 Source: docs/internals/instance-protocol.md#validation-and-answers.
 """
@@ -26,9 +26,8 @@ _log = logging.getLogger("hogline.instance")
 MAX_EVENT_BYTES = 1024 * 1024  # the default of the option of that name
 OVERSIZE = "an event is too large"
 
-_PERSON_NAMESPACE = uuid.UUID(
-    "932979b4-65c3-4424-8467-0b66ec27bc22"
-)  # person ids are PostHog's own; docs/internals/instance-protocol.md#person-ids-and-versions
+# Person ids are equal to PostHog's: docs/internals/instance-protocol.md#person-ids-and-versions.
+_PERSON_NAMESPACE = uuid.UUID("932979b4-65c3-4424-8467-0b66ec27bc22")
 _MAX_TOKEN_CHARACTERS = 64
 _MAX_ID_CHARACTERS = 200
 _MAX_NAME_CHARACTERS = 200
@@ -36,11 +35,11 @@ _DROPPED_NAMES = frozenset({"$performance_event"})
 
 
 class TokenError(ValueError):
-    """The request's token is missing or cannot be one."""
+    """The request's token is missing or malformed."""
 
 
 class EventError(ValueError):
-    """An event cannot be stored; the message says why, and becomes the reason that is counted."""
+    """An event cannot be stored. Its message is the reason under which it is counted."""
 
 
 class _KnownProperties(
@@ -77,7 +76,7 @@ _facts = msgspec.json.Decoder(_KnownProperties)
 
 @dataclass(frozen=True, slots=True)
 class RequestFacts:
-    """Facts of the request that brought the events."""
+    """Facts of the request that sent the events."""
 
     now: datetime
     ip: str
@@ -92,13 +91,13 @@ class Admitted:
     rows: list[bytes]
     refused: dict[str, int]
     mended: dict[str, int]
-    """What was changed in rows that are kept, and how often."""
+    """Counts of the changes made to rows that are kept, by kind of change."""
 
 
 def token_of(batch: IncomingBatch, query_token: str) -> str:
     """Return the one project token of the request.
 
-    Raises TokenError: none, several, or one that cannot be.
+    Raises TokenError: there is no token, several different ones, or a malformed one.
     """
     tokens = {batch.token.strip()}
     for event in batch.events:
@@ -115,7 +114,7 @@ def token_of(batch: IncomingBatch, query_token: str) -> str:
     if token.startswith("phx_"):
         raise TokenError("this is a personal key (phx_); events are sent with a project token (phc_)")
     if len(token) > _MAX_TOKEN_CHARACTERS or not token.isascii() or "\0" in token:
-        raise TokenError("the project token cannot be one: at most 64 ASCII characters")
+        raise TokenError("the project token is malformed: it has at most 64 ASCII characters")
     return token
 
 
@@ -130,7 +129,7 @@ def _token_inside(event: IncomingEvent) -> Any:
 def admit(
     batch: IncomingBatch, project_id: int, arrival: RequestFacts, *, max_event_bytes: int = MAX_EVENT_BYTES
 ) -> Admitted:
-    """Return the rows of the events that can be stored; one bad event costs the others nothing.
+    """Return the rows of the events that can be stored; a bad event does not affect the others.
 
     An event whose properties are over *max_event_bytes* is refused.
     """
@@ -151,7 +150,7 @@ def admit(
             admitted.rows.append(_row(event, request))
         except EventError as error:
             _count(admitted.refused, str(error))
-        except Exception:  # an event that nobody foresaw is lost alone, without its batch
+        except Exception:  # a bug that one event triggers must not lose the batch
             _log.exception("ingest: an event could not be read")
             _count(admitted.refused, "an event could not be read; the log says why")
     return admitted
@@ -159,7 +158,7 @@ def admit(
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """What the events of one request share."""
+    """The values that all events of one request share."""
 
     project_id: int
     arrival: RequestFacts
@@ -175,7 +174,7 @@ def _count(counts: dict[str, int], reason: str) -> None:
 
 
 def _row(event: IncomingEvent, request: _Request) -> bytes:
-    """Return the row of *event*.  Raises EventError: it cannot be stored."""
+    """Return the row of *event*. Raises EventError: the event cannot be stored."""
     name = event.event or ("$identify" if request.arrival.is_engage else "")
     if not name.strip():
         raise EventError("an event has no name")
@@ -198,7 +197,7 @@ def _row(event: IncomingEvent, request: _Request) -> bytes:
         believe_clock=facts.ignore_sent_at is True,
     )
     properties = _with_person_updates(given, event)
-    # A server's own address says nothing of a visitor: only events of browsers and apps get it.
+    # Only events of browsers and apps get the address: a server's says nothing about a visitor.
     if request.ip and facts.ip is msgspec.UNSET and facts.is_server is not True and facts.geoip_disable is not True:
         properties = _with(properties, b'"$ip":"%b"' % request.ip.encode())
     return encode_row(
@@ -226,7 +225,7 @@ def _time(given: str, name: str, request: _Request) -> datetime | None:
 
 
 def _read(properties: msgspec.Raw) -> tuple[bytes, _KnownProperties]:
-    """Return the properties as they will be stored, and the few that admission reads."""
+    """Return the properties to store, and the few that admission reads."""
     raw = bytes(properties)
     if raw == b"null":
         return b"{}", _KnownProperties()
@@ -234,7 +233,7 @@ def _read(properties: msgspec.Raw) -> tuple[bytes, _KnownProperties]:
         raw = readable(raw)
         return raw, _facts.decode(raw)
     except (msgspec.DecodeError, RecursionError, BodyError):
-        pass  # a lone surrogate, or no object at all
+        pass  # a lone surrogate, or not an object
     try:
         value = read_json(raw)
     except BodyError:
@@ -255,7 +254,7 @@ def _event_id(given: str) -> str:
     if not given:
         return new_stamp()[0]
     try:
-        if given.isascii():  # Python reads other scripts' digits too
+        if given.isascii():  # Python's int() also accepts digits of other scripts
             return str(uuid.UUID(given))
     except ValueError:
         pass
@@ -268,7 +267,7 @@ def _person_id(project_id: int, distinct_id: str) -> str:
 
 
 def _with_person_updates(properties: bytes, event: IncomingEvent) -> bytes:
-    """Fold top-level `$set` and `$set_once` into the properties, where the newer SDKs have them.
+    """Move top-level `$set` and `$set_once` into the properties, where newer SDKs send them.
 
     Source: docs/internals/instance-protocol.md#person-properties.
     """
@@ -288,13 +287,13 @@ def _with_person_updates(properties: bytes, event: IncomingEvent) -> bytes:
 
 
 def _with(properties: bytes, member: bytes) -> bytes:
-    """Put one more member at the end of a JSON object."""
+    """Append a member to a JSON object."""
     body = properties.rstrip()[:-1].rstrip()
     return body + (b"" if body == b"{" else b",") + member + b"}"
 
 
 def _one_line(properties: bytes) -> bytes:
-    """Return the object without raw line breaks: rows are lines.
+    """Return the object without raw line breaks, since rows are separated by them.
 
     In JSON a raw line break is only ever white space.
     """

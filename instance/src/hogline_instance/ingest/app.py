@@ -1,6 +1,6 @@
 """The ASGI app of every path that SDKs call.
 
-An event is acknowledged when it is on disk, and not before.
+An event is acknowledged only when it is on disk.
 """
 
 import asyncio
@@ -32,13 +32,13 @@ from hogline_instance.settings import Settings
 __all__ = ["IngestApp"]
 
 _log = logging.getLogger("hogline.instance")
-# What decodes to more leaves the event loop, where it would delay every other response.
+# Larger bodies are decoded in a thread: on the event loop they would delay every other response.
 _INLINE_BYTES = 256 * 1024
-_DECODER_THREADS = 2  # each may hold one decoded body and its events
+_DECODER_THREADS = 2  # each thread may hold one decoded body and its events
 
 
 class IngestApp:
-    """Answers capture itself, and other paths through the features' *endpoints*."""
+    """Serves capture itself, and other paths through the features' *endpoints*."""
 
     def __init__(
         self, settings: Settings, projects: ProjectLookup, writer: JournalWriter, endpoints: Sequence[Endpoint]
@@ -53,12 +53,12 @@ class IngestApp:
         self._capture_v1 = CaptureV1(settings, projects, self.refusals)
 
     def owns(self, path: str) -> bool:
-        """Return whether SDKs call *path*, with or without its last slash."""
+        """Return whether SDKs call *path*, with or without a trailing slash."""
         path = path.rstrip("/")
         return path in PATHS or path == capture_v1.PATH or is_owned(self._endpoints, path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Serve one request."""
         try:
             if scope["method"] == "OPTIONS":
                 response = Response(b"", 204)

@@ -1,7 +1,7 @@
-"""Bytes of a body to JSON text: every compression and wrapping that PostHog's SDKs have used.
+"""Decode a body to JSON text, in every compression and wrapping that PostHog's SDKs have used.
 
-Every decoder stops at the bound while it makes output, so that no body costs more than the bound.
-The URL and the headers are hints: the current browser SDK sends gzip and says nothing of it.
+Every decoder stops when its output reaches the limit, so that no body needs more memory than that.
+URL and headers are only hints: the current browser SDK sends gzip without declaring it.
 Source: docs/internals/instance-protocol.md#decoding.
 """
 
@@ -20,8 +20,8 @@ _GZIP = b"\x1f\x8b\x08"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _UTF8_MARK = b"\xef\xbb\xbf"
 _BROTLI_STEP_BYTES = 1 << 20
-_ZSTD_WINDOW_BYTES = 1 << 27  # the largest that the zstd command makes unless asked for more
-_LZ64_BYTES = 2 << 20  # PostHog's edge took no more on `/e/`; unpacking costs microseconds a byte
+_ZSTD_WINDOW_BYTES = 1 << 27  # the zstd command's largest window by default
+_LZ64_BYTES = 2 << 20  # the limit of PostHog's edge on `/e/`; decompression takes microseconds per byte
 _MAX_LAYERS = 4  # content encoding, form, base64, gzip: no client wraps deeper
 _JSON_START = re.compile(rb"\s*[{\[]")
 _FORM_FIELD = re.compile(rb"(?:^|&)(data|compression)=([^&]*)")
@@ -39,7 +39,8 @@ def plain_json(body: bytes, *, content_type: str, content_encoding: str, compres
     """Return the JSON in *body*, at most *max_bytes*.
 
     *compression* is the query parameter of that name, in lower case.
-    Raises BodyError: nothing decodes it.  Raises BodyTooLargeError: it is, or becomes, too large.
+    Raises BodyError: no decoder accepts it. Raises BodyTooLargeError: it is too large, before or after
+    decoding.
     """
     encodings = [part.strip().lower() for part in content_encoding.split(",") if part.strip()]
     if len(encodings) > _MAX_LAYERS:
@@ -100,7 +101,7 @@ def _decoded(encoding: str, body: bytes, max_bytes: int) -> bytes:
 
 
 def _stands_alone(body: bytes) -> bool:
-    """Return whether *body* says by its first bytes what it is, whatever the headers say."""
+    """Return whether the first bytes of *body* identify its format, whatever the headers say."""
     readable = body.removeprefix(_UTF8_MARK)
     return body[:3] == _GZIP or body[:4] == _ZSTD or readable[:5] == b"data=" or _JSON_START.match(readable) is not None
 
@@ -118,7 +119,7 @@ def _inflate(body: bytes, max_bytes: int) -> bytes:
         if _stands_alone(body):
             raise
         try:
-            return _zlib(body, max_bytes, -15)  # some clients send deflate without its wrapper
+            return _zlib(body, max_bytes, -15)  # some clients send deflate without the zlib header
         except BodyTooLargeError:
             raise
         except BodyError:
@@ -176,15 +177,15 @@ def _unzstd(body: bytes, max_bytes: int) -> bytes:
 
 
 def _form(body: bytes) -> tuple[bytes, str]:
-    """Return the form's `data`, undecoded beyond the form, and its `compression`."""
+    """Return the form's `data`, with only the form encoding removed, and its `compression`."""
     fields = {match[1]: match[2] for match in _FORM_FIELD.finditer(body)}
     data = fields.get(b"data")
     if data is None:
         raise BodyError("the form has no field 'data'")
     hint = unquote_to_bytes(fields.get(b"compression", b"")).decode("latin-1").strip().lower()
     plain = unquote_to_bytes(data)
-    # In JSON a plus is an encoded blank; in base64 it is a digit that a careless client did not
-    # encode.
+    # In JSON a plus is an encoded space; in base64 it is a digit that the client should have
+    # percent-encoded.
     if _JSON_START.match(plain):
         plain = unquote_to_bytes(data.replace(b"+", b" "))
     return plain, hint

@@ -1,7 +1,7 @@
-"""The legacy capture endpoints: every path takes every shape; success is `200 {"status":1}`.
+"""The legacy capture endpoints: each path accepts every shape; success is `200 {"status":1}`.
 
-Where PostHog's edge refuses a whole request for one bad event, the good ones are kept here and the
-bad ones counted, with the reason in the log (rule `accept-the-good`).
+PostHog's edge refuses a whole request for one bad event. Here the good events are kept, and the bad
+ones are counted and logged with the reason (docs/internals/rules.md#accept-the-good).
 """
 
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ _FIRST_BELIEVED_MS = 1_600_000_000_000
 
 
 class LargeBodyError(Exception):
-    """The body decodes to more than was asked for; it can be read with the whole bound."""
+    """The body decodes to more than the caller's limit; the caller may retry with the option's limit."""
 
 
 class Capture:
@@ -36,10 +36,10 @@ class Capture:
         self._refusals = refusals
 
     def admit(self, request: Request, max_bytes: int | None = None) -> tuple[Response, list[bytes]]:
-        """Return the answer to give once the rows are on disk, and the rows.
+        """Return the response to send once the rows are on disk, and the rows.
 
-        *max_bytes* bounds the decoded body below the option.  Raises HttpError.  Raises LargeBodyError: the body
-        decodes to more than *max_bytes*.
+        *max_bytes* limits the decoded body further than the option does. Raises HttpError.
+        Raises LargeBodyError: the body decodes to more than *max_bytes*.
         """
         query = request.query
         body = request.body if request.body or request.method == "POST" else query.get("data", "").encode()
@@ -75,7 +75,7 @@ class Capture:
         response = Response(b"", 204) if query.get("beacon") == "1" else Response()
         project = self._projects.by_token(token)
         if project is None:
-            # The edge takes any token that could be one; so does this, and the log says why no
+            # PostHog's edge accepts any well-formed token, and so does this. The log says why no
             # event appears.
             self._refusals.refuse_token(token, len(batch.events))
             return response, []

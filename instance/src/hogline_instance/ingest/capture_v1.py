@@ -1,8 +1,8 @@
-"""Capture v1: `POST /i/v1/analytics/events`, an answer for each event.
+"""Capture v1: `POST /i/v1/analytics/events`, with a result for each event.
 
 Source: docs/internals/instance-protocol.md#capture-v1.
 
-The instance speaks it because SDKs try a 404 four times for each batch and then drop the batch.
+The instance implements it because SDKs retry a 404 four times for each batch and then drop it.
 """
 
 import re
@@ -60,9 +60,10 @@ class CaptureV1:
         self._refusals = refusals
 
     def admit(self, request: Request, max_bytes: int | None = None) -> tuple[Response, list[bytes]]:
-        """Return the answer to give once the rows are on disk, and the rows.
+        """Return the response to send once the rows are on disk, and the rows.
 
-        *max_bytes* bounds the decoded body below the option.  Raises LargeBodyError: the body decodes to more.
+        *max_bytes* limits the decoded body further than the option does.
+        Raises LargeBodyError: the body decodes to more.
         """
         try:
             return self._admit(request, max_bytes)
@@ -120,7 +121,7 @@ class CaptureV1:
         """Add the row of *incoming* to *rows*; return why it is dropped, or ""."""
         if project is None:
             self._refusals.refuse_token(token, 1)
-            return ""  # as the edge answers, which does not know projects
+            return ""  # PostHog's edge responds so, since it does not know projects
         admitted = admit(IncomingBatch([incoming]), project.id, arrival, max_event_bytes=self._max_event_bytes)
         rows += admitted.rows
         if admitted.mended:
@@ -181,7 +182,7 @@ def _headers(request: Request) -> tuple[str, str, str, datetime]:
 
 
 def _identity(event: Any) -> str | None:
-    """Return the event's uuid as its client wrote it, for the answer; None where it is not one."""
+    """Return the event's uuid as its client wrote it, for the response; None if it is not a uuid."""
     given = event.get("uuid") if isinstance(event, dict) else None
     return given if isinstance(given, str) and _is_uuid(given) else None
 

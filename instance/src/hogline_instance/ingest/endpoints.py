@@ -1,6 +1,6 @@
 """Paths that SDKs call besides capture.
 
-Features answer them; ingest only knows which path is whose.
+Features serve them; ingest only dispatches by path.
 """
 
 import re
@@ -14,11 +14,10 @@ __all__ = ["Endpoint", "find_endpoint", "is_owned"]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A path that SDKs call, and the function of a feature that answers it.
+    """A path that SDKs call, and the function of a feature that serves it.
 
-    *pattern* matches the whole path without its last slash. *prefixes* are paths whose other
-    children belong to SDKs as well: one that no pattern matches gets 404 as text with CORS headers,
-    instead of a page. *answer* runs on the event loop, so it must hand SQL and other waits to a
+    *pattern* matches the whole path without its trailing slash. A path below one of *prefixes* that
+    no pattern matches gets a 404 as text with CORS headers, instead of a page. *answer* runs on the event loop, so it must hand SQL and other waits to a
     thread.
     """
 
@@ -28,7 +27,7 @@ class Endpoint:
 
 
 def find_endpoint(endpoints: Sequence[Endpoint], path: str) -> tuple[Endpoint, re.Match[str]] | None:
-    """Return the endpoint of *path* (without its last slash) and what its pattern matched, or None."""
+    """Return the endpoint of *path* (without a trailing slash) and the match, or None."""
     for endpoint in endpoints:
         if match := endpoint.pattern.fullmatch(path):
             return endpoint, match
@@ -36,5 +35,5 @@ def find_endpoint(endpoints: Sequence[Endpoint], path: str) -> tuple[Endpoint, r
 
 
 def is_owned(endpoints: Sequence[Endpoint], path: str) -> bool:
-    """Return whether *path* is one of the endpoints' or lies below one of their prefixes."""
+    """Return whether *path* belongs to an endpoint or lies below one of their prefixes."""
     return any(path.startswith(endpoint.prefixes) or endpoint.pattern.fullmatch(path) for endpoint in endpoints)

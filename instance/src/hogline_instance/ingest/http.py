@@ -38,11 +38,11 @@ _PREFLIGHT_MAX_AGE_S = b"86400"
 
 
 class ClientGoneError(Exception):
-    """The client left before its body was complete; no response can be sent."""
+    """The client disconnected before its body was complete; no response can be sent."""
 
 
 class HttpError(Exception):
-    """Raised to answer a request with an error: a status and a sentence that says what to do."""
+    """An error response: a status, and a sentence that says what to do."""
 
     def __init__(self, status: int, text: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         super().__init__(text)
@@ -53,7 +53,7 @@ class HttpError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A whole response; by default the 200 with JSON that SDKs take for success."""
+    """A complete response; the default is the 200 with JSON that SDKs take for success."""
 
     body: bytes = b'{"status":1}'
     status: int = 200
@@ -82,7 +82,7 @@ class Request:
 
     @property
     def query(self) -> dict[str, str]:
-        """The query's parameters; the last of duplicates.  Raises HttpError: too many."""
+        """The query's parameters; the last duplicate wins. Raises HttpError: there are too many."""
         if self._query is None:
             raw = self.scope.get("query_string") or b""
             try:
@@ -97,7 +97,7 @@ class Request:
 
     @property
     def ip(self) -> str:
-        """The visitor's address: the first in X-Forwarded-For, else X-Real-IP, else the peer's.
+        """The client's address: the first in X-Forwarded-For, else X-Real-IP, else the peer's.
 
         Source: docs/internals/instance-protocol.md#validation-and-answers.
         """
@@ -106,7 +106,7 @@ class Request:
 
 
 def _address(text: str) -> str:
-    """Return the IP address in *text*, without port and brackets; "" where there is none."""
+    """Return the IP address in *text* without port and brackets, or "" if there is none."""
     text = text.strip()[:64]
     if text.startswith("["):
         text = text[1:].partition("]")[0]
@@ -122,7 +122,7 @@ def _address(text: str) -> str:
 
 
 class InFlight:
-    """The bytes of request bodies that all requests together hold in memory, with a bound."""
+    """Limits the bytes of request bodies that all requests together hold in memory."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -130,9 +130,9 @@ class InFlight:
 
     @contextmanager
     def request(self) -> "Iterator[Callable[[int], None]]":
-        """Yield the function by which one request takes bytes; the end of the block returns them.
+        """Yield a function that reserves bytes for one request; the block's end releases them.
 
-        It raises HttpError when all requests together hold too much.
+        That function raises HttpError when all requests together hold too much.
         """
         taken = 0
 
@@ -150,9 +150,10 @@ class InFlight:
 
 
 async def read_request(scope: Scope, receive: Receive, max_body_bytes: int, take: Callable[[int], None]) -> Request:
-    """Return the request with its whole body, whose bytes are told to *take* as they come.
+    """Return the request with its whole body; call *take* with the size of each part as it arrives.
 
-    Raises HttpError: the body is too large, or does not arrive in time.  Raises ClientGoneError.
+    Raises HttpError: the body is too large, or does not arrive in time.
+    Raises ClientGoneError: the client disconnected.
     """
     length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
     too_large = HttpError(413, f"the body is over {max_body_bytes} bytes; send smaller batches")
@@ -175,7 +176,7 @@ async def read_request(scope: Scope, receive: Receive, max_body_bytes: int, take
                 if not message.get("more_body"):
                     return Request(scope, b"".join((*parts, part)) if parts else part)
                 parts.append(part)
-                if deadline.when() is None:  # a body in chunks, whose length was not announced
+                if deadline.when() is None:  # a chunked body, whose length was not declared
                     deadline.reschedule(asyncio.get_running_loop().time() + _BODY_TIMEOUT_S)
     except TimeoutError:
         raise HttpError(408, f"the body did not arrive within {_BODY_TIMEOUT_S:.0f} s") from None

@@ -1,7 +1,8 @@
-"""JSON from strangers: read without an error of ours, and without numbers that readers refuse.
+"""Read untrusted JSON, with numbers that common parsers refuse turned into text.
 
-Sources: RFC 8259 section 6 lets a parser bound the range of numbers; Python refuses integers of over
-4,300 digits, orjson those of over 64 bits, and a float beyond 1.8e308 becomes infinite, which is no JSON.
+Sources: RFC 8259 section 6 lets a parser limit the range of numbers; Python refuses integers of
+over 4,300 digits, orjson those of over 64 bits, and a float beyond 1.8e308 becomes infinite, which
+JSON cannot express.
 """
 
 import json
@@ -15,8 +16,8 @@ from hogline_instance.ingest.bodies import BodyError
 __all__ = ["read_json", "readable"]
 
 _LEAST, _MOST = -(2**63), 2**64 - 1
-# Digits become 0 and a plus is removed, so that two searches for constant bytes find the few
-# texts that need a closer look.
+# Digits become 0 and a plus is removed, so that two searches for constant bytes find the few texts
+# that may hold such a number.
 _DIGITS_TO_ZERO = bytes.maketrans(b"123456789E", b"000000000e")
 _MANY_DIGITS = b"0" * 19
 _LARGE_EXPONENT = b"e000"
@@ -24,10 +25,10 @@ _UNREADABLE = re.compile(rb"[:\[,\s]-?(?:[0-9]{19}|[0-9]+(?:\.[0-9]+)?[eE]\+?[0-
 
 
 def read_json(text: bytes) -> Any:
-    """Return the value of *text*. Raises BodyError: it is no JSON.
+    """Return the value of *text*. Raises BodyError: it is not JSON.
 
-    NaN, lone surrogates and broken UTF-8 are read as a browser's JSON.stringify may have meant them; an integer beyond
-    64 bits and a float beyond the largest are kept as their text.
+    NaN becomes null, as JSON.stringify writes it; lone surrogates and broken UTF-8 are tolerated. An
+    integer beyond 64 bits and a float beyond the largest are kept as text.
     """
     try:
         return json.loads(
@@ -40,7 +41,7 @@ def read_json(text: bytes) -> Any:
 
 
 def readable(text: bytes) -> bytes:
-    """Return the JSON object *text*, in which numbers that readers refuse have become strings."""
+    """Return the JSON object *text*, with numbers that common parsers refuse turned into strings."""
     plain = text.translate(_DIGITS_TO_ZERO, b"+")
     if (_MANY_DIGITS in plain or _LARGE_EXPONENT in plain) and _UNREADABLE.search(text):
         return serialise(read_json(text))

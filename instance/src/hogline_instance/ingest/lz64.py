@@ -1,8 +1,8 @@
-"""lz-string's base64 form, which posthog-js used before gzip: decompression that stops at a bound.
+"""Decompress lz-string's base64 format, which posthog-js used before gzip, up to a size limit.
 
-The published Python port builds all of the text before anybody can look at its size, and a few
-kilobytes can stand for gigabytes, so the decoder is ours. The format is that of the JavaScript
-library lz-string (`decompressFromBase64`): codes of growing width, read from six-bit digits.
+A few kilobytes can decompress to gigabytes, and the published Python port has no size limit, so
+the decoder is ours. The format is that of the JavaScript library lz-string
+(`decompressFromBase64`): codes of growing width, read from six-bit digits.
 """
 
 __all__ = ["BrokenLzError", "OversizeLzError", "decompress"]
@@ -21,13 +21,13 @@ class BrokenLzError(ValueError):
 
 
 class OversizeLzError(ValueError):
-    """The text decompresses to more than was allowed."""
+    """The text decompresses to more than the limit."""
 
 
 def decompress(digits: str, max_characters: int) -> str:
-    """Return the decompressed text, in which UTF-16 pairs are joined to characters.
+    """Return the decompressed text, with UTF-16 pairs joined to characters.
 
-    *max_characters* bounds the output, counted in UTF-16 units as JavaScript does.
+    *max_characters* limits the output, counted in UTF-16 units as JavaScript does.
     Raises BrokenLzError or OversizeLzError.
     """
     units = "".join(_phrases(_bits(digits), max_characters))
@@ -41,7 +41,7 @@ def _bits(digits: str) -> str:
 
 
 def _phrases(bits: str, max_characters: int) -> list[str]:
-    """Return the phrases that the codes in *bits* stand for."""
+    """Yield the phrases that the codes in *bits* stand for."""
     # A code's bits come lowest first, so the slice is reversed before it is read as a number.
     phrases: list[str] = []
     known: list[str] = ["", "", ""]  # the three special codes stand for no phrase
@@ -62,7 +62,7 @@ def _phrases(bits: str, max_characters: int) -> list[str]:
             known.append(chr(int(bits[position:end][::-1], 2)))
             position = end
             code = len(known) - 1
-            if len(known) > _FIRST_FREE + 1:  # the first character does not count
+            if len(known) > _FIRST_FREE + 1:  # no phrase is added for the first character
                 until_wider -= 1
                 if until_wider == 0:
                     until_wider, width = 1 << width, width + 1
@@ -79,7 +79,7 @@ def _phrases(bits: str, max_characters: int) -> list[str]:
         if previous:
             known.append(previous + phrase[0])
         else:
-            until_wider, width = 5, 3  # one less is left below, as for every code
+            until_wider, width = 5, 3  # the loop subtracts one below, as for every code
         previous = phrase
         until_wider -= 1
         if until_wider == 0:

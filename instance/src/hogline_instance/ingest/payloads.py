@@ -1,4 +1,4 @@
-"""From JSON to events in one form: a batch, a list or a single event, with aliases resolved.
+"""Turn JSON into events of one form, from a batch, a list or a single event, resolving aliases.
 
 The fast path decodes only the fields that the instance needs, and keeps each event's properties as
 the bytes that were sent. JSON that it cannot read (numbers as ids, lone surrogates, NaN) takes the
@@ -61,7 +61,7 @@ class IncomingBatch:
     sent_at: str = ""
     capture_internal: bool = False
     unreadable: list[str] = field(default_factory=list)
-    """Why the events that are missing here could not be read."""
+    """The reasons why other events of the request could not be read."""
 
 
 _envelope = msgspec.json.Decoder(_Envelope)
@@ -70,9 +70,10 @@ _event = msgspec.json.Decoder(IncomingEvent)
 
 
 def read_batch(text: bytes, max_events: int = MAX_EVENTS) -> IncomingBatch:
-    """Return what the JSON *text* holds, at most *max_events* events.
+    """Return the events of the JSON *text*, at most *max_events*.
 
-    Raises BodyError: it is no JSON, or no shape of PostHog's.  Raises BodyTooLargeError: it holds more events.
+    Raises BodyError: it is not JSON, or not a shape that PostHog's SDKs send.
+    Raises BodyTooLargeError: it holds more events.
     """
     try:
         batch = _quickly(text)
@@ -83,7 +84,7 @@ def read_batch(text: bytes, max_events: int = MAX_EVENTS) -> IncomingBatch:
 
 
 def _quickly(text: bytes) -> IncomingBatch:
-    text.decode()  # the decoder passes over properties without looking whether they are UTF-8
+    text.decode()  # the decoder skips properties without checking that they are UTF-8
     if text.lstrip()[:1] == b"[":
         return IncomingBatch(_events.decode(text))
     envelope = _envelope.decode(text)
@@ -153,7 +154,7 @@ def _from_mapping(item: dict[str, Any]) -> IncomingEvent:
 
 def _finite(value: Any) -> float | None:
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)  # `read_json` leaves no integer that a float cannot hold
+        return float(value)  # `read_json` turns integers beyond a float's range into text
     return None
 
 

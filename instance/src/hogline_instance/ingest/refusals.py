@@ -1,4 +1,4 @@
-"""Counts of what was refused or changed on its way in, by reason, with a log line now and then."""
+"""Count refused and changed events by reason, and log the counts from time to time."""
 
 import logging
 import threading
@@ -12,12 +12,12 @@ _LOG_EVERY_S = 10.0
 _MAX_REASONS = 500
 _MAX_TOKENS = 50
 _TOKEN_CHARACTERS = 12
-_OTHER_TOKENS = "other project tokens are not of this instance"
+_OTHER_TOKENS = "other project tokens do not belong to this instance"
 _OTHER_REASONS = "other reasons"
 
 
 class Refusals:
-    """Counts by reason, each kind bounded. Several threads count at once."""
+    """Counts by reason, with a bounded number of reasons. Safe to use from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -29,13 +29,13 @@ class Refusals:
 
     @property
     def refused(self) -> dict[str, int]:
-        """Events that were not kept, by reason."""
+        """Counts of events that were not kept, by reason."""
         with self._lock:
             return {**self._refused, **self._tokens}
 
     @property
     def mended(self) -> dict[str, int]:
-        """What was changed in events that are kept, by reason."""
+        """Counts of changes to events that are kept, by kind of change."""
         with self._lock:
             return dict(self._mended)
 
@@ -47,11 +47,11 @@ class Refusals:
         self._log_now_and_then("; ".join(reasons), sum(reasons.values()))
 
     def refuse_token(self, token: str, count: int) -> None:
-        """Count *count* events whose project token no project has.
+        """Add *count* events whose project token belongs to no project.
 
-        Strangers choose these, so they have a bound of their own, and are shown escaped.
+        Clients choose these tokens, so they have their own limit and are shown escaped.
         """
-        reason = f"project token {_shown(token)} is not of this instance"
+        reason = f"project token {_shown(token)} does not belong to this instance"
         with self._lock:
             _add(self._tokens, reason, count, _MAX_TOKENS, _OTHER_TOKENS)
         self._log_now_and_then(reason, count)

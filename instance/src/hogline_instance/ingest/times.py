@@ -1,4 +1,4 @@
-"""When an event happened, as far as its client's clock can be believed.
+"""Determine the time of an event, corrected for the error of its client's clock.
 
 Source: docs/internals/instance-protocol.md#clock-skew.
 """
@@ -20,17 +20,17 @@ _UNIX_UNITS = {9: 1, 10: 1, 13: 1_000, 16: 1_000_000, 19: 1_000_000_000}
 _HAS_YEAR = re.compile(r"[0-9]{4}|[0-9]{1,2}/[0-9]{1,2}/[0-9]{2}|-[A-Za-z]{3}-[0-9]{2}")
 _STAND_INS = (datetime(1904, 1, 1), datetime(1908, 2, 2))  # noqa: DTZ001 - leap years without a zone
 _HOUR_S = 3600
-# The zones that RFC 2822 names.
+# Source: RFC 2822, section 4.3.
 _ZONES = {"UT": 0, "Z": 0, "EST": -5 * _HOUR_S, "EDT": -4 * _HOUR_S, "CST": -6 * _HOUR_S, "CDT": -5 * _HOUR_S,
           "MST": -7 * _HOUR_S, "MDT": -6 * _HOUR_S, "PST": -8 * _HOUR_S, "PDT": -7 * _HOUR_S}  # fmt: skip
 
 
 def parse_time(value: Any) -> datetime | None:
-    """Return *value* as an aware time (one without a zone is UTC), or None where it is no time.
+    """Return *value* as an aware time (UTC if it names no zone), or None if it is not a time.
 
-    Reads what PostHog's edge reads: RFC 3339 and its looser forms, RFC 2822, dates with slashes or
-    names of months, and Unix times of 10, 13, 16 or 19 digits (seconds to nanoseconds). Never
-    raises.
+    Accepts the formats that PostHog's edge accepts: RFC 3339 and its looser forms, RFC 2822, dates
+    with slashes or names of months, and Unix times of 10, 13, 16 or 19 digits (seconds to
+    nanoseconds). Never raises.
     """
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < _MAX_NUMBER:
         value = repr(value)
@@ -58,17 +58,18 @@ def _from_unix(digits: str, fraction: str) -> datetime | None:
 
 
 def _loosely(text: str) -> datetime | None:
-    """Return *text* as dateutil reads it, unless day, month or year is not in it."""
+    """Return *text* as dateutil parses it, or None when day, month or year is missing."""
     from dateutil import parser  # imported lazily: SDKs write RFC 3339
 
     if not _HAS_YEAR.search(text):
         return None
     try:
-        # What the text does not say is taken from the stand-in, and then the two differ.
+        # dateutil fills missing fields from the default, so two different defaults show whether any
+        # field was missing.
         first, second = (parser.parse(text, default=stand_in, tzinfos=_zone_s) for stand_in in _STAND_INS)
         return first if first.replace(tzinfo=None) == second.replace(tzinfo=None) else None
     except (ValueError, OverflowError, TypeError, AttributeError, IndexError, ArithmeticError):
-        return None  # dateutil documents the first two; hostile texts reach the others
+        return None  # dateutil documents the first two; hostile input raises the others
 
 
 def _zone_s(name: str | None, offset_s: int | None) -> int:
@@ -79,10 +80,9 @@ def _zone_s(name: str | None, offset_s: int | None) -> int:
 def corrected(
     timestamp: datetime | None, sent_at: datetime | None, offset_ms: float | None, now: datetime, *, believe_clock: bool
 ) -> datetime:
-    """Return the event's time by our clock, corrected by the error of its client's clock.
+    """Return the event's time by this server's clock, corrected for the error of its client's clock.
 
-    *offset_ms* says how long before *now* the event happened, and wins over *timestamp*. Never
-    raises.
+    *offset_ms*, the age of the event at *now*, wins over *timestamp*. Never raises.
     """
     try:
         if offset_ms is not None and math.isfinite(offset_ms):

@@ -1,4 +1,4 @@
-"""Writing to the journal from the event loop: a request waits here until its rows are on disk."""
+"""Write to the journal from the event loop; a request waits here until its rows are on disk."""
 
 import asyncio
 import errno
@@ -14,7 +14,7 @@ __all__ = ["JournalWriter", "acknowledge"]
 
 
 class JournalWriter:
-    """Appends rows to the journal, unless the store lags too far behind."""
+    """Appends rows to the journal, and refuses them when the store lags too far behind."""
 
     def __init__(self, journal: Journal, pipeline: Pipeline, *, max_waiting_bytes: int) -> None:
         self._journal = journal
@@ -22,12 +22,12 @@ class JournalWriter:
         self._max_waiting_bytes = max_waiting_bytes
 
     async def write(self, payload: bytes) -> None:
-        """Return when *payload*, rows separated by line breaks, is on disk.
+        """Append *payload*, rows separated by line breaks; return when it is on disk.
 
-        Raises HttpError: it cannot be kept now.
+        Raises HttpError: the rows cannot be kept now.
         """
         if self._pipeline.waiting_bytes > self._max_waiting_bytes:
-            reason = self._pipeline.last_error or "it takes events slower than they come"
+            reason = self._pipeline.last_error or "events arrive faster than it stores them"
             raise HttpError(503, f"the store lags behind: {reason[:300]}", RETRY_AFTER)
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         try:
@@ -42,7 +42,7 @@ class JournalWriter:
 
 
 def acknowledge(waiters: Sequence[Any], error: OSError | None) -> None:
-    """Let the requests behind *waiters* go on.
+    """Wake the requests behind *waiters*.
 
     The journal's thread calls it, once for each group of appends.
     """

@@ -1,8 +1,8 @@
 """The journal: an accepted request is on disk before it is answered, and is read back after a crash.
 
-Append-only segments of checksummed records; many appends share one fsync. It knows no event,
-project or asyncio: a record is bytes, and a callback passes on the waiters of the records that were
-written.
+Append-only segments of checksummed records; many appends share one fsync. It knows no
+event, project or asyncio: a record is bytes, and a callback receives the waiters of the records
+that were written.
 """
 
 from hogline_instance.journal.files import replace_file

@@ -1,7 +1,7 @@
-"""The checkpoint: up to where the reader has processed the journal, and the range that it was processing.
+"""The checkpoint: the end of the processed part of the journal, and the range in progress.
 
-Naming the range before the work lets a restart repeat exactly the same range under the same name,
-so that a store which knows the name already takes none of it twice.
+The range is named before it is processed. A restart then repeats exactly the same range under the
+same name, and a store that knows the name inserts nothing twice.
 """
 
 import json
@@ -24,7 +24,7 @@ _ID_NAME = "id"
 class Checkpoint:
     """`done`: everything before it is processed.
 
-    `doing`: the end of the range begun after it, or None, and its `name`.
+    `doing` and `name`: the end and the name of the range in progress after it, or None.
     """
 
     done: Position
@@ -33,7 +33,7 @@ class Checkpoint:
 
 
 def read_checkpoint(folder: Path) -> Checkpoint | None:
-    """Return the checkpoint that was written last, or None where there is none that can be read."""
+    """Return the last checkpoint, or None if it is missing or unreadable."""
     try:
         stored = json.loads((folder / _NAME).read_bytes())
         doing = stored.get("doing")
@@ -41,9 +41,9 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        # Reading the journal from its beginning costs only time, since events are known by their
+        # Reading the journal from its beginning costs only time: events are deduplicated by their
         # ids.
-        _log.warning("journal: the checkpoint cannot be read (%s); everything in the journal is taken again", error)
+        _log.warning("journal: the checkpoint cannot be read (%s); the whole journal is processed again", error)
         return None
 
 
@@ -54,7 +54,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def read_or_make_id(folder: Path) -> str:
-    """Return the journal's id, which no other journal has: batches of several nodes meet in one store."""
+    """Return the journal's unique id, which tells apart the batches of several nodes in one store."""
     path = folder / _ID_NAME
     try:
         return str(uuid.UUID(path.read_text().strip()))

@@ -1,4 +1,4 @@
-"""Writing files so that a power cut leaves the old content or the new, never a part."""
+"""Replace files atomically: a power cut leaves the old content or the new, never a part."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in *folder* survive a power cut."""
+    """Sync *folder*, so that the names in it survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""Appends in groups: one thread writes all that waits, syncs once, and then reports to the waiters."""
+"""Group commit: one thread writes all queued appends, syncs once, and then wakes their waiters."""
 
 import logging
 import os
@@ -25,7 +25,7 @@ from hogline_instance.journal.records import (
 __all__ = ["Commit", "Journal"]
 
 _log = logging.getLogger("hogline.instance")
-# Appends that wait for the disk; more means that the disk has stopped.
+# The most appends that are queued for the disk; more means that the disk does not respond.
 _MAX_WAITING_BYTES = 256 * 1024 * 1024
 
 
@@ -40,7 +40,7 @@ class Commit(NamedTuple):
 class Journal:
     """An append-only log in *folder*.
 
-    `append` from any thread; *on_commit* is called on the journal's own thread.
+    Call `append` from any thread; *on_commit* is called on the journal's own thread.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Journal:
         checkpoint = read_checkpoint(folder)
         first = Position(numbers[0] if numbers else 1, 0)
         self.checkpoint = checkpoint or Checkpoint(first)
-        # Never append to a segment of an earlier process: its tail may be torn.
+        # Never append to a segment of an earlier process: its last record may be torn.
         self._segment = self._first_own = max(numbers[-1] if numbers else 0, self.checkpoint.done.segment) + 1
         self._file: int | None = None
         self._thread = threading.Thread(target=self._run, name="hogline-journal", daemon=True)
@@ -77,13 +77,13 @@ class Journal:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes on disk. A segment is removed when all its records are processed."""
+        """The size on disk. A segment is removed when all its records are processed."""
         return sum(list(self._sizes.values()))
 
     def append(self, payload: bytes, waiter: Any) -> None:
-        """Take *payload*; *waiter* comes back in the `Commit` that says it is on disk.
+        """Queue *payload*; the `Commit` that reports it on disk holds *waiter*.
 
-        Raises JournalFullError: there is no room, with the reason.
+        Raises JournalFullError: nothing can be accepted now; its message is the reason.
         """
         size = len(payload) + HEADER_BYTES
         with self._work:
@@ -101,9 +101,9 @@ class Journal:
                 self._work.notify()
 
     def unread(self) -> Iterator[Record]:
-        """Yield the records of earlier processes that are not processed.
+        """Yield the unprocessed records of earlier processes.
 
-        Damage is set aside, counted and passed over.
+        Damaged bytes are copied to a file, counted and skipped.
         """
         done = self.checkpoint.done
         for number, path in sorted(self._segments()):
@@ -116,9 +116,9 @@ class Journal:
                     self._set_aside(path, found)
 
     def begin(self, end: Position) -> str:
-        """Record that the range from the checkpoint to *end* is being processed; returns the range's name.
+        """Record that the range from the checkpoint to *end* is in progress; return the range's name.
 
-        The same range has the same name again after a restart.
+        The range keeps its name after a restart.
         """
         done, name = self.checkpoint.done, self._name(end)
         begun = Checkpoint(done, end, name)
@@ -127,7 +127,7 @@ class Journal:
         return name
 
     def finish(self) -> None:
-        """Record that the begun range is processed, and remove segments that are no longer needed."""
+        """Record that the range in progress is processed, and remove segments that are no longer needed."""
         end = self.checkpoint.doing
         if end is None:
             return
@@ -141,7 +141,7 @@ class Journal:
     def probe(self) -> None:
         """Write and sync a file beside the segments.
 
-        Raises OSError: the disk would not take an append now.
+        Raises OSError: the disk accepts no writes now.
         """
         path = self._folder / "probe"
         with path.open("wb") as file:
@@ -151,7 +151,7 @@ class Journal:
         path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Write what waits, and stop."""
+        """Write the queued appends, and stop."""
         with self._work:
             self._closed = True
             self._work.notify()
@@ -162,12 +162,12 @@ class Journal:
         done, doing, name = self.checkpoint.done, self.checkpoint.doing, self.checkpoint.name
         places = f"{done.segment}.{done.offset}-{end.segment}.{end.offset}"
         if end == doing:
-            # An earlier process began it. The first versions named a range by its places alone, and
-            # stored no name.
+            # An earlier process began the range. The first versions named a range by its positions
+            # and stored no name.
             return name or places
         return f"{self.id}:{places}"
 
-    # -- the journal's thread -----------------------------------------------------------------------------------------
+    # -- the journal's thread ---------------------------------------------------------------
 
     def _run(self) -> None:
         while True:
@@ -190,7 +190,7 @@ class Journal:
             try:
                 self._on_commit(commit)
             except Exception:
-                _log.exception("journal: telling who waited failed")
+                _log.exception("journal: waking the waiters failed")
 
     def _write(self, payloads: Sequence[bytes]) -> list[Record]:
         """Append and sync.
@@ -225,7 +225,7 @@ class Journal:
 
     def _abandon_segment(self, handle: int, good_bytes: int) -> None:
         # After a failed fsync the page cache may not match the disk, and only a restart reads the
-        # segment back. So it ends here, and the next append begins another.
+        # segment back. So the segment ends here, and the next append begins another.
         try:
             os.ftruncate(handle, good_bytes)
         except OSError as error:

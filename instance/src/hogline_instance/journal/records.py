@@ -1,6 +1,6 @@
 """Segments of records on disk, by number.
 
-The records themselves are `hogline.wire.records`, which the SDK's spool has too.
+The format of a record is `hogline.wire.records`, which the SDK's spool uses too.
 """
 
 import re
@@ -16,21 +16,21 @@ _NAME = re.compile(r"(\d{12})\.journal")
 
 
 class Position(NamedTuple):
-    """A place between records: the segment's number and the byte in it."""
+    """A position between records: the segment's number and the byte offset in it."""
 
     segment: int
     offset: int
 
 
 class Record(NamedTuple):
-    """One payload, and the place after it."""
+    """A record's payload, and the position after the record."""
 
     payload: bytes
     end: Position
 
 
 class Damage(NamedTuple):
-    """Bytes of a segment that hold no record."""
+    """Bytes of a segment that are not a record."""
 
     segment: int
     offset: int
@@ -49,9 +49,9 @@ def segment_number(path: Path) -> int | None:
 
 
 def read_segment(path: Path, number: int, offset: int) -> Iterator[Record | Damage]:
-    """Yield the records from *offset* on.
+    """Yield the records after *offset*.
 
-    Bytes that hold no record are yielded as damage, and skipped.
+    Bytes that are not a record are yielded as damage, and skipped.
     """
     data = path.read_bytes()
     for begin, end, whole in scan(data, offset):

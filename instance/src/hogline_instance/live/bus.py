@@ -1,6 +1,6 @@
 """The live bus in this process's memory.
 
-A reader that is too slow loses events, and is told how many.
+A reader that is too slow loses events, and learns how many.
 """
 
 import asyncio
@@ -14,11 +14,11 @@ __all__ = ["MemoryBus", "MemorySubscription"]
 
 
 class MemorySubscription:
-    """One reader's events, in order. Iterate in the event loop that made it; close it when done."""
+    """One reader's events, in order. Iterate in the event loop that created it; close it when done."""
 
     def __init__(self, bus: "MemoryBus", max_waiting: int) -> None:
         self.lost = 0
-        """Events that this reader was too slow for."""
+        """The number of events dropped because this reader was too slow."""
         self._bus = bus
         self._max_waiting = max_waiting
         self._events: deque[StoredEvent] = deque()
@@ -34,7 +34,7 @@ class MemorySubscription:
         self._notify()
 
     def close(self) -> None:
-        """Stop; the iteration ends."""
+        """Stop, and end the iteration."""
         self._closed = True
         self._bus.unsubscribe(self)
         self._notify()
@@ -67,7 +67,7 @@ class MemoryBus:
 
     @property
     def is_watched(self) -> bool:
-        """Whether anyone subscribed; the pipeline decodes no event otherwise."""
+        """Whether there is a subscription; without one the pipeline decodes no event."""
         return bool(self._subscriptions)
 
     @property
@@ -83,7 +83,7 @@ class MemoryBus:
         return subscription
 
     def unsubscribe(self, subscription: MemorySubscription) -> None:
-        """Forget a reader."""
+        """Remove a reader."""
         with self._lock:
             self._subscriptions -= {subscription}
 

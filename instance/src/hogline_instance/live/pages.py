@@ -1,4 +1,4 @@
-"""The first page, `/`: events as they arrive, and the stream that its script reads."""
+"""The first page, `/`, shows events as they arrive; its script reads a stream."""
 
 import dataclasses
 from typing import Annotated
@@ -36,7 +36,7 @@ class _LivePages:
         self._templates = templates
 
     def get_live(self, request: Request, wanted: _Wanted) -> Response:
-        """Events as they arrive; without JavaScript, as they were when the page was asked for."""
+        """Show events as they arrive; without JavaScript, those stored when the page was requested."""
         services, project = self._services, self._services.projects.current()
         page = list_events(services.store, project.id, wanted, limit=_ROWS)
         return self._templates.page(
@@ -47,7 +47,7 @@ class _LivePages:
     async def get_live_stream(
         self, wanted: _Wanted, backlog: Annotated[int, Query(ge=0, le=MAX_BACKLOG)] = 0
     ) -> Response:
-        """The live page's stream: each event as the values of its line."""
+        """Stream events to the live page, each as the values of its row."""
         project = self._services.projects.current()
         return stream(self._services, project, wanted, shape=_line, backlog=backlog)
 

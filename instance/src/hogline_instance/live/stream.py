@@ -27,7 +27,7 @@ __all__ = ["MAX_BACKLOG", "stream"]
 _log = logging.getLogger("hogline.instance")
 _KEEP_ALIVE_S = 10.0
 _MAX_EVENTS_PER_MESSAGE = 200
-# At thousands of events a second: ten full messages, not thousands of small ones.
+# At thousands of events a second this sends ten full messages, not thousands of small ones.
 _PAUSE_BETWEEN_MESSAGES_S = 0.1
 MAX_BACKLOG = 200
 
@@ -35,10 +35,10 @@ MAX_BACKLOG = 200
 def stream(
     services: Services, project: Project, wanted: EventFilter, *, shape: Callable[[StoredEvent], object], backlog: int
 ) -> StreamingResponse:
-    """Return the stream of matching events, each as *shape* renders it, after *backlog* stored ones.
+    """Return the stream of matching events, rendered by *shape*, after *backlog* stored ones.
 
-    *shape* must be a function of a module: an event is rendered once for all readers of the same.
-    Raises ApiError: there are `live_max_readers` already.
+    *shape* must be a module-level function: an event is rendered once for all readers that share it.
+    Raises ApiError: `live_max_readers` are connected already.
     """
     headers = API_HEADERS | {"X-Accel-Buffering": "no"}
     if services.live.is_full:
@@ -57,7 +57,7 @@ async def _messages(
     shape: Callable[[StoredEvent], object],
     backlog: int,
 ) -> AsyncIterator[bytes]:
-    # Subscribe before asking the store: what arrives between the two is sent twice rather than
+    # Subscribe before the query: an event that arrives between the two is sent twice rather than
     # never.
     subscription = services.live.subscribe()
     try:
@@ -80,7 +80,7 @@ async def _messages(
 
 
 async def _batches(subscription: Subscription) -> AsyncIterator[list[StoredEvent]]:
-    """Yield waiting events, at most _MAX_EVENTS_PER_MESSAGE at once; an empty list after a silence."""
+    """Yield queued events, at most _MAX_EVENTS_PER_MESSAGE at once, or an empty list after a silence."""
     source = aiter(subscription)
     coming: asyncio.Task[StoredEvent] | None = None
     try:
@@ -121,18 +121,18 @@ def _events_message(events: Iterable[StoredEvent], shape: Callable[[StoredEvent]
 
 
 def _rendered(event: StoredEvent, shape: Callable[[StoredEvent], object]) -> bytes | None:
-    """Return the JSON of *event*, kept on it for the next reader; None where it cannot be rendered."""
+    """Return the JSON of *event*, cached on it for the next reader; None if it cannot be rendered."""
     known: dict[object, bytes | None] = event.__dict__.setdefault("rendered", {})
     if shape not in known:
         try:
             known[shape] = orjson.dumps(shape(event))
-        except Exception:  # one event that nobody foresaw must not end every reader's stream
+        except Exception:  # a bug that one event triggers must not end every reader's stream
             _log.exception("live: event %s cannot be shown", event.uuid)
             known[shape] = None
     return known[shape]
 
 
 def _message(name: str, data: bytes) -> bytes:
-    # A client's own JSON may be laid out in lines, which would end the message early. In JSON a raw
+    # A client's own JSON may hold line breaks, which would end the message early. In JSON a raw
     # line break is only ever white space.
     return b"event: " + name.encode() + b"\ndata: " + data.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n\n"

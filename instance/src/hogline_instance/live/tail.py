@@ -1,4 +1,4 @@
-"""`hogline tail`: the live stream of an instance in a terminal, one line an event."""
+"""`hogline tail`: the live stream of an instance in a terminal, one line per event."""
 
 import argparse
 import json
@@ -23,7 +23,8 @@ from hogline_instance.settings import Settings
 
 __all__ = ["Address", "line_of", "main", "messages", "printable"]
 
-# The instance writes both files. Asking its own modules would load a database driver here.
+# The instance writes both files. Their names are repeated here: importing the modules that declare
+# them would load a database driver.
 _KEY_FILE = "personal-key"
 _URL_FILE = "url"
 _FIRST_WAIT_S = 0.5
@@ -44,13 +45,13 @@ class Address:
 
 
 class _RefusedError(Exception):
-    """The instance answered, and trying again will not change the answer."""
+    """The instance refused the request, and a retry would not help."""
 
 
 def main(argv: list[str]) -> int:
     """Print events until Ctrl-C.
 
-    Returns 0 when ended by the person, 1 when the instance refuses, 2 for bad options.
+    Returns 0 after Ctrl-C or a closed pipe, 1 when the instance refuses, 2 for bad options.
     """
     options = _parser().parse_args(argv)
     try:
@@ -64,8 +65,8 @@ def main(argv: list[str]) -> int:
     except KeyboardInterrupt:
         return 0
     except BrokenPipeError:
-        # The reader (head, less) has enough. Python would complain once more when it flushes at
-        # exit.
+        # The reading program (head, less) has exited. Without this, Python reports the broken pipe
+        # again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except _RefusedError as error:
@@ -97,7 +98,7 @@ def messages(chunks: Iterator[bytes]) -> Iterator[tuple[str, bytes]]:
 
 
 def printable(text: str) -> str:
-    """Return *text* with escapes for characters that a terminal obeys, or that hide or reorder text."""
+    """Return *text* with escapes for control characters, and for those that hide or reorder text."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
         for character in text
@@ -105,7 +106,7 @@ def printable(text: str) -> str:
 
 
 def line_of(event: Summary, *, color: bool) -> str:
-    """Return the line of *event*: time, side, event, person, session, request or page, status and exception."""
+    """Return one line: time, side, event, person, session, request or page, status and exception."""
 
     def paint(code: str, text: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if color and text else text
@@ -139,10 +140,10 @@ def _parser() -> argparse.ArgumentParser:
         prog="hogline tail", description="Show an instance's events as they arrive (times in UTC)."
     )
     where = parser.add_argument_group("which instance")
-    where.add_argument("--data", type=Path, metavar="DIR", help="its data folder, where its address and key are found")
+    where.add_argument("--data", type=Path, metavar="DIR", help="its data folder, which holds its address and key")
     where.add_argument("--url", help="its address, such as http://127.0.0.1:8010")
     where.add_argument(
-        "--key", help="a personal key (phx_...); better in HOGLINE_PERSONAL_KEY, where no process list shows it"
+        "--key", help="a personal key (phx_...); better in HOGLINE_PERSONAL_KEY, which no process list shows"
     )
     which = parser.add_argument_group("which events")
     which.add_argument("--event", help="only events with exactly this name")
@@ -152,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument(
         "-n", "--last", type=int, default=10, metavar="N", help="stored events to show first, 0 to 200 (10)"
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object a line, for other programs")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line, for other programs")
     return parser
 
 
@@ -168,9 +169,9 @@ def _address(options: argparse.Namespace) -> Address:
 
 
 def _kept(data_dir: Path | None) -> Address:
-    """Return what the data folder and the environment tell about the instance.
+    """Return the address and key found in the data folder and the environment.
 
-    Raises ValueError with what to do.
+    Raises ValueError: there is no key; its message says what to do.
     """
     settings = Settings.from_environment(data_dir=data_dir)
     path = settings.data_dir / _KEY_FILE
@@ -182,7 +183,7 @@ def _kept(data_dir: Path | None) -> Address:
             " or its address and key with --url and HOGLINE_PERSONAL_KEY"
         ) from error
     try:
-        # With port 0 only the running instance knows it.
+        # With port 0 only the running instance knows its port, and writes this file.
         url = (settings.data_dir / _URL_FILE).read_text().strip()
     except OSError:
         url = settings.public_url or f"http://{settings.host}:{settings.port}"
@@ -191,17 +192,17 @@ def _kept(data_dir: Path | None) -> Address:
 
 def _follow(address: Address, options: argparse.Namespace, show: Callable[[Mapping[str, Any]], None]) -> None:
     pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(connect=5, read=_SILENCE_S))
-    seen: dict[str, None] = {}  # in order of arrival; a set that can forget its oldest
+    seen: dict[str, None] = {}  # an ordered set, which can drop its oldest member
     backlog = max(0, min(options.last, _CATCH_UP))
     wait_s = _FIRST_WAIT_S
     while True:
         try:
             for name, body in _connected(pool, address, options, backlog):
                 wait_s = _FIRST_WAIT_S
-                # After a break, what was missed is asked for again; `seen` leaves out the rest.
+                # After a lost connection, request the latest events again; `seen` drops the repeats.
                 backlog = _CATCH_UP
                 if name == "lost":
-                    _say(f"{body['lost']} events not shown: this terminal is slower than they come. All are stored.")
+                    _say(f"{body['lost']} events not shown: this terminal is too slow. All are stored.")
                 for event in body if name == "events" else ():
                     if event["uuid"] not in seen:
                         seen[event["uuid"]] = None
@@ -214,7 +215,7 @@ def _follow(address: Address, options: argparse.Namespace, show: Callable[[Mappi
                 raise
             reason = _reason(error)
         pause_s = wait_s * random.uniform(0.8, 1.2)  # noqa: S311 - jitter, no secret
-        _say(f"{address.url}: {reason}; trying again in {pause_s:.1f} s")
+        _say(f"{address.url}: {reason}; retrying in {pause_s:.1f} s")
         time.sleep(pause_s)
         wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
 
@@ -258,7 +259,7 @@ def _printer(out: TextIO, *, as_json: bool) -> Callable[[Mapping[str, Any]], Non
 
     def show(event: Mapping[str, Any]) -> None:
         if as_json:
-            # ASCII only: a terminal obeys some of the characters that JSON leaves as they are.
+            # ASCII only: JSON leaves some control characters unescaped, which a terminal obeys.
             line = json.dumps(event, ensure_ascii=True).replace("\x7f", "\\u007f")
         else:
             line = line_of(_summary(event), color=color)

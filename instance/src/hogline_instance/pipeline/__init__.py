@@ -1,6 +1,6 @@
 """From the journal to the store: batches, the features' steps, the insert, and the live bus.
 
-A record holds the rows that ingest admitted, one JSON object on each line. This room knows no HTTP
+A record holds the rows that ingest admitted, one JSON object per line. This package knows no HTTP
 and no feature.
 """
 

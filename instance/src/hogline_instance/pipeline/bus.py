@@ -1,6 +1,6 @@
-"""Where the pipeline publishes events that were just stored.
+"""The protocol of the bus to which the pipeline publishes events that were just stored.
 
-The feature `live` implements it, in memory.
+The feature `live` implements it in memory.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -18,28 +18,28 @@ class Subscription(Protocol):
     """
 
     lost: int
-    """Events that this reader was too slow for."""
+    """The number of events dropped because this reader was too slow."""
 
     def __aiter__(self) -> AsyncIterator[StoredEvent]:
         """Yield events as they are published, until `close`."""
         ...
 
     def close(self) -> None:
-        """Stop; the iteration ends."""
+        """Stop, and end the iteration."""
         ...
 
 
 class LiveBus(Protocol):
-    """Carries stored events from the pipeline to everyone who watches."""
+    """Carries stored events from the pipeline to all subscriptions."""
 
     @property
     def is_watched(self) -> bool:
-        """Whether anyone subscribed; the pipeline decodes no event otherwise."""
+        """Whether there is a subscription; without one the pipeline decodes no event."""
         ...
 
     @property
     def is_full(self) -> bool:
-        """Whether another reader is to be refused."""
+        """Whether another reader must be refused."""
         ...
 
     def publish(self, events: Sequence[StoredEvent]) -> None:

@@ -1,6 +1,6 @@
-"""The pipeline's thread: it takes committed records in order, runs the steps, and inserts each batch.
+"""The pipeline's thread: it reads committed records in order, runs the steps, and inserts each batch.
 
-A batch is kept and tried again until the store has it.
+A batch is kept and retried until the store has it.
 """
 
 import logging
@@ -31,9 +31,9 @@ _T = TypeVar("_T")
 
 
 class Pipeline:
-    """One thread between journal and store.
+    """Runs one thread between journal and store.
 
-    *steps*: None where no feature has one, so that rows pass as they are.
+    *steps* is None when no feature has one; rows then pass unchanged.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Pipeline:
         self._thread = threading.Thread(target=self._run, name="hogline-pipeline", daemon=True)
 
     def start(self) -> None:
-        """Process what an earlier process left in the journal, then what comes."""
+        """Process the records that an earlier process left in the journal, then new ones."""
         self._thread.start()
 
     def add(self, records: Sequence[Record]) -> None:
@@ -82,9 +82,9 @@ class Pipeline:
             self._work.notify()
 
     def close(self, timeout_s: float) -> bool:
-        """Store what waits, and stop.
+        """Store the queued records, and stop.
 
-        Returns whether that took less than *timeout_s*; the next start does the rest.
+        Returns whether that took less than *timeout_s*; the next start stores the rest.
         """
         with self._work:
             self._closed = True
@@ -92,7 +92,7 @@ class Pipeline:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
-    # -- the pipeline's thread ----------------------------------------------------------------------------------------
+    # -- the pipeline's thread ---------------------------------------------------------------
 
     def _run(self) -> None:
         try:
@@ -106,7 +106,7 @@ class Pipeline:
             _log.exception("pipeline: stopped; accepted events stay in the journal until the next start")
 
     def _replay(self) -> None:
-        """Repeat the range that was begun, under its own name, then process everything after it."""
+        """Repeat the range in progress under its own name, then process everything after it."""
         doing = self._journal.checkpoint.doing
         count = 0
         batch: list[Record] = []
@@ -120,12 +120,12 @@ class Pipeline:
         if batch:
             self._process(batch)
         if count:
-            _log.info("pipeline: took %d records that an earlier process had accepted", count)
+            _log.info("pipeline: processed %d records that an earlier process had accepted", count)
 
     def _take(self) -> list[Record]:
-        """Wait for a batch: `flush_rows`, or what came within `flush_interval_s`.
+        """Wait for a batch: `flush_rows` rows, or all that came within `flush_interval_s`.
 
-        Empty: closed, and nothing waits.
+        Returns an empty batch when the pipeline is closed and nothing is queued.
         """
         with self._work:
             while not self._closed:
@@ -167,9 +167,9 @@ class Pipeline:
         return self._steps.run(name, lines)
 
     def _retry(self, action: Callable[[], _T]) -> _T:
-        """Repeat *action* until the store, the database and the disk let it succeed.
+        """Retry *action* until the store, the database and the disk let it succeed.
 
-        Raises _StoppedError: the instance closes first; the journal keeps what is not stored.
+        Raises _StoppedError: the pipeline was closed first; the journal keeps the unstored records.
         """
         tries = 0
         while True:
@@ -192,7 +192,7 @@ class Pipeline:
     def _insert(self, lines: Sequence[bytes], token: str) -> None:
         """Insert *lines*.
 
-        When the store refuses them, insert the halves, down to the single rows that are at fault.
+        When the store refuses them, insert the halves, down to the single rows that are invalid.
         """
         rows = b"\n".join(lines)
         try:
@@ -224,7 +224,7 @@ class Pipeline:
 
 
 class _StoppedError(Exception):
-    """The pipeline was closed while the store or the database was away."""
+    """The pipeline was closed while the store or the database was unavailable."""
 
 
 def _count_rows(records: Iterable[Record]) -> int:

@@ -1,4 +1,4 @@
-"""The rows that the steps made of a batch, on disk until the store has them."""
+"""The rows of a batch after its steps, kept on disk until the store has them."""
 
 import json
 import zlib
@@ -15,7 +15,7 @@ _NAME = "prepared-batch"
 
 @dataclass(frozen=True, slots=True)
 class PreparedBatch:
-    """A batch after its steps: the rows to store, the counts of dropped ones, and rejected rows with reasons."""
+    """A batch after its steps: rows to store, counts of dropped rows, and rejected rows with reasons."""
 
     name: str
     lines: Sequence[bytes]
@@ -23,7 +23,7 @@ class PreparedBatch:
     rejected: Sequence[tuple[bytes, str]]
 
     def joined_with(self, other: "PreparedBatch") -> "PreparedBatch":
-        """Return this batch with *other*, its second half, behind it."""
+        """Return this batch with *other*, its second half, appended."""
         dropped = dict(self.dropped)
         for reason, count in other.dropped.items():
             dropped[reason] = dropped.get(reason, 0) + count
@@ -33,7 +33,7 @@ class PreparedBatch:
 def write_prepared(folder: Path, batch: PreparedBatch) -> None:
     """Replace the batch in *folder* by *batch*, durably.
 
-    The file is a header with a checksum, then one row on each line.
+    The file is a header with a checksum, then one row per line.
     """
     body = b"\n".join([*batch.lines, *(line for line, _ in batch.rejected)])
     header = {
@@ -47,7 +47,7 @@ def write_prepared(folder: Path, batch: PreparedBatch) -> None:
 
 
 def read_prepared(folder: Path, name: str) -> PreparedBatch | None:
-    """Return the batch called *name*, or None when *folder* has none of that name that is whole."""
+    """Return the batch called *name*, or None when *folder* has no undamaged batch of that name."""
     try:
         first, _, body = (folder / _NAME).read_bytes().partition(b"\n")
         header = json.loads(first)

@@ -1,9 +1,8 @@
-"""Steps: what features do with a batch of events before it is stored, in one SQL transaction for each batch.
+"""Steps: how features process a batch of events before it is stored, in one SQL transaction per batch.
 
 A batch may be processed again, after a crash or a lost connection. The transaction records the
-batch's name, and the rows that the steps returned are on disk before it commits. So a name that is
-recorded means that the steps are done: they are not called again, and the same rows go to the
-store.
+batch's name, and the rows that the steps returned are on disk before it commits. So a recorded name means that the steps are done: they are not called again, and the same rows go
+to the store.
 """
 
 import logging
@@ -29,7 +28,7 @@ _MAX_CONFLICTS = 3
 
 @dataclass(slots=True)
 class Batch:
-    """The events that are stored together.
+    """The events of one batch, which are stored together.
 
     *name* is unique, and the same when the batch is processed again.
     """
@@ -37,7 +36,7 @@ class Batch:
     name: str
     rows: list[StoredEvent]
     dropped: dict[str, int] = field(default_factory=dict)
-    """How many events the steps dropped, by reason."""
+    """Counts of the events that the steps dropped, by reason."""
 
     def drop(self, unwanted: Callable[[StoredEvent], bool], reason: str) -> None:
         """Remove the events for which *unwanted* returns True, and count them under *reason*."""
@@ -48,13 +47,13 @@ class Batch:
 
 
 class Step(Protocol):
-    """What a feature does with each batch: it may change rows, drop some, and read and write SQL."""
+    """A feature's processing of each batch: it may change and drop rows, and read and write SQL."""
 
     def apply(self, batch: Batch, session: Session) -> None:
         """Process *batch* in the transaction of *session*; the caller commits.
 
-        Ask SQL a fixed number of questions for a batch, never one for each event. Trust no memory
-        of earlier batches: another node may have changed the database since. When this raises, the
+        Run a fixed number of SQL statements per batch, never one per event. Don't cache state of
+        earlier batches: another node may have changed the database since. When this raises, the
         transaction is rolled back and the halves of the batch are tried, down to the single events
         that cannot be processed.
         """
@@ -62,9 +61,9 @@ class Step(Protocol):
 
 
 class StepRunner:
-    """Runs *steps* on batches, once each.
+    """Runs *steps* once on each batch.
 
-    *folder* keeps the rows of the batch that is on its way to the store.
+    *folder* keeps the rows of the batch that is being stored.
     """
 
     def __init__(self, steps: Sequence[Step], database: Database, *, journal_id: str, folder: Path) -> None:
@@ -75,10 +74,10 @@ class StepRunner:
         self._conflicts: tuple[str, int] = ("", 0)
 
     def run(self, name: str, lines: Sequence[bytes]) -> PreparedBatch:
-        """Return what is to be stored of the rows *lines*.
+        """Run the steps on the rows *lines*, and return the rows to store.
 
-        Raises SQLAlchemyError or OSError: the database or the disk is away; run the same batch
-        again.
+        Raises SQLAlchemyError or OSError: the database or the disk is unavailable; run the same
+        batch again.
         """
         with self._database.transaction() as session:
             record = session.get(PipelineBatchRow, self._journal_id, with_for_update=True)
@@ -86,7 +85,7 @@ class StepRunner:
                 prepared = read_prepared(self._folder, name)
                 if prepared is not None:
                     return prepared
-                _log.warning("pipeline: the rows of batch %s are gone; its steps run a second time", name)
+                _log.warning("pipeline: the prepared rows of batch %s are missing; its steps run a second time", name)
             prepared = self._processed(name, lines, session)
             write_prepared(self._folder, prepared)
             if record is None:
@@ -109,7 +108,7 @@ class StepRunner:
             if len(lines) == 1:
                 return PreparedBatch(name, [], {}, [(lines[0], repr(error)[:1_000])])
             _log.warning("pipeline: a step failed on %d events; trying halves: %r", len(lines), error)
-        session.expunge_all()  # objects of the failed attempt hold what was rolled back
+        session.expunge_all()  # objects of the failed attempt hold values that were rolled back
         middle = len(lines) // 2
         first = self._processed(name, lines[:middle], session)
         second = self._processed(name, lines[middle:], session)
@@ -119,7 +118,7 @@ class StepRunner:
         """Return whether *error* is a state of the database rather than a fault of the events."""
         if isinstance(error, IntegrityError):
             # Another node wrote the same row first. The next try sees it; an event that always
-            # conflicts is at fault.
+            # conflicts is faulty.
             known, count = self._conflicts
             self._conflicts = (name, count + 1 if known == name else 1)
             return self._conflicts[1] <= _MAX_CONFLICTS

@@ -1,4 +1,4 @@
-"""The table that makes a batch's transaction happen once."""
+"""The table by which a batch's transaction is committed only once."""
 
 from datetime import datetime
 
@@ -13,7 +13,7 @@ __all__ = ["PipelineBatchRow"]
 class PipelineBatchRow(Base):
     """The last batch of each journal whose steps are committed.
 
-    A process has one journal, and so has a node.
+    Each process, and so each node, has one journal.
     """
 
     __tablename__ = "pipeline_batches"

@@ -16,7 +16,7 @@ from hogline_instance.settings import Settings
 __all__ = ["browser_config", "build_endpoints"]
 
 _ARRAY = re.compile(r"/array/([A-Za-z0-9_-]{1,64})/(config|config\.js|array\.js)")
-# A 404 would make the SDK ask again every second.
+# After a 404 the SDK would retry every second.
 _EMPTY_LISTS: dict[str, dict[str, list[object]]] = {
     "/api/surveys": {"surveys": []},
     "/api/early_access_features": {"earlyAccessFeatures": []},
@@ -64,12 +64,12 @@ class _Array:
         self._scripts = scripts
 
     async def answer(self, _request: Request, match: re.Match[str]) -> Response:
-        """Answer the config as JSON, as a script, or as a script with the SDK behind it."""
+        """Return the config as JSON, as a script, or as a script followed by the SDK."""
         token, name = match[1], match[2]
         config = {"token": token, **self._config}
         if name == "config":
             return json_response(config)
-        # Escaped, so that no value can end a script element early, wherever this text is put.
+        # Escaped, so that no value can end a script element early if a page inlines this text.
         literal = msgspec.json.encode(config).replace(b"<", b"\\u003c")
         script = (
             b"(function(){var c=window._POSTHOG_REMOTE_CONFIG=window._POSTHOG_REMOTE_CONFIG||{};"

@@ -14,25 +14,25 @@ SCRIPT_TYPE = b"application/javascript; charset=utf-8"
 
 
 class Scripts:
-    """The scripts in *folder*; None: this instance has none."""
+    """The scripts in *folder*; with None the instance has no scripts."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._version = _package_version(folder)
 
     async def answer(self, _request: Request, match: re.Match[str]) -> Response:
-        """Answer `/static/{version}/{name}.js` and `/static/{name}.js`."""
+        """Serve `/static/{version}/{name}.js` and `/static/{name}.js`."""
         return self.script(match[1], match[2])
 
     def script(self, version: str | None, name: str) -> Response:
-        """Return the script *name*.  Raises HttpError: it is not there, or not of that version."""
+        """Return the script *name*. Raises HttpError: it is missing, or has another version."""
         if self._folder is None:
             raise HttpError(
                 404, "this instance has no posthog-js: start it with --posthog-js DIR (the npm package's dist folder)"
             )
         if version is not None and self._version is not None and version != self._version:
-            # A script of another version breaks the SDK; after a 404 it asks for the name without a
-            # version.
+            # A script of another version would break the SDK; after a 404 it requests the name without
+            # a version.
             raise HttpError(404, f"this instance has posthog-js {self._version}, not {version}")
         path = self._folder / name
         if not path.is_file():

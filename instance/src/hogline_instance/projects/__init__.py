@@ -1,4 +1,4 @@
-"""Projects and their keys: who owns a token, and which project a personal key may read."""
+"""Projects and their keys: the owner of a token, and the project that a personal key may read."""
 
 from hogline_instance.project import Project
 from hogline_instance.projects.lookup import Projects

@@ -1,7 +1,7 @@
 """Find the project of a key.
 
-Requests are answered from memory. Projects and keys of other processes are seen soon after they are
-made.
+Lookups are served from memory, which is refreshed often, since other processes make projects and
+keys too.
 """
 
 import hashlib
@@ -24,15 +24,15 @@ __all__ = ["Projects"]
 
 _log = logging.getLogger("hogline.instance")
 _KEY_FILE = "personal-key"
-_MAX_REMEMBERED_KEYS = 10_000  # unknown keys are remembered too, so that guessing one costs no SQL
+_MAX_REMEMBERED_KEYS = 10_000  # unknown keys are cached too, so that guessing keys costs no SQL
 
 
 class Projects:
     """The projects of one database. Safe to use from any thread.
 
     Tokens are read by `refresh`, which a job calls every `project_lookup_max_age_s`: events are
-    admitted on the event loop, which must not wait for SQL. A personal key is looked up when a
-    request brings it, and remembered for the same time.
+    admitted on the event loop, which must not wait for SQL. A personal key is looked up when a request
+    brings it, and cached for the same time.
     """
 
     def __init__(
@@ -83,21 +83,21 @@ class Projects:
         return project
 
     def personal_key(self) -> str | None:
-        """Return the personal key that the first start made, from its file; None without the file."""
+        """Return the personal key that the first start wrote to a file, or None without that file."""
         try:
             return self._key_file.read_text().strip() or None
         except FileNotFoundError:
             return None
 
     def refresh(self) -> None:
-        """Read the projects again.
+        """Reload the projects.
 
-        While the database is away, the projects that are known stay known.
+        While the database is unavailable, the known projects stay known.
         """
         try:
             self._read()
         except SQLAlchemyError as error:
-            _log.warning("projects: cannot be read again: %s", str(error)[:300])
+            _log.warning("projects: reload failed: %s", str(error)[:300])
 
     def _read(self) -> None:
         with self._database.session() as session:
@@ -117,7 +117,8 @@ class Projects:
         session.flush()
         key = f"phx_{secrets.token_urlsafe(32)}"
         session.add(PersonalKeyRow(project_id=row.id, key_hash=_hash(key)))
-        # Before the commit: a project whose key nobody can read any more would be of no use.
+        # Write the file before the commit: after a crash between the two, nobody could read the
+        # key of the new project.
         self._key_file.touch(mode=0o600)
         self._key_file.write_text(f"{key}\n")
 
@@ -127,5 +128,5 @@ def _project(row: ProjectRow) -> Project:
 
 
 def _hash(key: str) -> str:
-    # A key has 256 random bits: it needs no salt and no slow hash.
+    # A key has 256 random bits, so it needs neither salt nor a slow hash.
     return f"sha256${hashlib.sha256(key.encode()).hexdigest()}"

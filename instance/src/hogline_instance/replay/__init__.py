@@ -1,1 +1,1 @@
-"""Session replay: what the browser's recorder sends. Recordings are accepted and not kept today."""
+"""Session replay: the endpoint of posthog-js's recorder. Today recordings are accepted but not kept."""

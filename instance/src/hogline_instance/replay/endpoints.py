@@ -1,4 +1,4 @@
-"""`/s/`, where the recorder of posthog-js posts."""
+"""`/s/`, the endpoint to which the recorder of posthog-js posts."""
 
 import re
 
@@ -10,7 +10,7 @@ _RECORDINGS = re.compile(r"/s")
 
 
 def browser_config(_settings: object) -> dict[str, object]:
-    """Return what posthog-js has to know: recordings are off."""
+    """Return replay's part of posthog-js's config: recordings are off."""
     return {"sessionRecording": False}
 
 
@@ -20,5 +20,5 @@ def build_endpoints(_services: object) -> tuple[Endpoint, ...]:
 
 
 async def _accept(_request: Request, _match: re.Match[str]) -> Response:
-    # Success, although nothing is kept: after an error the recorder would send the same again.
+    # Respond with success although nothing is kept: after an error the recorder would retry.
     return Response()

@@ -1,4 +1,4 @@
-"""Sessions: the line from what a visitor did in the browser to what the server captured for it."""
+"""Sessions: a visitor's browser events and the server's events in one timeline."""
 
 from hogline_instance.sessions.model import Session, SessionFacts, SessionRow
 from hogline_instance.sessions.queries import find_session, recent_sessions

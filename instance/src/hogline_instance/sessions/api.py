@@ -18,16 +18,16 @@ __all__ = ["build_router"]
 
 
 def build_router(services: Services, access: Access) -> APIRouter:
-    """Return the route, with and without its slash."""
+    """Return the route, with and without a trailing slash."""
     router = APIRouter(route_class=ApiRoute, tags=["sessions"])
     allowed = access.project()
 
     def get_session(
         session_id: str,
-        after: Annotated[str | None, Query(description="Where the part begins: `next` of the part before")] = None,
+        after: Annotated[str | None, Query(description="Start of the part: `next` of the previous part")] = None,
         project: Project = allowed,  # type: ignore[assignment]
     ) -> Response:
-        """Return a session: browser and server events in one order of time, each request under its cause."""
+        """Return a session: its events in order of time, each server request under its cause."""
         session = find_session(services.store, project.id, session_id, after=read_cursor(after, Cursor.decode))
         if session is None:
             raise not_found(f"Session not found: {session_id[:100]}")

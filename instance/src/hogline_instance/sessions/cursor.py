@@ -1,4 +1,4 @@
-"""Where a page of sessions starts."""
+"""Cursors: the position where a page of sessions starts."""
 
 import base64
 import binascii
@@ -15,7 +15,7 @@ _MAX_CHARACTERS = 1_500
 
 @dataclass(frozen=True, slots=True)
 class SessionCursor:
-    """The last session of a page. Sessions may end at the same instant, so the id decides."""
+    """The last session of a page. Sessions may end at the same instant, so the id breaks ties."""
 
     last_seen_us: int
     session_id: str = ""

@@ -10,7 +10,7 @@ _UNKNOWN = frozenset({"", "Other", "Generic", "Spider"})
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What a visitor uses; "" for what is not known."""
+    """A visitor's browser, system and device; "" where one is unknown."""
 
     browser: str = ""
     os: str = ""
@@ -18,7 +18,7 @@ class Device:
 
 
 def device_of(user_agent: str) -> Device:
-    """Return what *user_agent* names; a program without a browser gets an empty device."""
+    """Parse *user_agent*; a program that is not a browser gets an empty device."""
     if not user_agent:
         return Device()
     from ua_parser import parse  # imported lazily: it compiles hundreds of patterns

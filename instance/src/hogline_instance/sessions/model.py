@@ -1,4 +1,4 @@
-"""A session: one visit, from the browser's side and the server's."""
+"""A session: one visit, with the events of browser and server."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class SessionRow:
 class SessionFacts:
     """The header of a session.
 
-    `person` is a name to show: the email or name it identified with, else the distinct id.
+    `person` is a display name: the email or name of the identified person, else the distinct id.
     """
 
     session_id: str
@@ -57,7 +57,8 @@ class SessionFacts:
 class Session:
     """A session, or a part of at most PART_EVENTS events of a long one.
 
-    `next` is where the following part starts, None at the end. The facts are the whole session's.
+    `next` is the start of the following part, None at the end. The header describes the whole
+    session.
     """
 
     facts: SessionFacts
@@ -68,7 +69,7 @@ class Session:
 def session_facts(session_id: str, timeline: Timeline, whole: SessionRow | None = None) -> SessionFacts:
     """Return the header of the session with this *timeline*.
 
-    *whole* has the counts and times of a session of which the timeline is only a part.
+    *whole* holds the counts and times of the session when the timeline is only a part of it.
     """
     events = timeline.events
     browser = [event for event in events if side_of(event) == "browser"]
@@ -83,7 +84,9 @@ def session_facts(session_id: str, timeline: Timeline, whole: SessionRow | None 
             first("$device_type"),
         )
         if browser
-        else device_of(first("$raw_user_agent") or first("$user_agent"))  # a server's `$os` is its own
+        else device_of(
+            first("$raw_user_agent") or first("$user_agent")
+        )  # a server's `$os` describes the server, not the visitor
     )
 
     entry = next((text for event in browser if event.event == "$pageview" and (text := event.text("$current_url"))), "")

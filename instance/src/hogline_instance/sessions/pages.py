@@ -1,4 +1,4 @@
-"""The pages of sessions: the recent ones at `/sessions`, and the line of one at `/session/{id}`."""
+"""The pages of sessions: recent ones at `/sessions`, and one timeline at `/session/{id}`."""
 
 from fastapi import APIRouter, Request, Response
 
@@ -34,7 +34,7 @@ class _SessionPages:
         self._templates = templates
 
     def get_sessions(self, request: Request, before: str | None = None, cursor: str | None = None) -> Response:
-        """Recent sessions; those before a time, or after the last one of a page."""
+        """Show recent sessions: the newest, those before a time, or those after a cursor."""
         services, project = self._services, self._services.projects.current()
         moment = parse_time("before", before)
         start = read_cursor(cursor, SessionCursor.decode) or (SessionCursor.at(moment) if moment else None)
@@ -45,7 +45,7 @@ class _SessionPages:
         return self._templates.page(request, "sessions/sessions.html", rows=rows, older=older, paged=start is not None)
 
     def get_session(self, request: Request, session_id: str, after: str | None = None) -> Response:
-        """One session's line of time, or a part of it."""
+        """Show one session's timeline, or a part of it."""
         services, project = self._services, self._services.projects.current()
         session = find_session(services.store, project.id, session_id, after=read_cursor(after, Cursor.decode))
         if session is None:

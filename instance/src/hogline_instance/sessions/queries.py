@@ -1,4 +1,4 @@
-"""Sessions of the store: the recent ones, and one in full."""
+"""Queries of sessions: the recent ones, and one in full."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -15,8 +15,8 @@ from hogline_instance.store import EVENTS_TABLE, Store
 __all__ = ["find_session", "recent_sessions"]
 
 _RECENT_WINDOWS = (timedelta(days=1), timedelta(days=14), None)
-# One pass over the sessions already chosen. Counting uuids counts an event once that was inserted
-# twice.
+# One pass over the sessions already chosen. It counts distinct uuids, since an event may have been
+# inserted twice.
 _SESSIONS_SQL = f"""
 SELECT session_id, argMax(distinct_id, (JSONExtractString(properties, '$lib') = 'web' OR person_mode = 'full', timestamp)) AS who,
     toUnixTimestamp64Micro(min(timestamp)) AS first_us, toUnixTimestamp64Micro(max(timestamp)) AS last_us,
@@ -48,7 +48,7 @@ def recent_sessions(
 def find_session(store: Store, project_id: int, session_id: str, *, after: Cursor | None = None) -> Session | None:
     """Return the session with its merged timeline, or None when no event carries this id.
 
-    Of a long session it is the part that begins *after* a cursor, at first the oldest.
+    Of a long session this returns the part that begins *after* a cursor, or the first part.
     """
     if not session_id:
         return None

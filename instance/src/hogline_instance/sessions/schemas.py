@@ -22,37 +22,37 @@ class WindowSchema(BaseModel):
 
 
 class RequestSchema(BaseModel):
-    """One server request and what was captured in it."""
+    """One server request and the events captured in it."""
 
     id: str = Field(description="Its `$request_id`, or empty")
     at: datetime
     method: str
     path: str
     route: str = Field(description="The route's template, or empty")
-    status: int | None = Field(description="The response's status, where an event tells it")
+    status: int | None = Field(description="The response's status, if an event has it")
     window: int | None = Field(description="Number of the window that sent it")
-    reason: str = Field(description="Why it stands under its browser event; empty when it stands alone")
+    reason: str = Field(description="Why it is shown under its browser event; empty when it stands alone")
     events: list[EventSchema]
 
 
 class EntrySchema(BaseModel):
-    """One place on the line of time."""
+    """One entry of the timeline."""
 
     at: datetime
     side: str = Field(description="browser, server or other")
     window: int | None
     since_previous_s: float | None = Field(description="Seconds since the entry before it")
-    idle_s: float | None = Field(description="The same, where the silence is worth a word (5 minutes or more)")
-    identity: str | None = Field(description="The distinct id that speaks from here on, where it changes")
+    idle_s: float | None = Field(description="The same, when it is 5 minutes or more")
+    identity: str | None = Field(description="The distinct id from this entry on, when it changes")
     event: EventSchema | None
     requests: list[RequestSchema]
 
 
 class SessionSchema(BaseModel):
-    """One session: browser and server in one order of time."""
+    """One session: the events of browser and server in order of time."""
 
     session_id: str
-    person: str = Field(description="A name to show")
+    person: str = Field(description="A display name")
     distinct_ids: list[str]
     first_seen: datetime
     last_seen: datetime

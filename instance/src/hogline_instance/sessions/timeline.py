@@ -1,8 +1,8 @@
-"""The line of a session: browser and server events in one order of time, each request under its cause.
+"""The timeline of a session: browser and server events by time, each request under its cause.
 
-Pure. A server request is the events that share a `$request_id`; without one, the events with the
-same method, URL and window that are close in time. The cause is inferred, and `Request.reason` says
-from what.
+Pure. The events that share a `$request_id` form a server request; without one, the events with the
+same method, URL and window that are close in time. The cause is inferred; `Request.reason` gives
+the grounds.
 """
 
 from bisect import bisect_left, bisect_right
@@ -23,7 +23,7 @@ _PAGE_LOAD_WITHIN = timedelta(seconds=10)
 # the request that it caused.
 _CLOCK_TOLERANCE = timedelta(milliseconds=250)
 _JUST_BEFORE = timedelta(seconds=1)
-# Events that lead to no request: no person caused them, or they only tell who the person is.
+# Events that cause no request: no person caused them, or they only identify the person.
 _NO_CAUSES = QUIET_EVENTS | {"$identify", "$create_alias", "$exception"}
 
 
@@ -39,9 +39,9 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What one server request captured.
+    """The events captured in one server request.
 
-    `reason` says why it stands under its browser event ('' when it stands alone).
+    `reason` says why it is shown under its browser event ('' when it stands alone).
     """
 
     id: str
@@ -56,7 +56,7 @@ class Request:
 
     @property
     def at(self) -> datetime:
-        """When its first event was captured."""
+        """The time of its first event."""
         return self.events[0].timestamp
 
     @property
@@ -67,7 +67,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One place on the line: a browser event with the requests it caused, a request, or another event.
+    """One entry of the timeline: a browser event with the requests it caused, a request, or another event.
 
     `idle` is the silence before it, set when it is long. `identity` is the distinct id of the
     events from here on, set where it changes.
@@ -89,14 +89,14 @@ class Entry:
 
     @property
     def failed(self) -> bool:
-        """True when an exception stands here or below."""
+        """True when this entry or one of its requests has an exception."""
         own = self.event is not None and self.event.event == "$exception"
         return own or any(request.failed for request in self.requests)
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """A session in reading order, oldest first."""
+    """The entries of a session, oldest first."""
 
     windows: tuple[Window, ...]
     entries: tuple[Entry, ...]
@@ -105,14 +105,14 @@ class Timeline:
 
 @dataclass(slots=True)
 class _Open:
-    """A request, or an entry, still being filled."""
+    """A request or an entry under construction."""
 
     events: list[StoredEvent]
     requests: list[Request] = field(default_factory=list)
 
 
 def build_timeline(events: Iterable[StoredEvent]) -> Timeline:
-    """Return the line of one session's events, given in any order."""
+    """Return the timeline of one session's events, given in any order."""
     ordered = tuple(sorted(events, key=lambda event: (event.timestamp, event.uuid)))
     windows = _windows(ordered)
     numbers = {window.id: window.number for window in windows}
@@ -203,7 +203,7 @@ def _request_url(event: StoredEvent) -> str:
 
 
 def _without_fragment(url: str) -> str:
-    # Not `urldefrag`: it raises on texts that are no URL, and strangers write these.
+    # Not `urldefrag`: clients may send a text that is not a URL, for which it raises.
     return url.partition("#")[0]
 
 
@@ -212,7 +212,7 @@ def _when(event: StoredEvent) -> datetime:
 
 
 class _Causes:
-    """The browser events of a session, sorted so that each request finds its cause by bisection.
+    """The browser events of a session, sorted so that a request's cause is found by bisection.
 
     Key 0 holds the events of all windows, for requests that name none.
     """
@@ -230,18 +230,18 @@ class _Causes:
                     self._actions.setdefault(window, []).append(event)
 
     def of(self, request: Request) -> tuple[StoredEvent | None, str]:
-        """Return the browser event that led to *request*, and the reason to think so.
+        """Return the browser event that probably caused *request*, and the grounds for it.
 
-        A page load is captured by the server before its page can say so: the pageview of the same
-        URL, near in time, wins. Otherwise it is the last event of the same window that a person
-        caused.
+        The server captures a page load before the page can send its pageview, so the pageview of
+        the same URL that is near in time wins. Otherwise it is the last event of the same window
+        that a person caused.
         """
         if request.method in {"GET", ""} and request.url:
             load = self._nearest_load(request)
             if load is not None:
                 return load, "loaded this page"
         if not request.window and self._several_windows:
-            return None, ""  # no window named and several open: any choice would be a guess
+            return None, ""  # the request names no window and several are open: any choice would be a guess
         cause = self._last_action(request)
         if cause is None:
             return None, ""
@@ -263,8 +263,8 @@ class _Causes:
         end = bisect_right(actions, request.at + _CLOCK_TOLERANCE, key=_when)
         if begin == end:
             return None
-        # A browser's clock may run a little ahead: what it stamped after the request led to it only
-        # if nothing did just before.
+        # A browser's clock may run a little ahead: an event stamped after the request is taken for
+        # its cause only if no event came just before.
         if now > begin and (now == end or request.at - actions[now - 1].timestamp <= _JUST_BEFORE):
             return actions[now - 1]
         return actions[now]

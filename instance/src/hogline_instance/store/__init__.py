@@ -1,6 +1,6 @@
-"""The store: the only room that knows ClickHouse.
+"""The store: the only package that knows ClickHouse.
 
-SQL and bound parameters in, rows out; one writer, numbered schema files.
+It runs SQL with bound parameters and returns rows; one thread inserts; schema files are numbered.
 """
 
 from hogline_instance.store.clickhouse import EVENTS_TABLE, Store

@@ -13,10 +13,10 @@ from hogline_instance.store.migrate import apply_schema
 __all__ = ["EVENTS_TABLE", "Store"]
 
 EVENTS_TABLE = "analytics.events"
-# Queries at the same time; more of them wait, since the engine uses all cores for each one anyway.
+# Most concurrent queries; others wait, since the engine uses all cores for each query anyway.
 _MAX_READERS = 8
-# Errors that the rows themselves cause. Every other error (disk, memory, network) passes, and the
-# rows are taken later.
+# Errors that the rows themselves cause. Every other error (disk, memory, network) is temporary, and
+# the insert is retried.
 _ROW_FAULTS = frozenset(
     {
         "ARGUMENT_OUT_OF_BOUND", "ILLEGAL_COLUMN", "INCORRECT_DATA", "TOO_DEEP_RECURSION", "TOO_LARGE_STRING_SIZE", "TYPE_MISMATCH",
@@ -25,7 +25,7 @@ _ROW_FAULTS = frozenset(
 )  # fmt: skip
 _FAULT = re.compile(r"\(([A-Z][A-Z0-9_]+)\)")
 _INSERT = {
-    "async_insert": 0,  # the answer to an insert must mean that it is written
+    "async_insert": 0,  # an insert must return only when it is written
     "input_format_json_read_objects_as_strings": 1,
     "date_time_input_format": "basic",
     "max_partitions_per_insert_block": 0,
@@ -37,8 +37,8 @@ class Store:
 
     With *cluster*, the tables are replicated and spread over its nodes.
 
-    Each query has a client of its own, since a shared one would serialise them. Clients are kept
-    for the next query, and inserts never wait for a reader.
+    Each query has its own client, since a shared one would serialise them. Clients are reused, and
+    inserts never wait for a query.
     Source: docs/internals/engine.md#chdb-in-a-process.
     """
 
@@ -60,7 +60,7 @@ class Store:
 
         The engine binds its `{name:Type}` placeholders to *parameters*.
 
-        Raises StoreError: the engine refused or ran out of its limits.
+        Raises StoreError: the engine refused the query, or it exceeded a limit.
         """
         try:
             with self._reader() as client:
@@ -70,7 +70,7 @@ class Store:
         return [dict(row) for row in result.named_results()]
 
     def ping(self) -> None:
-        """Return when the store has answered.  Raises StoreError: it does not."""
+        """Return when the store has responded. Raises StoreError: it does not respond."""
         self.query("SELECT 1 AS one")
 
     def insert_events(self, rows: bytes, deduplication_token: str) -> None:
@@ -91,8 +91,8 @@ class Store:
     def migrate(self) -> None:
         """Apply the numbered schema files that this store has not seen yet, in order.
 
-        The caller makes sure that one process at a time does this.  Raises StoreError: the store
-        cannot be opened, or refuses a statement.
+        The caller makes sure that one process at a time does this.
+        Raises StoreError: the store cannot be opened, or refuses a statement.
         """
         try:
             with self._writing:
@@ -126,14 +126,14 @@ class Store:
         return self._writer
 
     def _open(self) -> Any:
-        # 500 MB of library: loaded when a store is opened, not by `hogline keys`.
+        # Imported lazily: the library has 500 MB, and `hogline keys` does not need it.
         import clickhouse_connect
 
         return clickhouse_connect.get_client(dsn=self._url)
 
 
 def _is_fault_of_rows(message: str) -> bool:
-    # The engine's own name for the error comes last; what stands before it may quote the row.
+    # The engine's own name for the error comes last; the text before it may quote the row.
     names = _FAULT.findall(message)
     return bool(names) and (names[-1] in _ROW_FAULTS or names[-1].startswith("CANNOT_PARSE_"))
 

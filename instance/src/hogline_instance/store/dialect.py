@@ -1,9 +1,9 @@
 """The DDL of one node and of a cluster.
 
-Schema files name tables and engines through these; the rest of their SQL is common.
+Schema files name tables and engines through a dialect; the rest of their SQL is common.
 
-On a cluster each table is `<name>_local`, replicated within a shard, behind a Distributed table of
-the plain name. So queries and inserts are the same for both.
+On a cluster each table is `<name>_local`, replicated within a shard, behind a Distributed table
+with the plain name. So queries and inserts are the same for both.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ _DATABASE = "analytics"
 
 
 class Dialect(Protocol):
-    """What a schema file can call, as `{{ create_table("events") }}` and so on."""
+    """The functions that a schema file can call, such as `{{ create_table("events") }}`."""
 
     @property
     def insert_settings(self) -> Mapping[str, int]:
@@ -24,11 +24,11 @@ class Dialect(Protocol):
         ...
 
     def create_database(self) -> str:
-        """Return the statement that makes the database."""
+        """Return the statement that creates the database."""
         ...
 
     def create_table(self, name: str) -> str:
-        """Return the beginning of the statement that makes the table of the data; its columns follow."""
+        """Return the beginning of the statement that creates the table of the data; its columns follow."""
         ...
 
     def engine(self, name: str, engine: str, *arguments: str) -> str:
@@ -36,7 +36,7 @@ class Dialect(Protocol):
         ...
 
     def distributed_table(self, name: str, sharding_key: str) -> str:
-        """Return the statement that makes the table in front of the shards, or '' where there is none."""
+        """Return the statement that creates the table in front of the shards, or '' where there is none."""
         ...
 
     def tables(self, name: str) -> tuple[str, ...]:
@@ -54,11 +54,11 @@ class SingleNode:
         return {}
 
     def create_database(self) -> str:
-        """Return the statement that makes the database."""
+        """Return the statement that creates the database."""
         return f"CREATE DATABASE IF NOT EXISTS {_DATABASE} ENGINE = Atomic"
 
     def create_table(self, name: str) -> str:
-        """Return the beginning of the statement that makes the table."""
+        """Return the beginning of the statement that creates the table."""
         return f"CREATE TABLE IF NOT EXISTS {_DATABASE}.{name}"
 
     def engine(self, _name: str, engine: str, *arguments: str) -> str:
@@ -89,11 +89,11 @@ class Cluster:
         return {"distributed_foreground_insert": 1}
 
     def create_database(self) -> str:
-        """Return the statement that makes the database on every node."""
+        """Return the statement that creates the database on every node."""
         return f"CREATE DATABASE IF NOT EXISTS {_DATABASE} ON CLUSTER {self._quoted} ENGINE = Atomic"
 
     def create_table(self, name: str) -> str:
-        """Return the beginning of the statement that makes the local table on every node."""
+        """Return the beginning of the statement that creates the local table on every node."""
         return f"CREATE TABLE IF NOT EXISTS {_DATABASE}.{name}_local ON CLUSTER {self._quoted}"
 
     def engine(self, name: str, engine: str, *arguments: str) -> str:
@@ -103,7 +103,7 @@ class Cluster:
         return f"ENGINE = Replicated{engine}({', '.join((path, replica, *arguments))})"
 
     def distributed_table(self, name: str, sharding_key: str) -> str:
-        """Return the statement that makes the Distributed table on every node."""
+        """Return the statement that creates the Distributed table on every node."""
         return (
             f"CREATE TABLE IF NOT EXISTS {_DATABASE}.{name} ON CLUSTER {self._quoted} AS {_DATABASE}.{name}_local"
             f" ENGINE = Distributed({self._quoted}, {_DATABASE}, {name}_local, {sharding_key})"

@@ -16,7 +16,7 @@ __all__ = ["apply_schema", "schema_files", "statements"]
 
 _log = logging.getLogger("hogline.instance")
 _MIGRATIONS = "schema_migrations"
-# Without any one of the four fsync settings a power cut loses rows, or the whole folder.
+# If any one of the four fsync settings is missing, a power cut loses rows, or the whole folder.
 # Source: docs/internals/engine.md#choice.
 _DURABLE = (
     "non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1,"

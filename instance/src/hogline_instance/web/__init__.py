@@ -1,6 +1,6 @@
-"""What all pages and API routes share: access, errors, paging, templates, security headers, style.
+"""Parts that all pages and API routes share: access, errors, paging, templates, headers, style.
 
-Knows no feature.
+This package knows no feature.
 
 Content of events is hostile: templates escape it, pages show it as text, and the security headers
 let nothing else run.

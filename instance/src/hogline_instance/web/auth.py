@@ -1,4 +1,4 @@
-"""Who may read: the holder of a personal key, or a person who signed in to the pages of this origin."""
+"""Access to the API: by a personal key, or by the cookie of a person who signed in to the pages."""
 
 import hashlib
 import hmac
@@ -27,14 +27,14 @@ _bearer = HTTPBearer(auto_error=False, description="A personal key (`phx_...`), 
 class PageSessions:
     """Signed cookies for people who gave the admin password.
 
-    A new password or a removed key file ends them all.
+    A new password or a removed key file invalidates them all.
     """
 
     def __init__(self, data_dir: Path, admin_password: str) -> None:
         self._key = hmac.digest(_secret(data_dir / _SECRET_FILE), admin_password.encode(), hashlib.sha256)
 
     def issue(self, now: float | None = None) -> str:
-        """Return a cookie's value, good for SESSION_SECONDS."""
+        """Return a cookie's value, valid for SESSION_SECONDS."""
         expires = str(int((time.time() if now is None else now) + SESSION_SECONDS))
         return f"{expires}.{self._sign(expires)}"
 
@@ -52,7 +52,7 @@ class PageSessions:
 class Access:
     """Decides for every route of the API whether a request may read a project.
 
-    *sessions*: the pages' own, if any.
+    *sessions* are the pages' sign-ins, if the pages have a password.
     """
 
     def __init__(self, projects: ProjectLookup, sessions: PageSessions | None) -> None:
@@ -98,7 +98,7 @@ class Access:
         return project
 
     def _signed_in(self, request: Request) -> bool:
-        # Browsers send cookies by themselves, so one counts only where no other site can have
+        # Browsers attach cookies to any request, so a cookie counts only if no other site can have
         # caused the request.
         if self._sessions is None or request.method != "GET":
             return False

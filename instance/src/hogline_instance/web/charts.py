@@ -1,8 +1,8 @@
 """Small charts as SVG text, drawn by pure functions.
 
 They have no style attribute, since the pages' security policy would refuse it: colours come from
-`style.css` through classes. A table or a sentence beside a chart says the same, and its `<title>`
-says it to screen readers.
+`style.css` through classes. A table or a sentence beside a chart gives the same facts, and its `<title>`
+gives them to screen readers.
 """
 
 from collections.abc import Sequence
@@ -16,19 +16,19 @@ _GAP = 1
 
 
 def sparkline(values: Sequence[float], *, title: str, width: int = _WIDTH, height: int = _HEIGHT) -> Markup:
-    """Return a line through *values*, from zero at the bottom to the largest at the top; '' without values."""
+    """Return a line through *values*, scaled from zero to the largest; '' without values."""
     if not values:
         return Markup()
     top = max(*values, 0) or 1
     step = width / max(len(values) - 1, 1)
     points = [f"{_number(index * step)},{_number(_y(value, top, height))}" for index, value in enumerate(values)]
-    if len(points) == 1:  # one value is a level line
+    if len(points) == 1:  # one value becomes a horizontal line
         points.append(f"{width},{points[0].partition(',')[2]}")
     return _svg("sparkline", f'<polyline points="{" ".join(points)}" fill="none"/>', title, width, height)
 
 
 def bars(values: Sequence[float], *, title: str, width: int = _WIDTH, height: int = _HEIGHT) -> Markup:
-    """Return a bar for each of *values*, in order; the largest has the full height. '' without values."""
+    """Return a bar for each of *values*; the largest has the full height. '' without values."""
     if not values:
         return Markup()
     top = max(*values, 0) or 1
@@ -47,7 +47,7 @@ def _y(value: float, top: float, height: int) -> float:
 
 
 def _svg(kind: str, inside: str, title: str, width: int, height: int) -> Markup:
-    # Only numbers and names of ours are in *inside*; the title may hold the content of events.
+    # *inside* holds only numbers and class names of ours; the title may hold content of events.
     return Markup(  # noqa: S704 - the title is escaped
         f'<svg class="chart {kind}" role="img" width="{width}" height="{height}" viewBox="0 0 {width} {height}">'
         f"<title>{escape(title)}</title>{inside}</svg>"

@@ -18,7 +18,7 @@ ErrorType = Literal["authentication_error", "validation_error", "invalid_request
 
 
 class ErrorBody(BaseModel):
-    """What every error answer holds."""
+    """The body of every error response."""
 
     type: ErrorType = Field(description="The kind of error")
     code: str = Field(description="The reason, for programs")
@@ -33,13 +33,13 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorBody, "description": "No such project, event or session"},
     503: {
         "model": ErrorBody,
-        "description": "The store refused the question or ran out of its limits; `detail` says which",
+        "description": "The store refused the query, or it exceeded a limit; `detail` says which",
     },
 }
 
 
 class ApiError(Exception):
-    """An answer other than success, raised anywhere below a route."""
+    """An error response, raised anywhere below a route."""
 
     def __init__(self, status: int, kind: ErrorType, code: str, detail: str, attr: str | None = None) -> None:
         super().__init__(detail)
@@ -47,13 +47,13 @@ class ApiError(Exception):
         self.body = ErrorBody(type=kind, code=code, detail=detail, attr=attr)
 
     def response(self) -> Response:
-        """Return the answer a client sees."""
+        """Return the response that the client gets."""
         headers = API_HEADERS | ({"WWW-Authenticate": 'Bearer realm="hogline"'} if self.status == 401 else {})
         return JSONResponse(self.body.model_dump(), self.status, headers)
 
 
 class ApiRoute(APIRoute):
-    """A route whose errors leave in PostHog's form, whatever app it is mounted in."""
+    """A route whose errors have PostHog's form, whatever app it is mounted in."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap FastAPI's handler."""
@@ -83,7 +83,7 @@ def not_found(detail: str) -> ApiError:
 
 
 async def unknown_endpoint(path: str) -> None:
-    """Answer a path under /api/ that nothing serves."""
+    """Respond to a path under /api/ that no route serves."""
     raise not_found(f"Endpoint not found: /api/{path[:200]}. /openapi.json lists those that exist.")
 
 

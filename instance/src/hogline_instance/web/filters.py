@@ -1,4 +1,4 @@
-"""The query parameters that filter events: the same for the API, the pages and the live stream."""
+"""The query parameters that filter events, shared by the API, the pages and the live stream."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -30,7 +30,7 @@ def event_filter(
         Query(description="Only events with this text in name, distinct id or properties", max_length=_MAX_CHARS),
     ] = None,
 ) -> EventFilter:
-    """Return the filter a request asks for.
+    """Return the filter that a request's query names.
 
     An empty parameter filters nothing, as an empty form field does.
     """
@@ -45,7 +45,7 @@ def event_filter(
 
 
 def parse_time(attr: str, text: str | None) -> datetime | None:
-    """Read an ISO 8601 date or time; a '+' that a URL turned into a space is forgiven."""
+    """Parse an ISO 8601 date or time; a '+' that a URL turned into a space is accepted."""
     if not text:
         return None
     try:

@@ -21,12 +21,12 @@ _MAX_FORM_BYTES = 8_192
 
 
 class NotSignedInError(Exception):
-    """A page was asked for without a valid cookie."""
+    """A page was requested without a valid cookie."""
 
 
 @dataclass(slots=True)
 class Throttle:
-    """Allows *limit* failures in *window_s* seconds to each address, and ten times as many to all."""
+    """Allows *limit* failures per *window_s* seconds from one address, and ten times as many in all."""
 
     limit: int = 5
     window_s: float = 60.0
@@ -35,7 +35,7 @@ class Throttle:
     _lock: Lock = field(default_factory=Lock)
 
     def wait_s(self, address: str, now: float) -> float:
-        """Return how long *address* has to wait before it may try again; 0 when it may."""
+        """Return the seconds until *address* may try again; 0 if it may now."""
         with self._lock:
             return max(self._wait(address, self.limit, now), self._wait("", self.limit * 10, now))
 
@@ -54,16 +54,16 @@ class Throttle:
 
 
 class LoginGuard:
-    """Decides who sees the pages, and counts failed sign-ins."""
+    """Guards the pages, and limits failed sign-ins."""
 
     def __init__(self, settings: Settings) -> None:
         self._password = settings.admin_password
         self.sessions = PageSessions(settings.data_dir, self._password) if self._password else None
-        """The cookies of people who signed in; None where the pages are open."""
+        """The cookies of people who signed in; None if the pages have no password."""
         self.throttle = Throttle()
 
     def check(self, request: Request) -> None:
-        """Raise NotSignedInError unless the pages are open or the cookie is good.
+        """Raise NotSignedInError unless the pages have no password or the cookie is valid.
 
         A FastAPI dependency.
         """

@@ -1,4 +1,4 @@
-"""Pages of a list: where one starts, and the URL of the next."""
+"""Paging of lists: a page's start from the query, and the URL of the next page."""
 
 from collections.abc import Callable
 from typing import Annotated, TypeVar
@@ -14,14 +14,14 @@ _T = TypeVar("_T")
 
 
 def page_start(
-    cursor: Annotated[str | None, Query(description="Where the page starts; `next` carries it")] = None,
+    cursor: Annotated[str | None, Query(description="Start of the page, taken from `next`")] = None,
 ) -> Cursor | None:
-    """Return where the page starts; None at the newest. A FastAPI dependency."""
+    """Return the cursor of the requested page; None for the first page. A FastAPI dependency."""
     return read_cursor(cursor, Cursor.decode)
 
 
 def read_cursor(text: str | None, decode: Callable[[str], _T]) -> _T | None:
-    """Return what *decode* reads in the cursor *text*; None without one.  Raises ApiError: 400 for a wrong one."""
+    """Return *text* decoded by *decode*; None without a cursor. Raises ApiError: 400 for an invalid one."""
     try:
         return decode(text) if text else None
     except BadCursorError as error:

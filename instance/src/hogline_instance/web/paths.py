@@ -1,4 +1,4 @@
-"""A path parameter that holds any text: ids of strangers have slashes and line breaks in them."""
+"""A path parameter that holds any text: ids that clients choose may have slashes and line breaks."""
 
 from starlette.convertors import Convertor, register_url_convertor
 

@@ -19,7 +19,7 @@ class EventSchema(BaseModel):
     id: str = Field(description="The event's uuid")
     uuid: str = Field(description="The same uuid")
     event: str = Field(description="The event's name")
-    distinct_id: str = Field(description="Whom it belongs to")
+    distinct_id: str = Field(description="The distinct id it was sent for")
     session_id: str | None = Field(description="The session it belongs to, or null")
     timestamp: datetime = Field(description="When it happened, by a clock corrected for the sender's skew")
     properties: dict[str, Any] = Field(description="The properties as the client sent them")
@@ -36,7 +36,7 @@ class EventList(BaseModel):
 
 
 def json_response(body: object) -> Response:
-    """Return *body* as JSON; the properties in it leave as the bytes that came in."""
+    """Return *body* as JSON, with properties as the bytes that the client sent."""
     return Response(orjson.dumps(body), media_type="application/json", headers=API_HEADERS)
 
 

@@ -1,4 +1,4 @@
-"""Security headers of responses, and the check that a request was meant for this host."""
+"""Security headers of responses, and a check of the Host and Origin headers."""
 
 import ipaddress
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -8,7 +8,8 @@ from starlette.responses import PlainTextResponse
 
 __all__ = ["API_HEADERS", "PAGE_HEADERS", "HostGuard"]
 
-# Responses hold hostile content: never sniffed into HTML, never run, never kept by a shared cache.
+# Responses hold hostile content: browsers must not sniff it into HTML or run it, and caches must
+# not keep it.
 API_HEADERS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
@@ -35,10 +36,9 @@ _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class HostGuard:
-    """Passes on only requests for this host, so that no other site can read from it (DNS rebinding).
+    """Accepts only requests for this host, so that no other site can read from it (DNS rebinding).
 
-    With *any_host* the instance is reached by names that only its owner knows, and a password
-    guards it instead.
+    With *any_host* every host name is accepted, and a password guards the instance instead.
     """
 
     def __init__(self, app: Any, *, any_host: bool) -> None:
@@ -46,7 +46,7 @@ class HostGuard:
         self._any_host = any_host
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
-        """Answer 421 or 403, or pass the request on."""
+        """Respond 421 or 403, or pass the request to the app."""
         headers = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1")
         origin = headers.get(b"origin", b"").decode("latin-1")

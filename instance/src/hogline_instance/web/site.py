@@ -1,4 +1,4 @@
-"""The site: templates, and routes that are behind the login and whose errors are pages."""
+"""The site: templates, and routers whose pages require the login and whose errors are pages."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -27,7 +27,10 @@ class Site:
         self.guard = guard
 
     def router(self) -> APIRouter:
-        """Return a router for pages: behind the login, absent from the API's description, errors as pages."""
+        """Return a router that requires the login and shows errors as pages.
+
+        Its routes are not in the OpenAPI schema.
+        """
         return APIRouter(
             route_class=_page_route(self.templates), dependencies=[Depends(self.guard.check)], include_in_schema=False
         )
@@ -57,7 +60,7 @@ def _page_route(templates: Templates) -> type[APIRoute]:
 
 
 def _to_login(request: Request) -> Response:
-    # Asked for by a script, which could not show the login page.
+    # A script sent the request and could not show the login page.
     if request.url.path.startswith("/ui/"):
         return JSONResponse({"detail": "Sign in first."}, 401, PAGE_HEADERS)
     target = request.url.path + (f"?{request.url.query}" if request.url.query else "")

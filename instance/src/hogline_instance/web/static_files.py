@@ -22,7 +22,7 @@ _TYPES = {
 def build_router(packages: Sequence[str]) -> APIRouter:
     """Return the route of the files of all *packages*.
 
-    A file that a browser has already is answered with 304.
+    A browser that has the current file gets 304.
     """
     contents = _read(packages)
     tags = {name: f'"{hashlib.sha256(body).hexdigest()[:20]}"' for name, body in contents.items()}

@@ -1,4 +1,4 @@
-"""Templates: where they are found, their filters, and the menu that every page shows."""
+"""Jinja templates: their loader, their filters, and the menu that every page shows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class MenuEntry:
 class Templates:
     """Renders the pages of all features.
 
-    Those of *packages* that have any keep them in `templates/<feature>/`.
+    A package of *packages* may keep templates in `templates/<feature>/`.
     """
 
     def __init__(self, *, menu: Sequence[MenuEntry], packages: Sequence[str], can_sign_out: bool) -> None:
@@ -86,7 +86,7 @@ def day(moment: datetime) -> str:
 
 
 def elapsed(span: timedelta) -> str:
-    """Return a length of time in the words of a reader: '180 ms', '4.2 s', '12 min', '3 h 20 min'."""
+    """Return a duration as text: '180 ms', '4.2 s', '12 min', '3 h 20 min'."""
     seconds = abs(span.total_seconds())
     if seconds < 0.9995:
         return f"{round(seconds * 1000)} ms"
@@ -105,12 +105,12 @@ def elapsed(span: timedelta) -> str:
 
 
 def offset(span: timedelta) -> str:
-    """Return '+180 ms' or, for what came earlier, the same with a minus sign."""
+    """Return a signed duration, such as '+180 ms'."""
     return ("\N{MINUS SIGN}" if span < timedelta(0) else "+") + elapsed(span)
 
 
 def safe_link(url: object) -> str:
-    """Return *url* when a click on it can only open a web page, else ''."""
+    """Return *url* if it is an http or https link, which is safe to click, else ''."""
     text = str(url)
     if len(text) > 4_000 or any(ord(character) <= 0x20 for character in text):
         return ""
@@ -122,7 +122,7 @@ def safe_link(url: object) -> str:
 
 
 def segment(text: object) -> str:
-    """Return *text* as one segment of a path of ours."""
+    """Return *text* escaped as one path segment."""
     return quote(str(text), safe="")
 
 
@@ -132,7 +132,7 @@ def query(values: dict[str, object]) -> str:
 
 
 def path_of(url: object) -> str:
-    """Return the path of *url* for a reader who knows the site, or the text itself."""
+    """Return the path and query of *url*, or the text itself if it is not a URL."""
     try:
         parts = urlsplit(str(url))
     except ValueError:

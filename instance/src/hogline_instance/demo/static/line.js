@@ -1,4 +1,5 @@
-// Stands in where posthog-js is not at hand: a pageview, clicks, and the three tracing headers on fetches to the shop itself.
+// Used when posthog-js is unavailable: sends a pageview and clicks, and adds the three tracing
+// headers to fetches of this shop.
 "use strict";
 (() => {
   const { token, instance } = document.currentScript.dataset;
@@ -13,7 +14,7 @@
       return make();
     }
   };
-  // UUIDv7: 48 bits of time lead, as sessions are stored by it.
+  // A UUIDv7 starts with 48 bits of time, by which sessions are stored.
   const uuid7 = () => {
     const bytes = crypto.getRandomValues(new Uint8Array(16));
     let now = Date.now();

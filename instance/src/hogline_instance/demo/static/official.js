@@ -1,4 +1,4 @@
-// The official posthog-js, loaded from the instance before this: one call, as its guide says.
+// Starts the official posthog-js, which the page loaded from the instance, as its guide says.
 "use strict";
 const { token, instance } = document.currentScript.dataset;
 window.posthog?.init(token, {

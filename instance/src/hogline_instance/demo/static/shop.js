@@ -1,4 +1,5 @@
-// The shop's buttons. Everything goes by fetch, so that the tracing headers of posthog-js (or of line.js) travel along.
+// The shop's buttons. They use fetch, so that requests carry the tracing headers of posthog-js
+// (or of line.js).
 "use strict";
 const told = document.getElementById("told");
 for (const button of document.querySelectorAll("button[data-post]")) {
@@ -17,7 +18,7 @@ for (const button of document.querySelectorAll("button[data-post]")) {
         ? (said.receipt ? `Thank you: receipt ${said.receipt}.` : said.user ? `Hello ${said.user}.` : "Done.")
         : `${answer.status}: ${said.error || said.detail || "the shop broke; Hogline has the stack"}`;
     } catch {
-      told.textContent = "The shop does not answer.";
+      told.textContent = "The shop does not respond.";
     } finally {
       button.disabled = false;
     }

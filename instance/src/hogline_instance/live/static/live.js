@@ -1,4 +1,5 @@
-// Keeps the live page live. Content is only ever set as text; links are built from encoded parts of our own paths.
+// Adds events to the live page as they arrive. Content of events is only ever set as text; links
+// are built from encoded path segments.
 "use strict";
 
 const MAX_ROWS = 500;
@@ -14,9 +15,9 @@ const lostText = document.getElementById("lost");
 const empty = document.getElementById("empty");
 
 const known = new Set(Array.from(rows.children, (row) => row.dataset.uuid));
-let held = [];        // oldest first: what came while paused, or since the last frame
-let skipped = 0;      // left out because more came than can be shown
-let lost = 0;         // dropped by the server, because this page was slow
+let held = [];        // oldest first: the events since the pause or the last frame
+let skipped = 0;      // events left out because more came than the page can show
+let lost = 0;         // events that the server dropped because this page was slow
 let paused = false;
 let drawing = false;
 
@@ -82,7 +83,7 @@ function receive(lines) {
   if (paused) report();
   else if (!drawing) {
     drawing = true;
-    // A hidden tab draws no frames; a timer keeps its rows up to date all the same.
+    // A hidden tab draws no frames, so a timer updates its rows.
     if (document.hidden) setTimeout(flush, 500);
     else requestAnimationFrame(flush);
   }

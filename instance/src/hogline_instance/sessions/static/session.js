@@ -1,4 +1,4 @@
-// Says when a session that is being read goes on, without moving what is being read.
+// Shows a notice when the session has new events, without moving the text that is being read.
 "use strict";
 
 const more = document.getElementById("more");

@@ -1,6 +1,6 @@
--- Events as they came: the client's own JSON in one compressed string, and columns for what people filter by.
--- Rows that are inserted twice are equal in the whole sorting key and collapse in merges; until then reads take
--- LIMIT 1 BY uuid.
+-- Events as received: the client's own JSON in one compressed string, and columns for the filters.
+-- Rows that are inserted twice are equal in the whole sorting key and collapse in merges; until
+-- then, queries use LIMIT 1 BY uuid.
 {{ create_table("events") }} (
     team_id UInt32,
     uuid UUID,
