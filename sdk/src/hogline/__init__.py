@@ -8,6 +8,9 @@
 Interceptors live in `hogline.interceptors.<framework>` and are imported only by who uses them.
 """
 
+import sys
+from typing import TYPE_CHECKING, Any
+
 from hogline.client import Client, PostHog, Posthog
 from hogline.context import (
     get_context_device_id,
@@ -60,9 +63,33 @@ from hogline.default_flags import (
 )
 from hogline.delivery import Stats
 from hogline.exceptions import DeliveryError, EventTooLarge, HoglineError, SettingsError
+from hogline.module_settings import ConfigurableModule, read_option
 from hogline.settings import ExceptionCapture
 from hogline.transports import Transport, UploadRequest, UploadResponse
+from hogline.version import VERSION as VERSION
 from hogline.version import __version__
+
+if TYPE_CHECKING:
+    from hogline.args import ID_TYPES as ID_TYPES
+    from hogline.args import ExceptionArg as ExceptionArg
+    from hogline.args import OptionalCaptureArgs as OptionalCaptureArgs
+    from hogline.args import OptionalSetArgs as OptionalSetArgs
+    from hogline.async_client import AsyncClient as AsyncClient
+    from hogline.async_client import AsyncPosthog as AsyncPosthog
+    from hogline.capture_compression import CaptureCompression as CaptureCompression
+    from hogline.capture_mode import CaptureMode as CaptureMode
+    from hogline.feature_flags import InconclusiveMatchError as InconclusiveMatchError
+    from hogline.feature_flags import RequiresServerEvaluation as RequiresServerEvaluation
+    from hogline.flag_definition_cache import FlagDefinitionCacheData as FlagDefinitionCacheData
+    from hogline.flag_definition_cache import FlagDefinitionCacheProvider as FlagDefinitionCacheProvider
+    from hogline.flags.snapshot import FeatureFlagEvaluations as FeatureFlagEvaluations
+    from hogline.types import BeforeSendCallback as BeforeSendCallback
+    from hogline.types import FeatureFlag as FeatureFlag
+    from hogline.types import FeatureFlagEvaluationRuntime as FeatureFlagEvaluationRuntime
+    from hogline.types import FeatureFlagResult as FeatureFlagResult
+    from hogline.types import FlagsAndPayloads as FlagsAndPayloads
+    from hogline.types import FlagValue as FlagValue
+    from hogline.types import UnresolvedFlagReason as UnresolvedFlagReason
 
 __all__ = [
     "Client",
@@ -122,3 +149,44 @@ __all__ = [
     "shutdown",
     "tag",
 ]
+
+# posthog-python's further names, imported at their first use, so that nobody else pays for them.
+_ELSEWHERE = {
+    "AsyncClient": "async_client",
+    "AsyncPosthog": "async_client",
+    "BeforeSendCallback": "types",
+    "CaptureCompression": "capture_compression",
+    "CaptureMode": "capture_mode",
+    "DEFAULT_CODE_VARIABLES_DETECT_SECRETS": "exception_utils",
+    "DEFAULT_CODE_VARIABLES_IGNORE_PATTERNS": "exception_utils",
+    "DEFAULT_CODE_VARIABLES_MASK_PATTERNS": "exception_utils",
+    "DEFAULT_CODE_VARIABLES_MASK_URL_CREDENTIALS": "exception_utils",
+    "ExceptionArg": "args",
+    "FeatureFlag": "types",
+    "FeatureFlagEvaluationRuntime": "types",
+    "FeatureFlagEvaluations": "feature_flag_evaluations",
+    "FeatureFlagResult": "types",
+    "FlagDefinitionCacheData": "flag_definition_cache",
+    "FlagDefinitionCacheProvider": "flag_definition_cache",
+    "FlagValue": "types",
+    "FlagsAndPayloads": "types",
+    "ID_TYPES": "args",
+    "InconclusiveMatchError": "feature_flags",
+    "OptionalCaptureArgs": "args",
+    "OptionalSetArgs": "args",
+    "RequiresServerEvaluation": "feature_flags",
+    "UnresolvedFlagReason": "types",
+}
+
+if not TYPE_CHECKING:  # a type checker would take every name for one that exists
+
+    def __getattr__(name: str) -> Any:
+        """Import posthog-python's further names, and read options that configure the default client (PEP 562)."""
+        from importlib import import_module
+
+        if name in _ELSEWHERE:
+            return getattr(import_module(f"hogline.{_ELSEWHERE[name]}"), name)
+        return read_option(name)
+
+
+sys.modules[__name__].__class__ = ConfigurableModule

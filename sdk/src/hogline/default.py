@@ -14,12 +14,14 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from hogline.client import Client
 from hogline.context import Scope
 from hogline.context_decorator import scoped_with
+from hogline.module_settings import configured, on_change
 
 __all__ = [
     "alias",
     "capture",
     "capture_ai",
     "capture_exception",
+    "captures_exceptions",
     "chosen_client",
     "default_client",
     "flush",
@@ -42,6 +44,7 @@ _MAKING_S = 5.0
 _lock = threading.RLock()
 _is_making = False  # true only for the thread that holds the lock
 _chosen: Client | None = None
+_made_client: Client | None = None
 
 
 def default_client() -> Client:
@@ -61,7 +64,7 @@ def _made() -> Client | None:
     A client that is made may log, and the app's log handlers may capture. Such a handler runs inside the making, or in a
     thread that holds the lock of a handler which the making waits for: so nobody waits here for ever.
     """
-    global _chosen, _is_making  # noqa: PLW0603 - the default client is this module's one piece of state
+    global _chosen, _made_client, _is_making  # noqa: PLW0603 - the default client is this module's state
     lock = _lock
     if not lock.acquire(timeout=_MAKING_S):
         return None
@@ -69,7 +72,7 @@ def _made() -> Client | None:
         if _chosen is None and not _is_making:
             _is_making = True
             try:
-                _chosen = Client()
+                _chosen = _made_client = Client(**configured())
             finally:
                 _is_making = False
         return _chosen
@@ -89,13 +92,30 @@ if hasattr(os, "register_at_fork"):
 
 def set_default_client(client: Client | None) -> None:
     """Say which client is the default one; None goes back to the rule."""
-    global _chosen  # noqa: PLW0603
+    global _chosen, _made_client  # noqa: PLW0603
     _chosen = client
+    if client is None:
+        _made_client = None
 
 
 def chosen_client() -> Client | None:
     """Return the client that `set_default_client` chose; None: it chose none."""
     return _chosen
+
+
+def _change_option(name: str, value: Any) -> None:
+    """Change an option of the default client, if it was made from the environment and the module's attributes already."""
+    if _made_client is not None:
+        setattr(_made_client, name, value)
+
+
+on_change.append(_change_option)
+
+
+def captures_exceptions(client: Client | None) -> bool:
+    """Return whether *client*, or else the default client if there is one, captures exceptions by itself."""
+    asked = client or _chosen or Client.first()
+    return asked is not None and asked.settings.capture_exceptions
 
 
 def of_default(

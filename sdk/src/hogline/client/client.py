@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from hogline import context
+from hogline.client.attributes import read_attribute, set_attribute
 from hogline.client.events import EventPipeline
 from hogline.client.exceptions import ExceptionEvents
 from hogline.client.flag_calls import FlagCalls, GroupProperties, Properties, request_fields, warn_deprecated
@@ -84,6 +85,41 @@ class Client:
             from hogline.client import excepthooks  # imported lazily: few programs ask for them
 
             excepthooks.install(self)
+
+    if TYPE_CHECKING:
+        # posthog-python's attributes: the options, as `settings` has them.
+        api_key: str
+        host: str
+        raw_host: str
+        debug: bool
+        send: bool
+        gzip: bool
+        timeout: float
+        max_retries: int
+        poll_interval: float
+        secret_key: str
+        personal_api_key: str
+        disable_geoip: bool
+        is_server: bool
+        historical_migration: bool
+        super_properties: Mapping[str, Any] | None
+        before_send: Callable[[dict[str, Any]], dict[str, Any] | None] | None
+        on_error: Callable[[Exception, list[dict[str, Any]]], None] | None
+        project_root: str | None
+        enable_local_evaluation: bool
+        enable_exception_autocapture: bool
+        log_captured_exceptions: bool
+        feature_flags_request_timeout_seconds: float
+    else:
+
+        def __getattr__(self, name: str) -> Any:
+            """Return an option's value, by its name here or in posthog-python."""
+            return read_attribute(self, name)
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            """Change an option that may change while a client lives. Raises SettingsError: it is any other option."""
+            if not set_attribute(self, name, value):
+                object.__setattr__(self, name, value)
 
     @staticmethod
     def first() -> "Client | None":

@@ -68,6 +68,11 @@ class EventPipeline:
         self._super = {name: value for name, value in self._super.items() if name not in names}
         self._set_defaults()
 
+    def use_changed_settings(self) -> None:
+        """Read the settings again that stand on every event."""
+        self._super = dict(self.settings.super_properties or {})
+        self._set_defaults()
+
     def _set_defaults(self) -> None:
         self.defaults = self._defaults(runtime_properties())
         """What every captured event carries."""

@@ -7,6 +7,7 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 
 from hogline.context import current
+from hogline.exchange import Policy
 from hogline.interceptors import wsgi
 from hogline.interceptors.django.errors import ATTRIBUTE, install
 from hogline.interceptors.django.exchange import DjangoExchange
@@ -28,7 +29,7 @@ class PostHogInterceptor:
 
     def __init__(self, get_response: Callable[[Any], Any]) -> None:
         self.get_response = get_response
-        self._policy = configured_policy()
+        self._policy = self._make_policy()
         self._filter = self._policy.settings.request_filter
         self._awaited: list[str] = []
         self._asynchronous = iscoroutinefunction(get_response)
@@ -38,6 +39,9 @@ class PostHogInterceptor:
             self._awaited = [name for name, callback in callbacks.items() if is_plain_coroutine_function(callback)]
         if self._policy.exceptions is not None:
             install()
+
+    def _make_policy(self) -> Policy:
+        return configured_policy()
 
     def __call__(self, request: Any) -> Any:
         """Answer *request* with its context around everything that does; a coroutine where Django runs us as one."""

@@ -1,6 +1,6 @@
 """`settings.HOGLINE`: the interceptor's options as Django projects write them, dotted paths included."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -17,14 +17,21 @@ __all__ = ["configured_policy"]
 _IMPORTED = ("client", "capture_exceptions", "distinct_id", "properties", "request_filter")
 
 
-def configured_policy() -> Policy:
-    """Return the policy that `settings.HOGLINE` asks for.
+def configured_policy(defaults: Mapping[str, Any] | None = None, unknown: Sequence[str] = ()) -> Policy:
+    """Return the policy that `settings.HOGLINE` asks for, with *defaults* for its other options.
+
+    *unknown* are settings of posthog-python that have no counterpart here.
 
     Raises ImproperlyConfigured: an option that does not exist, a path that cannot be imported, a value that cannot work.
     """
     given = getattr(settings, "HOGLINE", None) or {}
     if not isinstance(given, Mapping):
         raise ImproperlyConfigured(f"settings.HOGLINE must be a dict of the interceptor's options, got {given!r}")
+    if unknown:
+        raise ImproperlyConfigured(
+            f"settings.{unknown[0]} has no counterpart; HOGLINE = {{'properties': ...}} takes a function that adds properties"
+        )
+    given = {**(defaults or {}), **given}
     options = {name: _imported(name, value) if name in _IMPORTED else value for name, value in given.items()}
     capture = options.get("capture_exceptions")
     try:
