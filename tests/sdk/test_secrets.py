@@ -254,7 +254,7 @@ _code = compile(
 _namespace: dict[str, Any] = {"__name__": "holder"}
 exec(_code, _namespace)
 raise_with, raise_this = _namespace["raise_with"], _namespace["raise_this"]
-"""The only code whose variables are told: those of a test hold Hypothesis, which takes long to read."""
+"""The only code whose variables are sent: those of a test hold Hypothesis's objects, which take long to read."""
 
 
 def last(client: RecordingPostHog) -> CapturedEvent:

@@ -52,7 +52,7 @@ def crash_sites(entries):
     return [entry["stacktrace"]["frames"][-1] for entry in entries]
 
 
-def test_an_ordinary_exception_is_told_of_whole(raised_through, listed):
+def test_an_ordinary_exception_is_listed_whole(raised_through, listed):
     """The bound is far above it."""
     entries = listed(raised_through(depth=20))
     assert size_bytes(entries) < LIMIT_BYTES / 4
@@ -160,7 +160,7 @@ def test_the_bound_counts_bytes_of_json(raised_through, character):
 @example(name="\x01", message="\x01", repeat=3000, length=50)
 @example(name="漢", message='"', repeat=3000, length=1)
 def test_no_list_is_larger_than_the_bound(name, message, repeat, length):
-    """The law, for texts of any kind in every place that a stranger can write to."""
+    """The law, for texts of any kind in every place that hostile input can reach."""
     filename = "/srv/" + (name * repeat).replace("\0", "0")
     namespace = {"__name__": name * repeat}
     crash = compile("raise E(text)", filename, "exec")

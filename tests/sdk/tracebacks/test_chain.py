@@ -1,4 +1,4 @@
-"""The entries: which exceptions of a chain are told of, in which order, and what each says of itself."""
+"""The entries: which exceptions of a chain are listed, in which order, and what each entry says."""
 
 import gc
 import weakref
@@ -99,7 +99,7 @@ def test_members_of_a_group_come_after_its_cause_each_with_its_own_chain(listed)
     assert [entry["mechanism"].get("is_exception_group") for entry in entries] == [True, None, True, *[None] * 4]
 
 
-def test_an_exception_is_told_of_once_however_often_the_chain_meets_it(listed):
+def test_an_exception_is_listed_once_however_often_it_is_in_the_chain(listed):
     """A cycle ends; a member that is also the cause of another is not repeated."""
     first, second = ValueError("first"), ValueError("second")
     first.__cause__, second.__cause__ = second, first
@@ -166,11 +166,11 @@ def test_ids_count_up_depth_first_and_parents_precede_their_children(error):
         assert "handled" not in mechanism
 
 
-@pytest.mark.parametrize(("handled", "told"), [(True, {"handled": True}), (False, {"handled": False}), (None, {})])
-def test_the_root_says_how_it_was_noticed_and_whether_it_was_handled(listed, handled, told):
+@pytest.mark.parametrize(("handled", "shown"), [(True, {"handled": True}), (False, {"handled": False}), (None, {})])
+def test_the_root_says_how_it_was_noticed_and_whether_it_was_handled(listed, handled, shown):
     """Unknown is left out; null would read as false."""
     [entry] = listed(raised(ValueError("x")), Mechanism(type="middleware", handled=handled))
-    assert entry["mechanism"] == {"exception_id": 0, "type": "middleware", "synthetic": False, **told}
+    assert entry["mechanism"] == {"exception_id": 0, "type": "middleware", "synthetic": False, **shown}
 
 
 class Outer:
@@ -238,7 +238,7 @@ def test_a_long_value_is_cut_where_the_server_would_cut_it(listed):
     assert listed(ValueError("x" * 10_001))[0]["value"] == "x" * 9_997 + "..."
 
 
-def test_an_error_number_is_told(listed):
+def test_an_error_number_is_in_the_entry(listed):
     """Of operating system errors and of drivers that have one; a text is none."""
 
     class DriverError(Exception):

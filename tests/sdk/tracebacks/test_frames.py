@@ -112,7 +112,7 @@ def test_columns_stay_right_when_a_place_is_seen_again(run_file, frames):
         assert [frames(member)[-1]["colno"] for member in same_code.exceptions] == [39, 27, 12]
 
 
-def test_an_interpreter_without_columns_tells_none(tmp_path):
+def test_an_interpreter_without_columns_gives_none(tmp_path):
     """`python -X no_debug_ranges`, as small images run."""
     script = textwrap.dedent("""
         from hogline.tracebacks import Mechanism, Rules, exception_list
@@ -287,7 +287,7 @@ def test_a_syntax_error_in_a_text_shows_the_text(frames):
 
 
 @pytest.mark.parametrize(
-    ("line", "column", "told"),
+    ("line", "column", "shown"),
     [
         (1, 3, {"lineno": 1, "colno": 3}),
         (1, 0, {"lineno": 1}),
@@ -300,18 +300,18 @@ def test_a_syntax_error_in_a_text_shows_the_text(frames):
         (2**40, 1, None),
     ],
 )
-def test_a_place_that_cannot_be_is_not_told(listed, line, column, told):
+def test_an_impossible_place_is_left_out(listed, line, column, shown):
     """Parsers of other languages make SyntaxErrors too; the server reads numbers as 32 bits, and loses the event over others."""
     [entry] = listed(SyntaxError("odd", ("odd.cfg", line, column, "text")))
     last = entry["stacktrace"]["frames"][-1]
-    if told is None:
+    if shown is None:
         assert last["filename"] != "odd.cfg"
     else:
-        assert {key: last[key] for key in ("lineno", "colno") if key in last} == told
+        assert {key: last[key] for key in ("lineno", "colno") if key in last} == shown
 
 
 @pytest.mark.parametrize("line", [0, -5])
-def test_a_line_number_that_cannot_be_is_not_told(frames, line):
+def test_an_impossible_line_number_is_left_out(frames, line):
     """Generated syntax trees may count as they like."""
     tree = ast.parse("1 / 0")
     for node in ast.walk(tree):

@@ -1,5 +1,5 @@
 # ruff: noqa: N818 - these are named by what they do
-"""Exceptions belong to strangers: whatever theirs do, a list comes out, and nothing of them is changed."""
+"""Exceptions are code of the app: whatever their methods do, a list comes out, and no exception is changed."""
 
 import linecache
 import pathlib
@@ -134,7 +134,7 @@ def state_of(error):
 @pytest.mark.parametrize(
     ("error", "name", "value"), HOSTILE, ids=[f"{number}-{name[:20]}" for number, (_, name, _) in enumerate(HOSTILE)]
 )
-def test_whatever_an_exception_does_it_is_told_of_and_left_alone(listed, error, name, value, raised):
+def test_whatever_an_exception_does_it_is_listed_and_left_as_it_was(listed, error, name, value, raised):
     """No method of it has to work; not an attribute of it is written."""
     error = BaseException.with_traceback(error, None)
     if raised:
@@ -152,13 +152,13 @@ def test_whatever_an_exception_does_it_is_told_of_and_left_alone(listed, error, 
     assert all(one is other for one, other in zip(before, after, strict=True))
 
 
-def test_a_group_shows_the_members_that_it_has_not_those_that_its_class_tells_of(listed):
+def test_a_group_shows_the_members_that_it_has_not_those_that_its_class_claims(listed):
     """The interpreter's own slots cannot lie."""
     for group in (GroupOfNothing("g", [ValueError("member")]), ExplosiveGroup("g", [ValueError("member")])):
         assert [entry["value"] for entry in listed(group)[1:]] == ["member"]
 
 
-def test_a_hostile_exception_is_told_of_anywhere_in_a_chain(listed):
+def test_a_hostile_exception_is_listed_anywhere_in_a_chain(listed):
     """As cause, as context and as member; equal ones are different objects."""
     cause, members = Explosive("cause"), [Equal("one"), Equal("two"), Nameless("three")]
     group = ExceptionGroup("g", members)
@@ -206,7 +206,7 @@ class LyingLoader:
     ],
     ids=["odd name", "number", "no name", "odd globals", "hostile loader", "lying loader"],
 )
-def test_a_frame_is_told_of_whatever_its_globals_hold(frames, namespace):
+def test_a_frame_is_described_whatever_its_globals_hold(frames, namespace):
     """`exec` takes any dict; templates and notebooks give it odd ones."""
     [frame] = frames(crash_in(namespace))
     assert (frame["function"], frame["lineno"], frame["abs_path"]) == ("crash", 1, "/srv/app/generated.py")

@@ -36,7 +36,7 @@ def crash_at(filename, module):
     ],
 )
 def test_in_app_is_the_apps_own_code(frames, filename, module, in_app):
-    """Always told, never left out: the server takes a frame that says nothing for the app's."""
+    """Always set: the server takes a frame without it for the app's own."""
     [frame] = frames(crash_at(filename, module), project_root="/srv/app")
     assert frame["in_app"] is in_app
 
@@ -118,7 +118,7 @@ def test_a_script_beside_the_interpreter_is_not_the_apps_own(frames, monkeypatch
 
 
 def test_an_app_reached_through_a_symbolic_link_is_the_apps_own(frames, tmp_path):
-    """`current -> releases/42`: the working directory tells the one path, modules the other."""
+    """`current -> releases/42`: the working directory has the one path, modules have the other."""
     release = tmp_path / "releases" / "42"
     release.mkdir(parents=True)
     current = tmp_path / "current"

@@ -1,4 +1,4 @@
-"""Code variables: what the frames of an exception held, crash site first, masked, bounded; nothing of a stranger's is called."""
+"""Code variables of the frames of an exception: crash site first, masked, bounded; no code of a value is called."""
 
 import collections
 import datetime
@@ -26,7 +26,7 @@ PLAIN = masks(None, None, url_credentials=True, detect_secrets=True)
 
 
 @pytest.fixture
-def told(tmp_path):
+def described(tmp_path):
     """The entries of an exception, with variables; patient, since the machine may be busy."""
 
     def read(error, *, max_bytes=32 * 1024, max_seconds=60.0, hidden=PLAIN, root=None, **rules):
@@ -49,14 +49,14 @@ def raised(work):
 
 
 @pytest.fixture
-def shown(told):
-    """What is told of one value, held by a local variable `value` of a frame."""
+def shown(described):
+    """How one value is shown, held by a local variable `value` of a frame."""
 
     def read(value, name="value", **options):
         namespace = {}
         exec(compile(f"def hold({name}):\n    raise ValueError('x')\n", __file__, "exec"), namespace)
         error = raised(lambda: namespace["hold"](value))
-        frame = told(error, root=pathlib.Path(__file__).parent, **options)[0]["stacktrace"]["frames"][-1]
+        frame = described(error, root=pathlib.Path(__file__).parent, **options)[0]["stacktrace"]["frames"][-1]
         return frame.get("code_variables", {}).get(name)
 
     return read
@@ -87,12 +87,12 @@ group()
 """
 
 
-def test_variables_belong_to_the_frames_of_their_own_exception(run_file, told):
+def test_variables_belong_to_the_frames_of_their_own_exception(run_file, described):
     """In posthog-python those of causes and members come from the root's frames.
 
     Source: docs/internals/capture-protocol.md#code-variables.
     """
-    both, first, second, cause = (variables_of(entry) for entry in told(run_file(CHAIN)))
+    both, first, second, cause = (variables_of(entry) for entry in described(run_file(CHAIN)))
     assert json.loads(both["group"]["cart"]) == ["tea"]
     assert first["inner"] == {"order": "o-2", "attempts": 3}
     assert {name: second["outer"][name] for name in ("customer", "total", "why")} == {
@@ -102,7 +102,7 @@ def test_variables_belong_to_the_frames_of_their_own_exception(run_file, told):
     assert cause["outer"]["customer"] == "ada"
 
 
-def test_the_crash_site_comes_first_when_there_is_no_room_for_all(run_file, told):
+def test_the_crash_site_comes_first_when_there_is_no_room_for_all(run_file, described):
     """posthog-python begins at the outermost frame and starves the one that matters."""
     source = """
     def crash(n):
@@ -118,12 +118,12 @@ def test_the_crash_site_comes_first_when_there_is_no_room_for_all(run_file, told
     """
     names = {}
     for room in (0, 1100, 2200, 32 * 1024):
-        [entry] = told(run_file(source), max_bytes=room)
+        [entry] = described(run_file(source), max_bytes=room)
         names[room] = [name for name, held in variables_of(entry).items() if held and len(held) == 2]
     assert names == {0: [], 1100: ["crash"], 2200: ["middle", "crash"], 32 * 1024: ["outer", "middle", "crash"]}
 
 
-def test_one_frame_cannot_starve_the_others(run_file, told):
+def test_one_frame_cannot_starve_the_others(run_file, described):
     """Half of what is left is one frame's at most."""
     source = """
     def crash():
@@ -135,24 +135,24 @@ def test_one_frame_cannot_starve_the_others(run_file, told):
     outer()
     """
     many = "; ".join(f"v{n} = {'x' * 900!r}" for n in range(100))
-    [entry] = told(run_file(source.format(many=many)), max_bytes=8000)
+    [entry] = described(run_file(source.format(many=many)), max_bytes=8000)
     held = variables_of(entry)
     assert 3 <= len(held["crash"]) <= 4
     assert held["outer"] == {"who": "ada"}
 
 
-def test_only_the_apps_own_frames_tell(run_file, told):
+def test_only_the_apps_own_frames_have_variables(run_file, described):
     """What a library holds is its own."""
     source = """
     def crash(held):
         raise ValueError
     crash(1)
     """
-    [entry] = told(run_file(source, path="lib/site-packages/lib.py", name="lib"))
+    [entry] = described(run_file(source, path="lib/site-packages/lib.py", name="lib"))
     assert variables_of(entry) == {"<module>": None, "crash": None}
 
 
-def test_a_module_tells_of_what_its_lines_speak_of(run_file, told):
+def test_a_module_has_the_globals_that_its_lines_mention(run_file, described):
     """posthog-python dumps all globals: functions, modules, clients."""
     source = """
     import json, os
@@ -169,14 +169,14 @@ def test_a_module_tells_of_what_its_lines_speak_of(run_file, told):
     limit = 3; helper(); json.dumps(wanted); Client
     raise ValueError(limit, client)
     """
-    [entry] = told(run_file(source))
+    [entry] = described(run_file(source))
     held = variables_of(entry)["<module>"]
     assert held["wanted"] == 7
     assert held["limit"] == 3
     assert held.keys() == {"wanted", "limit", "client"}
 
 
-def test_an_exception_that_was_never_raised_tells_of_who_captured_it(posthog):
+def test_an_exception_that_was_never_raised_has_the_variables_of_the_code_that_captured_it(posthog):
     """Its stack is theirs."""
     client = RecordingPostHog(capture_exception_code_variables=True, project_root=str(pathlib.Path(__file__).parent))
     basket = ["tea"]
@@ -304,7 +304,7 @@ def filled(kind, *arguments):
     return kind.__new__(kind, *arguments)
 
 
-STRANGERS = {
+HOSTILE_VALUES = {
     "object": hostile(object),
     "property for a dict": hostile(object, __dict__=property(explode)),
     "class with a property": hostile(object, __class__=property(explode)),
@@ -331,10 +331,10 @@ STRANGERS = {
 
 
 @pytest.mark.parametrize("around", ["alone", "in a list", "as a dict's value", "as an attribute"])
-@pytest.mark.parametrize("kind", STRANGERS)
-def test_nothing_of_a_stranger_is_called(shown, kind, around):
+@pytest.mark.parametrize("kind", HOSTILE_VALUES)
+def test_no_code_of_a_value_is_called(shown, kind, around):
     """No repr, no property, no length: any may block, raise or change something."""
-    value = STRANGERS[kind]()
+    value = HOSTILE_VALUES[kind]()
     holder = {
         "alone": lambda: value,
         "in a list": lambda: [value],
@@ -353,7 +353,7 @@ class Blocking:
     __repr__ = __str__ = __len__ = __iter__ = __eq__ = __getattribute__
 
 
-def test_locals_that_would_block_do_not_block_the_capture(told):
+def test_locals_that_would_block_do_not_block_the_capture(described):
     """The app's thread goes on."""
 
     def hold():
@@ -362,18 +362,20 @@ def test_locals_that_would_block_do_not_block_the_capture(told):
 
     error = raised(hold)
     done = threading.Event()
-    threading.Thread(target=lambda: (told(error, root=pathlib.Path(__file__).parent), done.set()), daemon=True).start()
+    threading.Thread(
+        target=lambda: (described(error, root=pathlib.Path(__file__).parent), done.set()), daemon=True
+    ).start()
     assert done.wait(60)
 
 
 @pytest.mark.parametrize(
     "namespace", [collections.UserDict(a=1), type("Odd", (dict,), {"items": explode, "get": explode})(a=1)]
 )
-def test_namespaces_of_all_kinds_are_survived(told, namespace):
+def test_namespaces_of_all_kinds_are_survived(described, namespace):
     """`exec` takes any mapping for locals; only what is a dict is read."""
     code = compile("b = 2\nraise ValueError(b)", __file__, "exec")
     error = raised(lambda: exec(code, {"__name__": "app"}, namespace))
-    assert told(error, root=pathlib.Path(__file__).parent)[0]["value"] == "2"
+    assert described(error, root=pathlib.Path(__file__).parent)[0]["value"] == "2"
 
 
 def test_a_value_that_changes_meanwhile_is_survived(shown):
@@ -422,18 +424,18 @@ class Field(enum.Enum):
 def test_what_is_known_of_one_key_is_not_taken_from_how_it_looks_unmasked(shown):
     """A key that is no text is looked at without masks, too; what was seen there counts for nothing else."""
     login = type("Login", (), {"__init__": lambda self: vars(self).update(password="hunter2", user="sk_ada")})
-    told = shown([{login(): 1, ("sk_ada", 2): 2}, {"password": "hunter2", "user": "sk_ada"}, ["sk_ada"]])
-    assert "hunter2" not in told
-    assert "sk_ada" not in told
+    described = shown([{login(): 1, ("sk_ada", 2): 2}, {"password": "hunter2", "user": "sk_ada"}, ["sk_ada"]])
+    assert "hunter2" not in described
+    assert "sk_ada" not in described
 
 
 @pytest.mark.parametrize("name", [b"password", ("db", "password"), frozenset({"api_key"}), Field.PASSWORD])
 def test_keys_that_are_no_texts_hide_as_much(shown, name):
     """A row of Redis has bytes for keys. What is hidden has a key of its own, so that none takes another's place."""
     value = "plain words"
-    told = json.loads(shown({name: value, b"second_password": value, ("city", 1): "Ulm", 7: "seven"}))
-    assert list(told.values()) == [REDACTED, REDACTED, "Ulm", "seven"]
-    assert list(told)[2:] == ['["city",1]', "7"]
+    described = json.loads(shown({name: value, b"second_password": value, ("city", 1): "Ulm", 7: "seven"}))
+    assert list(described.values()) == [REDACTED, REDACTED, "Ulm", "seven"]
+    assert list(described)[2:] == ['["city",1]', "7"]
 
 
 @pytest.mark.parametrize("kind", [tuple, list])
@@ -513,14 +515,14 @@ def test_the_patterns_are_the_apps(shown):
 # -- bounds -------------------------------------------------------------------------------------------------------------
 
 
-def test_reading_stops_in_time(told):
+def test_reading_stops_in_time(described):
     """By a clock that runs away: what was read stays, the rest is left out, and the event is whole."""
 
     def hold():
         first, second = "a", "b"
         raise ValueError(first, second)
 
-    [entry] = told(raised(hold), root=pathlib.Path(__file__).parent, max_seconds=0.0)
+    [entry] = described(raised(hold), root=pathlib.Path(__file__).parent, max_seconds=0.0)
     assert all("code_variables" not in frame for frame in entry["stacktrace"]["frames"])
     assert entry["stacktrace"]["frames"][-1]["function"] == "hold"
 
@@ -633,7 +635,7 @@ def test_a_context_may_choose_otherwise():
         assert capture_with(on) is None
 
 
-def test_what_a_context_cannot_mask_is_not_told(caplog):
+def test_variables_are_left_out_where_a_contexts_masks_are_broken(caplog):
     """A broken pattern hides everything."""
     client = here(capture_exception_code_variables=True)
     with hogline.new_context():
@@ -656,7 +658,7 @@ def test_patterns_are_checked_where_the_client_is_made():
     assert settings.code_variables_mask_url_credentials is True
 
 
-def test_an_interceptors_exceptions_tell_too():
+def test_an_interceptors_exceptions_have_variables_too():
     """Through the exchange, with the request's context."""
     from hogline.interceptors.wsgi import PostHogInterceptor
 
