@@ -11,7 +11,7 @@ HOGLINE = {
     "hogline.delivery.http_transport", "hogline.delivery.lazy_imports", "hogline.delivery.ledger", "hogline.delivery.process", "hogline.delivery.outbox",
     "hogline.delivery.signals", "hogline.delivery.worker", "hogline.transports",
     "hogline.event", "hogline.exceptions", "hogline.facts", "hogline.facts.process", "hogline.tracebacks.event",
-    "hogline.facts.span", "hogline.rate_limiter", "hogline.deduplication", "hogline.redaction",
+    "hogline.facts.span", "hogline.rate_limiter", "hogline.deduplication", "hogline.process_id", "hogline.redaction",
     "hogline.redaction.formats", "hogline.redaction.log_lines", "hogline.redaction.names", "hogline.redaction.randomness", "hogline.redaction.texts", "hogline.redaction.urls",
     "hogline.settings", "hogline.settings.client", "hogline.settings.client_kinds", "hogline.settings.interceptor",
     "hogline.settings.options", "hogline.settings.task", "hogline.settings.typed", "hogline.safe_attributes", "hogline.tracebacks", "hogline.tracebacks.budget",

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from hogline.process_id import current_pid
+
 __all__ = ["checked_event_id", "distinct_id_text", "new_request_id", "new_stamp", "timestamp_text"]
 
-_getpid, _time, _time_ns = os.getpid, time.time, time.time_ns
+_time, _time_ns = time.time, time.time_ns
 _FIRST_NUMBER, _NUMBERS = 100_000_000_000, 800_000_000_000  # twelve digits, with room to count on for a second
 # A naive time this close to the local time was meant as local time:
 # docs/internals/capture-protocol.md#timestamps
@@ -41,7 +43,7 @@ def new_stamp() -> tuple[str, str]:
     now_s = _time()
     seconds = int(now_s)
     known, pid, text, middle, numbers = _now
-    if known != seconds or pid != _getpid():
+    if known != seconds or pid != current_pid():
         now_s = min(max(now_s, _FIRST_S), _LAST_S)
         seconds = int(now_s)
         text, middle, numbers = _start_second(seconds)
@@ -69,7 +71,7 @@ def _start_second(seconds: int) -> tuple[str, str, Iterator[int]]:
     numbers = itertools.count(_FIRST_NUMBER + int.from_bytes(chance[4:], "big") % _NUMBERS)
     text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
     is_as_read = _FIRST_S < seconds < _LAST_S  # a time that was clamped is clamped anew for each event
-    _now = (seconds if is_as_read else _NEVER, _getpid(), text, middle, numbers)
+    _now = (seconds if is_as_read else _NEVER, current_pid(), text, middle, numbers)
     return text, middle, numbers
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hogline.context import current
 from hogline.delivery import Delivery, Ledger
-from hogline.delivery.ledger import BEFORE_SEND, CAPTURE_ERROR, DISABLED, NO_NAME, SEND_IS_FALSE, TOO_LARGE
+from hogline.delivery.ledger import BEFORE_SEND, CAPTURE_ERROR, DISABLED, NO_NAME, TOO_LARGE
 from hogline.event import checked_event_id, distinct_id_text, new_stamp, timestamp_text
 from hogline.exceptions import EventTooLarge
 from hogline.facts.process import library_properties, runtime_properties
@@ -194,7 +194,7 @@ class EventPipeline:
                 raise EventTooLarge(event, len(body), max_bytes)
             return None
         if not settings.send:
-            self.ledger.refuse(SEND_IS_FALSE)
+            self.ledger.count_unsent()
             return event_id
         put = self._put if lane is None or self._is_diverted else lane.delivery.put
         return event_id if put(body) else None

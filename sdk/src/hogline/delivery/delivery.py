@@ -5,7 +5,6 @@ full. A forked child starts with nothing of its parent's, whether Python's fork 
 """
 
 import logging
-import os
 import time
 
 from hogline.delivery import process
@@ -13,6 +12,7 @@ from hogline.delivery.ledger import SHUTDOWN, Ledger
 from hogline.delivery.outbox import MemoryOutbox, Outbox
 from hogline.delivery.queue import Added, EventQueue
 from hogline.delivery.worker import worker_for
+from hogline.process_id import current_pid
 from hogline.settings import ClientSettings
 from hogline.transports import Transport
 from hogline.wire.batch import BATCH_PATH
@@ -25,7 +25,6 @@ _log = logging.getLogger("hogline")
 _POLL_S = 1.0
 _RESTART_TIMEOUT_S = 5.0  # takes microseconds; only a signal handler that interrupted it could wait this long
 _REFUSED, _WAKE = Added.REFUSED, Added.WAKE
-_getpid = os.getpid
 
 
 class Delivery:
@@ -58,7 +57,7 @@ class Delivery:
             path=self._path,
         )
         self._worker.serve(self._queue)
-        pid = _getpid()
+        pid = current_pid()
         self._restarts = {pid: object()}
         self._pid = pid  # last: it says that everything above belongs to this process
 
@@ -75,7 +74,7 @@ class Delivery:
 
         Raises the error that hindered it; the next call tries again.
         """
-        pid, claim = _getpid(), object()
+        pid, claim = current_pid(), object()
         until_s = time.monotonic() + _RESTART_TIMEOUT_S
         while self._pid != pid:
             restarts = self._restarts
@@ -92,7 +91,7 @@ class Delivery:
 
     def _is_ours(self) -> bool:
         """Return whether this delivery belongs to this process, after beginning anew if that was needed."""
-        if self._pid == _getpid():
+        if self._pid == current_pid():
             return True
         try:
             self._restart()
@@ -115,7 +114,7 @@ class Delivery:
 
     def put(self, event: bytes) -> bool:
         """Take one serialised event; return False if it was refused, and counted."""
-        if self._pid != _getpid():
+        if self._pid != current_pid():
             self._restart()
         queue = self._queue
         thread = None

@@ -140,6 +140,14 @@ class Ledger:
             self._dropped[reason] += 1
         self.report(reason, [event])
 
+    def count_unsent(self) -> None:
+        """Count an event that is refused because the user asked for that with `send=False`."""
+        with self.lock:
+            self.accepted += 1
+            self._dropped[SEND_IS_FALSE] += 1
+        if self._on_drop is not None:
+            self.report(SEND_IS_FALSE, [None])
+
     def lose(self, reason: str, count: int) -> None:
         """Count *count* events of the queue as dropped. The caller holds the lock, and calls `report` after releasing it."""
         self._dropped[reason] += count

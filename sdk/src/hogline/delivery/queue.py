@@ -18,6 +18,11 @@ __all__ = ["Added", "EventQueue"]
 
 _log = logging.getLogger("hogline")
 _MIN_BATCH_EVENTS = 100  # a backlog leaves in batches of at least this many, however small `flush_at` is
+_LOADED_BATCH_EVENTS = 1000  # under load; a request costs the same for few and for many
+# Under load the worker sends at this interval, instead of being woken each time that `flush_at` events wait: to wake a
+# thread, and to send a request, cost the threads that serve requests more than all other parts of delivery.
+_PACE_S = 0.2
+_URGENT_SHARE = 4  # a queue that is filled to a quarter is sent at once
 _REST_S = 30.0  # between two rounds of retries for events on disk
 _MAX_FAILURES = 5  # of ours with one batch that is on disk: it must not block the events behind it for ever
 
@@ -64,12 +69,16 @@ class EventQueue:
         # A full queue is worth a request, even where a batch may be larger than the whole queue.
         self._flush_at = min(settings.flush_at, settings.max_queue_size)
         self._full_bytes = min(settings.max_batch_bytes, settings.max_queue_bytes)
+        self._urgent_at = max(self._flush_at, settings.max_queue_size // _URGENT_SHARE)
+        self._urgent_bytes = max(self._full_bytes, settings.max_queue_bytes // _URGENT_SHARE)
         self._batch_events = max(settings.flush_at, _MIN_BATCH_EVENTS)
         self._added_count = 0  # events that were ever added
         self._settled_count = 0  # of those, sent or dropped; events are settled in order
         self._flush_to = 0  # events up to here should leave now
-        self._wake_on_add = True  # the worker does not expect another event
-        self._oldest_s = 0.0  # when the queue stopped being empty
+        self._adds_to_wake = 1  # so many events are added before the worker is woken
+        self._bytes_to_wake = self._full_bytes  # or this many bytes wait
+        self._oldest_s: float | None = None  # when the queue stopped being empty; None: since the last batch
+        self._took_s = 0.0  # when the last batch was taken
         self._in_flight: list[bytes] = []
         self._in_flight_recovered = False  # the events in flight came from a dead process
         self._rest_until_s = 0.0  # retries are used up, and events on disk can wait
@@ -91,15 +100,20 @@ class EventQueue:
             return _REFUSED
         self._ledger.accepted += 1
         self._added_count += 1
-        if self._wake_on_add:
-            self._wake_on_add = False
-            self.used = True
+        self._adds_to_wake -= 1
+        if self._adds_to_wake > 0 and outbox.size_bytes < self._bytes_to_wake:
+            return _ADDED
+        return self._wake()
+
+    def _wake(self) -> Added:
+        """Choose how many more events may come before the worker is woken again; it may change that as soon as it runs."""
+        self.used = True
+        count = len(self.outbox)
+        if count <= 1:
             self._oldest_s = time.monotonic()
-            return _WAKE
-        # Only the event that fills the batch wakes the worker; later ones find it awake or busy.
-        if len(outbox) == self._flush_at or 0 <= outbox.size_bytes - self._full_bytes < len(event):
-            return _WAKE
-        return _ADDED
+        self._adds_to_wake = self._flush_at - count if count < self._flush_at else self._urgent_at
+        self._bytes_to_wake = self.outbox.size_bytes + self._urgent_bytes
+        return _WAKE
 
     @property
     def full_reason(self) -> str:
@@ -167,30 +181,52 @@ class EventQueue:
             if self.closed:
                 outbox.close()
                 return None
+            paced_s = self._took_s + _PACE_S - now_s
+            if paced_s > 0:  # under load another event comes by then, which need not wake the worker
+                self._expect_at_most(self._urgent_at, self._urgent_bytes)
+                return paced_s
+            self.wake_on_next_add()
             return outbox.backlog_check_in_s(now_s)
         maintain_in_s = outbox.maintain(now_s)
         due_s = self._batch_due_in_s(now_s)
         return due_s if maintain_in_s is None else min(due_s, max(maintain_in_s, 0.001))
 
+    def _expect_at_most(self, count: int, size_bytes: int) -> None:
+        """Let the worker be woken when more than so many events or bytes wait."""
+        self._adds_to_wake = max(1, count - len(self.outbox))
+        self._bytes_to_wake = size_bytes
+
     def _batch_due_in_s(self, now_s: float) -> float:
         if self._rest_until_s > now_s:
             return self._rest_until_s - now_s
         outbox = self.outbox
-        full = len(outbox) >= self._flush_at or outbox.size_bytes >= self._full_bytes
+        count, size_bytes = len(outbox), outbox.size_bytes
         flushing = self._settled_count < self._flush_to
         # A drain that ran out of time leaves a batch in flight.
-        if self.closed or full or flushing or outbox.has_backlog or self._in_flight:
+        if self.closed or flushing or outbox.has_backlog or self._in_flight:
             return 0.0
-        return self._oldest_s + self.settings.flush_interval - now_s
+        if count >= self._urgent_at or size_bytes >= self._urgent_bytes:
+            return 0.0
+        oldest_s = self._took_s if self._oldest_s is None else self._oldest_s
+        interval_s = oldest_s + self.settings.flush_interval - now_s
+        paced_s = self._took_s + _PACE_S - now_s
+        if count >= self._flush_at or size_bytes >= self._full_bytes or 0 < paced_s < interval_s:
+            self._expect_at_most(self._urgent_at, self._urgent_bytes)
+            return min(paced_s, interval_s)
+        self._expect_at_most(self._flush_at, self._full_bytes)
+        return interval_s
 
     def take(self) -> list[bytes]:
         """Return the batch in flight, or put the next one in flight."""
         if not self._in_flight:
             outbox, ledger = self.outbox, self._ledger
-            self._in_flight = outbox.take(self._batch_events, self.settings.max_batch_bytes)
+            hurries = self.closed or self._settled_count < self._flush_to
+            max_events = self._batch_events if hurries else max(self._batch_events, _LOADED_BATCH_EVENTS)
+            self._in_flight = outbox.take(max_events, self.settings.max_batch_bytes)
             if not self._in_flight and outbox and self._batch_due_in_s(time.monotonic()) <= 0:
                 self._in_flight = outbox.take(self._batch_events, self.settings.max_batch_bytes)
-            self._wake_on_add = not outbox
+            self._took_s = time.monotonic()
+            self._oldest_s = None
             self._in_flight_recovered = outbox.recovered > 0
             if self._in_flight_recovered:
                 ledger.accepted += outbox.recovered
@@ -205,7 +241,7 @@ class EventQueue:
 
     def wake_on_next_add(self) -> None:
         """Let the next event wake the worker, which is about to stop watching this queue."""
-        self._wake_on_add = True
+        self._adds_to_wake = 1
 
     @property
     def has_news(self) -> bool:

@@ -4,7 +4,6 @@ The thread is started with the first event, and ends when every queue is closed 
 """
 
 import logging
-import os
 import threading
 import time
 import weakref
@@ -15,13 +14,13 @@ from hogline.delivery.http_transport import HTTPTransport
 from hogline.delivery.lazy_imports import import_http_pool, importing
 from hogline.delivery.queue import EventQueue
 from hogline.delivery.signals import Signals
+from hogline.process_id import current_pid
 from hogline.settings import ClientSettings
 from hogline.transports import Transport
 
 __all__ = ["Worker", "worker_for"]
 
 _log = logging.getLogger("hogline")
-_getpid = os.getpid
 
 
 class Worker:
@@ -225,7 +224,7 @@ _by_pid: dict[int, _Workers] = {}
 
 def worker_for(settings: ClientSettings, transport: Transport | None, path: str) -> Worker:
     """Return this process's worker for a client's host, token and *path*, or for the user's *transport* if there is one."""
-    pid = _getpid()
+    pid = current_pid()
     workers = _by_pid.setdefault(pid, _Workers())
     for other in [known for known in list(_by_pid) if known != pid]:
         _by_pid.pop(other, None)

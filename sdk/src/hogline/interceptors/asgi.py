@@ -16,8 +16,8 @@ from hogline.exception_kinds import http_status, is_within
 from hogline.exchange import HEADERS, Exchange, RequestLine
 from hogline.exchange.policy import Policy
 from hogline.facts import cors
-from hogline.facts.tracing import DISTINCT_ID, SESSION_ID, WINDOW_ID
 from hogline.facts.url import joined_address
+from hogline.facts.visitor import HEADERS as VISITOR_HEADERS
 from hogline.facts.visitor import Visitor, plain_visitor
 from hogline.interceptors.common.callbacks import Callbacks
 from hogline.interceptors.common.lifespan import App, Message, Receive, Scope, Send, run_lifespan
@@ -29,7 +29,8 @@ __all__ = ["EXCHANGE_KEY", "AsgiExchange", "MakeExchange", "PostHogInterceptor",
 EXCHANGE_KEY = "hogline.exchange"
 _LEFT_OUT_KEY = "hogline.left_out"  # the policies whose filter left this request out
 _ENCODED = {name: name.encode() for name in HEADERS}
-_SESSION, _WINDOW, _PERSON = _ENCODED[SESSION_ID], _ENCODED[WINDOW_ID], _ENCODED[DISTINCT_ID]
+_VISITOR_HEADERS = {chosen: tuple(map(str.encode, names)) for chosen, names in VISITOR_HEADERS.items()}
+_NO_VALUES = (b"",) * 6
 
 
 class AsgiExchange(Exchange):
@@ -56,10 +57,10 @@ class AsgiExchange(Exchange):
 
     def read(self) -> RequestLine:
         """Return the facts as they stood when the request came in."""
-        scope, path, root = self.scope, self._path or "/", (self._root_path or "").rstrip("/")
+        scope, path = self.scope, self._path or "/"
         # The specification has the root path in the path; some servers leave it out.
-        if root and not (path == root or path.startswith(f"{root}/")):
-            path = root + path
+        if self._root_path and (root := self._root_path.rstrip("/")) and path != root:
+            path = path if path.startswith(f"{root}/") else root + path
         peer, query, scheme = self._peer, scope.get("query_string"), self._scheme or "http"
         return (
             scope.get("method"),
@@ -80,12 +81,8 @@ class AsgiExchange(Exchange):
         if len(known) != len(given):
             self._has_duplicates = True
             return super().find_visitor()
-        get = known.get
-        values = (
-            get(_SESSION, b""), get(_WINDOW, b""), get(_PERSON, b""), get(b"user-agent", b""), get(b"host", b""),
-            get(_ENCODED[self.policy.settings.address_header], b""),
-        )  # fmt: skip
-        return plain_visitor(b"\n".join(values)) or super().find_visitor()
+        names = _VISITOR_HEADERS[self.policy.settings.address_header]
+        return plain_visitor(b"\n".join(map(known.get, names, _NO_VALUES))) or super().find_visitor()
 
     def headers(self, name: str) -> Sequence[str]:
         """Return the values of header *name*, decoded as latin-1: any byte may come."""
