@@ -138,20 +138,23 @@ def test_events_in_flight_are_kept_too(run, make, sink, spool):
 
 def test_events_that_nobody_adds_to_are_written_anew_within_seconds(run, make, sink, spool):
     """The worker verifies the files while events wait; no capture has to come."""
-    _, log = run(
+    out, _ = run(
         """
         import hogline.delivery.spool.spool as module
         module._VERIFY_EVERY_S = 0.2
         client = PostHog("phc_test", host=os.environ["SINK"], flush_interval=60)
+        logged = []
+        logging.getLogger("hogline").addFilter(lambda record: logged.append(record.getMessage()) or True)
         client.capture("waits", distinct_id="u")
         shutil.rmtree(spool)
         until_s = time.monotonic() + 20
-        while not segments() and time.monotonic() < until_s: time.sleep(0.02)
-        time.sleep(0.1)
+        while not (segments() and logged) and time.monotonic() < until_s: time.sleep(0.02)
+        print(len(segments()), *logged, flush=True)
         kill()
         """
     )
-    assert "removed, moved or replaced" in log
+    assert out[0] == "1"
+    assert "removed, moved or replaced" in " ".join(out)
     client = make(spool_dir=spool)
     assert client.flush(20)
     assert [event.event for event in sink.events] == ["waits"]
