@@ -68,8 +68,8 @@ def test_all_is_well(instance, sink):
     verdicts = {subject: finding["verdict"] for subject, finding in found.items()}
     assert verdicts == dict.fromkeys(verdicts, "ok"), found
     assert list(verdicts) == [
-        "worker model", "threads", "project token", "host", "DNS", "connection", "clock", "delivery", "arrival", "CORS", "interceptor",
-        "proxy hops",
+        "worker model", "threads", "project token", "host", "DNS", "connection", "clock", "delivery", "arrival", "app", "CORS",
+        "interceptor", "proxy hops",
     ]  # fmt: skip
 
 
@@ -125,7 +125,7 @@ def test_a_token_of_another_project(instance):
     assert "tokens that it does not know" in found["arrival"]["said"]
     status, found = examined(*arguments, "--personal-key", instance.key, "--wait", "2")
     assert status == 1
-    assert "not to be seen" in found["arrival"]["said"]
+    assert "cannot be read back" in found["arrival"]["said"]
     assert "same project" in found["arrival"]["advice"]
 
 
@@ -225,6 +225,84 @@ def test_a_certificate_of_an_authority_of_ones_own(tmp_path):
     assert status == 0
     assert found["connection"]["said"].startswith("TLSv1.")
     assert found["delivery"]["verdict"] == "ok"
+
+
+def last_line(*arguments):
+    run = subprocess.run(
+        [sys.executable, "-m", "hogline.cli", "doctor", *arguments], capture_output=True, text=True, timeout=60, check=False
+    )  # fmt: skip
+    return run.returncode, (run.stdout or run.stderr).splitlines()[-1]
+
+
+def test_an_app_that_does_not_answer_fails_whatever_else_is_asked(instance):
+    """Without a personal key or an origin, too."""
+    arguments = ("--token", instance.token, "--host", instance.url, "--app", "http://127.0.0.1:9/x")
+    status, found = examined(*arguments)
+    assert (status, found["app"]["verdict"]) == (1, "fail")
+    assert "does not answer" in found["app"]["said"]
+    assert not {"CORS", "interceptor"} & set(found)
+    assert last_line(*arguments) == (1, "1 failed")
+
+
+def test_an_app_that_answers_an_error_or_a_redirect_is_told(instance, sink):
+    """A URL that is not there would never capture anything."""
+    with shop(instance, sink) as url:
+        status, found = examined("--token", instance.token, "--host", instance.url, "--app", f"{url}nowhere")
+    assert status == 1
+    assert "answers 404" in found["app"]["said"]
+
+
+@pytest.mark.parametrize("app", ["shop.main:app", "shop", "127.0.0.1:8000", "ftp://shop.example/"])
+def test_what_is_no_url_is_refused(app):
+    """gunicorn's and uvicorn's users type a module's path."""
+    status, said = last_line("--token", "phc_x", "--app", app)
+    assert status == 2
+    assert f"argument --app: {app!r} is no URL such as http://127.0.0.1:8000/checkout" in said
+
+
+def test_checks_that_were_skipped_are_not_well(instance):
+    """The last line counts them."""
+    arguments = ("--token", instance.token, "--host", instance.url)
+    assert last_line(*arguments) == (0, "nothing failed, 2 skipped")
+    status, said = last_line(*arguments, "--personal-key", instance.key)
+    assert (status, said) == (0, "nothing failed, 1 skipped")
+
+
+@pytest.mark.parametrize(
+    ("code", "body"), [(200, b"[1]"), (200, b'{"detail": "x"}'), (200, b"<html>"), (404, b"no such page")]
+)
+def test_an_answer_that_is_not_understood_is_named(code, body):
+    """Its status and its beginning, not our own error."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.answer(code, body)
+
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.answer(200, b"{}")
+
+        def answer(self, code, body):
+            self.send_response(code)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args):
+            """Stay silent."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        status, found = examined("--token", "phc_x", "--host", url, "--personal-key", "phx_x", "--wait", "2")
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)
+    assert status == 1
+    assert f"answered {code} with {body.decode()!r}" in found["arrival"]["said"]
 
 
 def test_a_person_reads_lines():

@@ -74,9 +74,9 @@ class EventPipeline:
         self._set_defaults()
 
     def _set_defaults(self) -> None:
-        self.defaults = self._defaults(runtime_properties())
+        self.defaults: dict[str, Any] = self._defaults(runtime_properties())
         """What every captured event carries."""
-        self.identity_defaults = self._defaults(_NOTHING)
+        self.identity_defaults: dict[str, Any] = self._defaults(_NOTHING)
         """What events about persons and groups carry: nothing about the process."""
 
     def _defaults(self, runtime: Mapping[str, Any]) -> dict[str, Any]:

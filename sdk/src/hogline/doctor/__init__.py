@@ -1,7 +1,7 @@
-"""`hogline doctor`: what stands between an app and its events, asked one after the other, each answer with the next step.
+"""`hogline doctor`: checks everything that can stand between an app and its events, and says what to do about each failure.
 
-A user of the client, as an app of one's own would be; nothing else of the SDK imports it. `process_findings()` tells the
-same of the process that calls it: a worker of yours, for example.
+It uses the client as an app does; nothing else of the SDK imports it. `process_findings()` checks the process that calls it,
+for example one of your workers.
 """
 
 from hogline.doctor.command import main

@@ -1,11 +1,13 @@
-"""The command: settings as the app would have them, the checks in an order that stops at the first cause, a report."""
+"""The command: takes the settings that an app would have, runs the checks until a cause is found, and prints a report."""
 
 import argparse
 import dataclasses
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from urllib.parse import urlsplit
 
 from hogline.client import Client
 from hogline.doctor import app, server
@@ -25,7 +27,7 @@ _KEYS = ("HOGLINE_PERSONAL_KEY", "POSTHOG_PERSONAL_API_KEY")
 def main(argv: list[str] | None = None) -> int:
     """Check, report, and return 0, or 1 when anything failed."""
     options = _parser().parse_args(argv)
-    # Its own events only, once: a spool that the environment names is the app's.
+    # It sends only its own event, once: a spool that the environment names belongs to the app.
     own = {"send": True, "disabled": False, "max_retries": 0, "timeout": options.timeout, **_WITHOUT_SPOOL}
     try:
         client = Client(options.token, options.host, **own)
@@ -44,8 +46,18 @@ def main(argv: list[str] | None = None) -> int:
     if options.json:
         print(json.dumps([dataclasses.asdict(finding) for finding in found], indent=2))
     else:
-        print(f"\n{failed} failed" if failed else "\nall is well")
+        print(f"\n{_summary(found)}")
     return int(failed > 0)
+
+
+def _summary(found: Iterable[Finding]) -> str:
+    """Return the last line: only a report without any other verdict than `ok` says that all is well."""
+    counts = Counter(finding.verdict for finding in found)
+    if counts["fail"]:
+        return f"{counts['fail']} failed"
+    others = ((counts["warn"], "to look at"), (counts["skip"], "skipped"))
+    odd = [f"{count} {word}" for count, word in others if count]
+    return f"nothing failed, {' and '.join(odd)}" if odd else "all is well"
 
 
 def _findings(client: Client, options: argparse.Namespace) -> Iterator[Finding]:
@@ -62,6 +74,9 @@ def _findings(client: Client, options: argparse.Namespace) -> Iterator[Finding]:
             yield _arrival(host, options.personal_key, identity, options.wait)
     if options.app is None:
         yield Finding("app", "skip", "pass --app URL to check CORS, the interceptor and proxy hops of a running app")
+        return
+    yield (answered := app.answer_finding(options.app, timeout_s))
+    if answered.verdict == "fail":
         return
     if options.origin is None:
         yield Finding("CORS", "skip", "pass --origin https://... to ask as that page's browser would")
@@ -84,6 +99,15 @@ def _sound(findings: Iterable[Finding]) -> bool:
     return not any(finding.verdict == "fail" for finding in findings)
 
 
+def _url(text: str) -> str:
+    """Return the URL of a command line's option. Raises ArgumentTypeError: it is none."""
+    parts = urlsplit(text)
+    if parts.scheme in ("http", "https") and parts.hostname:
+        return text
+    hint = "; start the app, and pass the URL that it is reached by" if "://" not in text else ""
+    raise argparse.ArgumentTypeError(f"{text!r} is no URL such as http://127.0.0.1:8000/checkout{hint}")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="hogline doctor",
@@ -94,9 +118,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", metavar="URL", help="where events go")
     parser.add_argument("--personal-key", metavar="phx_...", help="reads events back, to see them arrive",
                         default=next((os.environ[name] for name in _KEYS if os.environ.get(name)), None))  # fmt: skip
-    parser.add_argument("--app", metavar="URL", help="a URL of your running app whose handler captures an event")
-    parser.add_argument("--origin", metavar="URL", help="the origin of the pages that call it, to ask its CORS")
-    parser.add_argument("--timeout", metavar="SECONDS", type=float, default=10.0, help="for each answer (10)")
-    parser.add_argument("--wait", metavar="SECONDS", type=float, default=30.0, help="for each event to arrive (30)")
+    parser.add_argument(
+        "--app", metavar="URL", type=_url, help="a URL of your running app whose handler captures an event"
+    )
+    parser.add_argument(
+        "--origin", metavar="URL", type=_url, help="the origin of the pages that call the app, to check its CORS"
+    )
+    parser.add_argument(
+        "--timeout", metavar="SECONDS", type=float, default=10.0, help="longest wait for each answer (10)"
+    )
+    parser.add_argument(
+        "--wait", metavar="SECONDS", type=float, default=30.0, help="longest wait for each event to arrive (30)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser

@@ -1,4 +1,4 @@
-"""What one check found, and what to do about it."""
+"""The result of one check, and what to do about it."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +10,7 @@ Verdict = Literal["ok", "warn", "fail", "skip"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the doctor's report. `fail`: events do not arrive, or not whole; `warn`: they do, and something is odd."""
+    """One line of the report. `fail`: events do not arrive, or not complete. `warn`: they arrive, but something is odd."""
 
     subject: str
     verdict: Verdict
@@ -18,6 +18,6 @@ class Finding:
     advice: str | None = None
 
     def lines(self, width: int) -> str:
-        """Return it for a terminal, the subject padded to *width* characters."""
+        """Return the lines for a terminal, with the subject padded to *width* characters."""
         line = f" {self.verdict:<5} {self.subject:<{width}}  {self.said}"
         return line if self.advice is None else f"{line}\n {'':<5} {'':<{width}}  -> {self.advice}"

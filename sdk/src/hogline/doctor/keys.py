@@ -1,4 +1,4 @@
-"""The project token and the host, judged by their looks. Pure."""
+"""Checks of the project token and the host by their form. Pure."""
 
 from urllib.parse import urlsplit
 
@@ -12,11 +12,11 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def token_finding(token: str) -> Finding:
-    """Judge the project token."""
+    """Check the project token's form."""
     subject = "project token"
     if not token:
-        advice = "pass --token phc_..., or set HOGLINE_PROJECT_TOKEN; it stands in the project's settings"
-        return Finding(subject, "fail", "there is none, so nothing is ever sent", advice)
+        advice = "pass --token phc_..., or set HOGLINE_PROJECT_TOKEN; it is in the project's settings"
+        return Finding(subject, "fail", "there is none, so nothing is sent", advice)
     shown = f"{token[:_SHOWN_CHARACTERS]}..."
     if token.startswith(_PERSONAL):
         advice = "use the project's token, phc_...; and change this key if it ever reached a browser"
@@ -27,7 +27,7 @@ def token_finding(token: str) -> Finding:
 
 
 def host_finding(given: str | None, host: str) -> Finding:
-    """Judge the *host* that a client made of what was *given*."""
+    """Check the *host* that a client made of the *given* one."""
     parts = urlsplit(host)
     if given and given.strip().rstrip("/") != host:
         return Finding("host", "ok", f"{host} (the ingestion address of {given})")

@@ -1,4 +1,4 @@
-"""The process itself: whether the sender's thread can live in it."""
+"""Checks of the process itself: whether the worker's thread can run in it."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ _WAIT_S = 5.0
 
 
 def process_findings() -> list[Finding]:
-    """Return what is to be known of this process: its worker model and its threads."""
+    """Return the findings about this process: its worker model and its threads."""
     return [_worker(), _threads()]
 
 
@@ -32,21 +32,23 @@ def _threads() -> Finding:
     subject = "threads"
     uwsgi = sys.modules.get("uwsgi")
     if uwsgi is not None and not _uwsgi_has_threads(uwsgi):
-        return Finding(subject, "fail", "uWSGI runs without threads, so events leave only when the worker ends",
+        return Finding(subject, "fail", "uWSGI runs without threads, so events are sent only when the worker ends",
                        "start it with enable-threads = true")  # fmt: skip
     for library in ("gevent", "eventlet"):
         patcher = sys.modules.get(f"{library}.monkey") or sys.modules.get(f"{library}.patcher")
         asks = getattr(patcher, "is_module_patched", None) or getattr(patcher, "is_monkey_patched", None)
         if asks is not None and (asks("threading") or asks("thread")):
-            return Finding(subject, "ok", f"{library} has patched them: the sender is a greenlet")
+            return Finding(subject, "ok", f"{library} has patched them: the worker's thread is a greenlet")
     alive = threading.Event()
     thread = threading.Thread(target=alive.set, name="hogline-doctor", daemon=True)
     try:
         thread.start()
     except RuntimeError as error:
-        return Finding(subject, "fail", f"none can be started: {error}", "raise the limit on processes (ulimit -u)")
+        return Finding(
+            subject, "fail", f"no thread can be started: {error}", "raise the limit on processes (ulimit -u)"
+        )
     if not alive.wait(_WAIT_S):
-        return Finding(subject, "fail", f"a new one did not run within {_WAIT_S:g} s")
+        return Finding(subject, "fail", f"a new thread did not run within {_WAIT_S:g} s")
     return Finding(subject, "ok", f"can be started; {threading.active_count()} run now")
 
 

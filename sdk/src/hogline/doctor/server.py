@@ -1,4 +1,4 @@
-"""The way to the server: its name, its certificate, its clock; and one real event, sent as every other is."""
+"""Checks of the connection to the server: DNS, certificate, clock; and one real event, sent as every other is."""
 
 import socket
 import ssl
@@ -18,12 +18,12 @@ from hogline.doctor.finding import Finding
 __all__ = ["EVENT", "canary", "way_findings"]
 
 EVENT = "hogline doctor"
-_SKEW_S = 60.0  # the server corrects what `sent_at` tells it; more than this says that nobody keeps the time
+_SKEW_S = 60.0  # the server corrects times by `sent_at`; more than this means that the machine's clock is not kept
 _RENEW_DAYS = 14
 
 
 def way_findings(host: str, timeout_s: float) -> Iterator[Finding]:
-    """Yield what there is to say of the way to *host*, each step until one fails."""
+    """Yield the findings about the connection to *host*, step by step until one fails."""
     parts = urlsplit(host)
     name, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     proxy = proxy_of(host)
@@ -40,7 +40,7 @@ def way_findings(host: str, timeout_s: float) -> Iterator[Finding]:
 
 
 def canary(client: Client, distinct_id: str, timeout_s: float) -> Finding:
-    """Send one event of nobody's, and say what the server answered."""
+    """Send one event that belongs to nobody, and report the server's answer."""
     begun_s = time.monotonic()
     sent = client.capture(EVENT, distinct_id=distinct_id, properties={"$process_person_profile": False})
     settled = client.flush(timeout_s)
@@ -78,7 +78,7 @@ def _connection(name: str, port: int, timeout_s: float, *, encrypted: bool) -> F
             with context.wrap_socket(plain, server_hostname=name) as secured:
                 certificate, version = secured.getpeercert() or {}, secured.version()
     except ssl.SSLCertVerificationError as error:
-        advice = "name your own authority's file in SSL_CERT_FILE or REQUESTS_CA_BUNDLE"
+        advice = "put the path of your own authority's certificate into SSL_CERT_FILE or REQUESTS_CA_BUNDLE"
         return Finding("connection", "fail", f"the certificate is not trusted: {error.verify_message}", advice)
     except OSError as error:
         return Finding(
@@ -113,7 +113,7 @@ def _clock(host: str, timeout_s: float) -> Finding:
     except (urllib3.exceptions.HTTPError, OSError) as error:
         return Finding("clock", "fail", f"the server does not answer: {error}")
     except (ValueError, TypeError):
-        return Finding("clock", "skip", "the server does not tell its time")
+        return Finding("clock", "skip", "the server's answer has no date")
     said = (
         f"{abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} the server's"
         if abs(skew_s) > 1
