@@ -1,6 +1,9 @@
-"""Sending through a queue on AWS: functions hand their batches to SQS, and one function delivers them to PostHog.
+"""Sending through a queue on AWS.
 
-Handing over takes milliseconds and works without a way to the internet; SQS keeps the batches while PostHog is unreachable.
+Functions hand their batches to SQS, and one function delivers them to PostHog.
+
+Handing over takes milliseconds and works without a way to the internet; SQS keeps the batches while
+PostHog is unreachable.
 """
 
 import base64
@@ -51,7 +54,10 @@ http = HTTPTransport()
 
 
 def deliver(event, context):
-    """The function that SQS invokes (with ReportBatchItemFailures): what it returns as failed is delivered again."""
+    """The function that SQS invokes (with ReportBatchItemFailures).
+
+    What it returns as failed is delivered again.
+    """
     failed = []
     for record in event["Records"]:
         message = json.loads(record["body"])

@@ -1,4 +1,7 @@
-"""The id of the process, known without a system call: right in every child, however it was forked."""
+"""The id of the process, known without a system call.
+
+Right in every child, however it was forked.
+"""
 
 import ctypes
 import os

@@ -1,8 +1,8 @@
 """The id of this process, without asking the kernel for each event.
 
-A system call costs a busy server more than a microsecond. On Linux, the kernel empties a page of memory in the child of
-every fork (`MADV_WIPEONFORK`), whether Python's hooks run or not, so a byte of such a page tells whether the id that is
-known is still this process's.
+A system call costs a busy server more than a microsecond. On Linux, the kernel empties a page of
+memory in the child of every fork (`MADV_WIPEONFORK`), whether Python's hooks run or not, so a byte
+of such a page tells whether the id that is known is still this process's.
 """
 
 import os

@@ -1,4 +1,6 @@
-"""How a client sends its batches: the protocol that `PostHog(transport=...)` takes, and the values that pass through it.
+"""How a client sends its batches.
+
+This module has the protocol that `PostHog(transport=...)` takes, and its values.
 
     class Recorder:
         def __init__(self): self.requests = []
@@ -62,10 +64,19 @@ class UploadResponse:
 
 @runtime_checkable
 class Transport(Protocol):
-    """Sends batches. Called on a worker thread, by one thread at a time, never on the thread that captures."""
+    """Sends batches.
+
+    Called on a worker thread, by one thread at a time, never on the thread that captures.
+    """
 
     def send(self, request: UploadRequest) -> UploadResponse:
-        """Send one batch and return the response. An exception counts as no response: the batch is sent again."""
+        """Send one batch and return the response.
+
+        An exception counts as no response: the batch is sent again.
+        """
 
     def close(self) -> None:
-        """Release what the transport holds. Called when the last client that uses it is shut down, and maybe again."""
+        """Release what the transport holds.
+
+        Called when the last client that uses it is shut down, and maybe again.
+        """

@@ -1,4 +1,7 @@
-"""A spool whose files somebody removes, moves or replaces under the process: it says so, and keeps its promise from then on."""
+"""A spool whose files somebody removes, moves or replaces under the process.
+
+It says so, and keeps its promise from then on.
+"""
 
 import os
 import shutil
@@ -43,7 +46,10 @@ def spool(tmp_path):
 
 @pytest.fixture
 def run(sink, spool):
-    """Run a script after the prelude in a process of its own, with the spool; returns what it printed and logged."""
+    """Run a script after the prelude in a process of its own, with the spool.
+
+    Returns what it printed and logged.
+    """
 
     def start(script):
         script = "def segments_folder(): return folder\n" + textwrap.dedent(script)
@@ -95,7 +101,10 @@ def test_events_captured_after_a_calamity_survive_the_process_and_so_do_those_be
 
 @pytest.mark.parametrize("calamity", CALAMITIES)
 def test_a_process_that_lives_sends_all_of_it_once(run, sink, spool, calamity):
-    """Those that were on disk before, and those after; the ledger agrees, and nothing is left in the spool."""
+    """Those that were on disk before, and those after.
+
+    The ledger agrees, and nothing is left in the spool.
+    """
     out, _ = run(
         f"""
         client.capture("before", distinct_id="u")
@@ -188,7 +197,10 @@ def test_many_files_and_a_dead_processs_files_are_written_anew(run, make, sink, 
 
 
 def test_where_the_folder_cannot_be_made_again_events_wait_in_memory_and_are_counted_so(run, sink, spool):
-    """A file stands in its way: `spooled` is 0, the log names the folder; once the way is free, all of it is on disk."""
+    """A file stands in its way: `spooled` is 0, the log names the folder.
+
+    Once the way is free, all of it is on disk.
+    """
     out, log = run(
         """
         client.capture("before", distinct_id="u")
@@ -209,7 +221,10 @@ def test_where_the_folder_cannot_be_made_again_events_wait_in_memory_and_are_cou
 
 
 def test_the_record_of_what_was_sent_survives_too(run, make, sink, spool):
-    """Somebody removes the file beside the segment; what was sent is not sent again by the next process."""
+    """Somebody removes the file beside the segment.
+
+    What was sent is not sent again by the next process.
+    """
     run(
         """
         client = PostHog("phc_test", host=os.environ["SINK"], flush_interval=60, flush_at=1000)

@@ -179,7 +179,10 @@ def test_json_lines_that_cannot_be_written_are_written_later(make, tmp_path):
 
 
 def test_batches_travel_through_a_serverless_queue(sink, monkeypatch):
-    """The function's own flush hands them over, and the delivering function posts them; what fails is named."""
+    """The function's own flush hands them over, and the delivering function posts them.
+
+    What fails is named.
+    """
     messages = []
     sqs = types.SimpleNamespace(send_message=lambda **message: messages.append(message), close=lambda: None)
     monkeypatch.setitem(sys.modules, "boto3", types.SimpleNamespace(client=lambda _name: sqs))

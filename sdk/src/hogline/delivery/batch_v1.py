@@ -39,7 +39,10 @@ class BatchV1:
         self.request_id, self._created_at = new_stamp()
 
     def request(self, attempt: int, now: datetime, timeout_s: float) -> UploadRequest:
-        """Return request number *attempt*. The body is the same in each; the headers hold the time *now*."""
+        """Return request number *attempt*.
+
+        The body is the same in each; the headers hold the time *now*.
+        """
         if self._body is None:
             plain = encode_v1(self._forms, self._created_at, historical_migration=self._settings.historical_migration)
             try:
@@ -90,7 +93,10 @@ class BatchV1:
 
 
 def batches_v1(events: list[bytes], settings: ClientSettings) -> Iterator[BatchV1]:
-    """Yield *events* as one batch, or as several if ids occur twice: the server refuses that within one request."""
+    """Yield *events* as one batch, or as several if ids occur twice.
+
+    The server refuses that within one request.
+    """
     rest = [(event, orjson.loads(event)) for event in events]
     while rest:
         seen: set[str] = set()
@@ -118,7 +124,9 @@ def next_step_v1(
     chance: float,
     now: datetime,
 ) -> Step:
-    """Return what to do with a batch of *events* after request number *attempt*; *results* has one outcome for each event.
+    """Return what to do with a batch of *events* after request number *attempt*.
+
+    *results* has one outcome for each event.
 
     A 2xx whose body names no events is final: a retry could go on for ever.
     """

@@ -1,7 +1,10 @@
-"""Delivery: what a client holds of this room. It takes events, flushes within a deadline, and shuts down in order.
+"""Delivery: what a client holds of this room.
 
-`put` is the hot path: one lock, one append. It wakes the worker only when the queue stops being empty and when a batch is
-full. A forked child starts with nothing of its parent's, whether Python's fork hooks ran or not (rule `own-the-pid`).
+It takes events, flushes within a deadline, and shuts down in order.
+
+`put` is the hot path: one lock, one append. It wakes the worker only when the queue stops being
+empty and when a batch is full. A forked child starts with nothing of its parent's, whether Python's
+fork hooks ran or not (rule `own-the-pid`).
 """
 
 import logging
@@ -20,15 +23,18 @@ from hogline.wire.batch import BATCH_PATH
 __all__ = ["Delivery"]
 
 _log = logging.getLogger("hogline")
-# Freed space normally wakes a caller that waits for room. Poll too: another process may free disk space, and a signal
-# handler may run between check and wait.
+# Freed space normally wakes a caller that waits for room. Poll too: another process may free disk
+# space, and a signal handler may run between check and wait.
 _POLL_S = 1.0
 _RESTART_TIMEOUT_S = 5.0  # takes microseconds; only a signal handler that interrupted it could wait this long
 _REFUSED, _WAKE = Added.REFUSED, Added.WAKE
 
 
 class Delivery:
-    """Delivers the events of one client: it has a queue, and a worker that clients of the same project share."""
+    """Delivers the events of one client.
+
+    It has a queue, and a worker that clients of the same project share.
+    """
 
     def __init__(
         self,
@@ -70,7 +76,9 @@ class Delivery:
         self._queue.closed = closed
 
     def _restart(self) -> None:
-        """Begin anew in a process that was forked without Python's hooks. One thread does so, and others wait for it.
+        """Begin anew in a process that was forked without Python's hooks.
+
+        One thread does so, and others wait for it.
 
         Raises the error that hindered it; the next call tries again.
         """
@@ -163,7 +171,10 @@ class Delivery:
         return is_added
 
     def _may_block(self, queue: EventQueue) -> bool:
-        """Return whether the caller may wait: not the worker's thread, and no handler that interrupted a holder of the lock."""
+        """Return whether the caller may wait.
+
+        The worker's thread may not, nor a handler that interrupted a holder of the lock.
+        """
         return (
             self._settings.when_full == "block"
             and not self._worker.is_current_thread
@@ -173,10 +184,12 @@ class Delivery:
     # -- flush and shutdown -----------------------------------------------------------------------------------------
 
     def flush(self, timeout_s: float | None) -> bool:
-        """Send now what waits, and what dead processes left in the spool; return whether all of it was settled in time.
+        """Send now what waits, and what dead processes left in the spool.
 
-        Never raises. False at once: this is the worker's own thread, or all retries failed and the events stay on disk.
-        False, too, if the spool has a file that cannot be opened.
+        Return whether all of it was settled in time.
+
+        Never raises. False at once: this is the worker's own thread, or all retries failed and the
+        events stay on disk. False, too, if the spool has a file that cannot be opened.
         """
         if not self._is_ours():
             return False
@@ -189,7 +202,8 @@ class Delivery:
             with signals.lock:
                 if queue.flushed(goal):
                     return not queue.outbox.is_stuck
-                # A hook on the worker's thread cannot wait for that thread; the flush happens after the hook.
+                # A hook on the worker's thread cannot wait for that thread; the flush happens after
+                # the hook.
                 if queue.flush_failed(goal) or worker.is_current_thread:
                     return False
                 thread = worker.wake(queue, self)

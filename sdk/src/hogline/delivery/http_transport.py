@@ -1,4 +1,7 @@
-"""The default transport: HTTP by urllib3, over a connection that is kept. It reports the response and decides nothing else."""
+"""The default transport: HTTP by urllib3, over a connection that is kept.
+
+It reports the response and decides nothing else.
+"""
 
 import os
 from typing import TYPE_CHECKING
@@ -28,7 +31,10 @@ class HTTPTransport:
         self._pool_pid = 0
 
     def send(self, request: UploadRequest) -> UploadResponse:
-        """POST the body and return the response. A failure to get one is returned too, as status None."""
+        """POST the body and return the response.
+
+        A failure to get one is returned too, as status None.
+        """
         import_http_pool()
         from urllib3.exceptions import HTTPError
 
@@ -51,7 +57,10 @@ class HTTPTransport:
         return self._pool
 
     def _post(self, request: UploadRequest) -> UploadResponse:
-        """POST, and POST again where a redirect points: a GET there would count as delivered and lose everything."""
+        """POST, and POST again where a redirect points.
+
+        A GET there would count as delivered and lose everything.
+        """
         import urllib3
 
         pool, url = self._connections(request.url), request.url
@@ -83,7 +92,10 @@ class HTTPTransport:
 
 
 def _read(response: "urllib3.BaseHTTPResponse", max_bytes: int) -> bytes:
-    """Return the beginning of the body. A body that breaks off changes nothing: the status has decided already."""
+    """Return the beginning of the body.
+
+    A body that breaks off changes nothing: the status has decided already.
+    """
     from urllib3.exceptions import HTTPError
 
     try:

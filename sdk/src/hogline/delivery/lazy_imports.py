@@ -1,6 +1,7 @@
 """Import what is slow on first use, at a moment when no fork can interrupt the import.
 
-A child that inherits a half-done import can never finish it, so a fork waits for the lock that these imports hold.
+A child that inherits a half-done import can never finish it, so a fork waits for the lock that
+these imports hold.
 """
 
 import threading
@@ -16,7 +17,10 @@ _lock = threading.RLock()
 
 
 def importing() -> "AbstractContextManager[object]":
-    """Return a block that delays a fork: whatever is imported inside it is complete in every child."""
+    """Return a block that delays a fork.
+
+    Whatever is imported inside it is complete in every child.
+    """
     return _lock
 
 

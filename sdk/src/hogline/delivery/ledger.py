@@ -1,4 +1,7 @@
-"""The ledger: what became of each event. Losses are counted by reason, reported to `on_drop`, and logged once a minute."""
+"""The ledger: what became of each event.
+
+Losses are counted by reason, reported to `on_drop`, and logged once a minute.
+"""
 
 import logging
 import threading
@@ -59,7 +62,10 @@ _NOT_LOGGED = _REQUESTED | {INCOMPLETE}  # an incomplete event has a log line of
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What became of the events of this process: `accepted == sent + waiting + sum(dropped.values())`, always."""
+    """What became of the events of this process.
+
+    `accepted == sent + waiting + sum(dropped.values())`, always.
+    """
 
     accepted: int
     """Events handed to the client, including those it refused, and those taken over from dead processes."""
@@ -80,13 +86,17 @@ class Stats:
     recovered: int = 0
     """Of `accepted`, events that dead processes had left in the spool."""
     damaged_bytes: int = 0
-    """Bytes in the spool that held no event (torn or corrupt); they are kept in files of their own."""
+    """Bytes in the spool that held no event (torn or corrupt).
+
+    They are kept in files of their own.
+    """
 
 
 class Ledger:
     """Counts under one lock, which the queue shares so that no snapshot falls between two counts.
 
-    The lock is reentrant: a signal handler or a finalizer may capture while its own thread is counting.
+    The lock is reentrant: a signal handler or a finalizer may capture while its own thread is
+    counting.
     """
 
     def __init__(self, *, on_drop: Callable[[str, Any], None] | None = None, host: str = "") -> None:
@@ -110,7 +120,10 @@ class Ledger:
         self._reporting = threading.local()
 
     def share(self, lock: threading.RLock, disk_counts: Callable[[], tuple[int, int]] | None = None) -> None:
-        """Count under *lock* from now on. *disk_counts* returns the number of events and of damaged bytes on disk."""
+        """Count under *lock* from now on.
+
+        *disk_counts* returns the number of events and of damaged bytes on disk.
+        """
         self.lock = lock
         self._disk_counts = disk_counts
 
@@ -149,11 +162,16 @@ class Ledger:
             self.report(SEND_IS_FALSE, [None])
 
     def lose(self, reason: str, count: int) -> None:
-        """Count *count* events of the queue as dropped. The caller holds the lock, and calls `report` after releasing it."""
+        """Count *count* events of the queue as dropped.
+
+        The caller holds the lock, and calls `report` after releasing it.
+        """
         self._dropped[reason] += count
 
     def report(self, reason: str, events: Sequence[Any]) -> None:
-        """Log a loss, at most once a minute for each reason, and pass each event to `on_drop`. Call without the lock.
+        """Log a loss, at most once a minute for each reason, and pass each event to `on_drop`.
+
+        Call without the lock.
 
         An event is the assembled dict, its wire bytes, or None if it is not available.
         """
@@ -175,7 +193,10 @@ class Ledger:
             self._reporting.active = False
 
     def log_losses(self, every_s: float = _LOG_EVERY_S) -> None:
-        """Log the losses since the last line, if that is *every_s* seconds ago. Each reason has lines of its own."""
+        """Log the losses since the last line, if that is *every_s* seconds ago.
+
+        Each reason has lines of its own.
+        """
         if not self._unlogged:
             return
         lines: list[str] = []

@@ -1,7 +1,7 @@
 """The outbox: serialised events that wait to be sent, oldest first, bounded by count and bytes.
 
-Not thread-safe: the queue that owns one holds a lock. A signal handler may capture in the middle of any method, so no
-call stands between reading a count and writing it back.
+Not thread-safe: the queue that owns one holds a lock. A signal handler may capture in the middle of
+any method, so no call stands between reading a count and writing it back.
 """
 
 from collections import deque
@@ -44,10 +44,16 @@ class Outbox(Protocol):
         """Append *event* and return whether there was room."""
 
     def take(self, max_events: int, max_bytes: int) -> list[bytes]:
-        """Hand out the oldest events: at most *max_events* and *max_bytes*, but at least one if any waits."""
+        """Hand out the oldest events.
+
+        At most *max_events* and *max_bytes*, but at least one if any waits.
+        """
 
     def drop_oldest(self) -> list[bytes]:
-        """Remove and return the oldest event in memory; or, from a full disk, all events that wait in one file."""
+        """Remove and return the oldest event in memory.
+
+        If the disk is full, remove and return all events that wait in one of its files.
+        """
 
     def drop_unsaved(self) -> list[bytes]:
         """Remove and return all events that wait and are not on disk."""
@@ -108,7 +114,10 @@ class MemoryOutbox:
         self._events.appendleft(event)
 
     def take(self, max_events: int, max_bytes: int) -> list[bytes]:
-        """Remove and return the oldest events: at most *max_events* and *max_bytes*, but at least one if any waits."""
+        """Remove and return the oldest events.
+
+        At most *max_events* and *max_bytes*, but at least one if any waits.
+        """
         batch: list[bytes] = []
         size = 0
         events = self._events

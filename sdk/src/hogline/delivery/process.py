@@ -1,9 +1,12 @@
-"""The beginning and the end of a process: forked children start anew, and waiting events are sent before a process ends.
+"""The beginning and the end of a process.
 
-Every delivery is watched weakly. Python runs the fork hooks for `os.fork` and `multiprocessing`; uWSGI forks without
-them, which the pid check in `Delivery.put` notices. Children of `multiprocessing` leave through `os._exit`, which skips
-atexit but runs finalizers of their own. Children of Celery's billiard leave the same way and run no finalizers, so a
-Celery signal stands in. A process that a signal's default action kills runs none of these.
+Forked children start anew, and waiting events are sent before a process ends.
+
+Every delivery is watched weakly. Python runs the fork hooks for `os.fork` and `multiprocessing`;
+uWSGI forks without them, which the pid check in `Delivery.put` notices. Children of
+`multiprocessing` leave through `os._exit`, which skips atexit but runs finalizers of their own.
+Children of Celery's billiard leave the same way and run no finalizers, so a Celery signal stands
+in. A process that a signal's default action kills runs none of these.
 """
 
 import atexit
@@ -51,7 +54,10 @@ def watch(delivery: Watched) -> None:
 
 
 def watch_process() -> None:
-    """Arrange for the end of this process if it is a child of `multiprocessing` or Celery. Called when a worker starts."""
+    """Arrange for the end of this process if it is a child of `multiprocessing` or Celery.
+
+    Called when a worker starts.
+    """
     global _finalized_pid  # noqa: PLW0603 - one registration for each process
     if (signals := sys.modules.get("celery.signals")) is not None:  # connecting twice is the same as once
         signals.worker_process_shutdown.connect(_end_of_celery_child, weak=False, dispatch_uid="hogline")
@@ -64,7 +70,10 @@ def watch_process() -> None:
 
 
 def _end_of_celery_child(**_: Any) -> None:
-    """Shut down in a pool process of Celery, on its way to `os._exit`. A SIGTERM from the pool has to wait."""
+    """Shut down in a pool process of Celery, on its way to `os._exit`.
+
+    A SIGTERM from the pool has to wait.
+    """
     import signal
 
     try:

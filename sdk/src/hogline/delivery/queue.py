@@ -19,8 +19,9 @@ __all__ = ["Added", "EventQueue"]
 _log = logging.getLogger("hogline")
 _MIN_BATCH_EVENTS = 100  # a backlog leaves in batches of at least this many, however small `flush_at` is
 _LOADED_BATCH_EVENTS = 1000  # under load; a request costs the same for few and for many
-# Under load the worker sends at this interval, instead of being woken each time that `flush_at` events wait: to wake a
-# thread, and to send a request, cost the threads that serve requests more than all other parts of delivery.
+# Under load the worker sends at this interval, instead of being woken each time that `flush_at`
+# events wait: to wake a thread, and to send a request, cost the threads that serve requests more
+# than all other parts of delivery.
 _PACE_S = 0.2
 _URGENT_SHARE = 4  # a queue that is filled to a quarter is sent at once
 _REST_S = 30.0  # between two rounds of retries for events on disk
@@ -42,7 +43,10 @@ _REFUSED, _ADDED, _WAKE = Added.REFUSED, Added.ADDED, Added.WAKE
 
 
 class EventQueue:
-    """Events of one client, in an outbox. Where nothing else is said, the caller holds `signals.lock`."""
+    """Events of one client, in an outbox.
+
+    Where nothing else is said, the caller holds `signals.lock`.
+    """
 
     def __init__(
         self,
@@ -62,7 +66,10 @@ class EventQueue:
         self.closed: bool = False
         """Whether new events are refused."""
         self.abandoned: bool = False
-        """Whether the deadline of `shutdown()` has passed; from then on nothing is counted any more."""
+        """Whether the deadline of `shutdown()` has passed.
+
+        From then on nothing is counted any more.
+        """
         self.first_backoff_s: float = 1.0
         """How long the first retry of a request waits at most; tests wait less."""
         self._ledger = ledger
@@ -106,7 +113,10 @@ class EventQueue:
         return self._wake()
 
     def _wake(self) -> Added:
-        """Choose how many more events may come before the worker is woken again; it may change that as soon as it runs."""
+        """Choose how many more events may come before the worker is woken again.
+
+        It may change that as soon as it runs.
+        """
         self.used = True
         count = len(self.outbox)
         if count <= 1:
@@ -121,7 +131,10 @@ class EventQueue:
         return SPOOL_FULL if self.settings.spool_dir is not None else QUEUE_FULL
 
     def drop_oldest(self) -> list[bytes]:
-        """Drop and return the oldest events, to make room for a new one. Report them without the lock."""
+        """Drop and return the oldest events, to make room for a new one.
+
+        Report them without the lock.
+        """
         outbox, ledger = self.outbox, self._ledger
         dropped = outbox.drop_oldest()
         if dropped:
@@ -142,7 +155,10 @@ class EventQueue:
     # -- flush and shutdown -----------------------------------------------------------------------------------------
 
     def begin_flush(self) -> tuple[int, int]:
-        """Make all waiting events due, those of dead processes too; return a goal for `flushed` and `flush_failed`."""
+        """Make all waiting events due, those of dead processes too.
+
+        Return a goal for `flushed` and `flush_failed`.
+        """
         self.used = True
         self.send_now()
         self._rest_until_s = 0.0
@@ -159,7 +175,10 @@ class EventQueue:
         return self.abandoned or self._rounds != goal[1]
 
     def abandon(self, reason: str) -> list[bytes]:
-        """Give up: drop and return all events that are not on disk, counted under *reason*. Report them without the lock."""
+        """Give up: drop and return all events that are not on disk, counted under *reason*.
+
+        Report them without the lock.
+        """
         self.abandoned = True
         outbox = self.outbox
         lost = [event for event in self._in_flight if not outbox.is_on_disk(event)]
@@ -173,7 +192,10 @@ class EventQueue:
     # -- out: the worker --------------------------------------------------------------------------------------------
 
     def due_in_s(self, now_s: float) -> float | None:
-        """Return in how many seconds the worker should take a batch (0 or less: now), or None: nothing will be due."""
+        """Return in how many seconds the worker should take a batch.
+
+        0 or less means now, None that nothing will be due.
+        """
         if self.abandoned:
             return None
         outbox = self.outbox
@@ -284,7 +306,10 @@ class EventQueue:
         request_id: str | None = None,
         details: tuple[str, ...] = (),
     ) -> None:
-        """Drop *batch* and call the hooks; or, where another round may help, keep on disk what is there. Takes the lock."""
+        """Drop *batch* and call the hooks, or put it off if it is on disk and a retry may help.
+
+        Takes the lock.
+        """
         with self.signals.lock:
             if self.abandoned:
                 return
@@ -332,7 +357,10 @@ class EventQueue:
             self._ledger.hook_failed("on_error", failure)
 
     def fail(self, error: BaseException) -> None:
-        """Give up the batch in flight after an error of ours; on disk it waits for another try. Takes the lock."""
+        """Give up the batch in flight after an error of ours; on disk it waits for another try.
+
+        Takes the lock.
+        """
         if not self._traced:  # the same failure will come with each batch; the ledger counts them
             self._traced = True
             _log.error("hogline: the sender failed and goes on", exc_info=error)

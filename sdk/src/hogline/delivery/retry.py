@@ -27,7 +27,10 @@ _RETRYABLE = frozenset({408, 429})
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often a failed request is retried, and how long the first wait is at most; each later wait is twice as long."""
+    """How often a failed request is retried, and how long the first wait is at most.
+
+    Each later wait is twice as long.
+    """
 
     max_retries: int = 3
     first_backoff_s: float = 1.0
@@ -60,7 +63,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class PartlyAccepted:
-    """The server answered for each event: it dropped some, asks for some again, and has the others."""
+    """The server answered for each event.
+
+    It dropped some, asks for some again, and has the others.
+    """
 
     dropped: tuple[int, ...]
     """Places in the batch."""
@@ -78,9 +84,10 @@ def next_step(
 ) -> Step:
     """Return what to do with a batch of *events* after request number *attempt* (1 is the first).
 
-    Any 2xx is success. 408, 429, 5xx and no response are retried: after half to all of 1, 2, 4 ... s, so that three
-    retries take over three seconds, or after `Retry-After`, at most 30 s. 413 halves the batch. Any other status is
-    final. *chance* (0 <= chance < 1) spreads the waits.  Source: docs/internals/capture-protocol.md#retries.
+    Any 2xx is success. 408, 429, 5xx and no response are retried: after half to all of 1, 2, 4 ...
+    s, so that three retries take over three seconds, or after `Retry-After`, at most 30 s. 413
+    halves the batch. Any other status is final. *chance* (0 <= chance < 1) spreads the waits.
+    Source: docs/internals/capture-protocol.md#retries.
     """
     status = response.status
     if status is not None and 200 <= status < 300:
@@ -104,7 +111,10 @@ def later(
 
 
 def retry_after_s(header: str | None, now: datetime) -> float | None:
-    """Return the seconds that a `Retry-After` header asks for: a number, or an HTTP date; None for anything else."""
+    """Return the seconds that a `Retry-After` header asks for, or None.
+
+    The header holds a number, or an HTTP date.
+    """
     if not header:
         return None
     text = header.strip()

@@ -11,7 +11,8 @@ class Signals:
     __slots__ = ("lock", "settled", "work")
 
     def __init__(self) -> None:
-        # Reentrant: a signal handler or a finalizer may capture while its own thread holds the lock.
+        # Reentrant: a signal handler or a finalizer may capture while its own thread holds the
+        # lock.
         self.lock: threading.RLock = threading.RLock()
         self.work: threading.Condition = threading.Condition(self.lock)
         """The worker waits here for events, and between two retries."""

@@ -84,7 +84,10 @@ def _send(transport: Transport, request: UploadRequest) -> UploadResponse:
 
 
 def _timeout_s(settings: ClientSettings, deadline_s: float | None) -> float:
-    """Return how long a request may take: on the thread of a caller with a deadline, no longer than that."""
+    """Return how long a request may take.
+
+    On the thread of a caller with a deadline, it may take no longer than that.
+    """
     if deadline_s is None:
         return settings.timeout
     return min(settings.timeout, max(_MIN_TIMEOUT_S, deadline_s - time.monotonic()))

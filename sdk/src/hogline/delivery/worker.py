@@ -30,7 +30,8 @@ class Worker:
         self.signals: Signals = Signals()
         self._transport = transport  # the user's; without one, each thread opens HTTP connections of its own
         self._queues: weakref.WeakSet[EventQueue] = weakref.WeakSet()
-        # Queues with something to send, by id, each with the object that has to live until that is sent.
+        # Queues with something to send, by id, each with the object that has to live until that is
+        # sent.
         self._busy: dict[int, tuple[EventQueue, object]] = {}
         self._thread: threading.Thread | None = None  # the one that sends
         self._uploading: EventQueue | None = None
@@ -51,14 +52,17 @@ class Worker:
         return self._thread is threading.current_thread()
 
     def wake(self, queue: EventQueue, owner: object) -> threading.Thread | None:
-        """Make the worker look at *queue*, and keep *owner* alive until its events are sent. The caller holds the lock.
+        """Make the worker look at *queue*, and keep *owner* alive until its events are sent.
 
-        Returns a new thread if none runs. The caller passes it to `start` after releasing the lock: a starting thread may
-        run a finalizer that captures, which would wait for the lock for ever.
+        The caller holds the lock.
+
+        Returns a new thread if none runs. The caller passes it to `start` after releasing the lock:
+        a starting thread may run a finalizer that captures, which would wait for the lock for ever.
         """
         self._busy[id(queue)] = (queue, owner)
-        # Don't call `is_alive()`: under gevent it yields, and another greenlet could then block on this lock for ever
-        # where it is a real one, made before the patching (gunicorn --preload). A thread that ends sets None here.
+        # Don't call `is_alive()`: under gevent it yields, and another greenlet could then block on
+        # this lock for ever where it is a real one, made before the patching (gunicorn --preload).
+        # A thread that ends sets None here.
         if self._thread is not None:
             self.signals.work.notify_all()
             return None
@@ -102,7 +106,10 @@ class Worker:
             queue.log()
 
     def disown(self, queue: EventQueue) -> None:
-        """Let other queues go on without the thread that still uploads for *queue*. The caller holds the lock."""
+        """Let other queues go on without the thread that still uploads for *queue*.
+
+        The caller holds the lock.
+        """
         if self._uploading is queue and not self.is_current_thread:
             self._leave()
             self._uploading = None
@@ -168,7 +175,9 @@ class Worker:
             transport.close()
 
     def _await_work(self, thread: threading.Thread) -> tuple[EventQueue, list[bytes]] | None:
-        """Wait for a batch that is due, of one queue after the other; None: there will be none for *thread*.
+        """Wait for a batch that is due, of one queue after the other.
+
+        Return None if *thread* will get no more batches.
 
         An empty batch means that the queue has something to log, which needs the lock to be free.
         """
@@ -212,7 +221,10 @@ def _import_upload() -> ModuleType:
 
 
 class _Workers:
-    """The workers of one process. A forked child has none of its parent's, even where no hook saw the fork."""
+    """The workers of one process.
+
+    A forked child has none of its parent's, even where no hook saw the fork.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -228,8 +240,9 @@ def worker_for(settings: ClientSettings, transport: Transport | None, path: str)
     workers = _by_pid.setdefault(pid, _Workers())
     for other in [known for known in list(_by_pid) if known != pid]:
         _by_pid.pop(other, None)
-    # A worker holds its transport, so the transport's id is nobody else's while the worker is known.
-    # Events for another path must not wait for these; but a user's transport is called by one thread at a time.
+    # A worker holds its transport, so the transport's id is nobody else's while the worker is
+    # known. Events for another path must not wait for these; but a user's transport is called by
+    # one thread at a time.
     target = (settings.host, settings.project_token, id(transport), path if transport is None else "")
     with workers.lock:
         worker = workers.by_target.get(target)

@@ -1,7 +1,7 @@
-"""Capture v1, `POST /i/v1/analytics/events`: an event's other form, the request around it, and an answer for each event.
+"""Capture v1, `POST /i/v1/analytics/events`: the form of an event, the request, and the results.
 
-An event is kept in the v0 form, which hooks, queue and spool know, and becomes a v1 event when it leaves. Nothing here changes
-what it is given.  Source: docs/internals/capture-protocol.md#capture-v1.
+Hooks, queue and spool know events in the v0 form. An event takes the v1 form when it is sent. The
+functions here never change their arguments.  Source: docs/internals/capture-protocol.md#capture-v1.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ import orjson
 __all__ = ["PATH_V1", "Outcome", "encode_v1", "event_v1", "headers_v1", "outcomes"]
 
 PATH_V1: Final = "/i/v1/analytics/events"
-# Property of an event -> option of a v1 event, and the type that the server wants.
+# Property of an event -> option of a v1 event, and the type that the server requires.
 _OPTIONS: Final[Mapping[str, tuple[str, type]]] = {
     "$cookieless_mode": ("cookieless_mode", bool),
     "$ignore_sent_at": ("disable_skew_correction", bool),
@@ -29,7 +29,10 @@ _FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the server did with one event: "sent", "drop" (it will never take it) or "retry"."""
+    """What the server did with one event.
+
+    "sent", "drop" (it never accepts the event) or "retry".
+    """
 
     result: Literal["sent", "drop", "retry"]
     details: str = ""
@@ -39,7 +42,10 @@ _SENT = Outcome("sent")
 
 
 def event_v1(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the v1 form of *event* (v0): options and session out of the properties, `$set` and `$set_once` into them."""
+    """Return the v1 form of *event*.
+
+    Options and session leave the properties, `$set` and `$set_once` enter them.
+    """
     given = event.get("properties")
     properties = dict(given) if isinstance(given, Mapping) else {}
     made: dict[str, Any] = {name: event.get(name) for name in ("event", "uuid", "distinct_id", "timestamp")}
@@ -69,7 +75,10 @@ def event_v1(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def encode_v1(events: Sequence[bytes], created_at: str, *, historical_migration: bool) -> bytes:
-    """Return the body for *events*, each one JSON object in the v1 form. *created_at* stays the same in every attempt."""
+    """Return the body for *events*, each one JSON object in the v1 form.
+
+    *created_at* stays the same in every attempt.
+    """
     return b'{"created_at":%b,"batch":[%b]%b}' % (
         orjson.dumps(created_at),
         b",".join(events),
@@ -80,7 +89,10 @@ def encode_v1(events: Sequence[bytes], created_at: str, *, historical_migration:
 def headers_v1(
     *, project_token: str, agent: str, request_id: str, attempt: int, timestamp: str, encoding: str | None
 ) -> dict[str, str]:
-    """Return a request's headers. *agent* is `name/version`; *attempt* counts from 1; *request_id* stays the same."""
+    """Return a request's headers.
+
+    *agent* is `name/version`; *attempt* counts from 1; *request_id* stays the same.
+    """
     headers = {
         "Authorization": f"Bearer {project_token}",
         "Content-Type": "application/json",
@@ -96,9 +108,9 @@ def headers_v1(
 
 
 def outcomes(body: bytes, ids: Sequence[str]) -> list[Outcome] | None:
-    """Return what became of each of *ids*, or None: this is no answer of a capture endpoint.
+    """Return the outcome for each of *ids*, or None if *body* is no response of a capture endpoint.
 
-    An id that is missing, and a result that is not known yet, count as sent: the server said 200.
+    A missing id and an unknown result count as sent, because the status was 200.
     """
     try:
         results = orjson.loads(body)["results"]
@@ -109,10 +121,10 @@ def outcomes(body: bytes, ids: Sequence[str]) -> list[Outcome] | None:
     return [_outcome(results.get(identity)) for identity in ids]
 
 
-def _outcome(said: Any) -> Outcome:
-    if not isinstance(said, dict) or said.get("result") not in ("drop", "retry"):
+def _outcome(result: Any) -> Outcome:
+    if not isinstance(result, dict) or result.get("result") not in ("drop", "retry"):
         return _SENT
-    return Outcome(said["result"], str(said.get("details") or ""))
+    return Outcome(result["result"], str(result.get("details") or ""))
 
 
 def _flag(value: Any) -> bool | None:

@@ -15,7 +15,10 @@ _MAX_ADOPTED = 64  # open files
 
 
 class Backlog:
-    """Adopts the segments in a folder that no living process holds. Not thread-safe: the spool's owner holds a lock."""
+    """Adopts the segments in a folder that no living process holds.
+
+    Not thread-safe: the spool's owner holds a lock.
+    """
 
     def __init__(self, folder: str) -> None:
         self.segments: deque[Segment] = deque()
@@ -69,7 +72,10 @@ class Backlog:
             return []
 
     def _adopt(self, path: str) -> None:
-        """Take over the segment at *path*. A file that cannot be opened must not block the files behind it."""
+        """Take over the segment at *path*.
+
+        A file that cannot be opened must not block the files behind it.
+        """
         try:
             segment = Segment.adopt(path)
         except OSError as error:

@@ -32,7 +32,10 @@ class DrainLock:
         self._handle = -1
 
     def take(self) -> bool:
-        """Return whether this process has the lock, taking it if it is free. Raises OSError: whatever the disk says."""
+        """Return whether this process has the lock, taking it if it is free.
+
+        Raises OSError: whatever the disk says.
+        """
         if self._handle >= 0:
             if self._is_found():
                 return True

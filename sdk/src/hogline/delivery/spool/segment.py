@@ -74,7 +74,8 @@ class Segment:
             except FileExistsError:
                 continue
             try:
-                # Between the two calls another process may have taken the empty file for a dead process's, and removed it.
+                # Between the two calls another process may have taken the empty file for a dead
+                # process's, and removed it.
                 if lock_file(handle) and os.path.exists(path):  # noqa: PTH110
                     return cls(path, handle)
             except BaseException:  # a file system without locks, or with none left: this will be tried again and again
@@ -128,7 +129,10 @@ class Segment:
         return self.offset >= self.size_bytes
 
     def read(self, max_events: int, max_bytes: int) -> list[Found]:
-        """Hand out the next events that are not settled. Bytes that hold no record go into `damage`."""
+        """Hand out the next events that are not settled.
+
+        Bytes that hold no record go into `damage`.
+        """
         found: list[Found] = []
         size, window = 0, _WINDOW_BYTES
         while not self.exhausted:
@@ -183,7 +187,10 @@ class Segment:
         return any(first <= begin < last for first, last in self._settled)
 
     def discard(self) -> None:
-        """Delete the files. A crash between the two leaves the smaller one, which `sweep` removes."""
+        """Delete the files.
+
+        A crash between the two leaves the smaller one, which `sweep` removes.
+        """
         if not self.is_found():  # the name belongs to somebody else's file, or to none
             return
         with contextlib.suppress(OSError):
@@ -196,7 +203,10 @@ class Segment:
         self.close(unlock=True)
 
     def close(self, *, unlock: bool = False) -> None:
-        """Close the files. *unlock* also releases the lock that a forked child may still share without knowing it."""
+        """Close the files.
+
+        *unlock* also releases the lock that a forked child may still share without knowing it.
+        """
         if unlock and self._handle >= 0:
             unlock_file(self._handle)
         for handle in (self._handle, self._settled_handle):
@@ -227,7 +237,10 @@ def _leads_to(path: str, identity: tuple[int, int]) -> bool:
 
 
 def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return *ranges* in order, with those that touch joined: usually one, unless an outage came in between."""
+    """Return *ranges* in order, with those that touch joined.
+
+    Usually that is one range, unless an outage came in between.
+    """
     merged: list[tuple[int, int]] = []
     for begin, end in sorted(ranges):
         if merged and merged[-1][1] >= begin:

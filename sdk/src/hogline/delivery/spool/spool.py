@@ -96,7 +96,10 @@ class Spool:
     # -- in ---------------------------------------------------------------------------------------------------------
 
     def add(self, event: bytes) -> bool:
-        """Write *event* to disk, or keep it in memory if that fails; return whether there was room in either."""
+        """Write *event* to disk, or keep it in memory if that fails.
+
+        Return whether there was room in either.
+        """
         if self._memory and not self._move_to_disk():
             return self._memory.add(event)
         return self._write(event) or self._memory.add(event)
@@ -173,7 +176,10 @@ class Spool:
         return False
 
     def _move_to_disk(self) -> bool:
-        """Write events that wait in memory to disk, oldest first; return whether none waits in memory any more."""
+        """Write events that wait in memory to disk, oldest first.
+
+        Return whether none waits in memory any more.
+        """
         while waiting := self._memory.take(1, 0):
             if not self._write(waiting[0]):
                 self._memory.put_back(waiting[0])
@@ -181,9 +187,12 @@ class Spool:
         return True
 
     def drop_oldest(self) -> list[bytes]:
-        """Remove and return the events that wait in the oldest file, if the disk is full; else the oldest event in memory.
+        """Remove and return the events that wait in the oldest file, if the disk is full.
 
-        Only a whole file gives its bytes back. Files with events in flight stay, and so do files of living processes.
+        If it is not, remove and return the oldest event in memory.
+
+        Only a whole file gives its bytes back. Files with events in flight stay, and so do files of
+        living processes.
         """
         self.recovered = 0
         if self._is_full and not self._inside:
@@ -231,9 +240,12 @@ class Spool:
     # -- out --------------------------------------------------------------------------------------------------------
 
     def take(self, max_events: int, max_bytes: int) -> list[bytes]:
-        """Hand out the oldest events: those of dead processes, then those on disk, then those in memory.
+        """Hand out the oldest events.
 
-        Hands out nothing, once, after the last event of dead processes: from then on `has_backlog` is False.
+        Events of dead processes come first, then those on disk, then those in memory.
+
+        Hands out nothing, once, after the last event of dead processes: from then on `has_backlog`
+        is False.
         """
         self._inside += 1
         try:
@@ -365,7 +377,10 @@ class Spool:
     # -- files that somebody removed, moved or replaced -------------------------------------------------------------
 
     def maintain(self, now_s: float) -> float | None:
-        """Verify, every ten seconds, that the next process would find the files; return when to call this again."""
+        """Verify, every ten seconds, that the next process would find the files.
+
+        Return when to call this again.
+        """
         if now_s >= self._verify_at_s:
             self._verify_at_s = now_s + _VERIFY_EVERY_S
             self._restore()
@@ -408,7 +423,10 @@ class Spool:
         self._room_bytes = 0
 
     def _rewritten(self, segment: Segment) -> Segment:
-        """Return a new segment with the unsettled events of *segment*. Raises OSError: nothing has changed."""
+        """Return a new segment with the unsettled events of *segment*.
+
+        Raises OSError: nothing has changed.
+        """
         fresh, places, offset = self._new_segment(), {}, segment.offset
         try:
             for key, (holder, begin, end) in self._places.items():
@@ -458,7 +476,10 @@ class Spool:
 
 
 def _folder_name(settings: ClientSettings) -> str:
-    """Return the folder of one project on one host: clients of others may share `spool_dir`, their events never mix."""
+    """Return the folder of one project on one host.
+
+    Clients of others may share `spool_dir`, their events never mix.
+    """
     parts = (settings.host, settings.project_token, str(settings.historical_migration))
     digest = sha256("\0".join(parts).encode()).hexdigest()[:12]
     return f"{urlsplit(settings.host).hostname}-{digest}"
