@@ -8,6 +8,7 @@ from hogline.exception_kinds import http_status, is_noise, leaves, unwrapped
 from hogline.exchange.policy import Policy
 from hogline.exchange.recorder import ObservedException
 from hogline.facts.span import active_span
+from hogline.guard import guard
 from hogline.settings import ExceptionCapture
 from hogline.tracebacks import Mechanism
 
@@ -67,10 +68,8 @@ class RequestExceptions:
         """Judge all that wait; *status* is None where no response left. Never raises."""
         waiting, self._waiting = self._waiting, []
         for observed, policy in waiting:
-            try:
+            with guard("exception capture", policy.lose_exception):
                 self._judge(observed, policy, status)
-            except Exception as failure:
-                policy.lose_exception(failure)
 
     def _judge(self, observed: ObservedException, policy: Policy, response_status: int | None) -> None:
         """Send *observed* as an event unless it is no error, or became an event before."""

@@ -18,6 +18,7 @@ from hogline.exchange.policy import Policy
 from hogline.facts import address, tracing, url
 from hogline.facts.visitor import HEADERS as VISITOR_HEADERS
 from hogline.facts.visitor import NOBODY, Visitor, visitor
+from hogline.guard import guard
 from hogline.settings import AddressHeader
 
 __all__ = [
@@ -191,17 +192,15 @@ class Exchange(CaptureScope):
         return found
 
     def _cookie(self) -> tracing.CookieIdentity:
-        # Only where the browser sent no tracing headers. Source: docs/internals/capture-protocol.md#tracing-headers.
+        # Tracing headers win. Source: docs/internals/capture-protocol.md#tracing-headers.
         visitor = self.visitor()
         if visitor.session or visitor.person:
             return tracing.CookieIdentity()
-        try:
+        with guard("headers", self.policy.complain):
             header = "; ".join(self.headers("cookie"))
-        except Exception as error:
-            self.policy.complain("headers", error)
-            return tracing.CookieIdentity()
-        idle_s = self.policy.settings.cookie_idle_seconds
-        return tracing.cookie_identity(header, self.policy.client.project_token, time.time(), idle_s)
+            idle_s = self.policy.settings.cookie_idle_seconds
+            return tracing.cookie_identity(header, self.policy.client.project_token, time.time(), idle_s)
+        return tracing.CookieIdentity()
 
     def _collect(self) -> dict[str, Any]:
         has_callback = self.policy.settings.properties is not None
@@ -213,24 +212,22 @@ class Exchange(CaptureScope):
         except Exception as error:
             self.policy.complain("request", error)
         if has_callback:
-            # Kept before the call: events that the callback itself captures belong to the same request.
+            # Kept before the call: the callback's own events belong to the same request.
             self._bare_facts = facts
             return self._with_properties(facts)
         return facts
 
     def _with_properties(self, facts: dict[str, Any]) -> dict[str, Any]:
         more = self.answer("properties")
-        try:
+        with guard("properties", self.policy.complain):
             if isinstance(more, Mapping):
                 return {**facts, **more}
             if more is not None:
                 raise TypeError(f"it returned {type(more).__name__}, not a mapping")
-        except Exception as error:
-            self.policy.complain("properties", error)
         return facts
 
     def _add_request(self, facts: dict[str, Any]) -> None:
-        """Add what the request says to *facts*. In plain steps: this runs for each request that captures anything."""
+        """Add the request's own facts, in plain steps: this runs for each request that captures."""
         policy, who = self.policy, self.visitor()
         settings = policy.settings
         method, scheme, path, query, peer = self.read()
@@ -265,9 +262,8 @@ class Exchange(CaptureScope):
         mine = [self, name]
         _running.set((*outer, mine))
         try:
-            return self.policy.call(name, self.request())
-        except Exception as error:  # the request object can no longer be made
-            self.policy.complain(name, error)
+            with guard(name, self.policy.complain):  # frameworks may fail to make their request
+                return self.policy.call(name, self.request())
             return None
         finally:
             mine.clear()
@@ -294,9 +290,9 @@ class Exchange(CaptureScope):
     def observe(
         self, error: BaseException, *, handled: bool, status: int | None = None, policy: Policy | None = None
     ) -> None:
-        """Record an exception at the moment it is seen (rule `observe-at-the-moment`); `close` judges it. Never raises.
+        """Record an exception at the moment it is seen (rule `observe-at-the-moment`). Never raises.
 
-        When an outer layer observes it again, that layer's *handled* and *status* count.
+        `close` judges it. When an outer layer observes it again, that layer's *handled* and *status* count.
         """
         policy = policy or self.policy
         rules = policy.exceptions
@@ -307,12 +303,12 @@ class Exchange(CaptureScope):
                 self._exceptions = RequestExceptions(self)
             self._exceptions.observe(error, policy, rules, handled=handled, status=status)
         except Exception as failure:
-            policy.lose_exception(failure)
+            policy.lose_exception("exception capture", failure)
 
     def judge(self, error: BaseException) -> None:
-        """Judge *error*, which was observed, if the status is known: on a socket that is long before the end.
+        """Judge *error*, which was observed, if the status is known. On a socket that is long before the end.
 
-        Only for callers who know that no outer layer will observe it again.
+        Only for callers that know that no outer layer will observe it again.
         """
         if self.status is not None and self._exceptions is not None:
             self._exceptions.judge(error, self.status)
@@ -344,7 +340,7 @@ def annotate(*, route: str | None = None, status: int | None = None) -> None:
 
 
 def observe(error: BaseException, *, handled: bool, status: int | None = None) -> None:
-    """Record in the current exchange an exception that a framework caught; outside an exchange it does nothing."""
+    """Record an exception that a framework caught; outside an exchange it does nothing."""
     exchange = current_exchange()
     if exchange is not None:
         exchange.observe(error, handled=handled, status=status)

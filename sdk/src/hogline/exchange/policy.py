@@ -1,16 +1,18 @@
 """Policy: the options of one interceptor, and the client it sends exceptions to."""
 
-import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from hogline.exchange.recorder import Recorder
+from hogline.guard import guard
+from hogline.log_throttle import ONCE, ThrottledLog
 from hogline.redaction import plain_name
 from hogline.settings import ExceptionCapture, InterceptorSettings, Network
 
-__all__ = ["Policy"]
+__all__ = ["FLUSH_S", "Policy"]
 
-_log = logging.getLogger("hogline")
+FLUSH_S = 5.0
+"""How long a flush may take, in seconds: servers and platforms wait little longer before they kill."""
 
 
 class Policy:
@@ -18,7 +20,7 @@ class Policy:
 
     __slots__ = (
         "_client",
-        "_complained",
+        "_throttled",
         "believes_visitors",
         "exceptions",
         "secret_names",
@@ -36,7 +38,7 @@ class Policy:
         self.secret_names: frozenset[str] = frozenset(map(plain_name, settings.secret_parameters))
         self.source: str = source  # `$exception_source`, "<framework>.interceptor"
         self._client = client
-        self._complained: set[str] = set()
+        self._throttled = ThrottledLog(ONCE)
 
     @property
     def client(self) -> Recorder:
@@ -44,53 +46,54 @@ class Policy:
         return self._client()
 
     def call(self, name: str, request: Any) -> Any:
-        """Return what the app's callback *name* returns for *request*; an error is logged once and gives None."""
+        """Return what the app's callback *name* returns; its error is logged once and gives None."""
         callback = getattr(self.settings, name)
         if callback is None:
             return None
-        try:
+        with guard(name, self.complain):
             answer = callback(request)
             # Inside the guard: a lazy object evaluates itself here and may fail.
             if not hasattr(answer, "__await__"):
                 return answer
             if hasattr(answer, "close"):
                 answer.close()
-        except Exception as error:
-            self.complain(name, error)
-            return None
-        self.complain(name, TypeError("it is asynchronous, but this framework's interceptor calls it synchronously"))
+            raise TypeError("it is asynchronous, but this framework's interceptor calls it synchronously")
         return None
 
     def check_preflight(self, asked: str | None, origin: str | None, answer: Iterable[tuple[str, str]]) -> None:
-        """Log once which tracing headers a CORS preflight asked for and the *answer*'s headers do not allow."""
-        if not asked or "cors" in self._complained:
+        """Log once which tracing headers a CORS preflight asked for that the *answer* does not allow."""
+        if not asked or not self._throttled.is_due("cors"):
             return
         from hogline.facts import cors  # imported lazily: most apps never see such a preflight
 
-        try:
+        refused: list[str] = []
+        with guard("preflight", self.complain):  # headers may hold anything that the server lets pass
             refused = cors.refused(asked, answer)
-        except Exception as error:  # headers may hold anything that the server lets pass
-            self.complain("preflight", error)
-            return
         if refused:
-            self._complained.add("cors")
-            _log.warning(
-                "hogline: the answer to a CORS preflight from %s does not allow %s, so the browser drops its requests; "
+            self._throttled.warning(
+                "cors",
+                "the answer to a CORS preflight from %s does not allow %s, so the browser drops its requests; "
                 "allow the headers: %s (logged once)",
                 origin or "a browser",
                 ", ".join(refused),
                 cors.advice(self.source.partition(".")[0]),
             )
 
-    def lose_exception(self, error: BaseException) -> None:
-        """Count an exception that could not be captured because of *error*; the client logs why. Never raises."""
-        try:
-            self.client.lost("exception capture", error)
-        except Exception:  # the default client cannot be made
-            self.complain("exception capture", error)
+    def flush(self, timeout_s: float = FLUSH_S) -> None:
+        """Send the events that are queued, before a process ends or freezes. Never raises."""
+        with guard("flush", self.complain):
+            self.client.flush(timeout_s)
+
+    async def aflush(self, timeout_s: float = FLUSH_S) -> None:
+        """`flush()` that lets the event loop run."""
+        with guard("flush", self.complain):
+            await self.client.aflush(timeout_s)
+
+    def lose_exception(self, what: str, error: BaseException) -> None:
+        """Count an exception that could not be captured because *what* failed. Never raises."""
+        with guard(what, self.complain):  # the default client may fail to be made
+            self.client.lost(what, error)
 
     def complain(self, name: str, error: BaseException) -> None:
         """Log a failure of *name*, once for each interceptor."""
-        if name not in self._complained:
-            self._complained.add(name)
-            _log.warning("hogline: the interceptor's %s failed and is skipped: %r (logged once)", name, error)
+        self._throttled.warning(name, "the interceptor's %s failed and is skipped: %r (logged once)", name, error)

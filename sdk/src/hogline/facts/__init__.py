@@ -1,4 +1,5 @@
-"""What a request says of itself, as pure functions over texts: ids in headers, the client's address, the URL.
+"""Facts of a request as pure functions over strings: ids in headers, the client's address, the URL.
 
-Knows no framework, no socket and no setting beyond its arguments; the exchange decides when to ask.
+Nothing here knows a framework, a socket, or a setting beyond its arguments. The exchange decides when
+to call these functions.
 """

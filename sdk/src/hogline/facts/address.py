@@ -1,4 +1,4 @@
-"""`$ip`: which address the visitor came from, given what proxies say and which of them are ours."""
+"""`$ip`: the visitor's address, out of the headers of proxies and the list of those we trust."""
 
 import functools
 import ipaddress
@@ -9,7 +9,7 @@ from hogline.settings import Network
 
 __all__ = ["client_address", "forwarded_chain", "only_address"]
 
-# Most visitors' addresses, told without the ten times slower parser.
+# Matches most visitors' addresses; the parser takes ten times as long.
 _PLAIN_IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(?:\.(?!$)|$)){4}")
 _ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
 _FOR = re.compile(r'(?:^|;)\s*for\s*=\s*(?:"([^"]*)"|([^\s;,"]*))', re.IGNORECASE)
@@ -21,8 +21,9 @@ _MAX_HOPS = 50  # a longer chain is an attack, and its left end is the attacker'
 def client_address(forwarded_for: str | None, peer: str | None, trusted: int | Sequence[Network] | None) -> str | None:
     """Return the visitor's address.
 
-    *trusted* None: the first address of `X-Forwarded-For`, else the peer's (PostHog's guide). A number: so many proxies
-    are ours, the visitor is the address in front of them. Networks: the rightmost address outside them.
+    *trusted* None: the first address of `X-Forwarded-For`, else the peer's, as PostHog's guide has it.
+    A number: that many proxies are ours, and the visitor is the address before them. Networks: the
+    rightmost address outside them.
     """
     named = [_address(part) for part in forwarded_for.split(",")[-_MAX_HOPS:]] if forwarded_for else []
     if trusted is None and named and named[0]:
@@ -35,7 +36,7 @@ def client_address(forwarded_for: str | None, peer: str | None, trusted: int | S
         return next((address for address in chain[max(0, len(chain) - 1 - trusted) :] if address), None)
     nearest = None
     for address in reversed(chain):
-        if address is None:  # garbage: what stands left of it cannot be believed
+        if address is None:  # garbage: addresses to the left of it cannot be trusted
             break
         nearest = address
         if not _is_ours(address, trusted):
@@ -44,14 +45,15 @@ def client_address(forwarded_for: str | None, peer: str | None, trusted: int | S
 
 
 def only_address(chain: str) -> str | None:
-    """Return the address that *chain* is, or None where it is several, or none."""
+    """Return *chain* if it is exactly one address, else None."""
     return _address(chain) if chain and "," not in chain else None
 
 
 def forwarded_chain(header: str) -> str:
-    """Return the addresses of a `Forwarded` header as `X-Forwarded-For` would have them; what has none stays as garbage.
+    """Return the addresses of a `Forwarded` header in the form of `X-Forwarded-For`.
 
-    Source: RFC 7239: elements by commas, parameters by semicolons, either may stand in a quoted value.
+    An element without an address becomes garbage that no parser accepts. Source: RFC 7239: commas
+    separate elements, semicolons parameters, and a quoted value may hold either.
     """
     named = []
     for element in _ELEMENT.findall(header[:_MAX_HEADER_CHARACTERS]):
@@ -68,7 +70,7 @@ def _is_ours(address: str, networks: Sequence[Network]) -> bool:
 
 
 def _address(text: str) -> str | None:
-    """Return an IP address out of `1.2.3.4`, `1.2.3.4:80`, `[::1]:80`, `"::1"` or `fe80::1%eth0`; None for anything else."""
+    """Return the IP address in `1.2.3.4`, `1.2.3.4:80`, `[::1]:80`, `"::1"` or `fe80::1%eth0`, else None."""
     return _remembered(text) if len(text) <= _LONGEST_REMEMBERED else _parsed(text)
 
 
@@ -88,4 +90,4 @@ def _parsed(text: str) -> str | None:
         return None
 
 
-_remembered = functools.lru_cache(maxsize=1024)(_parsed)  # a visitor comes again, and proxies are few
+_remembered = functools.lru_cache(maxsize=1024)(_parsed)  # visitors come again, and proxies are few

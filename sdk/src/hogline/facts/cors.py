@@ -1,6 +1,6 @@
-"""A browser's question before it sends tracing headers to another origin, and whether the app's answer allows them.
+"""CORS preflights: which tracing headers a browser asked for that the app's answer does not allow.
 
-Source: Fetch standard, "CORS protocol": a header that the answer does not name makes the browser give up the request.
+Source: Fetch standard, "CORS protocol": the browser drops a request with a header that the answer does not name.
 """
 
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ _LINES = {
 def refused(asked: str, answer: Iterable[tuple[str, str]]) -> list[str]:
     """Return the tracing headers that a preflight *asked* for and the *answer*'s headers do not allow.
 
-    Nothing for an answer without any CORS header: that app serves no other origin, whatever is sent.
+    An answer without any CORS header gives nothing: that app serves no other origin.
     """
     wanted, allowed = _names(asked), set[str]()
     answers = credentials = False
@@ -40,9 +40,7 @@ def refused(asked: str, answer: Iterable[tuple[str, str]]) -> list[str]:
                 answers, credentials = True, value.strip().lower() == "true"
             case other:
                 answers = answers or other.startswith("access-control-allow-")
-    if not answers or (
-        "*" in allowed and not credentials
-    ):  # with credentials, a star is a header's name like any other
+    if not answers or ("*" in allowed and not credentials):  # with credentials, a star is an ordinary header name
         return []
     return [name for name in _NAMES if name in wanted and name not in allowed]
 

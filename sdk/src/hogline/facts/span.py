@@ -1,4 +1,4 @@
-"""The OpenTelemetry span that is active here, if this process has OpenTelemetry loaded. Never loads it."""
+"""The active OpenTelemetry span, if this process has loaded OpenTelemetry. Never imports it."""
 
 import sys
 
@@ -19,5 +19,5 @@ def active_span() -> dict[str, str]:
             return {}
         span = current.get_span_context()
         return {"$trace_id": f"{span.trace_id:032x}", "$span_id": f"{span.span_id:016x}"} if span.is_valid else {}
-    except Exception:  # half imported, or another's module of that name
+    except Exception:  # half imported, or another module of that name
         return {}

@@ -1,4 +1,4 @@
-"""posthog-js's tracing headers and its first-party cookie: which session, person and window a request belongs to."""
+"""posthog-js's tracing headers and first-party cookie: the session, person and window of a request."""
 
 import re
 from collections.abc import Iterable
@@ -16,6 +16,7 @@ __all__ = [
     "as_latin1",
     "clean",
     "cookie_identity",
+    "latin1_headers",
     "split_joined",
     "usable",
 ]
@@ -33,24 +34,29 @@ _MAX_COOKIE_CHARACTERS = 16_384
 
 
 def usable(values: Iterable[str]) -> str | None:
-    """Return the first of *values* that holds anything after cleaning."""
+    """Return the first of *values* that is not empty after cleaning."""
     return next(filter(None, map(clean, values)), None)
 
 
 def clean(value: str) -> str | None:
-    """Return *value* without control characters, trimmed, at most 1000 characters; None when nothing is left."""
+    """Return *value* trimmed, without control characters, at most 1000 characters; None if nothing is left."""
     if value.isprintable() and 0 < len(value) <= _MAX_CHARACTERS and value[0] != " " != value[-1]:
         return value
     return _CONTROL.sub("", value).strip()[:_MAX_CHARACTERS].rstrip() or None
 
 
 def as_latin1(value: str) -> str:
-    """Return a header's *value* as latin-1 where a framework decoded it as UTF-8 and kept other bytes as surrogates."""
+    """Return a header's *value* as latin-1 that a framework decoded as UTF-8 with surrogates for other bytes."""
     return value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
+def latin1_headers(headers: Any, name: str) -> list[str]:
+    """Return the values of header *name* as latin-1, out of a framework's multi-dictionary with `getall`."""
+    return [as_latin1(value) for value in headers.getall(name, ())]
+
+
 def split_joined(value: str) -> list[str]:
-    """Return the parts of a header that a WSGI server joined with commas; one id that holds a comma stays whole.
+    """Return the parts of a header that a WSGI server joined with commas; an id with a comma in it stays whole.
 
     Source: docs/internals/frameworks.md#header-facts: split only when every part is a plain id.
     """
@@ -62,14 +68,14 @@ def split_joined(value: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class CookieIdentity:
-    """What posthog-js's cookie tells: the live session, and the person if identified."""
+    """The live session in posthog-js's cookie, and the person if identified."""
 
     session_id: str | None = None
     distinct_id: str | None = None
 
 
 def cookie_identity(header: str, project_token: str, now_s: float, idle_s: float = _IDLE_S) -> CookieIdentity:
-    """Return the session and the identified person in a `Cookie` header, as posthog-js would count them at *now_s*.
+    """Return the session and the identified person in a `Cookie` header, as posthog-js sees them at *now_s*.
 
     Source: docs/internals/capture-protocol.md#tracing-headers: idle and maximum session length, identified persons only, consent respected.
     """
@@ -93,7 +99,7 @@ def cookie_identity(header: str, project_token: str, now_s: float, idle_s: float
 
 
 def _cookie(header: str, name: str) -> str | None:
-    """Return the first cookie of that *name*. The standard library's parser gives all of them up for one odd neighbour."""
+    """Return the first cookie of that *name*. The standard library's parser drops all cookies for one bad one."""
     for part in header.split(";"):
         key, equals, value = part.partition("=")
         if equals and key.strip() == name:

@@ -1,4 +1,4 @@
-"""`$current_url`: built by ourselves, since frameworks' accessors raise on hostile Host headers; secrets masked.
+"""`$current_url`, with secrets masked. Built here because frameworks' accessors raise on hostile Host headers.
 
 Source: docs/internals/frameworks.md#hostile-host-header (what each framework does with a bad Host).
 """
@@ -12,7 +12,7 @@ from urllib.parse import quote
 from hogline.redaction import redacted_path, redacted_query
 from hogline.settings import UrlQuery
 
-__all__ = ["joined_address", "page_facts", "usable_host", "visited_scheme"]
+__all__ = ["joined_address", "local_address", "page_facts", "usable_host", "visited_scheme"]
 
 _MAX_PATH_CHARACTERS = 2048
 _MAX_JUDGED_CHARACTERS = 8192
@@ -27,13 +27,13 @@ _LONGEST_HOST = 255 + len(":65535")
 
 
 def usable_host(host: str | None, scheme: str) -> str | None:
-    """Return *host* without a default port, or None unless it is host characters, brackets and an optional port."""
+    """Return *host* without a default port; None if it is anything but a host with an optional port."""
     if not host or len(host) > _LONGEST_HOST:
         return None
     return _judged_host(host, scheme)
 
 
-@functools.lru_cache(maxsize=256)  # an app has few names, whatever its pages
+@functools.lru_cache(maxsize=256)  # an app has few host names
 def _judged_host(host: str, scheme: str) -> str | None:
     if not _HOST.fullmatch(host):
         return None
@@ -46,9 +46,9 @@ def _judged_host(host: str, scheme: str) -> str | None:
 
 
 def joined_address(address: Any) -> str | None:
-    """Return `name:port` out of a socket's address or an ASGI scope's server: its port may be text, None or absent.
+    """Return `name:port` for a socket's address or an ASGI scope's server; its port may be text, None or absent.
 
-    None for what is no such address: a socket file, a connection that is closed.
+    Returns None for anything else: a socket file, a closed connection.
     """
     if not address or isinstance(address, str | bytes) or not address[0]:
         return None
@@ -58,8 +58,13 @@ def joined_address(address: Any) -> str | None:
     return f"{host}:{port}" if port else host
 
 
+def local_address(transport: Any) -> str | None:
+    """Return `name:port` of the socket of an asyncio *transport*, the server's own; None without a transport."""
+    return joined_address(transport.get_extra_info("sockname")) if transport is not None else None
+
+
 def visited_scheme(scheme: str, upgrade: str | None) -> str:
-    """Return the scheme that the browser used: a WebSocket begins as an HTTP request with *upgrade* in its header."""
+    """Return the scheme that the browser used. A WebSocket begins as an HTTP request with an *upgrade* header."""
     if upgrade is not None and upgrade.lower() == "websocket":
         return {"http": "ws", "https": "wss"}.get(scheme, scheme)
     return scheme
@@ -68,9 +73,10 @@ def visited_scheme(scheme: str, upgrade: str | None) -> str:
 def page_facts(
     scheme: str, host: str | None, path: str, query: str, mode: UrlQuery, secret_names: frozenset[str] = frozenset()
 ) -> Mapping[str, str]:
-    """Return `$request_path`, and `$current_url`, the URL the visitor asked for, where *host* is a usable one.
+    """Return `$request_path`, and `$current_url`, the URL that the visitor asked for, if *host* is usable.
 
-    Secrets are masked and long ones cut; the URL never holds userinfo or a fragment. *secret_names* are more parameters to mask.
+    Secrets are masked and long URLs cut; the URL never holds userinfo or a fragment. *secret_names* are
+    further parameters to mask.
     """
     if len(scheme) + len(host or "") + len(path) + len(query) > _LONGEST_REMEMBERED:
         return _page_facts(scheme, host, path, query, mode, secret_names)
@@ -90,15 +96,15 @@ def _page_facts(
     return {"$current_url": url, "$request_path": path}
 
 
-_remembered = functools.lru_cache(maxsize=1024)(_page_facts)  # many requests are for the same few
+_remembered = functools.lru_cache(maxsize=1024)(_page_facts)  # many requests ask for the same few pages
 
 
 def _shown_path(path: str, mode: UrlQuery) -> str:
-    """Return *path*, at most 2048 characters of it, with segments that are secrets masked unless *mode* is "keep"."""
+    """Return at most 2048 characters of *path*, its secret segments masked unless *mode* is "keep"."""
     if len(path) > _MAX_PATH_CHARACTERS:
         if mode == "keep":
             return path[:_MAX_PATH_CHARACTERS]
-        if len(path) > _MAX_JUDGED_CHARACTERS:  # the last segment may be half a secret now
+        if len(path) > _MAX_JUDGED_CHARACTERS:  # cut there, the last segment may be half a secret
             path = path[:_MAX_JUDGED_CHARACTERS].rpartition("/")[0] or path[:1]
         return redacted_path(path)[:_MAX_PATH_CHARACTERS]
     return path if mode == "keep" else redacted_path(path)

@@ -1,4 +1,4 @@
-"""Visitor: what a request's headers tell of who sent it, read once for each visitor and not for each request."""
+"""Visitor: what a request's headers say about its sender, parsed once for each visitor, not for each request."""
 
 import functools
 from collections.abc import Mapping
@@ -12,8 +12,8 @@ __all__ = ["HEADERS", "NOBODY", "Visitor", "plain_visitor", "visitor"]
 
 _IDENTITY = (SESSION_ID, WINDOW_ID, DISTINCT_ID, "user-agent", "host")
 HEADERS = {address_header: (*_IDENTITY, address_header) for address_header in get_args(AddressHeader)}
-"""The headers a visitor is made of, in the order of `Visitor`, by the one that names addresses."""
-_MAX_CHARACTERS = 1000  # of all of them; longer ones are looked at one by one, and not remembered
+"""The headers of a `Visitor`, in its order; the key is the header that holds addresses."""
+_MAX_CHARACTERS = 1000  # of all values together; longer ones are parsed one by one, and not cached
 _CONTROL_BYTES = bytes({*range(0x20), *range(0x7F, 0xA0)} - {0x0A})  # all but the newline
 
 
@@ -27,13 +27,13 @@ class Visitor(NamedTuple):
     host: str
     chain: str
     address: str | None
-    """The one address that *chain* is, if it is one and no more."""
+    """The address, if *chain* is exactly one."""
     facts: Mapping[str, Any]
     """The first four as event properties."""
 
 
 def visitor(session: str, window: str, person: str, agent: str, host: str, chain: str) -> Visitor:
-    """Return the visitor that these usable values tell of."""
+    """Return the visitor with these usable values."""
     facts = {"$session_id": session, "$window_id": window, "$user_agent": agent, "$raw_user_agent": agent}
     if not (session and window and agent):
         facts = {name: value for name, value in facts.items() if value}
@@ -41,13 +41,13 @@ def visitor(session: str, window: str, person: str, agent: str, host: str, chain
 
 
 NOBODY = visitor("", "", "", "", "", "")
-"""Whose headers are none, or cannot be read."""
+"""The visitor of a request without headers, or whose headers cannot be read."""
 
 
 def plain_visitor(joined: bytes) -> Visitor | None:
-    """Return the visitor whose headers' values are *joined* by newlines; None: look at them one by one.
+    """Return the visitor for header values *joined* by newlines; None if they must be parsed one by one.
 
-    All at once, since nearly all values are plain; and remembered, since a visitor's next request has the same ones.
+    All values at once, since nearly all are plain, and cached, since a visitor's next request has the same.
     """
     return _plain_visitor(joined) if len(joined) <= _MAX_CHARACTERS else None
 

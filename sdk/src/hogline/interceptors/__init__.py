@@ -1,5 +1,6 @@
-"""One file per framework. Each installs itself, opens and closes the exchange, and annotates what its protocol cannot see.
+"""One file per framework: it installs itself, opens and closes the exchange, and annotates it.
 
-Importing this package imports no framework; `hogline.interceptors.<framework>` needs its own. Framework files know their
-framework, a protocol file (`asgi`, `wsgi`) and `exchange`; never each other.
+Importing this package imports no framework; `hogline.interceptors.<framework>` imports its own. A
+framework file knows its framework, a protocol file (`asgi`, `wsgi`), `common/` and the exchange, but no
+other framework file. `users/` holds callables that name the signed-in user.
 """

@@ -1,9 +1,9 @@
-"""aiohttp.web: one middleware, the first of the list; what is raised is seen inside of all others.
+"""aiohttp.web: one middleware, the first of the list, with an observer inside all the others.
 
     app = web.Application(middlewares=[PostHogInterceptor(client=posthog, capture_exceptions=True), ...])
 
-Each request is a task of its own, so the context is not taken back when the handler returns: a body that is made while it
-is sent, and what runs until the task ends, still belong to the visitor.
+Each request is a task of its own, so the context stays when the handler returns: a streamed body, and
+everything else until the task ends, still belongs to the visitor.
 Source: docs/internals/frameworks.md#aiohttp.
 """
 
@@ -15,13 +15,13 @@ from typing import Any, TypeAlias, Unpack
 
 from aiohttp import web
 
-from hogline.context import current
+from hogline.context import clear_context
 from hogline.exception_kinds import is_within
 from hogline.exchange import Exchange, RequestLine
 from hogline.exchange.policy import Policy
 from hogline.facts import cors
-from hogline.facts.tracing import as_latin1
-from hogline.facts.url import joined_address, visited_scheme
+from hogline.facts.tracing import latin1_headers
+from hogline.facts.url import local_address, visited_scheme
 from hogline.interceptors.common.callbacks import Callbacks
 from hogline.interceptors.common.options import make_policy
 from hogline.settings.typed import InterceptorOptions
@@ -30,42 +30,41 @@ __all__ = ["AiohttpExchange", "PostHogInterceptor"]
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-# Names of an application's own would do, but aiohttp warns of them since it has keys (3.14).
+# aiohttp 3.14 and later warn about plain strings as keys.
 _KEY: Any = web.RequestKey("hogline.exchange", object) if hasattr(web, "RequestKey") else "hogline.exchange"
-_CLOSING = "Cannot write to closing transport"  # what aiohttp before 3.10.6 says, in a class that is not its own
+_CLOSING = "Cannot write to closing transport"  # aiohttp before 3.10.6, in a built-in class
 _MAX_LAYERS = 200
-_WATCHED = "_hogline_watched"  # on a handler: (the interceptor, the handler, that handler as it is watched)
+_OBSERVED = "_hogline_observed"  # on a handler: (the interceptor, the handler, the observed handler)
 
 
 class AiohttpExchange(Exchange):
     """An exchange whose request is aiohttp's."""
 
-    _escaped: BaseException | None = None  # what left us for aiohttp to answer
-    _expected: int | None = None  # the status that aiohttp answers it with
+    _escaped: BaseException | None = None  # the exception that left the interceptor for aiohttp to answer
+    _expected: int | None = None  # the status that aiohttp would answer it with
 
     def __init__(self, policy: Policy, request: web.Request) -> None:
         super().__init__(policy)
         self._request = request
 
     def read(self) -> RequestLine:
-        """Return the facts. `request.url` and `.host` are not asked: a bad Host header makes them raise."""
+        """Return the request line. `request.url` and `.host` are avoided: a bad Host header makes them raise."""
         request = self._request
         return (
             request.method,
             visited_scheme(request.scheme, request.headers.get("Upgrade")),
             request.path,
-            request.raw_path.partition("?")[2],  # as the browser wrote it
+            request.raw_path.partition("?")[2],  # still encoded
             request.remote,
         )
 
     def server(self) -> str | None:
         """Return the socket's own address."""
-        transport = self._request.transport
-        return joined_address(transport.get_extra_info("sockname")) if transport is not None else None
+        return local_address(self._request.transport)
 
     def headers(self, name: str) -> Sequence[str]:
-        """Return the values of header *name*, as latin-1: aiohttp decodes UTF-8, and keeps other bytes as surrogates."""
-        return [as_latin1(value) for value in self._request.headers.getall(name, ())]
+        """Return the values of header *name*."""
+        return latin1_headers(self._request.headers, name)
 
     def request(self) -> Any:
         """Return the `web.Request`."""
@@ -77,7 +76,7 @@ class AiohttpExchange(Exchange):
         return resource.canonical if resource is not None else None
 
     def is_gone(self, error: BaseException) -> bool:
-        """Tell whether *error* says that this request's own client left; the same class comes from aiohttp's client."""
+        """Return whether *error* means that this request's client left; aiohttp's HTTP client raises the same class."""
         if not isinstance(error, ConnectionResetError):
             return False
         if type(error).__module__ == "builtins" and str(error) != _CLOSING:
@@ -86,7 +85,7 @@ class AiohttpExchange(Exchange):
         return transport is None or transport.is_closing()
 
     def escape(self, error: BaseException) -> None:
-        """Note what leaves us, for aiohttp to answer."""
+        """Record an exception that leaves the interceptor, for aiohttp to answer."""
         self._escaped = error
         if self.is_gone(error):
             return
@@ -94,15 +93,15 @@ class AiohttpExchange(Exchange):
             self.observe(error, handled=True, status=error.status)
             return
         expected = 504 if isinstance(error, asyncio.TimeoutError) else 500
-        if self.status is None:  # else the response has begun, and nobody can answer any more
+        if self.status is None:  # otherwise the response has begun, and nothing can answer any more
             self._expected = expected
         self.observe(error, handled=False, status=expected)
 
     def watch(self) -> None:
-        """See the status that leaves, and the end of the request's task.
+        """Observe the status that leaves, and the end of the request's task.
 
-        A patch, of this request's writer alone: the signal `on_response_prepare` can't be joined from a middleware (it is
-        frozen by then), and is not sent for aiohttp's own answer to an error.
+        This patches the request's own writer: the signal `on_response_prepare` is frozen by the time that
+        a middleware runs, and is not sent for aiohttp's own answer to an error.
         """
         writer: Any = self._request.writer
         write_headers = writer.write_headers
@@ -117,16 +116,16 @@ class AiohttpExchange(Exchange):
             task.add_done_callback(self._ended)
 
     def _ended(self, task: "asyncio.Task[Any]") -> None:
-        """Note what a body raised while it was sent, which aiohttp only logs; then all is known."""
+        """Record an exception of a body while it was sent, which aiohttp only logs; then judge all of them."""
         error = None if task.cancelled() else task.exception()
-        # aiohttp's own complaint, that it cannot answer an error any more, was raised while it handled that error.
+        # When aiohttp cannot answer an error any more, it raises another while it handles the first.
         known = self._escaped is not None and error is not None and is_within(self._escaped, error)
         if error is not None and not known and not self.is_gone(error):
             self.observe(error, handled=False)
         if self._escaped is not None and self._expected not in (None, self.status):
-            self.observe(self._escaped, handled=True)  # a middleware around us answered it
+            self.observe(self._escaped, handled=True)  # an outer middleware answered it
         self.close()
-        vars(self._request.writer).pop("write_headers", None)  # or writer and exchange would hold each other
+        vars(self._request.writer).pop("write_headers", None)  # breaks the cycle of writer and exchange
 
 
 class PostHogInterceptor:
@@ -141,19 +140,18 @@ class PostHogInterceptor:
     async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Run *handler*, the rest of the application, with the request's context around it."""
         outer: AiohttpExchange | None = request.get(_KEY)
-        watches = self._policy.exceptions is not None
         if outer is not None:
-            inside = watches and outer.policy is not self._policy  # else it is watched already
-            return await (self._inside(handler, request) if inside else handler)(request)
+            observes = self._policy.exceptions is not None and outer.policy is not self._policy
+            return await (self._with_observer(handler, request) if observes else handler)(request)
         exchange = AiohttpExchange(self._policy, request)
         if self._callbacks.any and not await self._callbacks.admit(exchange):
-            current.set(None)
+            clear_context()
             return await handler(request)
         exchange.enter()
         request[_KEY] = exchange
-        if watches:
+        if self._policy.exceptions is not None:
             exchange.watch()
-            handler = self._inside(handler, request)
+            handler = self._with_observer(handler, request)
         try:
             response = await handler(request)
             if request.method == "OPTIONS" and isinstance(
@@ -166,25 +164,26 @@ class PostHogInterceptor:
             exchange.escape(error)
             raise
         finally:
-            request.pop(_KEY, None)  # or the two would hold each other
+            request.pop(_KEY, None)  # breaks the cycle of request and exchange
 
-    def _inside(self, handler: Any, request: web.Request) -> Handler:
-        """Return *handler* with an observer between its last middleware and what that calls.
+    def _with_observer(self, handler: Any, request: web.Request) -> Handler:
+        """Return *handler* with an observer inside its last middleware.
 
-        aiohttp composes middlewares as `partial(middleware, handler=next)`, once for each route. What is composed in
-        another way is watched from where we stand: then middleware inside of us may answer an exception unseen.
+        aiohttp composes middlewares as `partial(middleware, handler=next)`, once for each route. A handler
+        that was composed in another way is observed from here, so an inner middleware may answer an
+        exception unseen.
 
-        What was made of a handler is kept on it, where the two are collected together. A handler's attributes are copied
-        to what is put around it, so what is found may be another's.
+        The observed handler is kept as an attribute of the handler, so that both are collected together.
+        Wrappers copy attributes of what they wrap, so the attribute may belong to another handler.
         """
-        kept: tuple[PostHogInterceptor, Any, Handler] | None = getattr(handler, _WATCHED, None)
+        kept: tuple[PostHogInterceptor, Any, Handler] | None = getattr(handler, _OBSERVED, None)
         if kept is not None and kept[0] is self and kept[1] is handler:
             return kept[2]
-        watched = self._rebuilt(handler)
-        if request.match_info.http_exception is None:  # else the handler is this request's alone
+        observed = self._rebuilt(handler)
+        if request.match_info.http_exception is None:  # otherwise the handler serves this request only
             with contextlib.suppress(AttributeError, TypeError):  # a method, or an object with slots
-                setattr(handler, _WATCHED, (self, handler, watched))
-        return watched
+                setattr(handler, _OBSERVED, (self, handler, observed))
+        return observed
 
     def _rebuilt(self, handler: Any) -> Handler:
         layers: list[Any] = []
@@ -193,19 +192,19 @@ class PostHogInterceptor:
             handler = handler.keywords["handler"]
             if len(layers) > _MAX_LAYERS:
                 break
-        watched: Any = self._observing(handler)
+        rebuilt: Any = self._observer(handler)
         for layer in reversed(layers):
-            watched = functools.update_wrapper(functools.partial(layer, handler=watched), watched)
-        return watched  # type: ignore[no-any-return]
+            rebuilt = functools.update_wrapper(functools.partial(layer, handler=rebuilt), rebuilt)
+        return rebuilt  # type: ignore[no-any-return]
 
-    def _observing(self, handler: Handler) -> Handler:
+    def _observer(self, handler: Handler) -> Handler:
         async def observed(request: web.Request) -> web.StreamResponse:
             try:
                 return await handler(request)
             except BaseException as error:
                 exchange: AiohttpExchange | None = request.get(_KEY)
                 if exchange is not None and not exchange.is_gone(error):
-                    # Until it leaves the outermost interceptor, somebody may answer it.
+                    # Until it leaves the outermost interceptor, a middleware may answer it.
                     exchange.observe(error, handled=True, policy=self._policy)
                 raise
 

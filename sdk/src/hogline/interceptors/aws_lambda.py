@@ -1,4 +1,4 @@
-"""AWS Lambda: a decorator of the handler. Requests of API Gateway, function URLs and load balancers, and events that are none.
+"""AWS Lambda: a decorator for the handler, for HTTP requests (API Gateway, function URLs, load balancers) and other events.
 
     @PostHogInterceptor(client=posthog, capture_exceptions=True)
     def handler(event, context): ...
@@ -11,16 +11,16 @@ from typing import Any
 from urllib.parse import urlencode
 
 from hogline.exchange import Exchange, RequestLine
-from hogline.exchange.policy import Policy
+from hogline.exchange.policy import FLUSH_S, Policy
 from hogline.interceptors.common import serverless
 
 __all__ = ["LambdaInvocation", "PostHogInterceptor"]
 
-_MARGIN_S = 0.5  # of the invocation's time, for the runtime to hand on the answer
+_MARGIN_S = 0.5  # left for the runtime to deliver the answer
 
 
 class LambdaInvocation(serverless.Invocation):
-    """An invocation whose event may be a request, in one of three spellings."""
+    """An invocation whose event may be an HTTP request in one of three formats."""
 
     def __init__(self, policy: Policy, event: Any, context: Any = None) -> None:
         super().__init__(policy, event, context)
@@ -28,17 +28,17 @@ class LambdaInvocation(serverless.Invocation):
 
     @property
     def is_http(self) -> bool:
-        """Tell whether a request caused it."""
+        """Whether an HTTP request caused the invocation."""
         return self._newer is not None or (isinstance(self.event, Mapping) and "httpMethod" in self.event)
 
     @property
     def _newer(self) -> Mapping[str, Any] | None:
-        """Return what format 2.0 says of its request, or None for the other formats."""
+        """The request's part of an event in format 2.0; None for the other formats."""
         http = _mapping(_mapping(self.event).get("requestContext")).get("http")
         return http if isinstance(http, Mapping) else None
 
     def read(self) -> RequestLine:
-        """Return the facts; the address that connected is the one that AWS saw, behind a load balancer unknown."""
+        """Return the request line. The peer is the address that AWS saw; behind a load balancer it is unknown."""
         event, outer = _mapping(self.event), _mapping(_mapping(self.event).get("requestContext"))
         newer = self._newer
         if newer is not None:
@@ -51,11 +51,11 @@ class LambdaInvocation(serverless.Invocation):
         return method, scheme[0] if scheme else "https", path or "/", query or "", peer
 
     def host(self) -> str | None:
-        """Return the Host header, or the name that API Gateway knows."""
+        """Return the Host header, else the domain name that API Gateway passes."""
         return super().host() or _mapping(_mapping(self.event).get("requestContext")).get("domainName")
 
     def headers(self, name: str) -> Sequence[str]:
-        """Return the values of header *name*; format 2.0 keeps cookies apart and joins duplicates with commas."""
+        """Return the values of header *name*. Format 2.0 lists cookies apart and joins duplicates with commas."""
         known = self._read_headers
         if known is None:
             known = self._read_headers = {}
@@ -68,7 +68,7 @@ class LambdaInvocation(serverless.Invocation):
         return known.get(name, ())
 
     def find_route(self) -> str | None:
-        """Return API Gateway's template, such as `/items/{id}`; there is none for `$default`, URLs and load balancers."""
+        """Return API Gateway's template, `/items/{id}`; None for `$default`, function URLs and load balancers."""
         event = _mapping(self.event)
         if self._newer is not None:
             template = str(event.get("routeKey") or "").partition(" ")[2]
@@ -77,23 +77,23 @@ class LambdaInvocation(serverless.Invocation):
         return template or None
 
     def answered(self, result: Any) -> int | None:
-        """Return the status that the handler answered with."""
+        """Return the status in the handler's result."""
         if not self.is_http:
             return None
         status = result.get("statusCode") if isinstance(result, Mapping) else None
         return int(status) if status is not None else 200
 
-    def failed(self, error: BaseException) -> int:  # noqa: ARG002 - any error is answered alike
-        """Return what is answered for a handler that raised: 502, by HTTP APIs 500."""
+    def failed(self, error: BaseException) -> int:  # noqa: ARG002 - every error gets the same answer
+        """Return the status for a handler that raised: 502, from HTTP APIs 500."""
         outer = _mapping(_mapping(self.event).get("requestContext"))
         if self._newer is not None:
             return 502 if ".lambda-url." in str(outer.get("domainName")) else 500
         return 502 if self.is_http else 500
 
     def rest_s(self) -> float:
-        """Return for how many seconds the invocation may go on, with a margin for the runtime."""
+        """Return how many seconds the invocation has left, minus a margin for the runtime."""
         left_ms = getattr(self.context, "get_remaining_time_in_millis", None)
-        return left_ms() / 1000 - _MARGIN_S if left_ms is not None else serverless.FLUSH_S
+        return left_ms() / 1000 - _MARGIN_S if left_ms is not None else FLUSH_S
 
 
 class PostHogInterceptor(serverless.Functions):
@@ -110,6 +110,6 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 def _query(event: Mapping[str, Any], outer: Mapping[str, Any]) -> str:
     several = event.get("multiValueQueryStringParameters") or event.get("queryStringParameters") or {}
     pairs = [(key, item) for key, value in several.items() for item in (value if isinstance(value, list) else [value])]
-    if "elb" in outer:  # a load balancer hands them on as they came, still encoded
+    if "elb" in outer:  # a load balancer passes them on still encoded
         return "&".join(f"{key}={value}" for key, value in pairs)
     return urlencode(pairs)

@@ -4,8 +4,9 @@
     @PostHogInterceptor(client=posthog, capture_exceptions=True)
     def main(req: func.HttpRequest) -> func.HttpResponse: ...
 
-The request has an absolute URL, as Azure's front end saw it, and no template. It is called for by the names of its bindings, so which of
-them is the request only their kind tells; with Azure's extension for streams it is Starlette's.
+The request has an absolute URL, as Azure's front end saw it, and no route template. Azure passes
+arguments by the names of the function's bindings, so the request is recognised by its type; with Azure's
+extension for streams it is Starlette's.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from hogline.interceptors.common import serverless
 
 __all__ = ["FunctionInvocation", "PostHogInterceptor"]
 
-_CONTEXT = "context"  # the only name that is Azure's and not the function's
+_CONTEXT = "context"  # the only argument that Azure names
 
 
 class FunctionInvocation(serverless.Invocation):
@@ -25,21 +26,21 @@ class FunctionInvocation(serverless.Invocation):
 
     @property
     def is_http(self) -> bool:
-        """Tell whether a request caused it."""
+        """Whether an HTTP request caused the invocation."""
         return _is_request(self.event)
 
     def read(self) -> RequestLine:
-        """Return the facts; the client's address is in `X-Forwarded-For` alone."""
+        """Return the request line; the client's address is only in `X-Forwarded-For`."""
         url = urlsplit(str(self.event.url))
         return self.event.method, url.scheme, unquote(url.path) or "/", url.query, None
 
     def host(self) -> str | None:
-        """Return the host of the URL that Azure names."""
+        """Return the host in the request's URL."""
         host: str = urlsplit(str(self.event.url)).netloc
         return host
 
     def headers(self, name: str) -> Sequence[str]:
-        """Return the values of header *name*, which Azure has joined."""
+        """Return the value of header *name*; Azure joins duplicates."""
         value = self.event.headers.get(name) if self.is_http else None
         return (value,) if value else ()
 
@@ -55,7 +56,7 @@ class PostHogInterceptor(serverless.Functions):
     invocation_class: Callable[..., Exchange] = FunctionInvocation
 
     def find_event(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-        """Return the request among what a function is called with, or what comes first, and the context if it was asked for."""
+        """Return the request among the arguments, else the first argument, and Azure's context if it was passed."""
         given = [*args, *(value for name, value in kwargs.items() if name != _CONTEXT)]
         event = next(filter(_is_request, given), given[0] if given else None)
         return event, kwargs.get(_CONTEXT)

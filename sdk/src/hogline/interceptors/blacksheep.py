@@ -1,10 +1,10 @@
-"""BlackSheep: around the application as ASGI middleware, with eyes inside its own middlewares.
+"""BlackSheep: ASGI middleware around the application, with two observers among its own middlewares.
 
     app = PostHogInterceptor(app, client=posthog, capture_exceptions=True)
 
-A middleware of BlackSheep's alone would know neither the status, since exceptions are answered after all middlewares, nor what
-a streamed body raises. So the context is put around the application; what its handlers and middlewares raise is seen by two
-middlewares that are added when it configures them, the first and the last.
+BlackSheep answers exceptions after all middlewares, and streams bodies later, so one of its own middlewares
+would know neither the status nor what a streamed body raises. So the interceptor stands around the
+application, and adds two middlewares, the first and the last, that observe exceptions.
 Source: docs/internals/frameworks.md#blacksheep.
 """
 
@@ -16,18 +16,20 @@ from blacksheep import Application, Request, Response, WebSocket
 from blacksheep.server.routing import RouteMethod
 
 from hogline.exception_kinds import http_status
+from hogline.guard import guard
 from hogline.interceptors import asgi
 from hogline.settings.typed import InterceptorOptions
 
 try:
     from blacksheep.middlewares import MiddlewareCategory
-except ImportError:  # old versions have a plain list, in which order alone counts
+except ImportError:  # old versions have a plain list, without categories
     MiddlewareCategory = None  # type: ignore[assignment, misc]
 
 __all__ = ["BlackSheepExchange", "PostHogInterceptor"]
 
 _OUTERMOST, _INNERMOST = -1_000_000, 1_000_000  # priorities within the first and the last category
 _BAD_REQUEST = 400
+_MAX_LAYERS = 100
 
 
 class BlackSheepExchange(asgi.AsgiExchange):
@@ -39,7 +41,7 @@ class BlackSheepExchange(asgi.AsgiExchange):
     _outer_prefix: str | None = None
 
     def request(self) -> Any:
-        """Return the app's own `Request` or `WebSocket` while it works on it, else one whose body cannot be read."""
+        """Return the app's own `Request` or `WebSocket` while it is in use, else a new one without a body."""
         request = self._request
         if request is not None and request.scope is not None:
             return request
@@ -67,13 +69,13 @@ class BlackSheepExchange(asgi.AsgiExchange):
         return mount + bytes(matched.pattern).decode("utf-8", "replace")
 
     def keep(self, application: Any, request: Any) -> None:
-        """Keep what routes are found with."""
+        """Keep the application and the request, which `find_route` needs."""
         self._application = application
         self._request = request
-        self._mount = str(request.scope.get("root_path") or "")  # BlackSheep takes the scope away when it has answered
+        self._mount = str(request.scope.get("root_path") or "")  # BlackSheep removes the scope when it has answered
 
     def stand_inside(self, outer: asgi.AsgiExchange) -> None:
-        """Find routes for *outer*, the exchange of an interceptor around us."""
+        """Find routes for *outer*, the exchange of an outer interceptor."""
         self._outer_prefix = outer.prefix
         outer.adopt(self)
 
@@ -87,36 +89,36 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
     def __init__(self, app: Any, /, **options: Unpack[InterceptorOptions]) -> None:
         super().__init__(app, **options)
         application = app
-        for _ in range(100):  # through other middleware, another interceptor among it
+        for _ in range(_MAX_LAYERS):  # through other middleware and other interceptors
             if isinstance(application, Application) or application is None:
                 break
             application = getattr(application, "app", None)
-        self._seen: weakref.WeakSet[Application] = weakref.WeakSet()
+        self._observed: weakref.WeakSet[Application] = weakref.WeakSet()
         if isinstance(application, Application):
-            self._look_into(application)
+            self._add_observers(application)
 
     def know_inside(self, exchange: asgi.AsgiExchange, scope: asgi.Scope) -> None:
-        """Let an exchange that knows no BlackSheep find routes through us."""
+        """Let an exchange that does not know BlackSheep find its routes."""
         if not isinstance(exchange, BlackSheepExchange):
             BlackSheepExchange(self._policy, scope).stand_inside(exchange)
 
-    def _look_into(self, application: Application) -> None:
-        """Add our eyes when *application*, and what it mounts until it starts, configures its middlewares."""
-        if application in self._seen:
+    def _add_observers(self, application: Application) -> None:
+        """Add our middlewares when *application*, and each app mounted in it before it starts, configures its own."""
+        if application in self._observed:
             return
-        self._seen.add(application)
+        self._observed.add(application)
 
-        async def look_again(_: Any) -> None:
+        async def on_start(_: Any) -> None:
             for mounted in application.mount_registry.mounted_apps:
                 if isinstance(mounted.handler, Application) and not mounted.handler.started:
-                    self._look_into(mounted.handler)
+                    self._add_observers(mounted.handler)
 
-        added: list[bool] = []  # a parent fires the events of what it mounts once more
+        added: list[bool] = []  # a parent application fires the events of mounted ones again
 
-        def add_eyes(_: Any) -> None:
+        def on_configuration(_: Any) -> None:
             if not added:
                 added.append(True)
-                first, last = self._eyes(application, outermost=True), self._eyes(application, outermost=False)
+                first, last = self._observer(application, outermost=True), self._observer(application, outermost=False)
                 middlewares: Any = application.middlewares
                 if MiddlewareCategory is None:
                     middlewares[:] = [first, *middlewares, last]
@@ -124,13 +126,13 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
                 middlewares.append(first, MiddlewareCategory.INIT, _OUTERMOST)
                 middlewares.append(last, MiddlewareCategory.MESSAGE, _INNERMOST)
 
-        application.on_start += look_again
-        application.on_middlewares_configuration += add_eyes  # type: ignore[misc]
+        application.on_start += on_start
+        application.on_middlewares_configuration += on_configuration  # type: ignore[misc]
         for mounted in application.mount_registry.mounted_apps:
             if isinstance(mounted.handler, Application):
-                self._look_into(mounted.handler)
+                self._add_observers(mounted.handler)
 
-    def _eyes(self, application: Application, *, outermost: bool) -> Callable[..., Awaitable[Response]]:
+    def _observer(self, application: Application, *, outermost: bool) -> Callable[..., Awaitable[Response]]:
         async def posthog_interceptor(request: Request, handler: Any) -> Response:
             scope: Any = request.scope or {}
             exchange = scope.get(asgi.EXCHANGE_KEY)
@@ -143,36 +145,33 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
                 return await handler(request)  # type: ignore[no-any-return]
             except BaseException as error:
                 in_socket = isinstance(request, WebSocket)
-                self._see(exchange, application, error, in_socket=in_socket, outermost=outermost)
+                self._observe(exchange, application, error, in_socket=in_socket, outermost=outermost)
                 raise
 
         return posthog_interceptor
 
-    def _see(
+    def _observe(
         self, exchange: Any, application: Application, error: BaseException, *, in_socket: bool, outermost: bool
     ) -> None:
         rules = self._policy.exceptions
         if rules is None:
             return
-        try:
-            exchange.annotate(
-                route=exchange.find_route()
-            )  # now: BlackSheep lets go of its request before the status is known
-        except Exception as failure:
-            self._policy.complain("route", failure)
+        with guard("route", self._policy.complain):
+            # BlackSheep drops its request before the status is known, so the route is read now.
+            exchange.annotate(route=exchange.find_route())
         handler = None if in_socket else _handler_of(application, error)
         if handler is not None and handler.__module__.startswith("blacksheep.") and http_status(error) is None:
-            # BlackSheep's own, for requests that pydantic found not valid: they have no status of their own yet.
+            # BlackSheep's own handler, for requests that pydantic finds invalid: the exception has no status yet.
             if rules.min_status_to_capture <= _BAD_REQUEST:
                 exchange.observe(error, handled=True, policy=self._policy)
             return
-        # Until it leaves the first of all middlewares, one of them may answer it.
+        # Until it leaves the first middleware, one of them may answer it.
         answered = not outermost or handler is not None or http_status(error) is not None
         exchange.observe(error, handled=answered and not in_socket, policy=self._policy)
 
 
 def _handler_of(application: Application, error: BaseException) -> Any:
-    """Return the handler that is registered for a class of *error*; one for every Exception is a page for what nobody handled."""
+    """Return the handler registered for *error*'s class; one for `Exception` is an error page and does not count."""
     handlers: Any = application.exceptions_handlers
     return next((handlers[kind] for kind in type(error).__mro__ if kind in handlers and kind is not Exception), None)
 

@@ -1,11 +1,11 @@
-"""Bottle: a plugin, and around the whole app.
+"""Bottle: a plugin, and a layer around the whole app.
 
     app.install(PostHogInterceptor(client=posthog, capture_exceptions=True))
 
-A plugin wraps the callbacks of routes, and is told of the app that it is installed in; there we stand around `app.wsgi`, as
-every server calls it. Plugins do not see hooks, routing, nor a generator that fails before its first item: Bottle makes
-`HTTPError`s of them, which all go through the app's `_cast`. It is the one private place that we look at; without it, a
-plugin's view is what is left. Source: docs/internals/frameworks.md#bottle.
+A plugin wraps the callbacks of routes. It also learns the app that it is installed in, and wraps `app.wsgi`,
+which every server calls. Plugins do not see hooks, routing, or a generator that fails before its first item:
+Bottle turns these errors into `HTTPError`s, which all go through the app's private `_cast`. Without that
+method the interceptor sees only what a plugin sees. Source: docs/internals/frameworks.md#bottle.
 """
 
 import functools
@@ -27,11 +27,11 @@ _log = logging.getLogger("hogline")
 class BottleExchange(wsgi.WsgiExchange):
     """A WSGI exchange that knows Bottle's request and routes; both live in the environ."""
 
-    answers_with_exc_info = False  # what Bottle passes to start_response, its last resort has answered
-    outside: str | None = None  # where the outermost interceptor, if it is another one, is mounted
+    answers_with_exc_info = False  # Bottle passes only exceptions that its last resort answered
+    outside: str | None = None  # the mount of the outermost interceptor, if that is another one
 
     def request(self) -> Any:
-        """Return a request of our own, with all that the app has put on its own one: attributes are kept in the environ."""
+        """Return a new request with everything that the app has put on its own: Bottle keeps attributes in the environ."""
         return bottle.BaseRequest(dict(self.environ))
 
     def find_route(self) -> str | None:
@@ -48,7 +48,7 @@ class _Layer(wsgi.Layer):
     """The WSGI layer of one Bottle app."""
 
     def know_inside(self, exchange: wsgi.WsgiExchange, environ: wsgi.Environ) -> None:
-        """Let an exchange that knows no Bottle find routes through us."""
+        """Let an exchange that does not know Bottle find its routes."""
         if exchange.inner is None:
             own = BottleExchange(self._policy, environ)
             own.outside = exchange.prefix
@@ -66,18 +66,18 @@ class PostHogInterceptor:
         self._app: Any = None
 
     def setup(self, app: bottle.Bottle) -> None:
-        """Stand around *app*; Bottle calls this when the plugin is installed. An app has one; a second one is ignored."""
+        """Wrap *app*; Bottle calls this when the plugin is installed. An app has one; a second one is ignored."""
         if self._app is not None or any(isinstance(plugin, PostHogInterceptor) for plugin in app.plugins):
             _log.warning("hogline: the Bottle app %r has an interceptor already; the second one is ignored", app)
             return
         self._app = app
-        # Bottle guards its attributes against being set twice, which does not concern what we pass everything on to.
+        # Bottle refuses to set an attribute twice; the layer calls what was there, so it may replace it.
         object.__setattr__(app, "wsgi", _Layer(app.wsgi, self._policy, BottleExchange))
         if self._policy.exceptions is not None and hasattr(app, "_cast"):
-            object.__setattr__(app, "_cast", self._watching(app._cast))  # noqa: SLF001 - see the module's docstring
+            object.__setattr__(app, "_cast", self._observing(app._cast))  # noqa: SLF001 - see the module's docstring
 
     def apply(self, callback: Callable[..., Any], _route: Any) -> Callable[..., Any]:
-        """Return the callback of a route with a look at what it raises. What becomes of it, `_cast` and the layer tell."""
+        """Return a route's callback with an observer. Whether the exception is answered, `_cast` and the layer see."""
         if self._app is None or self._policy.exceptions is None:
             return callback
 
@@ -91,14 +91,14 @@ class PostHogInterceptor:
 
         return observed
 
-    def _watching(self, cast: Callable[..., Any]) -> Callable[..., Any]:
+    def _observing(self, cast: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(cast)
         def _cast(out: Any, *args: Any, **kwargs: Any) -> Any:
             if isinstance(out, bottle.HTTPResponse):
                 cause = getattr(out, "exception", None)
                 if isinstance(cause, BaseException):
                     self._note(cause, handled=False)
-                elif out.__traceback__ is not None:  # raised; one that is returned is a response like any other
+                elif out.__traceback__ is not None:  # it was raised; a returned one is an ordinary response
                     self._note(out, handled=True)
             return cast(out, *args, **kwargs)
 

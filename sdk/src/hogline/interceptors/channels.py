@@ -1,8 +1,8 @@
-"""Channels: around the outermost application; one context for each connection, alive in all of its consumer's messages.
+"""Channels: ASGI middleware around the outermost application; one context for each connection and all its messages.
 
     application = PostHogInterceptor(ProtocolTypeRouter({...}), client=posthog, capture_exceptions=True)
 
-What consumers raise goes to the server.  Source: docs/internals/frameworks.md#channels.
+Exceptions of consumers propagate to the server.  Source: docs/internals/frameworks.md#channels.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from typing import Any, Unpack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.urls.exceptions import Resolver404
 
-from hogline.exchange.policy import Policy
+from hogline.exchange import Policy
 from hogline.interceptors import asgi
 from hogline.settings.typed import InterceptorOptions
 
@@ -22,12 +22,12 @@ _UNROUTED = "No route found for path"  # a ValueError of the outermost URLRouter
 
 
 class ChannelsExchange(asgi.AsgiExchange):
-    """An ASGI exchange that knows Channels' routers, and who is signed in where an `AuthMiddleware` stands around us."""
+    """An ASGI exchange that knows Channels' routers, and the user that an outer `AuthMiddleware` found."""
 
     application: Any = None
 
     def find_route(self) -> str | None:
-        """Return the pattern of the matched route, a template or a regular expression; None where no router matches."""
+        """Return the pattern of the matched route, a template or a regular expression; None if no router matches."""
         path = (self._path or "/").removeprefix(self._root_path or "").lstrip("/")
         parts: list[str] = []
         application = self.application
@@ -46,7 +46,7 @@ class ChannelsExchange(asgi.AsgiExchange):
         return f"/{''.join(parts)}" if parts else super().find_route()
 
     def find_user(self) -> Any:
-        """Return the primary key of the signed-in user, if an `AuthMiddleware` around us has found one already."""
+        """Return the primary key of the signed-in user, if an outer `AuthMiddleware` has found one."""
         user = self.scope.get("user")
         if user is not None and getattr(user, "is_authenticated", False):
             return user.pk
@@ -55,7 +55,7 @@ class ChannelsExchange(asgi.AsgiExchange):
     def observe(
         self, error: BaseException, *, handled: bool, status: int | None = None, policy: Policy | None = None
     ) -> None:
-        """Note an exception, but for a path that no router knows: the client's mistake."""
+        """Record an exception, except for a path that no router knows, which is the client's mistake."""
         if not _is_unrouted(error):
             super().observe(error, handled=handled, status=status, policy=policy)
 
@@ -76,19 +76,19 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
         self.exchange_class: asgi.MakeExchange = make_exchange
 
     def know_inside(self, exchange: asgi.AsgiExchange, scope: asgi.Scope) -> None:
-        """Let the exchange of an interceptor around us know who is signed in here, and the routes if it has none."""
+        """Let the exchange of an outer interceptor find the user and the routes here."""
         exchange.adopt(self.exchange_class(self._policy, scope))
 
 
 def _is_unrouted(error: BaseException) -> bool:
     try:
         return isinstance(error, Resolver404) or (isinstance(error, ValueError) and str(error).startswith(_UNROUTED))
-    except Exception:  # a stranger's __str__ may do anything
+    except Exception:  # the exception's own `__str__` may raise
         return False
 
 
 def _router_in(application: Any, kind: str) -> Any:
-    """Return the URLRouter that *application* leads to, through the middleware around it, for scopes of type *kind*."""
+    """Return the URLRouter inside *application* and its middleware, for scopes of type *kind*."""
     for layer in _layers(application, kind):
         if isinstance(layer, URLRouter):
             return layer

@@ -1,10 +1,10 @@
-"""Ellar: a global interceptor, as its users write them, that stands around the whole app too.
+"""Ellar: a global interceptor in Ellar's own sense, with a layer around the whole app.
 
     app.use_global_interceptors(PostHogInterceptor(client=posthog, capture_exceptions=True))
 
-Interceptors run inside of guards and middleware, and a route's own `@UseInterceptors` replaces the global ones. So the
-interceptor only looks at exceptions, of handlers and of interceptors inside of it; the request's context, and what is
-answered elsewhere, are those of a layer around the app's middleware.
+Ellar's interceptors run inside guards and middleware, and a route's `@UseInterceptors` replaces the global
+ones. So this one only observes exceptions of handlers and inner interceptors. A layer around the app's
+middleware owns the request's context, and sees the exceptions that are answered elsewhere.
 Source: docs/internals/frameworks.md#ellar-and-nestipy.
 """
 
@@ -60,7 +60,7 @@ class PostHogInterceptor(EllarInterceptor):  # type: ignore[misc]
         self.layer: _Layer = _Layer(_nowhere, **options)
 
     async def intercept(self, context: IExecutionContext, next_interceptor: Callable[..., Any]) -> Any:
-        """Run what is inside, and look at what it raises; whether somebody answers that, the layer around the app knows."""
+        """Run the inner interceptors and the handler, and observe exceptions; the layer around the app knows their answer."""
         policy = self.layer.policy
         if policy.exceptions is None:
             return await next_interceptor()
@@ -74,10 +74,10 @@ class PostHogInterceptor(EllarInterceptor):  # type: ignore[misc]
 
 
 async def _nowhere(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
-    """Be the app of an interceptor that has none yet."""
+    """Stand in for the app of an interceptor that has none yet."""
 
 
-# A patch: the list of middleware is a setting, which an interceptor that is registered on the app comes too late for; this
+# A patch: the list of middleware is a setting, which is read before interceptors are registered on the app. This
 # method is called once, with the app's first request or its lifespan, when every interceptor is known.
 @functools.cache
 def _hook_app() -> None:
@@ -88,7 +88,7 @@ def _hook_app() -> None:
         stack = build(app)
         for interceptor in reversed(app.get_interceptors()):
             if isinstance(interceptor, type) and issubclass(interceptor, PostHogInterceptor):
-                interceptor = app.injector.get(interceptor)  # noqa: PLW2901 - Ellar's own way with classes
+                interceptor = app.injector.get(interceptor)  # noqa: PLW2901 - as Ellar does with classes
             if isinstance(interceptor, PostHogInterceptor):
                 stack = interceptor.layer.around(stack)
         return stack

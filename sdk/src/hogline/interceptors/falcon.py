@@ -1,11 +1,11 @@
-"""Falcon, WSGI and ASGI: installed in an app, around all of it.
+"""Falcon, WSGI and ASGI: installed in an app, as a layer around all of it.
 
     PostHogInterceptor(app, client=posthog, capture_exceptions=True)      # or PostHogInterceptor(...).install(app)
 
-Falcon's middleware ends before the body is rendered and streamed, and an app has slots instead of attributes, so nothing can
-be put around one. The app's class is therefore replaced by a subclass of it whose `__call__` goes through our protocol's
-layer; the app stays the same object. Exceptions are told by the documented error reporter (Falcon 4.4), before that by the
-one method that all of them pass. Source: docs/internals/frameworks.md#falcon.
+Falcon's middleware ends before the body is rendered and streamed, and an app has slots, so none of its methods
+can be replaced. The app's class is therefore replaced by a subclass whose `__call__` goes through the layer of
+its protocol; the app stays the same object. The documented error reporter (Falcon 4.4) reports exceptions;
+in older versions one private method handles all of them. Source: docs/internals/frameworks.md#falcon.
 """
 
 import logging
@@ -16,7 +16,8 @@ import falcon
 import falcon.asgi
 
 from hogline.exception_kinds import http_status, is_within
-from hogline.exchange.policy import Policy
+from hogline.exchange import Policy
+from hogline.guard import guard
 from hogline.interceptors import asgi, wsgi
 from hogline.interceptors.common.options import make_policy
 from hogline.settings.typed import InterceptorOptions
@@ -29,13 +30,13 @@ _SOURCE = "falcon"
 _Reporter = Callable[[Any, BaseException, dict[str, Any], bool], None]
 
 
-class _Known:
-    """What both protocols' exchanges know of Falcon."""
+class _FalconExchange:
+    """The part that the exchanges of both protocols share."""
 
     application: Any = None
     known: Any = None  # the app's own request, once there is one
-    outside: str = ""  # where the server, or what is around the outermost exchange, has mounted the app
-    answered: BaseException | None = None  # the last exception that was told
+    outside: str = ""  # the mount of the outermost exchange
+    answered: BaseException | None = None  # the last exception that Falcon reported
 
     def find_route(self) -> str | None:
         """Return the template of the matched route, with the prefix of its mount; None for a 404, a sink or a static file."""
@@ -45,22 +46,22 @@ class _Known:
         return str((self.known.root_path or "").removeprefix(self.outside).rstrip("/")) + template
 
 
-class WsgiExchange(_Known, wsgi.WsgiExchange):
+class WsgiExchange(_FalconExchange, wsgi.WsgiExchange):
     """A WSGI exchange that knows Falcon's request and routes."""
 
     def request(self) -> Any:
-        """Return the app's own request, or one like it before there is one."""
+        """Return the app's own request, else a new one like it."""
         if self.known is not None:
             return self.known
         make = getattr(self.application, "_request_type", falcon.Request)
         return make(self.environ, options=getattr(self.application, "req_options", None))
 
 
-class AsgiExchange(_Known, asgi.AsgiExchange):
+class AsgiExchange(_FalconExchange, asgi.AsgiExchange):
     """An ASGI exchange that knows Falcon's request and routes."""
 
     def request(self) -> Any:
-        """Return the app's own request, or one like it, without a body, before there is one."""
+        """Return the app's own request, else a new one like it without a body."""
         if self.known is not None:
             return self.known
         make = getattr(self.application, "_request_type", falcon.asgi.Request)
@@ -84,10 +85,10 @@ class PostHogInterceptor:
             return
         is_asgi = isinstance(app, falcon.asgi.App)
         layer: Any = _Layer(app, self._options) if is_asgi else None
-        eye = _Eye(app, layer.policy if is_asgi else self._policy, is_asgi=is_asgi)
+        observer = _AppObserver(app, layer.policy if is_asgi else self._policy, is_asgi=is_asgi)
         members = {
-            **(_asgi_call(layer) if is_asgi else _wsgi_call(app, eye)),
-            **(_reporting if hasattr(kind, "set_error_reporter") else _handling)(kind, eye, is_asgi=is_asgi),
+            **(_asgi_call(layer) if is_asgi else _wsgi_call(app, observer)),
+            **(_reporting if hasattr(kind, "set_error_reporter") else _handling)(kind, observer, is_asgi=is_asgi),
         }
         own = {
             "__slots__": (),
@@ -96,7 +97,7 @@ class PostHogInterceptor:
             "__doc__": kind.__doc__,
         }
         app.__class__ = type(kind.__name__, (kind,), {**own, **members})
-        app.add_middleware(_Middleware(eye))
+        app.add_middleware(_Middleware(observer))
         if "set_error_reporter" in members:
             app.set_error_reporter(getattr(app, "_report_error", None))
 
@@ -116,8 +117,8 @@ class _Layer(asgi.PostHogInterceptor):
         self.exchange_class = type("AsgiExchange", (AsgiExchange,), {"application": app})
 
 
-class _Eye:
-    """What looks at the requests of one app from inside of it."""
+class _AppObserver:
+    """Observes the requests of one app from inside it."""
 
     def __init__(self, application: Any, policy: Policy, *, is_asgi: bool) -> None:
         self._application = application
@@ -126,13 +127,13 @@ class _Eye:
         self._kind = AsgiExchange if is_asgi else WsgiExchange
 
     def exchange(self, request: Any) -> Any:
-        """Return the exchange of Falcon's *request*, which knows it from then on; None outside any."""
+        """Return the exchange of Falcon's *request*, which it knows from then on; None outside any."""
         carrier = request.scope if self._is_asgi else request.env
         exchange = carrier.get(asgi.EXCHANGE_KEY)
         if exchange is None:
             return None
-        known = exchange if isinstance(exchange, _Known) else exchange.inner
-        if not isinstance(known, _Known):
+        known = exchange if isinstance(exchange, _FalconExchange) else exchange.inner
+        if not isinstance(known, _FalconExchange):
             known = self.make(self.policy, carrier)
             exchange.adopt(known)
         known.known, known.outside = request, exchange.prefix
@@ -144,15 +145,15 @@ class _Eye:
         exchange.application = self._application
         return exchange
 
-    def told(self, request: Any, error: BaseException, *, rendered: bool) -> None:
-        """Note an exception that Falcon dealt with; *rendered*: into a response."""
-        try:
+    def reported(self, request: Any, error: BaseException, *, rendered: bool) -> None:
+        """Record an exception that Falcon handled; *rendered*: it became a response."""
+        with guard("exception capture", self.policy.lose_exception):
             exchange = self.exchange(request)
             if exchange is None:
                 return
-            known = exchange if isinstance(exchange, _Known) else exchange.inner
+            known = exchange if isinstance(exchange, _FalconExchange) else exchange.inner
             before, known.answered = known.answered, error
-            # A handler that raises an HTTP error answers with it: it is the end of the first mistake and no second one.
+            # A handler that raises an HTTP error answers with it: that is no second mistake.
             if (
                 before is not None
                 and before is not error
@@ -161,43 +162,41 @@ class _Eye:
             ):
                 return
             exchange.observe(error, handled=rendered and not self._is_last_resort(error), policy=self.policy)
-        except Exception as failure:
-            self.policy.lose_exception(failure)
 
     def _is_last_resort(self, error: BaseException) -> bool:
-        """Tell whether only Falcon's own handler for every exception answered. Falcon says so nowhere in public."""
+        """Return whether only Falcon's own handler for every exception answered. No public method says so."""
         handler = self._application._find_error_handler(error)  # noqa: SLF001 - see above
         return getattr(handler, "__name__", None) == "_python_error_handler"
 
 
 class _Middleware:
-    """Falcon middleware that lets the exchange know the request. Falcon finds the asynchronous one by its name."""
+    """Falcon middleware that gives the exchange the request. Falcon finds asynchronous methods by their names."""
 
-    def __init__(self, eye: _Eye) -> None:
-        self._eye = eye
+    def __init__(self, observer: _AppObserver) -> None:
+        self._observer = observer
 
     def process_request(self, request: Any, _response: Any) -> None:
-        """Note the request before it is routed; its template is read when it is asked for."""
-        self._eye.exchange(request)
+        """Keep the request, before it is routed; its template is read later."""
+        self._observer.exchange(request)
 
     async def process_request_async(self, request: Any, _response: Any) -> None:
-        """Note the request before it is routed."""
-        self._eye.exchange(request)
+        """Keep the request."""
+        self._observer.exchange(request)
 
     async def process_request_ws(self, request: Any, _socket: Any) -> None:
-        """Note the request of a WebSocket before it is routed."""
-        self._eye.exchange(request)
+        """Keep the request of a WebSocket."""
+        self._observer.exchange(request)
 
 
-def _wsgi_call(app: Any, eye: _Eye) -> dict[str, Any]:
+def _wsgi_call(app: Any, observer: _AppObserver) -> dict[str, Any]:
     kind = type(app)
 
     def call(environ: wsgi.Environ, start_response: wsgi.StartResponse) -> Any:
         return kind.__call__(app, environ, start_response)
 
-    layer = wsgi.Layer(call, eye.policy, eye.make)
+    layer = wsgi.Layer(call, observer.policy, observer.make)
 
-    # Its arguments are named as Falcon's are: the test client counts them.
+    # Falcon's test client inspects these arguments.
     def __call__(self: Any, env: wsgi.Environ, start_response: wsgi.StartResponse) -> Any:  # noqa: ARG001, N807
         return layer(env, start_response)
 
@@ -211,12 +210,12 @@ def _asgi_call(layer: _Layer) -> dict[str, Any]:
     return {"__call__": __call__, _LAYER: layer}
 
 
-def _reporting(kind: Any, eye: _Eye, *, is_asgi: bool) -> dict[str, Any]:  # noqa: ARG001 - as `_handling`
-    """Return a `set_error_reporter` that keeps us beside the user's reporter, whichever comes first (rule `chain-single-slots`)."""
+def _reporting(kind: Any, observer: _AppObserver, *, is_asgi: bool) -> dict[str, Any]:  # noqa: ARG001 - as `_handling`
+    """Return a `set_error_reporter` that calls ours and the app's reporter (rule `chain-single-slots`)."""
 
     def set_error_reporter(self: Any, reporter: _Reporter | None) -> None:
         def report(request: Any, error: BaseException, params: dict[str, Any], handled: bool) -> None:
-            eye.told(request, error, rendered=handled)
+            observer.reported(request, error, rendered=handled)
             if reporter is not None:
                 reporter(request, error, params, handled)
 
@@ -225,16 +224,16 @@ def _reporting(kind: Any, eye: _Eye, *, is_asgi: bool) -> dict[str, Any]:  # noq
     return {"set_error_reporter": set_error_reporter}
 
 
-def _handling(kind: Any, eye: _Eye, *, is_asgi: bool) -> dict[str, Any]:
-    """Return, for a Falcon without error reporters, the private method that every exception passes, with a look at it.
+def _handling(kind: Any, observer: _AppObserver, *, is_asgi: bool) -> dict[str, Any]:
+    """Return, for a Falcon without error reporters, its private method for exceptions with an observer.
 
-    Handlers cannot do it: one that is registered for a class hides the one for its base.
+    An error handler cannot observe: one that is registered for a class hides the one for its base class.
     """
 
     def after(request: Any, error: BaseException, raised: BaseException | None, *, rendered: bool) -> None:
-        eye.told(request, error, rendered=rendered)
+        observer.reported(request, error, rendered=rendered)
         if raised is not None and raised is not error:
-            eye.told(request, raised, rendered=False)
+            observer.reported(request, raised, rendered=False)
 
     def handle(self: Any, req: Any, resp: Any, ex: BaseException, params: dict[str, Any]) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""FastAPI: Starlette's interceptor under FastAPI's name. Dependencies, routers, background tasks and WebSockets included.
+"""FastAPI: Starlette's interceptor; covers dependencies, routers, background tasks and WebSockets.
 
 app.add_middleware(PostHogInterceptor, client=posthog, capture_exceptions=True)
 """

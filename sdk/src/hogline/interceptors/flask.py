@@ -1,9 +1,9 @@
-"""Flask: an extension, around the whole WSGI app.
+"""Flask: an extension, with a layer around the whole WSGI app.
 
     PostHogInterceptor(app, client=posthog, capture_exceptions=True)      # or PostHogInterceptor(...).init_app(app)
 
-Flask answers errors itself, so nothing escapes to WSGI: `app.handle_user_exception` sees what views, hooks and their like
-raise before any error handler does, and the signal `got_request_exception` what no handler answered, wherever it arose.
+Flask answers errors itself, so none escapes to WSGI. `app.handle_user_exception` sees exceptions of views and
+hooks before any error handler does; the signal `got_request_exception` reports those that no handler answered.
 Source: docs/internals/frameworks.md#flask.
 """
 
@@ -16,7 +16,7 @@ import flask
 from flask.signals import got_request_exception
 
 from hogline.exception_kinds import http_status
-from hogline.exchange.policy import Policy
+from hogline.exchange import Policy
 from hogline.interceptors import wsgi
 from hogline.interceptors.common.options import make_policy
 from hogline.settings.typed import InterceptorOptions
@@ -31,7 +31,7 @@ _WITHOUT_BODY = (204, 304)
 class FlaskExchange(wsgi.WsgiExchange):
     """A WSGI exchange that knows Flask's request and routes.
 
-    Flask lets go of its request before the body is read; what is still needed then is kept when the response begins.
+    Flask drops its request before the body is read, so the request is kept when the response begins.
     """
 
     _kept: flask.Request | None = None
@@ -41,13 +41,13 @@ class FlaskExchange(wsgi.WsgiExchange):
         self._application = application
 
     def request(self) -> Any:
-        """Return the app's own `flask.request`, or one like it whose body cannot be read, when there is none."""
+        """Return the app's own `flask.request`, else a new one whose body cannot be read."""
         request = self._known()
         if request is not None:
             return request
         try:
             return self._application.request_class(self.environ, populate_request=False, shallow=True)
-        except TypeError:  # the app's own class is made in another way
+        except TypeError:  # the app's own request class takes other arguments
             return flask.Request(self.environ, populate_request=False, shallow=True)
 
     def find_route(self) -> str | None:
@@ -59,16 +59,20 @@ class FlaskExchange(wsgi.WsgiExchange):
         return mount.rstrip("/") + request.url_rule.rule
 
     def answering(self, status: int | None, headers: wsgi.Headers) -> None:
-        """Keep the request, and ask the callbacks if the body is one that is made while it is read."""
+        """Keep the request, and call the app's callbacks if the body will be streamed."""
         self._kept = self._live()
         settings = self.policy.settings
-        asks = settings.distinct_id is not None or settings.properties is not None
-        # Flask knows the length of every body that is there already.
-        if asks and status not in _WITHOUT_BODY and not any(name.lower() == "content-length" for name, _ in headers):
+        has_callbacks = settings.distinct_id is not None or settings.properties is not None
+        # Flask sets the length of every body that is complete.
+        if (
+            has_callbacks
+            and status not in _WITHOUT_BODY
+            and not any(name.lower() == "content-length" for name, _ in headers)
+        ):
             self.keep_callbacks()
 
     def keep_callbacks(self) -> None:
-        """Ask the callbacks now, while `flask.session` and its like work: later events come when Flask is done."""
+        """Call the callbacks now, while `flask.session` works, for events that come after the view."""
         if self._answers is None:
             settings = self.policy.settings
             names = [name for name in ("distinct_id", "properties") if getattr(settings, name) is not None]
@@ -79,14 +83,14 @@ class FlaskExchange(wsgi.WsgiExchange):
         return request if request is not None else self._kept
 
     def _live(self) -> flask.Request | None:
-        """Return the request that the app works on now, or None."""
+        """Return the request that the app is handling now, or None."""
         request = self.environ.get("werkzeug.request")
         if isinstance(request, flask.Request):
             return request
-        if flask.has_request_context():  # other middleware hands on a copy of the environ; and streams
+        if flask.has_request_context():  # for middleware that copies the environ, and for streams
             environ = flask.request.environ
             if environ is self.environ or environ.get(wsgi.EXCHANGE_KEY) is self:
-                return flask.request._get_current_object()  # type: ignore[attr-defined,no-any-return] # noqa: SLF001 - its documented name
+                return flask.request._get_current_object()  # type: ignore[attr-defined,no-any-return] # noqa: SLF001 - documented by Werkzeug
         return None
 
 
@@ -107,13 +111,13 @@ class PostHogInterceptor:
         app.extensions[_EXTENSION] = layer
         app.wsgi_app = layer  # type: ignore[method-assign]
         if self._policy.exceptions is not None:
-            app.handle_user_exception = layer.around(app.handle_user_exception)  # type: ignore[method-assign]
-            # Weakly: blinker would hold the layer, and so the app, longer than anybody else.
+            app.handle_user_exception = layer.observing(app.handle_user_exception)  # type: ignore[method-assign]
+            # blinker holds the receiver weakly, so that the app can be collected.
             got_request_exception.connect(layer.unhandled, app)
 
 
 class _FlaskLayer(wsgi.Layer):
-    """The WSGI layer of one Flask app, and its eyes inside of it."""
+    """The WSGI layer of one Flask app, and the observers inside the app."""
 
     keeps_request = True
 
@@ -121,32 +125,32 @@ class _FlaskLayer(wsgi.Layer):
         super().__init__(app.wsgi_app, policy, functools.partial(FlaskExchange, app))
 
     def know_inside(self, exchange: wsgi.WsgiExchange, environ: wsgi.Environ) -> None:
-        """Let an exchange that knows no Flask find routes through us."""
+        """Let an exchange that does not know Flask find its routes."""
         exchange.adopt(self._make_exchange(self._policy, environ))
 
-    def around(self, handle: Callable[..., Any]) -> Callable[..., Any]:
-        """Return `handle_user_exception` with a look at the exception first."""
+    def observing(self, handle: Callable[..., Any]) -> Callable[..., Any]:
+        """Return `handle_user_exception` with an observer that runs first."""
 
         @functools.wraps(handle)
         def handle_user_exception(*args: Any, **kwargs: Any) -> Any:
-            # Only the last argument is known to be the exception: Flask 3.2 puts its context in front.
+            # The exception is the last argument: Flask 3.2 passes its context first.
             error = args[-1] if args else kwargs.get("e")
             self._note(error, handled=True)
             try:
                 return handle(*args, **kwargs)
             except BaseException as raised:
                 if raised is not error and isinstance(error, BaseException) and http_status(error) is None:
-                    self._note(error, handled=False)  # its handler failed: nothing became of it
+                    self._note(error, handled=False)  # its handler raised too, so nothing answered it
                 raise
 
         return handle_user_exception
 
     def unhandled(self, sender: flask.Flask, exception: BaseException, **_: Any) -> None:
-        """Note what no handler answered; the receiver of `got_request_exception`."""
+        """Record an exception that no handler answered; receives `got_request_exception`."""
         propagates = sender.config["PROPAGATE_EXCEPTIONS"]
         if propagates is None:
             propagates = sender.testing or sender.debug
-        # On its way out, there may still be middleware that answers it.
+        # With propagation it goes on, and middleware further out may answer it.
         exchange = self._note(exception, handled=bool(propagates))
         if propagates and isinstance(exchange, FlaskExchange):
             exchange.keep_callbacks()

@@ -1,4 +1,4 @@
-"""The old path of `hogline.interceptors.users.flask_login`, kept for apps that import it."""
+"""The old path of `hogline.interceptors.users.flask_login`. A real file, so that type checkers find it."""
 
 from hogline.interceptors.users.flask_login import signed_in_user
 

@@ -4,8 +4,9 @@
     @PostHogInterceptor(client=posthog, capture_exceptions=True)
     def handler(request): ...
 
-An HTTP function gets a `flask.Request`, or Starlette's under `functions_framework.aio`; each answers HTTP exceptions of its own that
-leave the function, and a 500 for any other. A typed function gets an object that was made of the body of Flask's request.
+An HTTP function gets a `flask.Request`, or Starlette's under `functions_framework.aio`. Each framework
+answers its own HTTP exceptions that leave the function, and 500 for any other. A typed function gets an
+object that was made from the body of Flask's request.
 """
 
 import sys
@@ -24,7 +25,7 @@ _HTTP_EXCEPTIONS = {"environ": "werkzeug.exceptions", "scope": "starlette.except
 
 
 class FunctionInvocation(serverless.Invocation):
-    """An invocation whose event is a request of Flask's or Starlette's, an object made of one, a CloudEvent, or data with a context."""
+    """An invocation whose event is a Flask or Starlette request, a typed object, a CloudEvent, or data with a context."""
 
     _http: Exchange | None = None
 
@@ -40,17 +41,17 @@ class FunctionInvocation(serverless.Invocation):
 
     @property
     def is_http(self) -> bool:
-        """Tell whether a request caused it."""
+        """Whether an HTTP request caused the invocation."""
         return self._http is not None
 
     def read(self) -> RequestLine:
-        """Return the facts, as WSGI or ASGI has them."""
+        """Return the request line, as the WSGI or ASGI exchange reads it."""
         if self._http is None:
             return None, "https", "/", "", None
         return self._http.read()
 
     def server(self) -> str | None:
-        """Return the address that answered."""
+        """Return the server's own address."""
         return self._http.server() if self._http is not None else None
 
     def headers(self, name: str) -> Sequence[str]:
@@ -62,10 +63,10 @@ class FunctionInvocation(serverless.Invocation):
         return self._request if self._request is not None else self.event
 
     def answered(self, result: Any) -> int | None:
-        """Return the status of what the function returned, in any of Flask's spellings and Starlette's."""
+        """Return the status of *result*: any kind of result that Flask or Starlette accepts."""
         if not self.is_http:
             return None
-        if result is None:  # nothing to answer with, but for typed functions
+        if result is None:  # only typed functions may return nothing
             return 200 if self._kind == "typed" else 500
         if isinstance(result, tuple):
             for part in result[1:]:
@@ -75,11 +76,11 @@ class FunctionInvocation(serverless.Invocation):
         return int(getattr(result, "status_code", 200))
 
     def failed(self, error: BaseException) -> int:
-        """Return what the framework answers."""
+        """Return the status that the framework answers with."""
         return (http_status(error) if self.answers(error) else None) or 500
 
     def answers(self, error: BaseException) -> bool:
-        """Tell whether *error* is an HTTP exception of the framework that the function runs on."""
+        """Return whether *error* is an HTTP exception of the framework that the function runs on."""
         module = _HTTP_EXCEPTIONS.get(self._kind or "typed")
         return module is not None and any(
             (kind.__module__, kind.__qualname__) == (module, "HTTPException") for kind in type(error).__mro__
@@ -93,7 +94,7 @@ class PostHogInterceptor(serverless.Functions):
     invocation_class: Callable[..., Exchange] = FunctionInvocation
 
     def find_outer(self, event: Any) -> Exchange | None:
-        """Return the exchange of an interceptor around us: also Flask's, WSGI's or ASGI's own, which the request holds."""
+        """Return the exchange of an outer interceptor: another of ours, or the one that the request holds."""
         kind, request = _request_of(event, None)
         around = None if kind is None else getattr(request, "scope" if kind == "scope" else "environ")
         outer: Exchange | None = around.get(wsgi.EXCHANGE_KEY) if around is not None else None
@@ -101,7 +102,7 @@ class PostHogInterceptor(serverless.Functions):
 
 
 def _request_of(event: Any, context: Any) -> tuple[str | None, Any]:
-    """Return how *event* belongs to a request, and that; no CloudEvent does, nor data with a *context*: both are delivered."""
+    """Return how *event* belongs to an HTTP request, and that request; (None, None) for events that are delivered."""
     if isinstance(getattr(event, "environ", None), dict):
         return "environ", event
     if isinstance(getattr(event, "scope", None), dict):
@@ -109,5 +110,5 @@ def _request_of(event: Any, context: Any) -> tuple[str | None, Any]:
     if context is None and event is not None and not type(event).__module__.startswith("cloudevents."):
         flask = sys.modules.get("flask")
         if flask is not None and flask.has_request_context():
-            return "typed", flask.request._get_current_object()  # noqa: SLF001 - the name of the documented way to it
+            return "typed", flask.request._get_current_object()  # noqa: SLF001 - documented by Werkzeug
     return None, None

@@ -2,8 +2,8 @@
 
     schema.execute(query, middleware=[PostHogInterceptor(client=posthog, capture_exceptions=True)])
 
-GraphQL answers 200 with a list of errors, so no HTTP interceptor sees what a resolver raises; and the context is the HTTP
-request's, for which the interceptor of the framework around it is there.
+GraphQL answers 200 with a list of errors, so no HTTP interceptor sees what a resolver raises. The context is
+that of the HTTP request: the interceptor of the surrounding framework begins it.
 Source: docs/internals/frameworks.md#graphql.
 """
 
@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Unpack
 
 from hogline.context import Scope, tag
-from hogline.exchange import Exchange, RequestLine, current_exchange
-from hogline.exchange.policy import Policy
+from hogline.exchange import Exchange, Policy, RequestLine, current_exchange
+from hogline.guard import guard
 from hogline.interceptors.common.options import make_policy
 from hogline.safe_attributes import own_attribute
 from hogline.settings.typed import InterceptorOptions
@@ -24,16 +24,16 @@ _GRAPHQL_ERROR = ("graphql.error.graphql_error", "GraphQLError")
 
 
 class Operation:
-    """What an operation's errors are told to: the request around it, or nobody's, where there is none."""
+    """Records the errors of operations, in the request around them or outside any."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
 
     def note(self, error: BaseException, name: str | None, path: Sequence[Any] | None) -> None:
-        """Note what a resolver raised; GraphQL has made an entry of its answer's `errors` of it."""
+        """Record an exception that a resolver raised; GraphQL adds it to the `errors` of its answer."""
         if self._policy.exceptions is None:
             return
-        try:
+        with guard("exception capture", self._policy.lose_exception):
             error = original_of(error)
             exchange = current_exchange()
             with Scope():
@@ -41,19 +41,17 @@ class Operation:
                     tag("graphql_operation", name)
                 if path:
                     tag("graphql_path", ".".join(map(str, path)))
-                exchange = exchange or _Alone(self._policy)
+                exchange = exchange or _WithoutRequest(self._policy)
                 exchange.observe(error, handled=True, policy=self._policy)
-                _settle(exchange, error)
-        except Exception as failure:
-            self._policy.lose_exception(failure)
+                _judge(exchange, error)
 
 
-def _settle(exchange: Exchange, error: BaseException) -> None:
-    """Have *error* judged at once if it can be: GraphQL lets none go any further, and a socket may stay open for days."""
+def _judge(exchange: Exchange, error: BaseException) -> None:
+    """Judge *error* at once if possible: GraphQL lets none propagate, and a WebSocket may stay open for days."""
     if exchange.status is not None or exchange.policy.exceptions is not None:
         exchange.judge(error)
         return
-    # The interceptor of the framework captures nothing, so it does not look at the status either: it is GraphQL's own.
+    # An outer interceptor that captures no exceptions does not observe the status; GraphQL's own is known.
     exchange.status = 101 if _is_socket(exchange) else 200
     try:
         exchange.judge(error)
@@ -79,7 +77,7 @@ class PostHogInterceptor:
         self._operation = Operation(self.policy)
 
     def resolve(self, following: Callable[..., Any], root: Any, info: Any, **arguments: Any) -> Any:
-        """Resolve one field; a resolver that is asynchronous stays so."""
+        """Resolve one field; an asynchronous resolver stays asynchronous."""
         try:
             value = following(root, info, **arguments)
         except Exception as error:
@@ -100,8 +98,8 @@ class PostHogInterceptor:
         self._operation.note(error, name, path)
 
 
-class _Alone(Exchange):
-    """An operation outside any request: in a script, over a connection of its own."""
+class _WithoutRequest(Exchange):
+    """The exchange of an operation outside any request, such as in a script."""
 
     status = 200
 
@@ -118,7 +116,7 @@ class _Alone(Exchange):
 
 
 def original_of(error: BaseException) -> BaseException:
-    """Return what a `GraphQLError` was made of, or *error* itself."""
+    """Return the exception that a `GraphQLError` wraps, or *error* itself."""
     for _ in range(_MAX_WRAPPERS):
         cause = own_attribute(error, "original_error") if _is_graphql(error) else None
         if not isinstance(cause, BaseException):

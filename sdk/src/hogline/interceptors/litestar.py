@@ -1,8 +1,8 @@
-"""Litestar: a plugin, which puts ASGI middleware around the whole app and looks at exceptions through `after_exception`.
+"""Litestar: a plugin that puts ASGI middleware around the whole app and observes exceptions in `after_exception`.
 
     app = Litestar(plugins=[PostHogInterceptor(client=posthog, capture_exceptions=True)])
 
-Nothing that a handler raises leaves Litestar, and its middleware is not run for a 404: so the context is put around
+No exception of a handler leaves Litestar, and its middleware does not run for a 404, so the interceptor wraps
 `app.asgi_handler` when the app starts.
 Source: docs/internals/frameworks.md#litestar.
 """
@@ -15,7 +15,8 @@ from litestar.config.app import AppConfig
 from litestar.exceptions import HTTPException
 
 from hogline.exception_kinds import http_status, ungrouped, unwrapped
-from hogline.exchange.policy import Policy
+from hogline.exchange import Policy
+from hogline.guard import guard
 from hogline.interceptors import asgi
 from hogline.interceptors.common.callbacks import Callbacks
 from hogline.interceptors.common.options import make_policy
@@ -26,22 +27,20 @@ if TYPE_CHECKING:
 else:
     try:
         from litestar.plugins import InitPlugin
-    except ImportError:  # what old versions call it
+    except ImportError:  # the name in old versions
         from litestar.plugins import InitPluginProtocol as InitPlugin
 
 __all__ = ["LitestarExchange", "PostHogInterceptor"]
 
-_FLUSH_S = 5.0  # servers give a lifespan's end a few seconds before they kill
-
 
 class LitestarExchange(asgi.AsgiExchange):
-    """An ASGI exchange that knows Litestar's request, routes, and who answers an exception."""
+    """An ASGI exchange that knows Litestar's request, its routes, and which exceptions have a handler."""
 
     _unanswered: Sequence[BaseException] = ()
     _outer_prefix: str | None = None
 
     def request(self) -> Any:
-        """Return a `Request`, or a `WebSocket`, of the app's own class; nothing can be received from it."""
+        """Return a `Request` or `WebSocket` of the app's own class that cannot receive anything."""
         scope: Any = self.scope
         application = scope.get("litestar_app") or scope.get("app")
         if scope["type"] == "http":
@@ -49,7 +48,7 @@ class LitestarExchange(asgi.AsgiExchange):
         return getattr(application, "websocket_class", WebSocket)(scope)
 
     def find_route(self) -> str | None:
-        """Return the template of the matched route, with the mount of an interceptor around us; None for 404s and mounted apps."""
+        """Return the matched route's template, after an outer interceptor's mount; None for 404s and mounted apps."""
         template = self.inner_scope.get("path_template") or self.scope.get("path_template")
         if not isinstance(template, str) or not template:
             return super().find_route()
@@ -58,19 +57,19 @@ class LitestarExchange(asgi.AsgiExchange):
         return mount.rstrip("/") + template
 
     def is_answered(self, error: BaseException) -> bool:
-        """Tell whether somebody answers *error*, as `after_exception` found; Litestar's last resort answers the rest."""
+        """Return whether *error* has a handler, as `after_exception` found; Litestar's last resort answers the rest."""
         return not any(error is known for known in self._unanswered)
 
     def original(self, error: BaseException) -> BaseException:
-        """Return what user code raised: Litestar streams inside a task group, and wraps what leaves it."""
+        """Return the exception that user code raised: Litestar streams inside a task group and wraps its exceptions."""
         return ungrouped(unwrapped(error), "litestar")
 
     def remember_unanswered(self, error: BaseException) -> None:
-        """Note that only Litestar's last resort answers *error*."""
+        """Remember that only Litestar's last resort answers *error*."""
         self._unanswered = [*self._unanswered, error]
 
     def stand_inside(self, outer: asgi.AsgiExchange) -> None:
-        """Find routes for *outer*, the exchange of an interceptor around us."""
+        """Find routes for *outer*, the exchange of an outer interceptor."""
         self._outer_prefix = outer.prefix
         outer.adopt(self)
 
@@ -82,33 +81,30 @@ class PostHogInterceptor(InitPlugin):
         self._policy = make_policy("litestar", options)
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
-        """Install ourselves in the app that is about to be made."""
+        """Install the hooks in the app that is about to be made."""
         app_config.on_startup.insert(0, self.install)
-        app_config.on_shutdown.append(self._flush)  # of all hooks the last one that runs
+        app_config.on_shutdown.append(self._flush)  # the last hook to run
         if self._policy.exceptions is not None:
             app_config.after_exception.append(self._observe)
         return app_config
 
     def install(self, app: Litestar) -> None:
-        """Stand around the whole of *app* from now on. Called when it starts; call it yourself where no lifespan is run."""
+        """Wrap the whole of *app*. Called when it starts; call it yourself if the server runs no lifespan."""
         handler: Any = app.asgi_handler
         if not (isinstance(handler, _LitestarLayer) and handler.policy is self._policy):
             layer: Any = _LitestarLayer(handler, self._policy)
             app.asgi_handler = layer
 
     async def _flush(self) -> None:
-        """Send what waits before the server hears that the shutdown is complete (rule `flush-at-lifespan`)."""
-        try:
-            await self._policy.client.aflush(_FLUSH_S)
-        except Exception as error:
-            self._policy.complain("flush", error)
+        """Send the events that are queued (rule `flush-at-lifespan`). Litestar passes the app to a hook with parameters."""
+        await self._policy.aflush()
 
     async def _observe(self, error: Exception, scope: Any) -> None:
-        """Note *error* before any handler sees it, and whether one will; Litestar's `after_exception` hook."""
-        try:
+        """Record *error* before any handler sees it, and whether there is one; the `after_exception` hook."""
+        with guard("exception capture", self._policy.lose_exception):
             exchange = scope.get(asgi.EXCHANGE_KEY)
             if exchange is None:
-                self._look_around(scope.get("litestar_app") or scope["app"])
+                self._warn_unless_installed(scope.get("litestar_app") or scope["app"])
                 return
             answered = _has_handler(error, scope)
             if not answered:
@@ -116,13 +112,13 @@ class PostHogInterceptor(InitPlugin):
                     if isinstance(one, LitestarExchange):
                         one.remember_unanswered(error)
             exchange.observe(error, handled=answered, policy=self._policy)
-        except Exception as failure:
-            self._policy.lose_exception(failure)
 
-    def _look_around(self, app: Litestar) -> None:
-        """Say so, once, if nobody has told us that the app starts."""
+    def _warn_unless_installed(self, app: Litestar) -> None:
+        """Log once if `install` was never called."""
         if not isinstance(app.asgi_handler, _LitestarLayer):
-            self._policy.complain("start", RuntimeError("this server runs no lifespan: call its install(app)"))
+            self._policy.complain(
+                "start", RuntimeError("this server runs no lifespan: call the interceptor's install(app)")
+            )
 
 
 class _LitestarLayer(asgi.PostHogInterceptor):
@@ -137,15 +133,15 @@ class _LitestarLayer(asgi.PostHogInterceptor):
         self._callbacks = Callbacks(policy)
 
     def know_inside(self, exchange: asgi.AsgiExchange, scope: asgi.Scope) -> None:
-        """Let an exchange that knows no Litestar find routes through us."""
+        """Let an exchange that does not know Litestar find its routes."""
         if not isinstance(exchange, LitestarExchange):
             LitestarExchange(self._policy, scope).stand_inside(exchange)
 
 
 def _has_handler(error: Exception, scope: Any) -> bool:
-    """Tell whether more than the last resort answers *error*: its own class, or a handler registered for one of its classes.
+    """Return whether more than the last resort answers *error*: its own class, or a handler for one of its classes.
 
-    A handler for 500, or for every Exception, is a page for errors that nobody handled; so it is for other frameworks.
+    A handler for 500 or for `Exception` is an error page and does not count, as in other frameworks.
     """
     if isinstance(error, HTTPException) or http_status(error) is not None:
         return True

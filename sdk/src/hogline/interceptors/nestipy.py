@@ -1,11 +1,11 @@
-"""Nestipy: a global interceptor class, as its users write them, that stands around the whole app too.
+"""Nestipy: a global interceptor class in Nestipy's own sense, with a layer around the whole app.
 
     app.use_global_interceptors(posthog_interceptor(client=posthog, capture_exceptions=True))
 
-Nestipy keeps the request that it works on in one object for all of them: with middleware that waits, an interceptor may be
-handed another visitor's. So the interceptor only looks at exceptions; context and facts are those of an ASGI layer around
-the app, whose request is its own. Nestipy answers everything itself, and what it makes of an exception has no chain back to
-it: seen here, or nowhere.  Source: docs/internals/frameworks.md#ellar-and-nestipy.
+Nestipy keeps the current request in one object for all requests, so with middleware that awaits, an
+interceptor may get another visitor's request. So this one only observes exceptions; an ASGI layer around the
+app, which has its own scope, owns context and facts. Nestipy answers every exception with a new one that has
+no chain to the original, so no layer further out can observe the original.  Source: docs/internals/frameworks.md#ellar-and-nestipy.
 """
 
 import functools
@@ -28,13 +28,13 @@ _LAYER = "_hogline_layer"
 
 
 class NestipyExchange(asgi.AsgiExchange):
-    """An ASGI exchange that knows what Nestipy's adapters say of the route."""
+    """An ASGI exchange that knows the route of Nestipy's adapters."""
 
     seen: BaseException | None = None
-    """What the handler raised, before Nestipy made something else of it."""
+    """The exception that the handler raised, before Nestipy replaced it."""
 
     def find_route(self) -> str | None:
-        """Return the template of the matched route; None for a 404, which is a route of Nestipy's own."""
+        """Return the template of the matched route; None for a 404, for which Nestipy has a route."""
         route = self.inner_scope.get("route")
         template = getattr(route, "path", None)
         if not isinstance(template, str) or template == _NOWHERE:
@@ -54,9 +54,9 @@ class _Layer(asgi.PostHogInterceptor):
 
 @Injectable()
 class PostHogInterceptor(NestipyInterceptor):  # type: ignore[misc]
-    """A global interceptor for Nestipy apps. Nestipy makes interceptors itself: subclass it, with `options` of your own.
+    """A global interceptor for Nestipy apps, which Nestipy itself instantiates: subclass it and set `options`.
 
-    `options` are `InterceptorSettings`'.
+    `options` are those of `InterceptorSettings`.
     """
 
     options: ClassVar[dict[str, Any]] = {}
@@ -66,8 +66,8 @@ class PostHogInterceptor(NestipyInterceptor):  # type: ignore[misc]
         super().__init_subclass__()
         cls.layer = _Layer(_nowhere, **cls.options)
 
-    async def intercept(self, context: Any, next_fn: Any) -> Any:  # noqa: ARG002 - the request it knows may be another's
-        """Run what is inside, and look at what it raises."""
+    async def intercept(self, context: Any, next_fn: Any) -> Any:  # noqa: ARG002 - its request may be another visitor's
+        """Run the handler and inner interceptors, and observe exceptions."""
         try:
             return await next_fn()
         except BaseException as error:
@@ -76,7 +76,7 @@ class PostHogInterceptor(NestipyInterceptor):  # type: ignore[misc]
 
 
 def posthog_interceptor(**options: Unpack[InterceptorOptions]) -> type[PostHogInterceptor]:
-    """Return an interceptor class with these *options*, which are `InterceptorSettings`'.
+    """Return an interceptor class with these *options*, those of `InterceptorSettings`.
 
     Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot work.
     """
@@ -84,7 +84,7 @@ def posthog_interceptor(**options: Unpack[InterceptorOptions]) -> type[PostHogIn
 
 
 async def _nowhere(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
-    """Be the app of an interceptor that has none yet."""
+    """Stand in for the app of an interceptor that has none yet."""
 
 
 PostHogInterceptor.layer = _Layer(_nowhere)
@@ -94,18 +94,18 @@ def _note(error: BaseException, layer: asgi.PostHogInterceptor) -> None:
     exchange = current_exchange()
     if isinstance(exchange, NestipyExchange):
         exchange.seen = error
-        # Unless a filter answers it, which is seen below, only Nestipy's last resort does.
+        # Unless a filter answers it (see `catch` below), only Nestipy's last resort does.
         exchange.observe(error, handled=http_status(error) is not None, policy=layer.policy)
 
 
-# A patch: an app has no place outside of the adapter that its requests share.
-# And another: which filter answered is known to the method that asks them all.
+# A patch: an app has no hook outside the adapter, which all requests share.
+# A second patch: only the method that calls all filters knows whether one answered.
 @functools.cache
 def _hook_app() -> None:
     call, ask = NestipyApplication.__call__, ExceptionFilterHandler.catch
 
     @functools.wraps(call)
-    async def __call__(app: Any, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:  # noqa: N807 - it is
+    async def __call__(app: Any, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:  # noqa: N807 - it replaces that method
         if _LAYER not in app.__dict__:
             setattr(app, _LAYER, _around(app, functools.partial(call, app)))
         await getattr(app, _LAYER)(scope, receive, send)

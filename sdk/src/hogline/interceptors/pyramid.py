@@ -1,11 +1,11 @@
-"""Pyramid: included in a configuration, around the whole router.
+"""Pyramid: included in a configuration, as a layer around the whole router.
 
     config.include("hogline.interceptors.pyramid")                           # options are settings: hogline.client, ...
     PostHogInterceptor(config, client=posthog, capture_exceptions=True)      # or in code
 
-The execution policy, a documented hook, is given the environ before anything else and answers with what the router calls to
-start the response: so our WSGI layer stands around tweens, callbacks and the body's iteration alike. A tween under Pyramid's
-exception views sees what they turn into responses. Source: docs/internals/frameworks.md#pyramid.
+The execution policy, a documented hook, gets the environ before anything else and returns the WSGI app that the
+router calls. So the WSGI layer surrounds tweens, callbacks and the iteration of the body. A tween inside
+Pyramid's exception views observes the exceptions that they turn into responses. Source: docs/internals/frameworks.md#pyramid.
 """
 
 import logging
@@ -19,8 +19,7 @@ from pyramid.settings import asbool, aslist
 from pyramid.threadlocal import get_current_request
 from pyramid.tweens import EXCVIEW
 
-from hogline.exchange import Exchange, current_exchange
-from hogline.exchange.policy import Policy
+from hogline.exchange import Exchange, Policy, current_exchange
 from hogline.interceptors import wsgi
 from hogline.interceptors.common.options import make_policy
 from hogline.settings import ExceptionCapture
@@ -31,20 +30,20 @@ __all__ = ["PostHogInterceptor", "PyramidExchange", "includeme", "observer_facto
 _log = logging.getLogger("hogline")
 _KEY = "hogline.interceptor"
 _PREFIX = "hogline."
-_AFTER_POLICIES = PHASE3_CONFIG + 1000  # whatever policy the app sets, in whatever order, it is set by then
+_AFTER_POLICIES = PHASE3_CONFIG + 1000  # later than the app's own execution policy, wherever it is set
 _FLAGS = ("identity_headers", "read_cookie")
 _DOTTED = ("client", "distinct_id", "properties", "request_filter")
 
 
 class PyramidExchange(wsgi.WsgiExchange):
-    """A WSGI exchange that knows Pyramid's request and routes. Pyramid lets go of its request before the body is read."""
+    """A WSGI exchange that knows Pyramid's request and routes. Pyramid drops its request before the body is read."""
 
     registry: Any = None
-    outside: str | None = None  # where the outermost interceptor, if it is another one, is mounted
+    outside: str | None = None  # the mount of the outermost interceptor, if that is another one
     _kept: Any = None
 
     def request(self) -> Any:
-        """Return the app's own request, or one like it before there is one."""
+        """Return the app's own request, else a new one like it."""
         request = self.keep(get_current_request())
         if request is None:
             make = self.registry.queryUtility(IRequestFactory, default=Request)
@@ -53,7 +52,7 @@ class PyramidExchange(wsgi.WsgiExchange):
         return request
 
     def find_route(self) -> str | None:
-        """Return the pattern of the matched route, with the prefix of its mount; None for a 404, and where traversal leads."""
+        """Return the matched route's pattern, after the prefix of its mount; None for a 404 and for traversal."""
         request = self.keep(get_current_request())
         route = getattr(request, "matched_route", None)
         if route is None:
@@ -63,7 +62,7 @@ class PyramidExchange(wsgi.WsgiExchange):
         return f"{mount.rstrip('/')}/{route.pattern.lstrip('/')}"
 
     def keep(self, request: Any) -> Any:
-        """Remember *request* if it is this exchange's; returns what is known."""
+        """Keep *request* if it is this exchange's own; return the one that is kept."""
         if request is not None and (request.environ is self.environ or request.environ.get(wsgi.EXCHANGE_KEY) is self):
             self._kept = request
         return self._kept
@@ -83,7 +82,7 @@ class PostHogInterceptor:
         config.add_tween(f"{__name__}.{observer_factory.__name__}", under=EXCVIEW)
 
     def _surround(self, registry: Any) -> None:
-        """Put the layer around the execution policy that the app has, Pyramid's own or another."""
+        """Put the layer around the app's execution policy, Pyramid's own or another."""
         inner = registry.queryUtility(IExecutionPolicy, default=default_execution_policy)
 
         def make(policy: Policy, environ: wsgi.Environ) -> PyramidExchange:
@@ -102,7 +101,7 @@ class PostHogInterceptor:
 
 class _Layer(wsgi.Layer):
     def know_inside(self, exchange: wsgi.WsgiExchange, environ: wsgi.Environ) -> None:
-        """Let an exchange that knows no Pyramid find routes through us."""
+        """Let an exchange that does not know Pyramid find its routes."""
         own = self._make_exchange(self._policy, environ)
         if isinstance(own, PyramidExchange):
             own.outside = exchange.prefix
@@ -112,7 +111,7 @@ class _Layer(wsgi.Layer):
 def observer_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any], Any]:
     """Return the tween that sees the request, and exceptions before Pyramid's exception views do.
 
-    Whether a view answers them, the layer outside hears.
+    The outer layer learns whether a view answers them.
     """
     interceptor: PostHogInterceptor = registry[_KEY]
 
@@ -124,7 +123,7 @@ def observer_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[
         try:
             return handler(request)
         except BaseException as error:
-            # A subrequest has an environ of its own, and is a part of the request that makes it.
+            # A subrequest has its own environ but belongs to the request that makes it.
             exchange = exchange or current_exchange()
             if exchange is not None:
                 exchange.observe(error, handled=True, policy=interceptor.policy)
@@ -134,7 +133,7 @@ def observer_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[
 
 
 def includeme(config: Any) -> None:
-    """Install the interceptor with the settings that begin with `hogline.`; texts, as from an .ini file, are read as such.
+    """Install the interceptor with the settings that begin with `hogline.`; strings, as in an .ini file, are parsed.
 
     Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot work.
     """

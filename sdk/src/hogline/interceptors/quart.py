@@ -1,9 +1,9 @@
-"""Quart: an extension, around the whole ASGI app.
+"""Quart: an extension, with a layer around the whole ASGI app.
 
     PostHogInterceptor(app, client=posthog, capture_exceptions=True)      # or PostHogInterceptor(...).init_app(app)
 
-Quart answers errors itself, after it has left their `except`: `app.handle_user_exception` sees what handlers, hooks and their
-like raise before any error handler does, and the signals what no handler answered, wherever it arose.
+Quart answers errors itself, after it has left their `except`. `app.handle_user_exception` sees exceptions of
+handlers and hooks before any error handler does; signals report those that no handler answered.
 Source: docs/internals/frameworks.md#quart.
 """
 
@@ -25,8 +25,7 @@ from quart.wrappers.response import DataBody
 from werkzeug.datastructures import Headers
 
 from hogline.exception_kinds import http_status, ungrouped
-from hogline.exchange import current_exchange
-from hogline.exchange.policy import Policy
+from hogline.exchange import Policy, current_exchange
 from hogline.interceptors import asgi
 from hogline.interceptors.common.options import make_policy
 from hogline.settings.typed import InterceptorOptions
@@ -40,7 +39,7 @@ _EXTENSION = "hogline"
 class QuartExchange(asgi.AsgiExchange):
     """An ASGI exchange that knows Quart's request and routes.
 
-    Quart lets go of its request before the body is sent; what is still needed then is kept when the request begins.
+    Quart drops its request before the body is sent, so the request is kept when it begins.
     """
 
     _kept: Any = None
@@ -51,7 +50,7 @@ class QuartExchange(asgi.AsgiExchange):
         self._application = application
 
     def request(self) -> Any:
-        """Return the app's own `Request` or `Websocket`, or one like it that nothing can be received from, when there is none."""
+        """Return the app's own `Request` or `Websocket`, else a new one that cannot receive anything."""
         return self._kept if self._kept is not None else self._made()
 
     def find_route(self) -> str | None:
@@ -64,20 +63,20 @@ class QuartExchange(asgi.AsgiExchange):
         return mount.rstrip("/") + str(request.url_rule.rule)
 
     def original(self, error: BaseException) -> BaseException:
-        """Return what user code raised: since 0.23 a connection runs in a task group."""
+        """Return the exception that user code raised: since 0.23 a connection runs in a task group."""
         return ungrouped(error, "quart")
 
     def keep(self, request: Any) -> None:
-        """Keep the app's own request for what comes after Quart has let go of it."""
+        """Keep the app's own request, which Quart drops early."""
         self._kept = request
 
     def stand_inside(self, outer: asgi.AsgiExchange) -> None:
-        """Find routes for *outer*, the exchange of an interceptor around us."""
+        """Find routes for *outer*, the exchange of an outer interceptor."""
         self._outer_prefix = outer.prefix
         outer.adopt(self)
 
     def keep_callbacks(self) -> None:
-        """Ask the callbacks now, while `quart.session` and its like work: later events come when Quart is done."""
+        """Call the callbacks now, while `quart.session` works, for events that come after the handler."""
         settings = self.policy.settings
         answers = dict(self._answers or {})
         for name in ("distinct_id", "properties"):
@@ -122,21 +121,24 @@ class PostHogInterceptor:
         layer = _QuartLayer(app, self._options)
         app.extensions[_EXTENSION] = layer
         app.asgi_app = layer  # type: ignore[assignment, method-assign]
-        # Signals hold their receivers weakly, and so the layer, and so the app, no longer than anybody else.
+        # Signals hold their receivers weakly, so that the app can be collected.
         request_started.connect(layer.started, app)
         websocket_started.connect(layer.started, app)
         settings = self._policy.settings
         if settings.distinct_id is not None or settings.properties is not None:
             request_finished.connect(layer.finished, app)
         if self._policy.exceptions is not None:
-            app.handle_user_exception = layer.watching(app.handle_user_exception)  # type: ignore[method-assign]
+            app.handle_user_exception = layer.observing(app.handle_user_exception)  # type: ignore[method-assign]
             got_request_exception.connect(layer.unhandled, app)
             got_websocket_exception.connect(layer.unhandled, app)
             got_background_exception.connect(layer.failed_later, app)
 
 
 class _QuartLayer(asgi.PostHogInterceptor):
-    """The ASGI layer of one Quart app, and its eyes inside of it. Receivers are asynchronous: Quart runs others in a thread."""
+    """The ASGI layer of one Quart app, and the observers inside the app.
+
+    The receivers of signals are asynchronous: Quart runs others in a thread.
+    """
 
     source = "quart"
 
@@ -146,52 +148,52 @@ class _QuartLayer(asgi.PostHogInterceptor):
         self.exchange_class = functools.partial(QuartExchange, app)
 
     def know_inside(self, exchange: asgi.AsgiExchange, scope: asgi.Scope) -> None:
-        """Let an exchange that knows no Quart find routes through us."""
+        """Let an exchange that does not know Quart find its routes."""
         if not isinstance(exchange, QuartExchange):
             inner = self.exchange_class(self._policy, scope)
             if isinstance(inner, QuartExchange):
                 inner.stand_inside(exchange)
 
     async def started(self, _sender: quart.Quart, **_: Any) -> None:
-        """Keep the request; the receiver of `request_started` and `websocket_started`."""
+        """Keep the request; receives `request_started` and `websocket_started`."""
         exchange, request = _here()
         for one in (exchange, exchange.inner if exchange is not None else None):
             if isinstance(one, QuartExchange):
                 one.keep(request)
 
     async def finished(self, _sender: quart.Quart, response: Any = None, **_: Any) -> None:
-        """Ask the callbacks if the body is one that is made while it is sent; the receiver of `request_finished`."""
+        """Call the app's callbacks if the body will be streamed; receives `request_finished`."""
         exchange, _request = _here()
         if isinstance(exchange, QuartExchange) and not isinstance(getattr(response, "response", None), DataBody):
             exchange.keep_callbacks()
 
-    def watching(self, handle: Callable[..., Any]) -> Callable[..., Any]:
-        """Return `handle_user_exception` with a look at the exception first."""
+    def observing(self, handle: Callable[..., Any]) -> Callable[..., Any]:
+        """Return `handle_user_exception` with an observer that runs first."""
 
         @functools.wraps(handle)
         async def handle_user_exception(*args: Any, **kwargs: Any) -> Any:
-            # Only the last argument is known to be the exception: Quart 0.23 puts its context in front.
+            # The exception is the last argument: Quart 0.23 passes its context first.
             error = args[-1] if args else kwargs.get("error")
             self._note(error, handled=True)
             try:
                 return await handle(*args, **kwargs)
             except BaseException as raised:
                 if raised is not error and isinstance(error, BaseException) and http_status(error) is None:
-                    self._note(error, handled=False)  # its handler failed: nothing became of it
+                    self._note(error, handled=False)  # its handler raised too, so nothing answered it
                 raise
 
         return handle_user_exception
 
     async def unhandled(self, sender: quart.Quart, exception: BaseException, **_: Any) -> None:
-        """Note what no handler answered; the receiver of `got_request_exception` and `got_websocket_exception`."""
+        """Record an exception that no handler answered; receives `got_request_exception` and its WebSocket twin."""
         propagates = sender.config["PROPAGATE_EXCEPTIONS"]
         if propagates is None:
             propagates = sender.testing or sender.debug
-        # On its way out, there may still be middleware that answers it.
+        # With propagation it goes on, and middleware further out may answer it.
         self._note(exception, handled=bool(propagates))
 
     async def failed_later(self, _sender: quart.Quart, exception: BaseException, **_: Any) -> None:
-        """Note what a background task raised, in the exchange that started it; the receiver of `got_background_exception`."""
+        """Record a background task's exception in the exchange that started it; receives `got_background_exception`."""
         exchange = current_exchange()
         if exchange is not None:
             exchange.observe(exception, handled=False, policy=self._policy)
@@ -204,12 +206,12 @@ class _QuartLayer(asgi.PostHogInterceptor):
 
 
 def _here() -> tuple[asgi.AsgiExchange | None, Any]:
-    """Return the exchange of the request or WebSocket that Quart works on now, and that request."""
+    """Return the exchange of the request or WebSocket that Quart is handling now, and that request."""
     if quart.has_request_context():
         request: Any = quart.request
     elif quart.has_websocket_context():
         request = quart.websocket
     else:
         return None, None
-    request = request._get_current_object()  # noqa: SLF001 - its documented name
+    request = request._get_current_object()  # noqa: SLF001 - documented by Werkzeug
     return request.scope.get(asgi.EXCHANGE_KEY), request

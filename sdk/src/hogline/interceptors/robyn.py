@@ -1,9 +1,9 @@
-"""Robyn: hooks before and after each request, and a look into the handlers that are added after us.
+"""Robyn: hooks before and after each request, and observers around handlers that are added later.
 
     PostHogInterceptor(app, client=posthog, capture_exceptions=True)      # before the routes
 
-Robyn runs a request's hooks and its handler, a synchronous one in a thread, in one context of the request's own. Bodies that
-are made while they are sent run outside of it: they take it up again for each of their steps.
+Robyn runs a request's hooks and its handler in one context of the request's own; a synchronous handler runs
+in a thread. Streamed bodies run outside that context, so each of their steps restores it.
 Source: docs/internals/frameworks.md#robyn.
 """
 
@@ -17,10 +17,10 @@ from urllib.parse import unquote
 from robyn import Request, Robyn, StreamingResponse, SubRouter
 from robyn.events import Events
 
-from hogline.context import Context, current, restore
-from hogline.exchange import Exchange, RequestLine, current_exchange
-from hogline.exchange.policy import Policy
+from hogline.context import Context, StepContext, clear_context, current
+from hogline.exchange import Exchange, Policy, RequestLine, current_exchange
 from hogline.facts.url import visited_scheme
+from hogline.guard import guard
 from hogline.interceptors.common.callbacks import Callbacks
 from hogline.interceptors.common.options import make_policy
 from hogline.settings.typed import InterceptorOptions
@@ -28,7 +28,6 @@ from hogline.settings.typed import InterceptorOptions
 __all__ = ["PostHogInterceptor", "RobynExchange"]
 
 _log = logging.getLogger("hogline")
-_FLUSH_S = 5.0
 
 
 class RobynExchange(Exchange):
@@ -41,7 +40,7 @@ class RobynExchange(Exchange):
         self._request = request
 
     def read(self) -> RequestLine:
-        """Return the facts. Robyn says nothing of the server's own address, and keeps the query in parts, escapes included."""
+        """Return the request line. Robyn does not tell the server's address, and splits the query without decoding it."""
         request = self._request
         upgrade = self.headers("upgrade")
         query = "&".join(
@@ -57,7 +56,7 @@ class RobynExchange(Exchange):
 
     def headers(self, name: str) -> Sequence[str]:
         """Return the values of header *name*."""
-        found: Any = self._request.headers  # whose types leave out what all of Robyn's versions have
+        found: Any = self._request.headers  # Robyn's type stubs lack a method
         return list(found.get_headers().get(name, ()))  # names are in lower case
 
     def request(self) -> Any:
@@ -77,31 +76,32 @@ class PostHogInterceptor:
         self.watch(app)
 
     def watch(self, router: Robyn | SubRouter) -> None:
-        """Look into the handlers that are added to *router* from now on; for sub-routers, which keep their own.
+        """Observe the handlers that are added to *router* from now on; sub-routers keep their own routes.
 
-        A patch: Robyn hands an exception to the one handler of `@app.exception`, and that only if there is one when a
-        route is added; nobody else hears of it.
+        A patch: Robyn passes an exception only to the handler of `@app.exception`, and only if there was
+        one when the route was added.
         """
         routes: Any = router.router
         if routes.routes:
             _log.warning(
-                "hogline: %d routes were added before the interceptor, and are not watched", len(routes.routes)
+                "hogline: %d routes were added before the interceptor and are not observed", len(routes.routes)
             )
         add_route = routes.add_route
 
         @functools.wraps(add_route)
-        def watching(*args: Any, **kwargs: Any) -> Any:
+        def add_observed(*args: Any, **kwargs: Any) -> Any:
             if "handler" in kwargs:
                 answered = kwargs.get("exception_handler") is not None
-                kwargs["handler"] = self._watched(kwargs["handler"], kwargs.get("endpoint"), answered=answered)
+                kwargs["handler"] = self._observed(kwargs["handler"], kwargs.get("endpoint"), answered=answered)
             return add_route(*args, **kwargs)
 
-        routes.add_route = watching
+        routes.add_route = add_observed
 
     def _flush_at_end(self, app: Robyn) -> None:
-        """Send what waits when the server stops: Robyn's processes end without Python's exit handlers (rule `flush-at-lifespan`).
+        """Flush when the server stops: Robyn's processes skip Python's exit handlers (rule `flush-at-lifespan`).
 
-        A patch: there is one shutdown handler, and whoever sets it last would take the place of ours (rule `chain-single-slots`).
+        A patch: there is one shutdown handler, and an app that sets it later would replace ours
+        (rule `chain-single-slots`).
         """
         register = app.shutdown_handler
 
@@ -119,69 +119,64 @@ class PostHogInterceptor:
                 if isawaitable(answer):
                     await answer
             finally:
-                try:
-                    await self._policy.client.aflush(_FLUSH_S)
-                except Exception as error:
-                    self._policy.complain("flush", error)
+                await self._policy.aflush()
 
         return ending
 
     async def _begin(self, request: Request) -> Request:
-        """Begin the request's context from nothing."""
-        try:
+        """Begin the request's context, which inherits nothing."""
+        with guard("request", self._policy.complain):
             exchange = RobynExchange(self._policy, request)
             if self._callbacks.any and not await self._callbacks.admit(exchange):
-                current.set(None)
+                clear_context()
             else:
                 exchange.context = exchange.enter()[0]
-        except Exception as error:
-            self._policy.complain("request", error)
         return request
 
     def _end(self, response: Any) -> Any:
-        """Settle what was seen, now that the status is known."""
+        """Judge the observed exceptions, now that the status is known."""
         exchange = current_exchange()
         if exchange is not None:
             exchange.status = getattr(response, "status_code", None)
             exchange.close()
         return response
 
-    def _watched(self, handler: Callable[..., Any], endpoint: str | None, *, answered: bool) -> Callable[..., Any]:
-        """Return *handler* with a look at what it raises; its signature, which Robyn reads, stays."""
+    def _observed(self, handler: Callable[..., Any], endpoint: str | None, *, answered: bool) -> Callable[..., Any]:
+        """Return *handler* with an observer and the same signature, which Robyn inspects."""
 
-        def see(error: BaseException) -> None:
+        def observe(error: BaseException) -> None:
             exchange = current_exchange()
             if exchange is not None:
                 exchange.observe(error, handled=answered, policy=self._policy)
 
-        def begun() -> None:
+        def add_route() -> None:
             exchange = current_exchange()
             if exchange is not None:
                 exchange.annotate(route=endpoint)
 
         @functools.wraps(handler)
         async def asynchronous(*args: Any, **kwargs: Any) -> Any:
-            begun()
+            add_route()
             try:
                 return _streamed(await handler(*args, **kwargs))
             except BaseException as error:
-                see(error)
+                observe(error)
                 raise
 
         @functools.wraps(handler)
         def synchronous(*args: Any, **kwargs: Any) -> Any:
-            begun()
+            add_route()
             try:
                 return _streamed(handler(*args, **kwargs))
             except BaseException as error:
-                see(error)
+                observe(error)
                 raise
 
         return asynchronous if iscoroutinefunction(handler) else synchronous
 
 
 def _streamed(response: Any) -> Any:
-    """Let the body of a stream be made in the request's context."""
+    """Return *response*; a streamed body is made in the request's context."""
     exchange = current_exchange()
     if isinstance(response, StreamingResponse) and isinstance(exchange, RobynExchange):
         content: Any = response.content
@@ -190,45 +185,34 @@ def _streamed(response: Any) -> Any:
 
 
 class _Body:
-    """A body that is made while it is sent: each step runs in the request's context, whoever asks for it."""
+    """A streamed body, each step of which runs in the request's context."""
 
-    __slots__ = ("_content", "_context", "_exchange", "_steps")
+    __slots__ = ("_content", "_exchange", "_step", "_steps")
 
     def __init__(self, content: Any, exchange: RobynExchange, status: int) -> None:
         exchange.status = status
         self._content = content
         self._steps: Iterator[Any] = iter(content)
         self._exchange = exchange
-        self._context: Context = current.get() or exchange.context
+        self._step = StepContext(exchange.context, current.get() or exchange.context)
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Any:
-        outer = current.get()
-        current.set(self._context)
-        try:
-            return next(self._steps)
-        except StopIteration:
-            raise
-        except BaseException as error:
-            self._exchange.observe(error, handled=False)
-            self._exchange.close()
-            raise
-        finally:
-            now = current.get()
-            restore(self._exchange.context, outer)
-            if now is not None and current.get() is not now:
-                self._context = now  # what a step said stays for the next
+        with self._step:
+            try:
+                return next(self._steps)
+            except StopIteration:
+                raise
+            except BaseException as error:
+                self._exchange.observe(error, handled=False)
+                self._exchange.close()
+                raise
 
     def __del__(self) -> None:
         # Robyn drops a body whose client has left; its end belongs to the request, whatever runs here now.
         close = getattr(self._content, "close", None)
-        if close is None:
-            return
-        outer = current.get()
-        current.set(self._context)
-        try:
-            close()
-        finally:
-            current.set(outer)
+        if close is not None:
+            with self._step:
+                close()

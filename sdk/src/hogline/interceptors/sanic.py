@@ -1,9 +1,9 @@
-"""Sanic: signals of a request's life, its exceptions and its WebSockets.
+"""Sanic: signals for the life of a request, its exceptions and its WebSockets.
 
     PostHogInterceptor(app, client=posthog, capture_exceptions=True)
 
-Sanic serves all requests of a connection in one task and one context: each begins from nothing when its head was read, and
-its context is put aside when its response has been made.
+Sanic serves all requests of a connection in one task and one context. Each request's context begins when its
+head was read, inherits nothing, and ends when its response was made.
 Source: docs/internals/frameworks.md#sanic.
 """
 
@@ -17,12 +17,12 @@ from sanic import Request, Sanic
 from sanic.exceptions import SanicException
 from sanic.http import Stage
 
-from hogline.context import Context, current, restore
-from hogline.exchange import Exchange, RequestLine
-from hogline.exchange.policy import Policy
+from hogline.context import Context, clear_context, restore
+from hogline.exchange import Exchange, Policy, RequestLine
 from hogline.facts import cors
-from hogline.facts.tracing import as_latin1
-from hogline.facts.url import joined_address
+from hogline.facts.tracing import latin1_headers
+from hogline.facts.url import local_address
+from hogline.guard import guard
 from hogline.interceptors.common.callbacks import Callbacks
 from hogline.interceptors.common.options import make_policy
 from hogline.settings.typed import InterceptorOptions
@@ -31,8 +31,7 @@ __all__ = ["PostHogInterceptor", "SanicExchange"]
 
 _log = logging.getLogger("hogline")
 _NAME = "hogline"  # in `app.ctx` and `request.ctx`
-_FLUSH_S = 5.0  # a worker that is asked to end gets a few seconds
-_LAST = -1000  # the priority of what must run after the app's own receivers of the same signal
+_LAST = -1000  # the priority that runs after the app's own receivers of a signal
 
 
 class SanicExchange(Exchange):
@@ -45,7 +44,7 @@ class SanicExchange(Exchange):
         self._request = request
 
     def read(self) -> RequestLine:
-        """Return the facts; scheme and peer as `PROXIES_COUNT` and its like say."""
+        """Return the request line, with scheme and peer as `PROXIES_COUNT` and its like give them."""
         request = self._request
         return (
             request.method,
@@ -57,12 +56,11 @@ class SanicExchange(Exchange):
 
     def server(self) -> str | None:
         """Return the socket's own address."""
-        transport = self._request.transport
-        return joined_address(transport.get_extra_info("sockname")) if transport is not None else None
+        return local_address(self._request.transport)
 
     def headers(self, name: str) -> Sequence[str]:
-        """Return the values of header *name*, as latin-1: Sanic decodes UTF-8, and keeps other bytes as surrogates."""
-        return [as_latin1(value) for value in self._request.headers.getall(name, ())]
+        """Return the values of header *name*."""
+        return latin1_headers(self._request.headers, name)
 
     def request(self) -> Any:
         """Return the `sanic.Request`."""
@@ -95,58 +93,50 @@ class PostHogInterceptor:
             app.signal("websocket.handler.exception", priority=-_LAST)(self._fail_socket)
         app.register_listener(self._flush, "after_server_stop")
 
-    # Receivers of signals. One that raises would change the response, so none of them may.
+    # Receivers of signals. One that raises would change the response, so each is guarded.
 
     async def _begin(self, request: Request, **_: Any) -> None:
-        """Begin the request's context from nothing, whatever the connection's last request left (rule `fresh-context`)."""
-        try:
+        """Begin the request's context, which inherits nothing (rule `fresh-context`)."""
+        with guard("request", self._policy.complain):
             exchange = SanicExchange(self._policy, request)
             if self._callbacks.any and not await self._callbacks.admit(exchange):
-                current.set(None)
+                clear_context()
                 return
             exchange.context = exchange.enter()[0]
-            # Weakly: the exchange holds its request, and the context the exchange.
+            # Weakly, since the exchange holds its request.
             setattr(request.ctx, _NAME, weakref.ref(exchange))
-        except Exception as error:
-            self._policy.complain("request", error)
 
     async def _fail(self, request: Request, exception: BaseException, **_: Any) -> None:
-        """Note an exception before any handler sees it."""
-        try:
+        """Record an exception before any handler sees it."""
+        with guard("exception capture", self._policy.lose_exception):
             exchange = _exchange_of(request)
             if exchange is None:
-                current.set(None)  # a request that could not be read; what is there is an earlier one's
+                clear_context()  # this request could not be parsed; the context belongs to an earlier one
                 return
             stream = request.stream
             begun = stream is not None and stream.stage is not Stage.HANDLER
             exchange.observe(exception, handled=not begun and _has_handler(request, exception))
-            if begun:  # there is no answer to wait for
+            if begun:  # no other answer will follow
                 response = getattr(stream, "response", None)
                 self._end(exchange, response.status if response is not None else None)
-        except Exception as error:
-            self._policy.lose_exception(error)
 
     async def _fail_socket(self, request: Request, exception: BaseException, **_: Any) -> None:
-        """Note what a WebSocket's handler raised."""
-        try:
+        """Record an exception of a WebSocket's handler."""
+        with guard("exception capture", self._policy.lose_exception):
             exchange = _exchange_of(request)
             if exchange is not None:
                 exchange.observe(exception, handled=False)
                 self._end(exchange, 101)
-        except Exception as error:
-            self._policy.lose_exception(error)
 
     async def _answered(self, request: Request, response: Any = None, **_: Any) -> None:
-        """End the request: its response is made, or streamed already, and nothing of the app's runs any more."""
-        try:
+        """End the request: its response was made or streamed, and no more code of the app runs for it."""
+        with guard("exception capture", self._policy.lose_exception):
             exchange = _exchange_of(request)
             if request.method == "OPTIONS" and response is not None:
                 get = request.headers.get
                 self._policy.check_preflight(get(cors.ASKED), get("origin"), response.headers.items())
             if exchange is not None:
                 self._end(exchange, getattr(response, "status", None))
-        except Exception as error:
-            self._policy.lose_exception(error)
 
     def _end(self, exchange: SanicExchange, status: int | None) -> None:
         exchange.status = status
@@ -154,11 +144,8 @@ class PostHogInterceptor:
         restore(exchange.context, None)
 
     async def _flush(self, *_: Any) -> None:
-        """Send what waits before the worker ends: Sanic's processes end without Python's exit handlers (rule `flush-at-lifespan`)."""
-        try:
-            await self._policy.client.aflush(_FLUSH_S)
-        except Exception as error:
-            self._policy.complain("flush", error)
+        """Flush before the worker ends: Sanic's processes skip Python's exit handlers (rule `flush-at-lifespan`)."""
+        await self._policy.aflush()
 
 
 def _exchange_of(request: Request) -> SanicExchange | None:
@@ -167,9 +154,9 @@ def _exchange_of(request: Request) -> SanicExchange | None:
 
 
 def _has_handler(request: Request, error: BaseException) -> bool:
-    """Tell whether more than the last resort answers *error*: its own class, or a handler registered for one of its classes.
+    """Return whether more than the last resort answers *error*: its own class, or a handler for one of its classes.
 
-    A handler for every Exception is a page for errors that nobody handled; so it is for other frameworks.
+    A handler for `Exception` is an error page and does not count, as in other frameworks.
     """
     if isinstance(error, SanicException):
         return True

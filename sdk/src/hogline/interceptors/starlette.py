@@ -1,11 +1,11 @@
-"""Starlette: ASGI middleware that also stands where `add_middleware` alone cannot put it.
+"""Starlette: ASGI middleware that moves to places where `add_middleware` cannot put it.
 
     app.add_middleware(PostHogInterceptor, client=posthog, capture_exceptions=True)
 
-`add_middleware` puts us inside ServerErrorMiddleware, whose 500 handlers then run after us; and a BaseHTTPMiddleware inside
-of us runs the app in another task, where the exceptions it answers cannot be seen. So the interceptor moves its context
-around the whole stack (the public attribute `middleware_stack`) as soon as it knows the application, at the latest with
-the first request, and puts an observer in front of Starlette's own ExceptionMiddleware.
+`add_middleware` puts a middleware inside ServerErrorMiddleware, whose 500 handlers then run after it; and an inner
+BaseHTTPMiddleware runs the app in another task, where an outer middleware cannot see the exceptions that are
+answered. So with the first request the interceptor moves around the whole stack (the public attribute
+`middleware_stack`), and puts an observer around Starlette's own ExceptionMiddleware.
 Source: docs/internals/frameworks.md#techniques and docs/internals/frameworks.md#starlette.
 """
 
@@ -33,7 +33,7 @@ class StarletteExchange(asgi.AsgiExchange):
         return Request(self.scope) if self.scope["type"] == "http" else HTTPConnection(self.scope)
 
     def find_route(self) -> str | None:
-        """Return the template of the matched route with its mounts' prefix; None for 404s and mounted apps without routes."""
+        """Return the matched route's template after its mounts; None for 404s and mounted apps without routes."""
         scope = self.inner_scope
         route = scope.get("route")
         if route is None or isinstance(route, Mount):
@@ -41,7 +41,7 @@ class StarletteExchange(asgi.AsgiExchange):
         return self._prefix(scope, own_template(scope, route))
 
     def _prefix(self, scope: asgi.Scope, template: str | None) -> str | None:
-        """Put the mounts' prefix in front. Only its concrete text is known: parameters in it become their names again."""
+        """Put the mounts' prefix in front. Only its concrete text is known, so parameters in it become names again."""
         if not template:
             return None
         concrete = (scope.get("root_path") or "").removeprefix(self._root_path or "")
@@ -55,7 +55,7 @@ class StarletteExchange(asgi.AsgiExchange):
 
 
 def _searched(scope: asgi.Scope) -> str | None:
-    """Return the template of the route whose endpoint runs, where Starlette does not say which (before 1.7); None if several may."""
+    """Return the template of the route of the running endpoint (Starlette before 1.7); None if several have it."""
     endpoint, routes = scope.get("endpoint"), getattr(scope.get("router"), "routes", None)
     if endpoint is None or not isinstance(routes, list):
         return None
@@ -64,7 +64,7 @@ def _searched(scope: asgi.Scope) -> str | None:
     while waiting and seen < _MAX_ROUTES:
         prefix, routes = waiting.pop()
         seen += len(routes)
-        for route in routes:  # compared, never asked: routes of other frameworks' making may not take questions
+        for route in routes:  # only attributes are compared: routes may be of other frameworks' classes
             path, inner = getattr(route, "path", ""), getattr(route, "routes", None)
             if getattr(route, "endpoint", None) is endpoint:
                 found.add(prefix + path)
@@ -74,7 +74,7 @@ def _searched(scope: asgi.Scope) -> str | None:
 
 
 def own_template(scope: asgi.Scope, route: Any) -> str | None:
-    """Return *route*'s template; FastAPI keeps the one with every `include_router` prefix beside it (since 0.137)."""
+    """Return *route*'s template; FastAPI keeps it with all `include_router` prefixes beside it (since 0.137)."""
     beside = scope.get("fastapi")
     context = beside.get("effective_route_context") if isinstance(beside, dict) else None
     template = getattr(context, "path", None) or getattr(route, "path", None)
@@ -89,21 +89,22 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
 
     def __init__(self, app: Any = None, /, **options: Unpack[InterceptorOptions]) -> None:
         super().__init__(app, **options)
-        self._outermost = self._stays = False
+        self.is_outermost = self._stays = False
         if self._policy.exceptions is not None:
             self._observe_innermost()
 
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
-        """Run the app with the request's context around it, outermost if we can."""
-        if not (self._outermost or self._stays) and asgi.EXCHANGE_KEY not in scope:
+        """Run the app with the request's context around it, outermost if possible."""
+        if not (self.is_outermost or self._stays) and asgi.EXCHANGE_KEY not in scope:
             self._move_out(scope.get("app"), scope)
         await super().__call__(scope, receive, send)
 
     def _move_out(self, application: Any, scope: asgi.Scope) -> None:
-        """Put a copy of ourselves around the application's whole stack, once; inside of it we only observe from then on.
+        """Put a copy of this interceptor around the application's whole stack, once; this one then only observes.
 
-        In a Mount or a Route we stay: what we were told holds for that part only. There the application's router has been
-        passed. But a mounted application finds its parent's router in the scope too, so its own stack is looked through.
+        In a Mount or a Route it stays, since its options hold for that part only. There the scope has a
+        router already. A mounted application finds its parent's router in the scope too, so its own stack
+        is searched for this interceptor.
         """
         if not isinstance(application, Starlette) or application.middleware_stack is None:
             return
@@ -113,16 +114,16 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
         if isinstance(application.middleware_stack, PostHogInterceptor):
             return
         outer = self.around(application.middleware_stack)
-        outer._outermost = True  # noqa: SLF001 - a copy of ourselves
+        outer.is_outermost = True
         application.middleware_stack = outer
 
     def _handled_outside(self, scope: asgi.Scope) -> bool:
-        # The one request that moved us out: its 500 handler runs after us, and finds the person only if we leave it there.
-        # The next request begins from nothing whatever it finds (rule `fresh-context`).
-        return not (self._outermost or self._stays) and isinstance(scope.get("app"), Starlette)
+        # In the one request that moved the interceptor, the 500 handler runs after this call, and needs the context.
+        # The next request inherits nothing in any case (rule `fresh-context`).
+        return not (self.is_outermost or self._stays) and isinstance(scope.get("app"), Starlette)
 
     def _is_in(self, stack: Any) -> bool:
-        """Tell whether we are one of the layers of *stack*."""
+        """Return whether this interceptor is one of the layers of *stack*."""
         for _ in range(_MAX_LAYERS):
             if stack is None or stack is self:
                 break
@@ -130,7 +131,7 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
         return stack is self
 
     def _observe_innermost(self) -> None:
-        """Put an observer around ExceptionMiddleware, inside every middleware that runs the app in another task."""
+        """Put an observer around ExceptionMiddleware, inside any middleware that runs the app in another task."""
         layer: Any = self
         for _ in range(_MAX_LAYERS):
             inner = getattr(layer, "app", None)

@@ -2,8 +2,8 @@
 
     schema = strawberry.Schema(Query, extensions=[PostHogInterceptor(client=posthog, capture_exceptions=True)])
 
-Strawberry wants something that makes an extension for each operation, which is what our object is. It looks at the errors
-right after execution, before extensions that mask them, and once more at the end for what went wrong before.
+Strawberry calls the interceptor to make an extension for each operation. The extension reads the errors right
+after execution, before other extensions mask them, and again at the end, for errors before execution.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from typing import Any, Unpack
 
 from strawberry.extensions import SchemaExtension
 
-from hogline.exchange.policy import Policy
+from hogline.exchange import Policy
 from hogline.interceptors import graphql
 from hogline.interceptors.common.options import make_policy
 from hogline.settings.typed import InterceptorOptions
@@ -20,14 +20,14 @@ __all__ = ["PostHogInterceptor"]
 
 
 class PostHogInterceptor:
-    """Makes the extension of each operation. Keyword options are `InterceptorSettings`'; those of the context are HTTP's."""
+    """Makes the extension of each operation. Keyword options are those of `InterceptorSettings` for exceptions."""
 
     def __init__(self, **options: Unpack[InterceptorOptions]) -> None:
         self.policy: Policy = make_policy("strawberry", options)
         self._operation = graphql.Operation(self.policy)
 
     def __call__(self, *, execution_context: Any = None, **_: Any) -> SchemaExtension:
-        """Return a new extension; old versions tell what it is for here, later ones set it."""
+        """Return a new extension; old versions pass the execution context here, later ones set it."""
         extension = _Extension(self._operation)
         if execution_context is not None:
             extension.execution_context = execution_context
@@ -37,39 +37,39 @@ class PostHogInterceptor:
 class _Extension(SchemaExtension):
     def __init__(self, operation: graphql.Operation) -> None:
         self._operation = operation
-        self._seen: list[Any] = []  # an operation's errors are told once, also where no request remembers them
+        self._recorded: list[Any] = []  # deduplicates an operation's errors outside any request
 
     def on_execute(self) -> Iterator[None]:
-        """Look at what resolvers raised."""
+        """Record the exceptions of resolvers."""
         yield
-        self._look(self.execution_context.result)
+        self._record_all(self.execution_context.result)
 
     def on_operation(self) -> Iterator[None]:
-        """Look at what other extensions raised, before there was anything to execute or after."""
+        """Record the exceptions of other extensions."""
         try:
             yield
         except Exception as error:
-            self._told(error, None)
+            self._record(error, None)
             raise
-        self._look(self.execution_context.result)
+        self._record_all(self.execution_context.result)
 
     def on_stream_result(self, result: Any) -> Iterator[None]:
-        """Look at each result of a subscription."""
-        self._look(result)
+        """Record the exceptions in each result of a subscription."""
+        self._record_all(result)
         yield
 
-    def _look(self, result: Any) -> None:
+    def _record_all(self, result: Any) -> None:
         for error in getattr(result, "errors", None) or ():
             original = graphql.original_of(error)
             if original is not error:
-                self._told(original, error.path)
+                self._record(original, error.path)
 
-    def _told(self, error: BaseException, path: Any) -> None:
-        if any(known is error for known in self._seen):
+    def _record(self, error: BaseException, path: Any) -> None:
+        if any(known is error for known in self._recorded):
             return
-        self._seen.append(error)
+        self._recorded.append(error)
         try:
             name = self.execution_context.operation_name
-        except Exception:  # there is none before a document was parsed
+        except Exception:  # it has none before a document was parsed
             name = None
         self._operation.note(error, name, path)

@@ -1,10 +1,11 @@
-"""Tornado: eyes in each request handler, whatever its class overrides.
+"""Tornado: observes every request handler, even one that overrides Tornado's hooks.
 
     PostHogInterceptor(application, client=posthog, capture_exceptions=True)
 
-Tornado has no middleware. `Application.get_handler_delegate`, which is made to be overridden, is told which class serves a
-request, and we put a subclass in its place: what users override in `prepare`, `log_exception` or `write_error` without
-calling `super()` is no matter then. Each request is a task of its own, so the context need not be taken back.
+Tornado has no middleware. `Application.get_handler_delegate`, which is documented as an extension point, gets the
+class that serves a request, and the interceptor replaces that class by a subclass. So it does not matter that apps
+override `prepare`, `log_exception` or `write_error` without calling `super()`. Each request is a task of its own,
+so its context is not restored.
 Source: docs/internals/frameworks.md#tornado.
 """
 
@@ -21,9 +22,8 @@ from tornado.routing import PathMatches
 from tornado.web import Application, HTTPError, RequestHandler
 from tornado.websocket import WebSocketHandler
 
-from hogline.context import Context, current, restore
-from hogline.exchange import Exchange, RequestLine
-from hogline.exchange.policy import Policy
+from hogline.context import Context, StepContext, clear_context
+from hogline.exchange import Exchange, Policy, RequestLine
 from hogline.facts import cors
 from hogline.facts.url import joined_address, visited_scheme
 from hogline.interceptors.common.callbacks import Callbacks
@@ -38,7 +38,7 @@ _MAX_RULES = 10_000
 
 
 class TornadoExchange(Exchange):
-    """An exchange whose request is Tornado's, seen from its handler."""
+    """An exchange whose request is a Tornado handler's."""
 
     context: Context
 
@@ -47,7 +47,7 @@ class TornadoExchange(Exchange):
         self._handler = handler
 
     def read(self) -> RequestLine:
-        """Return the facts; scheme and peer as `xheaders` says. `full_url()` is not asked: a bad Host makes it raise."""
+        """Return the request line, with scheme and peer as `xheaders` says. `full_url()` raises on a bad Host."""
         request = self._handler.request
         return (
             request.method,
@@ -70,7 +70,7 @@ class TornadoExchange(Exchange):
         return self._handler
 
     def find_route(self) -> str | None:
-        """Return the pattern of the matched rule, a regular expression without its end mark; None for a 404."""
+        """Return the matched rule's pattern, a regular expression without its `$`; None for a 404."""
         application, request = self._handler.application, self._handler.request
         waiting, seen, found = [application.default_router], 0, None
         while waiting and seen < _MAX_RULES:
@@ -85,7 +85,7 @@ class TornadoExchange(Exchange):
         return found.removesuffix("$") if found is not None else None
 
     def is_gone(self, error: BaseException) -> bool:
-        """Tell whether *error* says that this request's own client left; Tornado's client raises the same class."""
+        """Return whether *error* means that this request's client left; Tornado's HTTP client raises the same class."""
         stream = getattr(self._handler.request.connection, "stream", None)
         return isinstance(error, StreamClosedError) and (stream is None or stream.closed())
 
@@ -109,45 +109,47 @@ class PostHogInterceptor:
         application.settings[_SETTING] = self
         get_handler_delegate = application.get_handler_delegate
 
-        def with_eyes(request: Any, target_class: type[RequestHandler], *args: Any, **kwargs: Any) -> Any:
-            return get_handler_delegate(request, self._seeing(target_class), *args, **kwargs)
+        def get_observed_delegate(request: Any, target_class: type[RequestHandler], *args: Any, **kwargs: Any) -> Any:
+            return get_handler_delegate(request, self._observed(target_class), *args, **kwargs)
 
-        application.get_handler_delegate = with_eyes  # type: ignore[method-assign]
+        application.get_handler_delegate = get_observed_delegate  # type: ignore[method-assign]
 
-    def _seeing(self, kind: type[RequestHandler]) -> type[RequestHandler]:
-        """Return a subclass of *kind* that tells us of its requests; by name and module it is *kind*."""
+    def _observed(self, kind: type[RequestHandler]) -> type[RequestHandler]:
+        """Return a subclass of *kind* that reports its requests to this interceptor, with *kind*'s name and module."""
         known: type[RequestHandler] | None = self._classes.get(kind)
         if known is None:
             names = ("__module__", "__qualname__", "__doc__")
             body = {name: getattr(kind, name) for name in names}
             make: Any = type(kind)
-            known = self._classes[kind] = make(kind.__name__, (_Seeing, kind), {**body, "hogline_interceptor": self})
+            known = self._classes[kind] = make(
+                kind.__name__, (_ObservedHandler, kind), {**body, "hogline_interceptor": self}
+            )
         return known
 
     async def begin(self, handler: RequestHandler) -> TornadoExchange | None:
-        """Begin the request's context from nothing; None for a request that the filter leaves out."""
+        """Begin the request's context, which inherits nothing; None for a request that the filter leaves out."""
         exchange = TornadoExchange(self._policy, handler)
         if self._callbacks.any and not await self._callbacks.admit(exchange):
-            current.set(None)
+            clear_context()
             return None
         exchange.context = exchange.enter()[0]
         return exchange
 
-    def saw(self, exchange: TornadoExchange, error: BaseException, *, handled: bool) -> None:
-        """Note an exception before Tornado, or a handler's own `log_exception`, sees it."""
+    def observe(self, exchange: TornadoExchange, error: BaseException, *, handled: bool) -> None:
+        """Record an exception before Tornado, or a handler's own `log_exception`, sees it."""
         if self._policy.exceptions is not None and not exchange.is_gone(error):
             exchange.observe(error, handled=handled)
 
 
-# A mixin in front of every handler's class: `_execute` and `_handle_request_exception` are private, but have been there since
-# the first version, and Tornado offers no others. `prepare` and `log_exception`, which it offers, users override.
-class _Seeing(RequestHandler):
+# A mixin before every handler's class. `_execute` and `_handle_request_exception` are private, but exist since the
+# first version. Tornado has no better hook: apps override the public `prepare` and `log_exception`.
+class _ObservedHandler(RequestHandler):
     hogline_interceptor: ClassVar[PostHogInterceptor]
-    # Weakly: the exchange holds its handler, and the context the exchange.
+    # Weakly, since the exchange holds its handler.
     _hogline_exchange: "weakref.ref[TornadoExchange] | None" = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Do nothing: the hook of the user's class is not for subclasses that are not the user's."""
+        """Do nothing: the hook of the app's class is meant for the app's own subclasses."""
 
     async def _execute(self, *args: Any, **kwargs: Any) -> None:
         exchange = await self.hogline_interceptor.begin(self)
@@ -167,15 +169,15 @@ class _Seeing(RequestHandler):
     def _handle_request_exception(self, e: BaseException) -> None:
         exchange = self._hogline()
         if exchange is not None:
-            # After the response there is no answer any more: nothing became of the exception.
+            # After the response, nothing can answer the exception any more.
             answered = isinstance(e, HTTPError) and not self._finished and not self._headers_written
-            self.hogline_interceptor.saw(exchange, e, handled=answered)
+            self.hogline_interceptor.observe(exchange, e, handled=answered)
         super()._handle_request_exception(e)
 
     def log_exception(
         self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
     ) -> None:
-        """See what a WebSocket's callbacks raise, after their handshake's request was done."""
+        """Record the exceptions of a WebSocket's callbacks, which run after the handshake's request."""
         exchange = self._hogline()
         if (
             exchange is not None
@@ -184,40 +186,35 @@ class _Seeing(RequestHandler):
             and self.get_status() == 101
         ):
             exchange.status = 101
-            self.hogline_interceptor.saw(exchange, value, handled=False)
+            self.hogline_interceptor.observe(exchange, value, handled=False)
             exchange.close()
         super().log_exception(typ, value, tb)
 
-    # Both are called by the connection, outside of the request's task.
+    # The connection calls these two outside the request's task.
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
-        exchange, previous = self._hogline(), current.get()
-        if exchange is None:
+        if self._hogline() is None:
             return super().data_received(chunk)
-        current.set(exchange.context)
-        try:
+        with self._request_context():
             result = super().data_received(chunk)
-            # As a task it keeps the context that it was made in.
+            # A task keeps the context that it was created in.
             return asyncio.ensure_future(result) if result is not None else None
-        finally:
-            restore(exchange.context, previous)
 
     def on_connection_close(self) -> None:
-        exchange, previous = self._hogline(), current.get()
-        if exchange is not None:
-            current.set(exchange.context)
-        try:
+        with self._request_context():
             super().on_connection_close()
-        finally:
-            if exchange is not None:
-                restore(exchange.context, previous)
+
+    def _request_context(self) -> StepContext:
+        exchange = self._hogline()
+        context = exchange.context if exchange is not None else None
+        return StepContext(context, context)
 
     def _hogline(self) -> TornadoExchange | None:
         return self._hogline_exchange() if self._hogline_exchange is not None else None
 
 
 def _address(request: Any) -> str | None:
-    """Return `name:port` of the socket that took the connection, while there is one."""
+    """Return `name:port` of the server's socket, while the connection is open."""
     server = getattr(getattr(request.connection, "stream", None), "socket", None)
     try:
         return joined_address(server.getsockname()) if server is not None else None

@@ -1,10 +1,10 @@
-"""The app's callbacks, where some of them have to be awaited: those are asked before the app runs, and remembered."""
+"""The app's callbacks. Asynchronous ones are called before the app runs, and their answers kept."""
 
 from inspect import iscoroutinefunction
 from typing import Any
 
-from hogline.exchange import Exchange
-from hogline.exchange.policy import Policy
+from hogline.exchange import Exchange, Policy
+from hogline.guard import guard
 
 __all__ = ["Callbacks"]
 
@@ -12,7 +12,7 @@ _NAMES = ("request_filter", "distinct_id", "properties")
 
 
 class Callbacks:
-    """What must be asked of the app before it gets a request."""
+    """The callbacks that must be called before the app gets a request."""
 
     __slots__ = ("_awaited", "_policy", "any")
 
@@ -20,18 +20,22 @@ class Callbacks:
         self._policy = policy
         self._awaited = [name for name in _NAMES if _is_asynchronous(getattr(policy.settings, name))]
         self.any: bool = policy.settings.request_filter is not None or bool(self._awaited)
-        """Whether there is anything to ask; most apps have nothing."""
+        """Whether there are any; most apps have none."""
 
     async def admit(self, exchange: Exchange) -> bool:
-        """Ask the filter, and the callbacks that have to be awaited; one that fails counts as not asked."""
-        answers: dict[str, Any] = {}
+        """Await the asynchronous callbacks and return whether the filter lets the request in.
+
+        A callback that raises counts as one that returned None.
+        """
+        answers: dict[str, Any] = dict.fromkeys(self._awaited)
         for name in self._awaited:
-            try:
+            with guard(name, self._policy.complain):
                 answers[name] = await getattr(self._policy.settings, name)(exchange.request())
-            except Exception as error:
-                self._policy.complain(name, error)
-                answers[name] = None
         exchange.keep_answers(answers)
+        return self.admit_sync(exchange)
+
+    def admit_sync(self, exchange: Exchange) -> bool:
+        """Return whether the filter lets the request in."""
         return exchange.answer("request_filter") is not False
 
 

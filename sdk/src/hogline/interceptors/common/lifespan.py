@@ -1,12 +1,13 @@
-"""An ASGI server's lifespan: what waits is sent before the server hears that the shutdown is complete (rule `flush-at-lifespan`).
+"""The lifespan of an ASGI app: queued events are sent before the server hears that shutdown is complete.
 
-It is the only moment: uvicorn dies of the signal that ended it, before Python's exit handlers run.
+No later moment is certain: uvicorn raises the signal that ended it again, and the process dies before
+Python's exit handlers run. Source: docs/internals/rules.md#flush-at-lifespan.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
-from hogline.exchange.policy import Policy
+from hogline.exchange import Policy
 
 __all__ = ["App", "Message", "Receive", "Scope", "Send", "run_lifespan"]
 
@@ -16,24 +17,20 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_FLUSH_S = 5.0  # servers give a lifespan's end a few seconds before they kill
-_WITHOUT_LIFESPAN = frozenset({("django.core.handlers.asgi", "ASGIHandler")})  # they raise, and servers do without
-_BY_PROTOCOL = ("channels.routing", "ProtocolTypeRouter")  # raises too, unless it was given an application for it
+_WITHOUT_LIFESPAN = frozenset({("django.core.handlers.asgi", "ASGIHandler")})  # it raises on a lifespan scope
+_BY_PROTOCOL = ("channels.routing", "ProtocolTypeRouter")  # raises too, unless it was given a lifespan app
 
 
 async def run_lifespan(app: App, scope: Scope, receive: Receive, send: Send, policy: Policy) -> None:
-    """Run the lifespan of *app*, errors included; in place of an app that is known to have none, an empty one."""
+    """Run the lifespan of *app*, its errors included; an app that is known to have none gets an empty one."""
 
     async def sending(message: Message) -> None:
         if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
-            try:
-                await policy.client.aflush(_FLUSH_S)
-            except Exception as error:
-                policy.complain("flush", error)
+            await policy.aflush()
         await send(message)
 
     if _has_none(app):
-        await _go_through(receive, sending)
+        await _run_empty(receive, sending)
     else:
         await app(scope, receive, sending)
 
@@ -45,7 +42,7 @@ def _has_none(app: App) -> bool:
     return any(kind in _WITHOUT_LIFESPAN for kind in kinds)
 
 
-async def _go_through(receive: Receive, send: Send) -> None:
+async def _run_empty(receive: Receive, send: Send) -> None:
     for _ in ("startup", "shutdown"):
         message = await receive()
         await send({"type": f"{message['type']}.complete"})

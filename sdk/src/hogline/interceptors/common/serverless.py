@@ -1,25 +1,26 @@
-"""Functions that a platform calls: one invocation is one exchange, and what it captured is sent before it returns.
+"""Serverless functions: one invocation is one exchange, and its events are sent before it returns.
 
-A platform freezes the process between invocations, or ends it: a thread that sends later does not run then. So the flush is a
-part of the invocation, bounded in time. Platforms' files say how their event is read and what became of it.
+A platform freezes or ends the process between invocations, so a thread cannot send later. The flush is
+therefore a part of the invocation, bounded in time. Each platform's file reads the platform's event and
+the function's result.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from inspect import iscoroutinefunction
 from typing import Any, TypeVar, Unpack
 
-from hogline.context import current, restore
+from hogline.context import current, restore, without_context
 from hogline.exchange import Exchange, current_exchange
-from hogline.exchange.policy import Policy
+from hogline.exchange.policy import FLUSH_S, Policy
+from hogline.guard import guard
 from hogline.interceptors.common import streamed
 from hogline.interceptors.common.callbacks import Callbacks
 from hogline.interceptors.common.options import make_policy
 from hogline.settings.typed import InterceptorOptions
 
-__all__ = ["FLUSH_S", "Functions", "Invocation"]
+__all__ = ["Functions", "Invocation"]
 
-FLUSH_S = 5.0  # at most; what is left then waits for the next invocation, if there is one
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -33,31 +34,31 @@ class Invocation(Exchange):
 
     @property
     def is_http(self) -> bool:
-        """Tell whether a request caused it, and not a queue, a bucket or the clock; platforms know."""
+        """Whether an HTTP request caused the invocation, not a queue, a bucket or the clock."""
         return False
 
-    def headers(self, name: str) -> Sequence[str]:  # noqa: ARG002 - platforms know better
+    def headers(self, name: str) -> Sequence[str]:  # noqa: ARG002 - for platforms to override
         """Return the values of header *name*."""
         return ()
 
     def request(self) -> Any:
-        """Return the event, as the platform hands it to the function."""
+        """Return the event that the platform passed to the function."""
         return self.event
 
-    def answered(self, result: Any) -> int | None:  # noqa: ARG002 - platforms know better
-        """Return the status that *result*, which the function returned, stands for; None where there is no client."""
+    def answered(self, result: Any) -> int | None:  # noqa: ARG002 - for platforms to override
+        """Return the HTTP status of *result*, which the function returned; None where there is no client."""
         return 200 if self.is_http else None
 
-    def failed(self, error: BaseException) -> int:  # noqa: ARG002 - platforms know better
-        """Return the status with which the platform answers for a function that raised."""
+    def failed(self, error: BaseException) -> int:  # noqa: ARG002 - for platforms to override
+        """Return the status that the platform answers with when the function raised *error*."""
         return 500
 
-    def answers(self, error: BaseException) -> bool:  # noqa: ARG002 - platforms know better
-        """Tell whether the platform has an answer of its own for *error*; most know no HTTP exceptions."""
+    def answers(self, error: BaseException) -> bool:  # noqa: ARG002 - for platforms to override
+        """Return whether the platform turns *error* into a response; most know no HTTP exceptions."""
         return False
 
     def rest_s(self) -> float:
-        """Return for how many seconds the invocation may go on."""
+        """Return how many seconds the invocation has left."""
         return FLUSH_S
 
     def _add_request(self, facts: dict[str, Any]) -> None:
@@ -76,14 +77,14 @@ class Functions:
         self._callbacks = Callbacks(self.policy)
 
     def __call__(self, function: _F) -> _F:
-        """Return *function* with an exchange around each of its calls; one that is asynchronous stays so."""
+        """Return *function* with an exchange around each call; a coroutine function stays one."""
         if iscoroutinefunction(function):
 
             @functools.wraps(function)
             async def asynchronous(*args: Any, **kwargs: Any) -> Any:
                 call = self._begin(args, kwargs)
                 if call.owns and self._callbacks.any and not await self._callbacks.admit(call.exchange):
-                    return await call.alone_async(function(*args, **kwargs))
+                    return await call.run_left_out_async(function(*args, **kwargs))
                 call.enter()
                 try:
                     result = await function(*args, **kwargs)
@@ -101,9 +102,8 @@ class Functions:
         @functools.wraps(function)
         def synchronous(*args: Any, **kwargs: Any) -> Any:
             call = self._begin(args, kwargs)
-            filters = self.policy.settings.request_filter is not None
-            if call.owns and filters and call.exchange.answer("request_filter") is False:
-                return call.alone(functools.partial(function, *args, **kwargs))
+            if call.owns and self._callbacks.any and not self._callbacks.admit_sync(call.exchange):
+                return call.run_left_out(functools.partial(function, *args, **kwargs))
             call.enter()
             try:
                 result = function(*args, **kwargs)
@@ -119,35 +119,33 @@ class Functions:
         return synchronous  # type: ignore[return-value]
 
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "_Call":
-        try:
+        with guard("request", self.policy.complain):  # reading an untrusted object may run any code
             event, context = self.find_event(args, kwargs)
             outer = self.find_outer(event)
             exchange = self.invocation_class(self.policy, event, context) if outer is None else outer
-        except Exception as error:  # a stranger's object may do anything when it is asked what it is
-            self.policy.complain("request", error)
-            outer, exchange = None, Invocation(self.policy, None)
-        return _Call(exchange, self.policy, owns=outer is None)
+            return _Call(exchange, self.policy, owns=outer is None)
+        return _Call(Invocation(self.policy, None), self.policy, owns=True)
 
     def find_event(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-        """Return the event among what a function is called with, and its context; None for what there is not."""
+        """Return the event and the context among the arguments of a call; None for each that is missing."""
         event, context, *_ = (*args, *kwargs.values(), None, None)
         return event, context
 
     def find_outer(self, event: Any) -> Exchange | None:
-        """Return the exchange of an interceptor around us, if there is one of the same event."""
+        """Return the exchange of an outer interceptor for the same event, or None."""
         outer = current_exchange()
         return outer if isinstance(outer, Invocation) and outer.event is event else None
 
 
 class _Call:
-    """One call while it runs; inside another interceptor's exchange it only observes."""
+    """One running call. Inside another interceptor's exchange it only observes exceptions."""
 
     __slots__ = ("_mine", "_policy", "_previous", "exchange", "goes_on", "owns")
 
     def __init__(self, exchange: Exchange, policy: Policy, *, owns: bool) -> None:
         self.exchange = exchange
         self.owns = owns
-        self.goes_on = False  # a body that is still to be read ends it
+        self.goes_on = False  # whether a body that remains to be read will end it
         self._policy = policy
         self._mine = self._previous = current.get()
 
@@ -156,28 +154,26 @@ class _Call:
             self._mine, self._previous = self.exchange.enter()
 
     def returned(self, result: Any) -> Any:
-        """Note how the function ended; returns its *result*, the body of which ends the call if it is yet to be made."""
+        """Record the status; return *result*, whose body ends the call if it remains to be made."""
         exchange = self.exchange
-        try:
+        with guard("response", self._policy.complain):
             if self.owns and isinstance(exchange, Invocation):
                 exchange.status = exchange.answered(result)
                 if not exchange.is_http:
                     return result
             if streamed.lasts(result):
                 result = streamed.hold(result, self._hold())
-                self.goes_on = True  # only now: what cannot be held ends like any other
-        except Exception as error:
-            self._policy.complain("response", error)
+                self.goes_on = True  # last: a result that cannot be held ends the call at once
         return result
 
     def _hold(self) -> streamed.Held:
-        """Put the call aside until its body is read, which may be never: what waits for the status is told now."""
-        now = current.get()
+        """Suspend the call until its body is read. That may be never, so exceptions are judged now."""
+        at_return = current.get()
         self._close()
         if not self.owns:
             return streamed.Held(self, None, None)
-        # What is still there after leaving was not ours; then the body begins with what the call began with.
-        context = self._mine if now is None or now is current.get() else now
+        # A context that `restore` left in place was not ours; then the body starts with the call's first one.
+        context = self._mine if at_return is None or at_return is current.get() else at_return
         return streamed.Held(self, self._mine, context)
 
     def raised(self, error: BaseException) -> None:
@@ -189,49 +185,32 @@ class _Call:
 
     def end(self) -> None:
         self._close()
-        self._flush()
+        self._policy.flush(self._rest_s())
 
     async def end_async(self) -> None:
         self._close()
-        await self._flush_async()
+        await self._policy.aflush(self._rest_s())
 
     def broken(self, error: BaseException) -> None:
-        """Note what a step of its body raised; an interceptor around us sees it for itself."""
+        """Record an exception that a step of the body raised; an outer interceptor sees it anyway."""
         if self.owns:
             self.exchange.observe(error, handled=False, policy=self._policy)
 
-    def alone(self, function: Callable[[], Any]) -> Any:
-        """Run a call that the filter left out: nobody acts in it, and what it captured is sent all the same."""
-        current.set(None)
+    def run_left_out(self, function: Callable[[], Any]) -> Any:
+        """Run a call that the filter left out: without a context, but with a flush of its events."""
         try:
-            return function()
+            with without_context():
+                return function()
         finally:
-            self._leave_alone()
-            self._flush()
+            self._policy.flush(self._rest_s())
 
-    async def alone_async(self, running: Any) -> Any:
-        current.set(None)
+    async def run_left_out_async(self, running: Awaitable[Any]) -> Any:
+        """`run_left_out()` for a coroutine."""
         try:
-            return await running
+            with without_context():
+                return await running
         finally:
-            self._leave_alone()
-            await self._flush_async()
-
-    def _flush(self) -> None:
-        try:
-            self._policy.client.flush(self._rest_s())
-        except Exception as error:
-            self._policy.complain("flush", error)
-
-    async def _flush_async(self) -> None:
-        try:
-            await self._policy.client.aflush(self._rest_s())
-        except Exception as error:
-            self._policy.complain("flush", error)
-
-    def _leave_alone(self) -> None:
-        if current.get() is None:
-            current.set(self._previous)
+            await self._policy.aflush(self._rest_s())
 
     def _close(self) -> None:
         if self.owns:
@@ -240,10 +219,7 @@ class _Call:
                 restore(self._mine, self._previous)
 
     def _rest_s(self) -> float:
-        if not isinstance(self.exchange, Invocation):
-            return FLUSH_S
-        try:
-            return max(0.0, min(FLUSH_S, self.exchange.rest_s()))
-        except Exception as error:
-            self._policy.complain("flush", error)
-            return FLUSH_S
+        if isinstance(self.exchange, Invocation):
+            with guard("flush", self._policy.complain):
+                return max(0.0, min(FLUSH_S, self.exchange.rest_s()))
+        return FLUSH_S

@@ -1,7 +1,8 @@
-"""Bodies that a function returned and that are made while its server reads them, and tasks that follow a response.
+"""What remains to be run when a serverless function has returned: a streamed body, a background task.
 
-Each step runs in the context of its call, whoever asks for it, and the last one ends the call. Three kinds are known: an
-iterator, as Flask takes it; a response of Werkzeug's with one inside; a response of Starlette's, with a body or a background task.
+Each step runs in the context of its call, and the last one ends the call. Three kinds are recognised: an
+iterator, as Flask accepts it; Werkzeug's response with an iterator inside; Starlette's response, with a
+streamed body or a background task.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -14,20 +15,23 @@ __all__ = ["Held", "HeldCall", "hold", "lasts"]
 
 
 class HeldCall(Protocol):
-    """A call that its body ends."""
+    """A call that ends with its body."""
 
     def broken(self, error: BaseException) -> None:
-        """Note what a step raised."""
+        """Record an exception that a step raised."""
 
     def end(self) -> None:
-        """Send what was captured."""
+        """Send the events that were captured."""
 
     async def end_async(self) -> None:
-        """Send what was captured."""
+        """Send the events that were captured."""
 
 
 class Held:
-    """A call between its function's return and its body's end: a `with` block around each step. *root* None: another's call."""
+    """A call between its function's return and the end of its body: a `with` block around each step.
+
+    *root* is None where another interceptor owns the call.
+    """
 
     def __init__(self, call: HeldCall, root: Context | None, context: Context | None) -> None:
         self._call = call
@@ -58,13 +62,13 @@ class Held:
 
 
 def lasts(result: Any) -> bool:
-    """Tell whether something of *result* is still to be made when its function has returned."""
+    """Return whether some of *result* remains to be made when its function has returned."""
     body = _first(result)
-    return isinstance(body, Iterator) or _inner_iterator(body) is not None or _is_starlettes(body)
+    return isinstance(body, Iterator) or _inner_iterator(body) is not None or _is_starlette_response(body)
 
 
 def hold(result: Any, held: Held) -> Any:
-    """Return *result*, of which `lasts` is true, with *held* around what is still to be made."""
+    """Return *result*, for which `lasts` is true, with *held* around the steps that remain."""
     body = _first(result)
     if isinstance(body, Iterator):
         held_body: Any = _Body(body, held)
@@ -85,14 +89,14 @@ def _first(result: Any) -> Any:
 
 
 def _inner_iterator(body: Any) -> Any:
-    """Return what a streamed response of Werkzeug's makes its body of; a file that the server sends itself is left to it."""
+    """Return the iterator of Werkzeug's streamed response; None for a file that the server sends by itself."""
     if getattr(body, "is_streamed", False) is not True or getattr(body, "direct_passthrough", False):
         return None
     return getattr(body, "response", None)
 
 
-def _is_starlettes(body: Any) -> bool:
-    # Both names: other classes have one of them.
+def _is_starlette_response(body: Any) -> bool:
+    # Both names are checked: other classes have one of them.
     return hasattr(body, "background") and (
         body.background is not None or getattr(body, "body_iterator", None) is not None
     )
@@ -100,7 +104,7 @@ def _is_starlettes(body: Any) -> bool:
 
 def _task(task: Callable[[], Any], held: Held) -> Callable[[], Any]:
     async def run() -> None:
-        # One step: a task runs through, and what it awaits runs in a context of the request's own task.
+        # One step: a task runs to its end, in the asyncio task of its request.
         try:
             with held:
                 await task()
@@ -111,7 +115,7 @@ def _task(task: Callable[[], Any], held: Held) -> Callable[[], Any]:
 
 
 class _Body:
-    """An iterator whose steps run in the call's context. Flask takes no mere iterable for a body."""
+    """An iterator whose steps run in the call's context. Flask accepts no other iterable as a body."""
 
     def __init__(self, items: Any, held: Held) -> None:
         self._items = items
@@ -133,7 +137,7 @@ class _Body:
             raise
 
     def close(self) -> None:
-        """Close what the function returned; the server does so when it has read it, or its client has gone."""
+        """Close the function's body. Servers do so when they have read it, or their client has gone."""
         close = getattr(self._items, "close", None)
         try:
             with self._held:
@@ -144,12 +148,12 @@ class _Body:
 
 
 class _AsyncBody:
-    """The same for asynchronous steps, on the task of their request."""
+    """The same for asynchronous steps, which run in the task of their request."""
 
     def __init__(self, items: Any, held: Held, *, ends: bool) -> None:
         self._steps: AsyncIterator[Any] = items.__aiter__()
         self._held = held
-        self._ends = ends  # whether nothing comes after it
+        self._ends = ends  # whether nothing follows the body
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self
@@ -168,7 +172,7 @@ class _AsyncBody:
             raise
 
     async def aclose(self) -> None:
-        """Close what the function returned."""
+        """Close the function's body."""
         close = getattr(self._steps, "aclose", None)
         try:
             with self._held:

@@ -1,10 +1,10 @@
-"""Django: middleware, the same class under WSGI and ASGI, whatever stands above and below it.
+"""Django: middleware, one class for WSGI and ASGI, for synchronous and asynchronous stacks.
 
     MIDDLEWARE = ["hogline.interceptors.django.PostHogInterceptor", ...]      # first, so outermost
     HOGLINE = {"capture_exceptions": True}
 
-No exception passes a middleware in Django, so the ones to see are told by `errors`. A streamed body is made after the
-middleware returned: `stream` takes the context up again for each of its steps.
+Exceptions do not pass through Django's middleware, so `errors` observes them where they are answered. A
+streamed body is made after the middleware returned, so `stream` restores the context for each step.
 Source: docs/internals/frameworks.md#django and docs/internals/frameworks.md#drf-and-django-ninja.
 """
 

@@ -1,6 +1,6 @@
-"""Where Django, Django REST framework and Ninja turn exceptions into responses: looked at first, once for each process.
+"""Hooks where Django, Django REST framework and Ninja turn exceptions into responses, installed once per process.
 
-The hooks know no interceptor: each finds the exchange on the request that the exception belongs to.
+A hook knows no interceptor: it finds the exchange on the request that the exception belongs to.
 Source: docs/internals/frameworks.md#django and docs/internals/frameworks.md#drf-and-django-ninja.
 """
 
@@ -18,45 +18,46 @@ from hogline.exception_kinds import http_status
 __all__ = ["ATTRIBUTE", "install"]
 
 ATTRIBUTE = "_hogline_exchange"
-"""Where a request has its exchange, a `DjangoExchange`."""
+"""The attribute of a request that holds its `DjangoExchange`."""
 
 
 def install() -> None:
-    """Install the hooks, those of frameworks as soon as they are imported. Does nothing the second time."""
+    """Install the hooks, those for other frameworks once these are imported. A second call does nothing."""
     got_request_exception.connect(_unhandled, dispatch_uid="hogline")
     _hook_handler()
 
 
 def _note(request: Any, error: BaseException, *, handled: bool) -> None:
-    """Tell the request's exchange, where there is one."""
-    # REST framework wraps the request.
+    """Record *error* in the request's exchange, if it has one."""
+    # REST framework wraps Django's request.
     exchange = getattr(getattr(request, "_request", request), ATTRIBUTE, None)
     if exchange is not None:
         exchange.note(error, handled=handled)
 
 
 def _unhandled(request: Any = None, **_: Any) -> None:
-    """Note what nothing but Django's last resort answers; the receiver of `got_request_exception`."""
+    """Record an exception that only Django's last resort answers; receives `got_request_exception`."""
     error = sys.exc_info()[1]
     if error is not None:
-        # On its way to the server, an interceptor around us has the last word.
+        # With propagation it goes on to the server, and an outer interceptor observes it again.
         _note(request, error, handled=bool(settings.DEBUG_PROPAGATE_EXCEPTIONS))
 
 
 def _answer(request: Any, error: BaseException, answer: Callable[[], Any]) -> Any:
-    """Return what *answer* makes of *error*, which was seen before."""
+    """Return the response that *answer* makes of *error*, which is recorded first."""
     _note(request, error, handled=True)
     try:
         return answer()
     except BaseException as raised:
         if raised is not error and http_status(error) is None:
-            _note(request, error, handled=False)  # its handler failed: nothing became of it
+            _note(request, error, handled=False)  # its handler raised too, so nothing answered it
         raise
 
 
-# A patch: of the middleware's `process_exception`, the last listed is asked first, and whoever answers hides the exception
-# from the others, us included. What asks them all is one method.
-# And another: frameworks are imported with the URLconf, at the first request, after every documented hook that costs nothing.
+# A patch: Django calls `process_exception` of the last middleware first, and one that answers hides the
+# exception from the others, ours included. One method calls them all, so that method is wrapped.
+# A second patch: REST framework and Ninja are imported with the URLconf, at the first request, later than
+# any documented hook without a cost per request.
 @functools.cache
 def _hook_handler() -> None:
     ask, resolve = BaseHandler.process_exception_by_middleware, BaseHandler.resolve_request
@@ -82,12 +83,12 @@ def _hook_handler() -> None:
 def _hook_imported() -> None:
     for name in list(_awaited):
         if name in sys.modules:
-            hook = _awaited.pop(name, None)  # one thread gets it
+            hook = _awaited.pop(name, None)  # only one thread gets the hook
             if hook is not None:
                 hook(sys.modules[name])
 
 
-# A patch: the setting EXCEPTION_HANDLER is one slot, which views may override.
+# A patch: the setting EXCEPTION_HANDLER holds one function, and views may override it.
 def _hook_rest_framework(views: Any) -> None:
     original = views.APIView.handle_exception
 
@@ -98,7 +99,7 @@ def _hook_rest_framework(views: Any) -> None:
     views.APIView.handle_exception = handle_exception
 
 
-# A patch: handlers are looked up by class, and a project's own replace ours.
+# A patch: Ninja looks handlers up by class, and a project's own would replace ours.
 def _hook_ninja(main: Any) -> None:
     original = main.NinjaAPI.on_exception
 
@@ -113,7 +114,7 @@ def _hook_ninja(main: Any) -> None:
 
 
 def _is_last_resort(api: Any, error: Exception) -> bool:
-    """Tell whether Ninja itself showed the traceback of *error*, as it does in debug mode instead of raising it."""
+    """Return whether Ninja showed the traceback of *error*, as it does in debug mode instead of raising it."""
     find = getattr(api, "_lookup_exception_handler", None)
     handler = getattr(find(error) if find is not None else None, "func", None)
     return getattr(handler, "__name__", None) == "_default_exception"

@@ -1,6 +1,7 @@
-"""One request as Django sees it, and what it knows that the protocol does not: the pattern that matched, and the user.
+"""A Django request as an exchange, with its URL pattern and its user.
 
-Nothing here asks Django for the request's URL: `get_host()` and its like raise, and turn a good answer into a 400.
+Nothing here calls `get_host()` or builds URLs with Django: these raise on a bad Host header, which would
+turn the app's answer into a 400.
 """
 
 from typing import Any
@@ -9,8 +10,8 @@ from django.conf import settings
 from django.http import FileResponse
 
 from hogline.context import Context, current, restore
-from hogline.exchange import Exchange, RequestLine
-from hogline.exchange.policy import Policy
+from hogline.exchange import Exchange, Policy, RequestLine
+from hogline.guard import guard
 from hogline.interceptors import wsgi
 from hogline.interceptors.django.errors import ATTRIBUTE
 from hogline.interceptors.django.stream import Follower
@@ -22,7 +23,7 @@ __all__ = ["DjangoExchange"]
 class DjangoExchange(wsgi.WsgiExchange):
     """An exchange whose request is an `HttpRequest`; its `META` is an environ, under ASGI too.
 
-    Inside another interceptor's exchange, `outer`, it is the one that knows the route and the user, and no more.
+    Inside `outer`, the exchange of another interceptor, it only adds the route and the user.
     """
 
     outer: Exchange | None = None
@@ -37,10 +38,10 @@ class DjangoExchange(wsgi.WsgiExchange):
         self._path = request.path
 
     def read(self) -> RequestLine:
-        """Return the facts; scheme as the project's own proxy settings have Django see them."""
+        """Return the request line, with the scheme that the project's proxy settings give."""
         get, path = self.environ.get, self._path or "/"
         prefix = (get("SCRIPT_NAME") or "").rstrip("/")
-        # ASGI has the prefix in the path; FORCE_SCRIPT_NAME and some servers leave it out.
+        # Under ASGI the path includes the prefix; with FORCE_SCRIPT_NAME and some servers it does not.
         if prefix and not (path == prefix or path.startswith(f"{prefix}/")):
             path = prefix + path
         return (
@@ -52,22 +53,22 @@ class DjangoExchange(wsgi.WsgiExchange):
         )
 
     def host(self) -> str | None:
-        """Return the host as the project's own proxy settings have Django see it."""
+        """Return the host that the project's proxy settings give."""
         forwarded = self.environ.get("HTTP_X_FORWARDED_HOST") if settings.USE_X_FORWARDED_HOST else None
         return forwarded or super().host()
 
     def server(self) -> str | None:
-        """Return the address that answered; under ASGI Django calls it "unknown"."""
+        """Return the server's own address; under ASGI Django calls it "unknown"."""
         return super().server() if self.environ.get("SERVER_NAME") != "unknown" else None
 
     def request(self) -> Any:
-        """Return Django's own request."""
+        """Return Django's request."""
         return self._request
 
     def find_route(self) -> str | None:
-        """Return the matched pattern, with the mount of an interceptor around us; None for a 404.
+        """Return the matched pattern, with the mount that an outer interceptor knows; None for a 404.
 
-        Django's patterns lack the leading slash. Those of `re_path` are regular expressions and stay as they are.
+        Django's patterns lack the leading slash. Those of `re_path` stay regular expressions.
         """
         route = getattr(self._request.resolver_match, "route", None)
         if not isinstance(route, str):
@@ -81,25 +82,26 @@ class DjangoExchange(wsgi.WsgiExchange):
         return (self.environ.get("SCRIPT_NAME") or "").removeprefix(self.outer.prefix).rstrip("/")
 
     def find_user(self) -> Any:
-        """Return the primary key of the signed-in user, as far as it is known without asking in the event loop."""
+        """Return the primary key of the signed-in user, if it can be known without blocking the event loop."""
         if self._user is None:
             self._user = SignedInUser(self._request)
         return self._user.find()
 
     def know_user(self) -> None:
-        """Find the user now, in a thread that may ask the database: under ASGI, events of exceptions leave from the loop."""
+        """Find the user in this thread, which may query the database.
+
+        Under ASGI the exception's event is made later, in the event loop, which may not.
+        """
         if "scope" in self._request.__dict__ and self.policy.settings.distinct_id is None:
-            try:
+            with guard("user", self.policy.complain):
                 self.find_user()
-            except Exception as error:
-                self.policy.complain("user", error)
 
     def note(self, error: BaseException, *, handled: bool) -> None:
-        """Observe *error*, here or in the exchange around us."""
+        """Observe *error* in the outermost exchange."""
         (self.outer or self).observe(error, handled=handled, policy=self.policy)
 
     def begin(self) -> None:
-        """Make the request ours, or join the exchange around us."""
+        """Begin the request's context, or join the outer exchange."""
         self._request.__dict__[ATTRIBUTE] = self
         if self.outer is None:
             self._mine, self._previous = self.enter()
@@ -107,16 +109,16 @@ class DjangoExchange(wsgi.WsgiExchange):
             self.outer.adopt(self)
 
     def escaped(self, error: BaseException) -> None:
-        """End with an exception on its way to the server: exits, cancellation, DEBUG_PROPAGATE_EXCEPTIONS."""
-        # Inside another interceptor, whether somebody handles it is the outermost layer's to say.
+        """End with an exception that goes on to the server: exits, cancellation, DEBUG_PROPAGATE_EXCEPTIONS."""
+        # Inside another interceptor, only the outermost layer knows whether something handles it.
         self.note(error, handled=self.outer is not None)
         self._end()
 
     def answered(self, response: Any) -> Any:
-        """End with *response*; what makes its body while it is read goes on in the request's context."""
+        """End with *response*; a streamed body continues in the request's context."""
         self.status: int | None = getattr(response, "status_code", None)
         if self.outer is not None and self.outer.policy.exceptions is None:
-            self.outer.status = self.status  # nobody out there looks at it
+            self.outer.status = self.status  # the outer interceptor does not observe it
         if self._request.method == "OPTIONS" and self.outer is None:
             get = self.environ.get
             self.policy.check_preflight(
@@ -136,7 +138,7 @@ class DjangoExchange(wsgi.WsgiExchange):
             Follower(self, None, at_end, is_asgi=is_asgi).follow(response)
 
     def _end(self) -> None:
-        # What holds each other would wait for a garbage collection: request and exchange, exchange and context.
+        # Break the cycles of request, exchange and context; they would wait for a garbage collection.
         self._request.__dict__.pop(ATTRIBUTE, None)
         mine, self._mine = self._mine, None
         if mine is not None:
@@ -146,5 +148,5 @@ class DjangoExchange(wsgi.WsgiExchange):
 
 
 def _is_file(response: Any) -> bool:
-    # The server sends it by itself, and none of the app's code runs meanwhile (rule `hands-off-bodies`).
+    # The server sends a file by itself, without running the app's code (rule `hands-off-bodies`).
     return isinstance(response, FileResponse) and getattr(response, "file_to_stream", None) is not None

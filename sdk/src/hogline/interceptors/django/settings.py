@@ -1,4 +1,4 @@
-"""`settings.HOGLINE`: the interceptor's options as Django projects write them, dotted paths included."""
+"""`settings.HOGLINE`: the interceptor's options, where dotted paths may stand for objects."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ _IMPORTED = ("client", "capture_exceptions", "distinct_id", "properties", "reque
 
 
 def configured_policy(defaults: Mapping[str, Any] | None = None, unknown: Sequence[str] = ()) -> Policy:
-    """Return the policy that `settings.HOGLINE` asks for, with *defaults* for its other options.
+    """Return the policy for the options in `settings.HOGLINE`, with *defaults* for those that are not there.
 
     *unknown* are settings of posthog-python that have no counterpart here.
 

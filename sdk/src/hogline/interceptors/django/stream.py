@@ -1,6 +1,6 @@
-"""Bodies that Django makes while they are read, after the middleware returned: by the WSGI server, or in ASGI's own task.
+"""Streamed bodies, which Django makes after the middleware returned: in the WSGI server's loop or an ASGI task.
 
-Each step, and the response's `close`, run in the request's context, whoever asks for them, and when.
+Each step, and the response's `close`, run in the request's context.
 Source: docs/internals/frameworks.md#wsgi-servers, docs/internals/frameworks.md#generators-that-end-elsewhere and docs/internals/frameworks.md#django.
 """
 
@@ -13,20 +13,20 @@ __all__ = ["Followed", "Follower"]
 
 
 class Followed(Protocol):
-    """What a follower needs of an exchange."""
+    """The part of an exchange that a follower needs."""
 
     status: int | None
     outer: Any
 
     def note(self, error: BaseException, *, handled: bool) -> None:
-        """Observe an exception."""
+        """Record an exception."""
 
     def close(self) -> None:
-        """Send what was seen."""
+        """Judge and send the observed exceptions."""
 
 
 class Follower:
-    """Goes with one response until its end. Without a *root*, another interceptor takes care of the context."""
+    """Follows one response to its end. *root* is None where another interceptor handles the context."""
 
     def __init__(self, exchange: Followed, root: Context | None, context: Context | None, *, is_asgi: bool) -> None:
         self._exchange = exchange
@@ -35,13 +35,13 @@ class Follower:
         self._close: Any = None
 
     def follow(self, response: Any) -> None:
-        """Put ourselves around the parts of *response* that have not been made yet."""
+        """Wrap the parts of *response* that have not been made yet."""
         content = response.streaming_content
         if getattr(response, "is_async", False):
             response.streaming_content = self._read_async(content)
         else:
             response.streaming_content = self._read(content)
-        # Not a closer: those run one by one, and the app's own, a generator's `finally` perhaps, is among them already.
+        # `close` is wrapped because the app's own closers, such as a generator's `finally`, are registered already.
         self._close = response.close
         response.close = self.close
 
@@ -67,7 +67,7 @@ class Follower:
                     raise
             if chunk is None:
                 return
-            begun = True  # servers send the head before the first chunk, an empty one too
+            begun = True  # servers send the head before the first chunk, even an empty one
             yield chunk
 
     async def _read_async(self, content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -77,7 +77,7 @@ class Follower:
                     try:
                         chunk = await anext(content, None)
                     except BaseException as error:
-                        # Under WSGI, Django reads all of it before the server gets anything.
+                        # Under WSGI, Django reads the whole body before the server gets any of it.
                         self._failed(error, begun=self._is_asgi)
                         raise
                 if chunk is None:
@@ -90,6 +90,6 @@ class Follower:
     def _failed(self, error: BaseException, *, begun: bool) -> None:
         exchange = self._exchange
         if not begun:
-            (exchange.outer or exchange).status = None  # a server that has sent nothing yet answers 500
+            (exchange.outer or exchange).status = None  # the server has sent nothing yet and answers 500
         exchange.note(error, handled=exchange.outer is not None)
         exchange.close()

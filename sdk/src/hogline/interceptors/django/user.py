@@ -1,8 +1,8 @@
-"""Who is signed in to a Django request, found without leaving a trace on it.
+"""The signed-in user of a Django request, found without side effects.
 
-Evaluating `request.user` asks the database, which is forbidden in the event loop, and tells the session that it was used:
-the response would become one that varies by cookie. So a user that the app has not asked for yet is read from the
-session, in a store of our own.
+Evaluating `request.user` queries the database, which is forbidden in the event loop, and marks the session
+as accessed, which makes the response vary by cookie. So a user that the app has not read yet is taken from
+the session through a session store of our own.
 """
 
 from asyncio import get_running_loop
@@ -18,7 +18,7 @@ _UNKNOWN = object()
 
 
 class SignedInUser:
-    """The user of one request. Asked anew each time: a view may sign somebody in, or out."""
+    """The user of one request. Looked up anew each time, since a view may sign a user in or out."""
 
     __slots__ = ("_in_session", "_request")
 
@@ -27,7 +27,7 @@ class SignedInUser:
         self._in_session: Any = _UNKNOWN
 
     def find(self) -> Any:
-        """Return the user's primary key; None for nobody, and for one that cannot be known at this place."""
+        """Return the user's primary key; None if nobody is signed in, or it cannot be known here."""
         known = self._request.__dict__
         user = known.get("user")
         if user is None:
@@ -37,12 +37,12 @@ class SignedInUser:
         evaluated = vars(user).get("_wrapped", empty)
         if evaluated is not empty:
             return _primary_key(evaluated)
-        for name in ("_cached_user", "_acached_user"):  # what `request.user` would be, and what `auser()` gave
+        for name in ("_cached_user", "_acached_user"):  # set by `request.user` and by `auser()`
             if name in known:
                 return _primary_key(known[name])
         if getattr(vars(user).get("_setupfunc"), "__module__", None) == _AUTH_MIDDLEWARE:
             return self._session_user()
-        return None if _is_in_event_loop() else _primary_key(user)  # the project's own way of finding users
+        return None if _is_in_event_loop() else _primary_key(user)  # the project's own lazy user
 
     def _session_user(self) -> Any:
         session = getattr(self._request, "session", None)

@@ -1,1 +1,1 @@
-"""The signed-in user of a login library, as a `distinct_id` callable. No framework's interceptor."""
+"""Callables for the option `distinct_id` that return the signed-in user of a login library."""

@@ -1,9 +1,9 @@
-"""Flask-Login: who is signed in to a Flask app, for the option `distinct_id`.
+"""Flask-Login: the user who is signed in to a Flask app, for the option `distinct_id`.
 
     PostHogInterceptor(app, client=posthog, distinct_id=signed_in_user)
 
-Found without leaving a trace: asking for `current_user` loads the user and tells the session that it was used, which makes
-the response vary by cookie. So a user that the app has not asked for is read from the session, past its bookkeeping.
+Reading `current_user` loads the user and marks the session as accessed, which makes the response vary by
+cookie. So a user that the app itself has not read is taken from the session without marking it.
 """
 
 from typing import Any
@@ -16,18 +16,18 @@ _KEY = "_user_id"  # Flask-Login's, in the session
 
 
 def signed_in_user(request: Any) -> str | None:  # noqa: ARG001 - the option's signature
-    """Return what `get_id()` of the signed-in user returns; None for nobody, or outside of the app's own request."""
+    """Return `get_id()` of the signed-in user; None if nobody is signed in, or outside the app's own request."""
     if not flask.has_request_context():
         return None
-    user = getattr(flask.g, "_login_user", None)  # what the app asked for, or has just signed in or out
+    user = getattr(flask.g, "_login_user", None)  # set when the app reads the user, or signs one in or out
     if user is not None:
         return _text(user.get_id()) if getattr(user, "is_authenticated", False) else None
     return _text(dict.get(session, _KEY)) if isinstance(session := _session(), dict) else None
 
 
 def _session() -> Any:
-    # Since Flask 3.1.3 every public way to the session marks it as used; before, it was a plain attribute.
-    context: Any = flask.globals.request_ctx._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 - its documented name
+    # Since Flask 3.1.3 every public access marks the session; before, it was a plain attribute.
+    context: Any = flask.globals.request_ctx._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 - documented by Werkzeug
     known = vars(context)
     return known.get("_session", known.get("session"))
 

@@ -1,4 +1,4 @@
-"""Starlette's AuthenticationMiddleware: who is signed in to a Starlette or FastAPI app, for the option `distinct_id`.
+"""AuthenticationMiddleware: the signed-in user of a Starlette or FastAPI app, for the option `distinct_id`.
 
 app.add_middleware(PostHogInterceptor, client=posthog, distinct_id=signed_in_user)
 """
@@ -9,7 +9,7 @@ __all__ = ["signed_in_user"]
 
 
 def signed_in_user(request: Any) -> str | None:
-    """Return the identity of `request.user`, or its display name where it has none; None for nobody."""
+    """Return the identity of `request.user`, else its display name; None if nobody is signed in."""
     scope = request if isinstance(request, dict) else request.scope
     user = scope.get("user")
     if user is None or not getattr(user, "is_authenticated", False):
