@@ -1,9 +1,9 @@
-"""APScheduler 3: around one scheduler; its jobs run in the context of whoever added them.
+"""APScheduler 3: for one scheduler, whose jobs run in the context that they were added in.
 
     PostHogPropagation(scheduler, client=posthog)
 
-A job is kept as a dict of known keys, and every scheduler reads just those: the carrier is one more. No hook makes or
-restores a job, or stands around its function, so `Job` and the scheduler's look-up of executors are wrapped.
+A job is stored as a dict, of which every scheduler reads only the keys that it knows: the carrier is one more key.
+No hook runs where a job is made, restored or run, so `Job` and the scheduler's look-up of executors are wrapped.
 Source: APScheduler 3.11's `job.py` and `executors/`; docs/internals/frameworks.md#apscheduler.
 """
 
@@ -50,7 +50,7 @@ class _Arguments(dict[str, Any]):
 
 
 class _Executor:
-    """An executor that gets jobs with their context around them."""
+    """An executor whose jobs run in their own contexts."""
 
     def __init__(self, executor: Any, policy: TaskPolicy) -> None:
         self._executor = executor
@@ -66,7 +66,7 @@ class _Executor:
         for name in _SLOTS:
             if hasattr(job, name):
                 setattr(copy, name, getattr(job, name))
-        if isinstance(self._executor, ProcessPoolExecutor):  # the other process gets a reference and arguments
+        if isinstance(self._executor, ProcessPoolExecutor):  # the other process receives a reference and arguments
             copy.func, copy.func_ref = run_in_child, f"{__name__}:{run_in_child.__name__}"
             copy.args = (job.func_ref, carrier, job.name, job.id, *job.args)
         else:
@@ -93,9 +93,9 @@ class _Executor:
 
 
 def run_in_child(reference: str, carrier: Any, name: str, identity: str, *args: Any, **kwargs: Any) -> Any:
-    """Run what *reference* names in a process of a pool, with that process's default client."""
+    """Run the function that *reference* names in a pool's process, with that process's default client."""
     module, _, path = reference.partition(":")
-    importlib.import_module(module)  # where the app's client is made
+    importlib.import_module(module)  # this makes the app's client
     return _run(TaskPolicy("apscheduler", {}), ref_to_obj(f"{module}:{path}"), carrier, name, identity, args, kwargs)
 
 

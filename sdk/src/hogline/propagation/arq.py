@@ -5,8 +5,9 @@
 
     pool = PostHogPropagation().pool(await create_pool(RedisSettings()))
 
-A job has no headers. Its serializer gets a dict of known keys, and every worker reads just those: the carrier is one more.
-arq asks the deserializer in the asyncio task that runs the job, so what it found is there when the function starts.
+A job has no headers. Its serializer gets a dict, of which every worker reads only the keys that it knows: the
+carrier is one more key. arq calls the deserializer in the asyncio task that runs the job, so a context variable
+passes the carrier on to the function.
 Source: docs/internals/frameworks.md#arq, and arq 0.28's `jobs.py` and `worker.py`.
 """
 
@@ -30,7 +31,7 @@ from hogline.settings.typed import TaskOptions
 __all__ = ["PostHogPropagation"]
 
 _S = TypeVar("_S")
-_DEFAULT_TRIES = 5  # arq's, as the next one
+_DEFAULT_TRIES = 5  # arq's default, like the next one
 _DEFAULT_TIMEOUT_S = 300
 _arrived: ContextVar[Any] = ContextVar("hogline.arq", default=None)
 
@@ -81,7 +82,7 @@ class PostHogPropagation:
         return carrying
 
     def _deserializer(self, deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
-        plain = deserialize or pickle.loads  # arq's own default: who writes to its Redis is trusted with code
+        plain = deserialize or pickle.loads  # arq's own default, which trusts everyone who can write to its Redis
 
         def reading(data: bytes) -> Any:
             job = plain(data)
@@ -103,12 +104,12 @@ class PostHogPropagation:
                 try:
                     return await coroutine(ctx, *args, **kwargs)
                 except asyncio.CancelledError as error:
-                    # arq's own timeout is raised outside of the job; from here it looks like any cancellation.
+                    # arq raises its timeout outside the job; inside it looks like any cancellation.
                     if timeout_s is not None and time.monotonic() - begun_s >= timeout_s:
                         late = TimeoutError(f"the job took longer than its {timeout_s:g} s")
                         run.failed(late.with_traceback(error.__traceback__))
                     raise
-                except (Retry, RetryJob) as request:  # the one way to be tried again
+                except (Retry, RetryJob) as request:  # the only way to get another attempt
                     run.asked_again(request, granted=(attempt or 1) < tries)
                     raise
                 except Exception as error:
@@ -127,7 +128,7 @@ class PostHogPropagation:
 
 
 def _own(settings: Any) -> dict[str, Any]:
-    """Return what arq reads of a settings class: its own attributes, not those of its bases."""
+    """Return the attributes that arq reads of a settings class: its own, not those of its bases."""
     return {
         name: value.__func__ if isinstance(value, staticmethod) else value for name, value in vars(settings).items()
     }

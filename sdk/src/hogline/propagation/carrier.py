@@ -1,8 +1,9 @@
-"""What travels with a task: the three ids, and the facts of the request that queued it, as one line of ASCII JSON.
+"""Carrier: a context that travels with a task, as one line of ASCII JSON.
 
-A broker's message is not trusted: whoever can write to the queue could have written it. What comes in is bounded, cleaned
-as headers are, and only properties that a request may have are taken; one that is broken or of another version counts as
-none.
+It holds the three ids, and the facts of the request that queued the task. A carrier from a broker is not
+trusted, since anyone who can write to the queue may have written it: it is bounded, its values are cleaned
+like headers, and only properties that a request may have are accepted. A broken carrier, or one of another
+version, counts as none.
 """
 
 import json
@@ -20,10 +21,10 @@ __all__ = ["KEY", "Carried", "pack", "unpack"]
 KEY = "hogline"
 """The name of the header, label or option that holds a carrier."""
 VERSION = 1
-_MAX_CARRIER_BYTES = 65_536  # whatever the sender's bound was, no worker reads more
+_MAX_CARRIER_BYTES = 65_536  # that a worker reads, whatever the sender's bound was
 _MAX_NAME_CHARACTERS = 200
-# The facts of a request, most important first: where not all of them fit, the last ones are left out. Any other property
-# with a `$` steers the server (`$set`, `$process_person_profile` ...), and does not travel.
+# The facts of a request, most important first: if not all fit, the last ones are left out. Other properties with a
+# `$` control the server (`$set`, `$process_person_profile` ...) and do not travel.
 _FACTS = (
     "$window_id", "$request_id", "$request_route", "$request_method", "$request_path", "$groups", "$ip", "$current_url",
     "$user_agent", "$raw_user_agent",
@@ -34,7 +35,7 @@ _RANK = {name: rank for rank, name in enumerate(_FACTS)}
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What a message told of the request that queued it."""
+    """The content of a carrier."""
 
     distinct_id: str | None = None
     session_id: str | None = None
@@ -42,7 +43,7 @@ class Carried:
 
 
 def pack(context: Context | None, tags: Sequence[str] = (), limit_bytes: int = 4096) -> str | None:
-    """Return *context* as a carrier of at most *limit_bytes*, or None where nothing is known.
+    """Return *context* as a carrier of at most *limit_bytes*, or None if there is nothing to carry.
 
     Of the context's tags only those named in *tags* travel.
     """
@@ -61,7 +62,7 @@ def pack(context: Context | None, tags: Sequence[str] = (), limit_bytes: int = 4
     for name in sorted(filter(_may_travel, properties), key=lambda name: _RANK.get(name, len(_RANK))):
         try:
             room_needed = len(_text({name: properties[name]}))
-        except (TypeError, ValueError, RecursionError):  # no JSON: it stays behind
+        except (TypeError, ValueError, RecursionError):  # not JSON: left out
             continue
         if room_needed <= room:
             fitting[name] = properties[name]
@@ -72,7 +73,7 @@ def pack(context: Context | None, tags: Sequence[str] = (), limit_bytes: int = 4
 
 
 def unpack(carrier: Any) -> Carried:
-    """Return what *carrier* says; nothing where it is absent, too large, broken, or of a version that is not known."""
+    """Return the content of *carrier*: nothing if it is absent, too large, broken, or of an unknown version."""
     if isinstance(carrier, bytes):
         carrier = carrier.decode("ascii", "replace")
     if not isinstance(carrier, str) or not 0 < len(carrier) <= _MAX_CARRIER_BYTES:

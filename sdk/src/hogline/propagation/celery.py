@@ -1,9 +1,9 @@
-"""Celery: signals on both sides, so one line serves every app of the process, publishers and workers alike.
+"""Celery: signals of publishers and workers, so one line serves every app of the process.
 
     PostHogPropagation(client=posthog)
 
-The carrier is a header of the message, written twice: task protocol 2 hands nested headers to `task.request.headers`, and
-those survive a retry. Source: docs/internals/frameworks.md#celery.
+The carrier is a header of the message, written twice: task protocol 2 passes nested headers on to
+`task.request.headers`, and those survive a retry. Source: docs/internals/frameworks.md#celery.
 """
 
 import logging
@@ -19,7 +19,7 @@ from hogline.settings.typed import TaskOptions
 __all__ = ["PostHogPropagation"]
 
 _log = logging.getLogger("hogline")
-_SPEAKS_TWICE = (5, 7)  # Celery 5.7 and later
+_SIGNALS_TWICE = (5, 7)  # Celery 5.7 and later send `task_failure` of a time limit twice
 _RUN = "hogline_run"  # on the task's request, which lives as long as the run does
 _installed: "PostHogPropagation | None" = None
 
@@ -61,7 +61,7 @@ class PostHogPropagation:
         if carrier is None or not isinstance(headers, dict):
             return
         nested = headers.get("headers")
-        # What a signature was made with wins: somebody said so on purpose.
+        # A header that the signature was made with wins, since it was set on purpose.
         for target in (headers, {**nested} if isinstance(nested, dict) else {}):
             target.setdefault(KEY, carrier)
             if target is not headers:
@@ -69,7 +69,7 @@ class PostHogPropagation:
 
     def _begin(self, task: Any = None, **_: Any) -> None:
         request = task.request
-        # An eager task has no message: whoever called it is right here.
+        # An eager task has no message: it runs in its caller's context.
         carrier = self._policy.inject() if getattr(request, "is_eager", False) else _carrier_of(request)
         attempt = int(getattr(request, "retries", 0) or 0) + 1
         setattr(request, _RUN, self._policy.begin(carrier, name=task.name, identity=request.id, attempt=attempt))
@@ -87,11 +87,11 @@ class PostHogPropagation:
         if run is not None and run.identity == task_id:
             run.failed(exception)
             return
-        # The worker's own process speaks for a child that was killed, by a time limit or by the system. Of a time limit
-        # it speaks twice; the second time, it has the request at hand.
+        # The worker's main process sends this signal for a child that was killed by a time limit or by the system. For
+        # a time limit it sends the signal twice; the second one has the request.
         request = getattr(sender, "request", None)
         known = getattr(request, "id", None) == task_id
-        if not known and isinstance(exception, TimeLimitExceeded) and VERSION >= _SPEAKS_TWICE:
+        if not known and isinstance(exception, TimeLimitExceeded) and VERSION >= _SIGNALS_TWICE:
             return
         carrier = _carrier_of(request) if known else None
         with self._policy.begin(carrier, name=getattr(sender, "name", None), identity=task_id) as run:

@@ -4,9 +4,10 @@
         def ready(self):
             PostHogPropagation(client=posthog)
 
-A task has arguments and nothing else, so the carrier is a keyword argument that is taken out again before the function is
-called. That makes two promises smaller than elsewhere: it is in `TaskResult.kwargs`, and workers have to be installed
-before senders. No hook stands around a task, so `Task` is wrapped; what a backend makes of it inherits that.
+A task has nothing but arguments, so the carrier is a keyword argument, which is removed before the function is
+called. This has two consequences: the carrier shows in `TaskResult.kwargs`, and workers must have the
+propagation installed before senders do. No hook surrounds a task, so `Task` is wrapped, and backends' own
+subclasses inherit that.
 Source: Django 6.0's `django/tasks/base.py`.
 """
 
@@ -86,7 +87,7 @@ class PostHogPropagation:
         return kwargs if carrier is None else {_ARGUMENT: carrier, **kwargs}
 
     def _begin(self, task: Any, kwargs: dict[str, Any]) -> TaskRun:
-        """Begin a run; takes the carrier out of *kwargs*."""
+        """Begin a run; removes the carrier from *kwargs*."""
         started = _starting.get()
         _starting.set(None)
         identity = started.id if started is not None and started.task.module_path == task.module_path else None

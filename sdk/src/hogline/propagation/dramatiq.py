@@ -1,9 +1,9 @@
-"""Dramatiq: a middleware, the outermost one, so that retries and pipelines are published inside the task's context.
+"""Dramatiq: the outermost middleware, so that retries and pipelines are published inside the task's context.
 
     PostHogPropagation(broker, client=posthog)
 
-The carrier is an option of the message. Dramatiq enqueues delayed and retried messages again, from threads without any
-context, so one that is there stays. Source: docs/internals/frameworks.md#dramatiq.
+The carrier is an option of the message. Dramatiq enqueues delayed and retried messages again, from threads without
+a context, so a carrier that is already there stays. Source: docs/internals/frameworks.md#dramatiq.
 """
 
 import threading
@@ -50,7 +50,7 @@ class PostHogPropagation(dramatiq.Middleware):
     def after_process_message(
         self, broker: Any, message: Any, *, result: Any = None, exception: BaseException | None = None
     ) -> None:
-        """End the run. Every other middleware has had its say, so a message that failed for good is marked."""
+        """End the run. All other middleware has run, so a message that finally failed is marked as failed."""
         run: TaskRun | None = getattr(self._running, "run", None)
         if run is None:
             return
@@ -67,11 +67,11 @@ class PostHogPropagation(dramatiq.Middleware):
         self.after_process_message(broker, message)
 
     def before_worker_shutdown(self, broker: Any, worker: Any) -> None:
-        """Send what waits, while the last tasks may still run."""
+        """Send queued events while the last tasks may still run."""
         self._policy.flush()
 
     def after_worker_shutdown(self, broker: Any, worker: Any) -> None:
-        """Send what the last tasks captured."""
+        """Send the events of the last tasks."""
         self._policy.flush()
 
 

@@ -2,8 +2,8 @@
 
     PostHogPropagation(httpx.Client(), hosts=["api.shop.example"])
 
-A client whose hooks are replaced later loses ours; `PostHogTransport` and `AsyncPostHogTransport` are the same for who
-makes the transport. Source: docs/internals/frameworks.md#httpx.
+If a client's hooks are replaced later, ours is lost; `PostHogTransport` and `AsyncPostHogTransport` do the same
+around a transport. Source: docs/internals/frameworks.md#httpx.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from hogline.propagation.outgoing import Destinations
 
 __all__ = ["AsyncPostHogTransport", "PostHogPropagation", "PostHogTransport"]
 
-_OURS = "hogline"  # in a request's extensions, which its redirects inherit: the headers that are not the caller's
+_OURS = "hogline"  # the key in a request's extensions, which redirects inherit, for the headers that we added
 
 
 class PostHogPropagation:
@@ -25,10 +25,10 @@ class PostHogPropagation:
         destinations = Destinations(hosts)
 
         def hook(request: httpx.Request) -> None:
-            _tell(request, destinations)
+            _add_headers(request, destinations)
 
         async def async_hook(request: httpx.Request) -> None:
-            _tell(request, destinations)
+            _add_headers(request, destinations)
 
         hooks = client.event_hooks
         chosen: Any = async_hook if isinstance(client, httpx.AsyncClient) else hook
@@ -45,7 +45,7 @@ class PostHogTransport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one hop."""
-        _tell(request, self._destinations)
+        _add_headers(request, self._destinations)
         return self._transport.handle_request(request)
 
     def close(self) -> None:
@@ -62,7 +62,7 @@ class AsyncPostHogTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one hop."""
-        _tell(request, self._destinations)
+        _add_headers(request, self._destinations)
         return await self._transport.handle_async_request(request)
 
     async def aclose(self) -> None:
@@ -70,8 +70,8 @@ class AsyncPostHogTransport(httpx.AsyncBaseTransport):
         await self._transport.aclose()
 
 
-def _tell(request: httpx.Request, destinations: Destinations) -> None:
-    # A redirect's request begins with the headers of the one before it, ours among them.
+def _add_headers(request: httpx.Request, destinations: Destinations) -> None:
+    # A redirect's request starts with the headers of the previous one, including ours.
     for name in request.extensions.get(_OURS, ()):
         request.headers.pop(name, None)
     wanted = destinations.headers(str(request.url))

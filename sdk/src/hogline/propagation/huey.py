@@ -1,10 +1,10 @@
-"""Huey: around one instance, wherever its tasks are enqueued and consumed.
+"""Huey: for one instance, in processes that enqueue its tasks and in consumers.
 
     PostHogPropagation(huey, client=posthog)
 
-A message is a pickled tuple of fixed fields: one more would break every other consumer. So the carrier stands behind the
-pickle, where `pickle.loads` stops reading, inside the signature of a SignedSerializer. No hook surrounds a task together
-with what follows it (retries, pipelines), so the instance's `execute` is wrapped. Source: huey 3.5's `api.py`.
+A message is a pickled tuple of fixed fields, and another field would break every other consumer. So the carrier
+follows the pickle, where `pickle.loads` stops reading, inside the signature of a SignedSerializer. No hook
+surrounds a task together with its retries and pipelines, so the instance's `execute` is wrapped. Source: huey 3.5's `api.py`.
 """
 
 import functools
@@ -21,7 +21,7 @@ from hogline.settings.typed import TaskOptions
 __all__ = ["PostHogPropagation"]
 
 _log = logging.getLogger("hogline")
-_TAIL = b"hogline1"  # a pickle ends with a full stop, so this never is the end of one
+_TAIL = b"hogline1"  # a pickle ends with a full stop, so no pickle ends with this
 _LENGTH_BYTES = 4
 _MAX_CARRIER_BYTES = 65_536
 _HOOK = "hogline"
@@ -33,7 +33,7 @@ class PostHogPropagation:
 
     def __init__(self, huey: Huey, **options: Unpack[TaskOptions]) -> None:
         self._policy = TaskPolicy("huey", options)
-        self._passing = threading.local()  # what goes into, or came out of, the message at hand
+        self._passing = threading.local()  # the carrier of the message that this thread is packing or unpacking
         if isinstance(getattr(huey, _HOOK, None), PostHogPropagation):
             _log.warning("hogline: this Huey has propagation already; the second one is ignored")
             return
@@ -118,7 +118,7 @@ class PostHogPropagation:
     def _execute(self, execute: Any) -> Any:
         @functools.wraps(execute)
         def execute_task(task: Any, *args: Any, **kwargs: Any) -> Any:
-            # Without a message it was called in immediate mode: whoever enqueued it is right here.
+            # A task without a message runs in immediate mode, in the context of its caller.
             carrier = task.__dict__.get(_CARRIER) or self._policy.inject()
             setattr(task, _CARRIER, carrier)
             with self._policy.begin(carrier, name=f"{type(task).__module__}.{task.name}", identity=task.id):

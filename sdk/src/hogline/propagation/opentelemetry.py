@@ -1,9 +1,9 @@
-"""OpenTelemetry: a span processor that says on spans whose request they belong to.
+"""OpenTelemetry: a span processor that puts the session and the person of the context on spans.
 
     provider.add_span_processor(PostHogSpanProcessor())
 
-The attributes are PostHog's own: `sessionId` and `posthogDistinctId`; one that is there stays. (The other direction, the
-active trace on events, needs nothing from here.)
+The attributes are PostHog's own, `sessionId` and `posthogDistinctId`; one that is already there stays. (For the
+other direction, the active trace on events, nothing needs to be installed.)
 """
 
 from collections.abc import Mapping
@@ -23,13 +23,13 @@ class PostHogSpanProcessor(SpanProcessor):
     """Puts the current context's session and distinct id on spans as they start."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Mark *span*; also the one around it, which a server's instrumentation may have begun before the context."""
+        """Add the attributes to *span* and its parent, which a server's instrumentation may start before the context."""
         if current.get() is None:
             return
-        _mark(span)
+        _add_attributes(span)
         parent = get_current_span(parent_context)
         if isinstance(parent, Span):
-            _mark(parent)
+            _add_attributes(parent)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Leave ended spans alone."""
@@ -42,7 +42,7 @@ class PostHogSpanProcessor(SpanProcessor):
         return True
 
 
-def _mark(span: Span) -> None:
+def _add_attributes(span: Span) -> None:
     try:
         context = current.get()
         attributes = span.attributes
@@ -53,5 +53,5 @@ def _mark(span: Span) -> None:
                 told = value()
                 if told is not None:
                     span.set_attribute(name, told)
-    except Exception:  # a span is the host's; what is ours never is in its way
+    except Exception:  # spans belong to the host app, which must not notice
         return

@@ -1,10 +1,9 @@
-"""Outgoing HTTP: the three headers that carry a context to the next service, and the hosts that may have them.
+"""Outgoing HTTP: the three headers that carry a context to the next service, and the hosts that may get them.
 
-What posthog-js's `tracing_headers` does in a browser. A host that is not listed never gets one, on whatever redirect; every
-client's file asks here for each hop. Source: docs/internals/frameworks.md#outgoing-http.
+This is what posthog-js's `tracing_headers` does in a browser. A host that is not listed never gets a header,
+on any redirect: every HTTP client's file asks here for each hop. Source: docs/internals/frameworks.md#outgoing-http.
 """
 
-import logging
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -14,18 +13,18 @@ from urllib.parse import urlsplit
 from hogline.context import Context, current
 from hogline.exceptions import SettingsError
 from hogline.facts.tracing import DISTINCT_ID, SESSION_ID, WINDOW_ID, usable
+from hogline.guard import guard
+from hogline.log_throttle import ONCE, ThrottledLog
 
 __all__ = ["NAMES", "Destinations"]
-
-_log = logging.getLogger("hogline")
 
 NAMES = (SESSION_ID, DISTINCT_ID, WINDOW_ID)
 """The headers, in lower case."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _CLEAR = re.compile(r"[^\\\s\x00-\x20\x7f]+")
 _DOTS = re.compile("[.\u3002\uff0e\uff61]")
-# Python's codec makes other letters of these, as IDNA once did, and so another host's name of straße.example than the one that
-# clients connect to.  Source: UTS 46, 4.  Deviations.
+# Python's codec replaces these letters, as IDNA 2003 did, so straße.example would become another host than the one
+# that clients connect to. Source: UTS 46, section 4, Deviations.
 _DEVIATIONS = frozenset("ß\u03c2\u200c\u200d")
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 
@@ -47,10 +46,10 @@ class _Entry:
 
 
 class Destinations:
-    """The hosts that may know whose request they serve.
+    """The hosts that may get the headers.
 
-    *hosts*: names or addresses, with a port where only that one is meant, with a scheme where only that one is, or
-    `*.` in front for every subdomain (but not the name itself).
+    *hosts*: names or addresses; with a port or a scheme, only these match; with `*.` in front, every
+    subdomain matches, but not the name itself.
     Raises SettingsError: an entry that cannot match, or that would match too much.
     """
 
@@ -59,43 +58,42 @@ class Destinations:
         if not listed:
             raise SettingsError("hosts is empty, so no host would ever get a header; list those of your own services")
         self._entries = [_entry(host) for host in listed]
-        self._complained = False
+        self._throttled = ThrottledLog(ONCE)
 
     def allows(self, url: str) -> bool:
-        """Tell whether the server at *url* is listed. Anything that cannot be read is not."""
+        """Return whether the server at *url* is listed. A URL that cannot be parsed is not."""
         try:
             parts = urlsplit(url)
             scheme = parts.scheme.lower()
             host, port = _normal(parts.hostname or ""), parts.port
         except (ValueError, UnicodeError):
             return False
-        # Clients and browsers disagree where the host of such a URL begins.
+        # Clients and browsers disagree on where the host of such a URL begins.
         if scheme not in _DEFAULT_PORTS or not host or not _CLEAR.fullmatch(parts.netloc):
             return False
         wanted = port if port is not None else _DEFAULT_PORTS[scheme]
         return any(entry.matches(scheme, host, wanted) for entry in self._entries)
 
     def headers(self, url: str) -> dict[str, str]:
-        """Return the headers for a request to *url*: none for a host that is not listed, or outside a context. Never raises."""
+        """Return the headers for a request to *url*: none for other hosts, or outside a context. Never raises."""
         context = current.get()
         if context is None:
             return {}
-        try:
-            return self._told(context) if self.allows(url) else {}
-        except Exception as error:  # the app's call goes out all the same
-            if not self._complained:
-                self._complained = True
-                _log.warning(
-                    "hogline: the headers of an outgoing call failed and are left out: %r (logged once)", error
-                )
-            return {}
+        with guard("headers", self._complain):
+            return self._headers_of(context) if self.allows(url) else {}
+        return {}
+
+    def _complain(self, name: str, error: BaseException) -> None:
+        self._throttled.warning(
+            name, "the headers of an outgoing call failed and are left out: %r (logged once)", error
+        )
 
     @staticmethod
-    def _told(context: Context) -> dict[str, str]:
+    def _headers_of(context: Context) -> dict[str, str]:
         window = context.properties().get("$window_id")
-        told = ((SESSION_ID, context.session()), (DISTINCT_ID, context.acting_distinct_id()), (WINDOW_ID, window))
+        known = ((SESSION_ID, context.session()), (DISTINCT_ID, context.acting_distinct_id()), (WINDOW_ID, window))
         found = {}
-        for name, value in told:
+        for name, value in known:
             clean = usable([value]) if isinstance(value, str) else None
             if clean is not None and clean.isascii():  # a header can hold no other
                 found[name] = clean
@@ -125,7 +123,7 @@ def _entry(text: str) -> _Entry:
 
 
 def _normal(host: str) -> str:
-    """Return *host* in lower case, without a final dot, its other scripts as IDNA writes them."""
+    """Return *host* in lower case, without a final dot, and in IDNA's ASCII form."""
     host = host.lower().removesuffix(".")
     return host if host.isascii() else ".".join(map(_label, _DOTS.split(host)))
 

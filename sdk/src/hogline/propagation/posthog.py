@@ -1,10 +1,10 @@
-"""posthog-python beside Hogline: its contexts show Hogline's, so its AI wrappers and existing calls inherit the request.
+"""posthog-python beside Hogline: its contexts show Hogline's, so its AI wrappers and other calls know the request.
 
     mirror()
 
-A patch: posthog-python has no hook for where its context comes from. Its own contexts stay what they are; where it has none,
-or as their outermost parent, it sees the request: session, distinct id, and the facts as tags. Nothing is copied, so there
-is nothing to end. Source: posthog-python 7.91's `contexts.py`.
+A patch: posthog-python has no hook for the source of its context. Its own contexts stay as they are; outside them,
+and as their outermost parent, it sees the request: session, distinct id, and the facts as tags. Nothing is copied,
+so nothing needs to be ended. Source: posthog-python 7.91's `contexts.py`.
 """
 
 from typing import Any
@@ -40,7 +40,7 @@ def unmirror() -> None:
 
 
 class _Mirror(contexts.ContextScope):
-    """Hogline's current context, as posthog-python asks for one. Says what is true when it is asked."""
+    """Hogline's current context in posthog-python's interface, read at each call."""
 
     def __init__(self) -> None:
         super().__init__(capture_exceptions=False)
@@ -80,7 +80,9 @@ class _Stack:
 
     def get(self) -> Any:
         scope = self.own.get()
-        if scope is None or isinstance(scope, _Mirror):  # it leaves ours behind when a context of its own ends
+        if scope is None or isinstance(
+            scope, _Mirror
+        ):  # posthog-python sets the mirror again when a context of its own ends
             return _Mirror() if current.get() is not None else None
         return scope
 

@@ -1,9 +1,9 @@
-"""Requests: around the adapters of one session, which send each hop of a redirect.
+"""Requests: wraps the adapters of one session, which send each hop of a redirect.
 
     PostHogPropagation(requests.Session(), hosts=["api.shop.example"])
 
-Each hop is a copy of what the caller prepared, so what is added to one is not on the next. `requests.get` and its kin make a
-session of their own each time and have no hook. Source: docs/internals/frameworks.md#requests.
+Each hop is a copy of the prepared request, so a header of one hop is not on the next. `requests.get` and its kin
+make a new session each time and have no hook. Source: docs/internals/frameworks.md#requests.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""RQ: a queue and workers of our own, as RQ's users bring theirs.
+"""RQ: subclasses of its queue and its workers, which RQ lets its users replace.
 
     from hogline.propagation.rq import PostHogQueue as Queue
     $ rq worker --worker-class hogline.propagation.rq.PostHogWorker
@@ -8,8 +8,8 @@ The carrier is an entry of the job's `meta`. Options are a class attribute:
     class Worker(PostHogWorker):
         propagation = {"client": posthog, "every_attempt": True}
 
-RQ's worker forks for each job and leaves through `os._exit`, where no exit handler runs: what waits is sent when the job is
-done. Source: docs/internals/frameworks.md#rq and docs/internals/frameworks.md#fork.
+RQ's worker forks for each job and ends through `os._exit`, which runs no exit handlers, so events are sent at the
+end of the job. Source: docs/internals/frameworks.md#rq and docs/internals/frameworks.md#fork.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ __all__ = ["PostHogQueue", "PostHogSimpleWorker", "PostHogSpawnWorker", "PostHog
 
 
 class _Configured:
-    """A class whose options are checked once, when they are first needed."""
+    """A class whose options are checked when they are first needed."""
 
     propagation: ClassVar[Mapping[str, Any]] = {}
     """Options, those of `TaskSettings`."""
@@ -43,7 +43,7 @@ class PostHogQueue(_Configured, Queue):
     """An RQ queue whose jobs carry the context that they were enqueued in."""
 
     def create_job(self, *args: Any, **kwargs: Any) -> Any:
-        """Create a job with a carrier: every way to enqueue, now or later, one or many, comes through here."""
+        """Create a job with a carrier. Every way to enqueue, now or later, one or many, calls this."""
         return self._carrying(super().create_job(*args, **kwargs))
 
     def enqueue_job(self, job: Any, *args: Any, **kwargs: Any) -> Any:
@@ -51,7 +51,7 @@ class PostHogQueue(_Configured, Queue):
         return super().enqueue_job(self._carrying(job), *args, **kwargs)
 
     def run_job(self, job: Any) -> Any:
-        """Run a job on the spot (`is_async=False`), in a context of its own."""
+        """Run a job at once (`is_async=False`), in a context of its own."""
         with _begin(self._policy(), job) as run:
             try:
                 return super().run_job(job)
@@ -67,8 +67,8 @@ class PostHogQueue(_Configured, Queue):
         return job
 
 
-class _Working(_Configured):
-    """What any of RQ's workers does with us."""
+class _PropagatingWorker(_Configured):
+    """The additions to each of RQ's workers."""
 
     queue_class = PostHogQueue  # for what RQ enqueues itself
 
@@ -83,28 +83,28 @@ class _Working(_Configured):
                 policy.flush()
 
     def handle_exception(self, job: Any, *exc_info: Any) -> Any:
-        """Note what the job raised; RQ tells of it before it uses up a retry."""
+        """Capture the job's exception; RQ calls this before it uses up a retry."""
         run = current_run()
         if run is not None:
-            # Set where RQ decides: job.should_retry is asked right after this.
+            # RQ itself reads `job.should_retry` right after this.
             run.failed(exc_info[1], final=not job.should_retry)
         return super().handle_exception(job, *exc_info)  # type: ignore[misc]
 
     def teardown(self) -> Any:
-        """Send what waits before the worker ends."""
+        """Send queued events before the worker ends."""
         self._policy().flush()
         return super().teardown()  # type: ignore[misc]
 
 
-class PostHogWorker(_Working, Worker):
+class PostHogWorker(_PropagatingWorker, Worker):
     """RQ's default worker: a forked work-horse for each job."""
 
 
-class PostHogSimpleWorker(_Working, SimpleWorker):
+class PostHogSimpleWorker(_PropagatingWorker, SimpleWorker):
     """RQ's worker that runs jobs in its own process."""
 
 
-class PostHogSpawnWorker(_Working, SpawnWorker):
+class PostHogSpawnWorker(_PropagatingWorker, SpawnWorker):
     """RQ's worker that starts a new interpreter for each job."""
 
 
@@ -112,6 +112,6 @@ def _begin(policy: TaskPolicy, job: Any) -> TaskRun:
     meta = job.meta if isinstance(job.meta, dict) else {}
     try:
         name: str | None = job.func_name
-    except Exception:  # a payload that cannot be read
+    except Exception:  # a payload that cannot be unpickled
         name = None
     return policy.begin(meta.get(KEY), name=name, identity=job.id)

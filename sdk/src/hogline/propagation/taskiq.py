@@ -1,9 +1,9 @@
-"""Taskiq: a middleware, added as Taskiq's users add theirs.
+"""Taskiq: a middleware.
 
     broker.add_middlewares(PostHogPropagation(client=posthog))
 
-The carrier is a label of the message, a string. A retry is the same task sent again while its failure is being handled,
-whichever retry middleware does it. Source: docs/internals/frameworks.md#taskiq.
+The carrier is a label of the message, a string. With any retry middleware, a retry is the same task sent again
+while its failure is handled. Source: docs/internals/frameworks.md#taskiq.
 """
 
 import functools
@@ -28,12 +28,12 @@ class PostHogPropagation(TaskiqMiddleware):
         self._policy = TaskPolicy("taskiq", options)
 
     def set_broker(self, broker: AsyncBroker) -> None:
-        """Take the broker whose tasks these are."""
+        """Keep the broker."""
         super().set_broker(broker)
         _label_scheduled_tasks()
 
     def pre_send(self, message: TaskiqMessage) -> TaskiqMessage:
-        """Put the carrier on a message that has none, and note a task that sends itself again."""
+        """Put the carrier on a message that has none, and record a task that sends itself again."""
         run = current_run()
         if run is not None and run.identity == message.task_id:
             run.retried = True
@@ -48,7 +48,7 @@ class PostHogPropagation(TaskiqMiddleware):
         return message
 
     def pre_execute(self, message: TaskiqMessage) -> TaskiqMessage:
-        """Begin the task's run. Each message has an asyncio task of its own, but for brokers that run them in place."""
+        """Begin the task's run. Each message has an asyncio task of its own, except with in-place brokers."""
         retries = str(message.labels.get("_retries", 0))
         self._policy.begin(
             message.labels.get(KEY),
@@ -59,13 +59,13 @@ class PostHogPropagation(TaskiqMiddleware):
         return message
 
     def post_execute(self, message: TaskiqMessage, result: TaskiqResult[Any]) -> None:
-        """Judge the failure, now that every retry middleware has spoken, and end the run."""
+        """Judge the failure, now that every retry middleware has run, and end the run."""
         run = current_run()
         if run is None or run.identity != message.task_id:
             return
-        # A retry middleware may have put NoResultError in the error's place.
+        # A retry middleware may have replaced the error by NoResultError.
         run.failed(run.error, final=not isinstance(result.error, NoResultError))
-        # At once: a task that ran in place leaves nothing to whoever queued it, also where nobody's context was before.
+        # At once: a task that ran in place must not leave its context to the code that queued it.
         run.end()
 
     def on_error(self, message: TaskiqMessage, result: TaskiqResult[Any], exception: BaseException) -> None:
@@ -75,14 +75,14 @@ class PostHogPropagation(TaskiqMiddleware):
             run.error = exception
 
     async def shutdown(self) -> None:
-        """Send what waits."""
+        """Send queued events."""
         await self._policy.aflush()
 
 
 def _label_scheduled_tasks() -> None:
-    """Let messages have their carrier from the beginning.
+    """Put the carrier on messages as soon as they are made.
 
-    A patch: no hook runs where a task is scheduled. `pre_send` comes later, in the scheduler's process, where nobody is.
+    A patch: no hook runs where a task is scheduled. `pre_send` runs later, in the scheduler's process, without a context.
     """
     original = AsyncKicker._prepare_message
     if hasattr(original, "__wrapped__"):

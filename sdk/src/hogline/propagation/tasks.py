@@ -1,10 +1,9 @@
-"""One run of a queued task, no library named: the seam that all queues share, as `exchange.py` is for requests.
+"""One run of a queued task: the seam that all queues share, as `exchange` is for requests.
 
-A queue's file injects a carrier where a task is published, begins a run where a worker takes it up, tells it of what the
-task raised, and ends it. Identity, properties and the exception policy are decided here, once.
+A queue's file injects a carrier where a task is published, begins a run where a worker starts the task,
+passes it the task's exception, and ends it. Identity, properties and the exception policy are decided here.
 """
 
-import logging
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +13,8 @@ from hogline.context import Context, current, restore
 from hogline.deduplication import CaptureScope, captured_before, mark_captured
 from hogline.default import default_client
 from hogline.exception_kinds import is_noise, leaves
+from hogline.guard import guard
+from hogline.log_throttle import ONCE, ThrottledLog
 from hogline.propagation.carrier import pack, unpack
 from hogline.safe_attributes import own_attribute
 from hogline.settings import TaskSettings
@@ -21,11 +22,9 @@ from hogline.tracebacks import Mechanism
 
 __all__ = ["TaskPolicy", "TaskRun", "current_run"]
 
-_log = logging.getLogger("hogline")
-
 
 class TaskPolicy:
-    """What one queue was told, the client it speaks for, and the complaints it has made already."""
+    """The options of one queue, their client, and which failures were logged already."""
 
     def __init__(self, source: str, options: Mapping[str, Any]) -> None:
         """Check *options* for the library *source*.
@@ -37,66 +36,56 @@ class TaskPolicy:
         # `$exception_source`; for Celery as posthog-python has it.
         self.source: str = "celery.task_failure" if source == "celery" else f"{source}.task"
         self._client: Callable[[], Client] = default_client if client is None else lambda: client
-        self._complained: set[str] = set()
+        self._throttled = ThrottledLog(ONCE)
 
     @property
     def client(self) -> Client:
-        """The client of these settings, or the default one."""
+        """The client of the settings, else the default client."""
         return self._client()
 
     def inject(self) -> str | None:
-        """Return the current context as a carrier, or None where nothing is known. Never raises."""
-        try:
+        """Return the current context as a carrier, or None if there is nothing to carry. Never raises."""
+        with guard("carrier", self.complain):
             return pack(current.get(), self.settings.tags, self.settings.max_carrier_bytes)
-        except Exception as error:
-            self.complain("carrier", error)
-            return None
+        return None
 
     def begin(
         self, carrier: Any, *, name: str | None = None, identity: Any = None, attempt: int | None = None
     ) -> "TaskRun":
-        """Begin the run of a task in a context of its own, made of *carrier* alone (rule `fresh-context`). Whoever begins it ends it."""
+        """Begin the run of a task in a context made from *carrier* alone (rule `fresh-context`). The caller must end it."""
         run = TaskRun(self, carrier, name=name, identity=identity, attempt=attempt)
         run.enter()
         return run
 
     def flush(self) -> None:
-        """Send what waits, before a worker ends; at most the client's `shutdown_timeout`. Never raises."""
-        try:
+        """Send queued events before a worker ends, within the client's `shutdown_timeout`. Never raises."""
+        with guard("flush", self.complain):
             client = self.client
             client.flush(client.settings.shutdown_timeout)
-        except Exception as error:
-            self.complain("flush", error)
 
     async def aflush(self) -> None:
         """`flush()` that lets the event loop run."""
-        try:
+        with guard("flush", self.complain):
             client = self.client
             await client.aflush(client.settings.shutdown_timeout)
-        except Exception as error:
-            self.complain("flush", error)
 
-    def lost(self, failure: Exception) -> None:
-        """Count a task's exception that could not be captured; the client logs why."""
-        try:
-            self.client.lost("exception capture", failure)
-        except Exception:  # there is no client to be had
-            self.complain("exception capture", failure)
+    def lose_exception(self, what: str, error: BaseException) -> None:
+        """Count a task's exception that could not be captured because *what* failed. Never raises."""
+        with guard(what, self.complain):  # the default client may fail to be made
+            self.client.lost(what, error)
 
     def complain(self, name: str, error: BaseException) -> None:
         """Log a failure of *name*, once for each queue."""
-        if name not in self._complained:
-            self._complained.add(name)
-            _log.warning("hogline: the queue's %s failed and is skipped: %r (logged once)", name, error)
+        self._throttled.warning(name, "the queue's %s failed and is skipped: %r (logged once)", name, error)
 
 
 class TaskRun(CaptureScope):
-    """One attempt at one task: where its context began, and what becomes of its exceptions."""
+    """One attempt at one task: the origin of its context, and the judge of its exception."""
 
     retried = False
-    """Whether the library said already that another attempt follows."""
+    """Whether the library has announced another attempt."""
     error: BaseException | None = None
-    """What the task raised, where a library tells it before it is known whether another attempt follows."""
+    """The task's exception, where a library reports it before it decides about another attempt."""
 
     def __init__(
         self, policy: TaskPolicy, carrier: Any, *, name: str | None, identity: Any, attempt: int | None
@@ -118,7 +107,7 @@ class TaskRun(CaptureScope):
     # -- the Origin of a Context ----------------------------------------------------------------------------------
 
     def distinct_id(self) -> str | None:
-        """Return who the request that queued the task belonged to."""
+        """Return the distinct id of the request that queued the task."""
         return self._carried.distinct_id
 
     def session_id(self) -> str | None:
@@ -138,7 +127,7 @@ class TaskRun(CaptureScope):
         current.set(self._mine)
 
     def end(self) -> None:
-        """Write back what was there before, if the variable still holds something of this run's. Safe to call twice."""
+        """Restore the context before this run, if the current one is still of this run. Safe to call twice."""
         mine, self._mine = self._mine, None
         if mine is not None:
             restore(mine, self._previous)
@@ -156,16 +145,13 @@ class TaskRun(CaptureScope):
     # -- its exceptions -------------------------------------------------------------------------------------------
 
     def failed(self, error: BaseException | None, *, final: bool = True) -> None:
-        """Capture what this attempt raised, if it is a mistake and no other attempt follows. Never raises."""
-        if error is None:
-            return
-        try:
-            self._judge(error, final=final and not self.retried)
-        except Exception as failure:
-            self.policy.lost(failure)
+        """Capture this attempt's exception if it is a mistake and no other attempt follows. Never raises."""
+        if error is not None:
+            with guard("exception capture", self.policy.lose_exception):
+                self._judge(error, final=final and not self.retried)
 
     def asked_again(self, request: BaseException, *, granted: bool) -> None:
-        """Note that the task asked for another attempt, with *request*: what it was raised from is the mistake."""
+        """Handle an exception by which the task requests another attempt; its cause is the mistake."""
         cause = own_attribute(request, "__cause__")
         self.failed(cause if isinstance(cause, BaseException) else None, final=not granted)
 
@@ -180,18 +166,18 @@ class TaskRun(CaptureScope):
         self.policy.client.exceptions.capture_once(
             error, Mechanism(type="task", handled=False), source=self.policy.source, context=context, is_limited=True
         )
-        # An eager task runs inside of whoever queued it, who may let the same object go further.
+        # An eager task runs inside the code that queued it, which may let the same exception propagate.
         outer = self._previous.origin if self._previous is not None else None
         if isinstance(outer, CaptureScope) and captured_before(error, self):
             mark_captured(error, outer)
 
     def _is_current(self) -> bool:
-        now = current.get()
-        return now is not None and now.origin is self
+        context = current.get()
+        return context is not None and context.origin is self
 
 
 def current_run() -> TaskRun | None:
     """Return the run that this code is part of, or None."""
-    now = current.get()
-    origin = now.origin if now is not None else None
+    context = current.get()
+    origin = context.origin if context is not None else None
     return origin if isinstance(origin, TaskRun) else None
