@@ -16,7 +16,7 @@ from tests.support.sink import exception_of, person_of
 
 
 class DomainError(Exception):
-    """What a middleware answers with 418."""
+    """What a middleware answers with 507."""
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ async def answering(request, handler):
     try:
         return await handler(request)
     except DomainError:
-        return web.Response(status=418, text="handled")
+        return web.Response(status=507, text="handled")
 
 
 def app_of(handler, *middlewares):
@@ -74,9 +74,9 @@ class TestMiddlewares:
         }
         with serve(app_of(fail, *others[place])) as site:
             for _ in range(2):  # composed anew, and as kept
-                assert site.get("/x").status == 418
+                assert site.get("/x").status == 507
             events = site.events
-        assert [exception_of(event) for event in events] == [("DomainError", True, 418)] * 2
+        assert [exception_of(event) for event in events] == [("DomainError", True, 507)] * 2
 
     def test_middlewares_get_the_handler_as_they_know_it(self, interceptor, serve):
         """Never in the way: names and attributes of handlers that middlewares look at are still there."""
@@ -162,8 +162,8 @@ class TestMemory:
     def test_a_handlers_interceptor_goes_with_it(self, interceptor, serve):
         """What is watched is made once for each handler, and holds it no longer than the application does."""
         made = []
-        observing = interceptor._observing
-        interceptor._observing = lambda handler: made.append(weakref.ref(handler)) or observing(handler)
+        observing = interceptor._observer
+        interceptor._observer = lambda handler: made.append(weakref.ref(handler)) or observing(handler)
 
         async def fine(request):
             return web.Response()

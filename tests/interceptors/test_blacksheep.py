@@ -21,15 +21,15 @@ from tests.support.sink import exception_of, person_of
 
 
 class DomainError(Exception):
-    """What a registered handler, or a middleware, answers with 418."""
+    """What a registered handler, or a middleware, answers with 507."""
 
 
 class Order(BaseModel):
     number: int
 
 
-async def answer_418(*_):
-    return text("handled", 418)
+async def answer_507(*_):
+    return text("handled", 507)
 
 
 @pytest.fixture
@@ -68,16 +68,16 @@ class TestExceptions:
             try:
                 return await handler(request)
             except DomainError:
-                return text("handled", 418)
+                return text("handled", 507)
 
         if where == "handler":
-            app.exceptions_handlers[DomainError] = answer_418
+            app.exceptions_handlers[DomainError] = answer_507
         else:
             app.middlewares.append(answering, MiddlewareCategory.MESSAGE, 5)
         with serve() as site:
-            assert site.get("/").status == 418
+            assert site.get("/").status == 507
             events = site.wait_for(1)
-        assert [exception_of(event) for event in events] == [("DomainError", True, 418)]
+        assert [exception_of(event) for event in events] == [("DomainError", True, 507)]
 
     @shows("django-uncaught")
     def test_middleware_that_fails_is_an_event(self, app, serve):

@@ -120,16 +120,16 @@ class TestExceptions:
                 try:
                     return callback(*args, **kwargs)
                 except ValueError:
-                    bottle.response.status = 418
-                    return "teapot"
+                    bottle.response.status = 507
+                    return "sorry"
 
             return wrapped
 
         app.install(answering)
         app.get("/", callback=lambda: int("x"))
         with serve(capture_exceptions=True) as site:
-            assert site.get("/").status == 418
-            assert [exception_of(event) for event in site.exceptions] == [("ValueError", True, 418)]
+            assert site.get("/").status == 507
+            assert [exception_of(event) for event in site.exceptions] == [("ValueError", True, 507)]
 
     def test_a_page_for_500_does_not_make_it_handled(self, app, serve, posthog):
         """It is for a status, and Bottle has printed the exception already; what the page captures is the visitor's."""

@@ -72,8 +72,8 @@ def _raise(error):
     raise error
 
 
-def teapot(request, error):
-    return ConnexionResponse(status_code=418, body="teapot")
+def sorry(request, error):
+    return ConnexionResponse(status_code=507, body="sorry")
 
 
 @shows("registered-handlers", "swallowed-errors")
@@ -81,7 +81,7 @@ def teapot(request, error):
     ("what", "status", "expected"),
     [
         ("plain", 500, ("ValueError", False, 500)),
-        ("domain", 418, ("DomainError", True, 418)),
+        ("domain", 507, ("DomainError", True, 507)),
         ("problem", 503, ("ProblemException", True, 503)),
         ("http", 503, ("HTTPException", True, 503)),
         ("unauthorised", 401, None),
@@ -90,7 +90,7 @@ def teapot(request, error):
 )
 def test_each_is_seen_once_and_judged(serve, what, status, expected):
     """Nothing escapes in either flavour; Connexion's own handler for everything is the last resort."""
-    with serve([(DomainError, teapot)], capture_exceptions=True) as site:
+    with serve([(DomainError, sorry)], capture_exceptions=True) as site:
         assert site.get(f"/api/fail/{what}", VISITOR).status == status
         events = site.exceptions
     assert [exception_of(event) for event in events] == ([expected] if expected else [])
@@ -101,9 +101,9 @@ def test_each_is_seen_once_and_judged(serve, what, status, expected):
 
 def test_a_handler_for_everything_handles(serve):
     """Only Connexion's own is the last resort."""
-    with serve([(Exception, teapot)], capture_exceptions=True) as site:
-        assert site.get("/api/fail/plain").status == 418
-        assert [exception_of(event) for event in site.exceptions] == [("ValueError", True, 418)]
+    with serve([(Exception, sorry)], capture_exceptions=True) as site:
+        assert site.get("/api/fail/plain").status == 507
+        assert [exception_of(event) for event in site.exceptions] == [("ValueError", True, 507)]
 
 
 @shows("context-everywhere")

@@ -100,7 +100,7 @@ class TestExceptions:
             (lambda request: None, [("ValueError", False, 500)], 500),
             (lambda request: HttpResponse(Template("{{ x|add }}").render(Context())), [("TemplateSyntaxError", False, 500)], 500),
             (lambda request: SimpleTemplateResponse("missing.html"), [("TemplateDoesNotExist", False, 500)], 500),
-            (raising(DomainError(418)), [("DomainError", True, 418)], 418),
+            (raising(DomainError(507)), [("DomainError", True, 507)], 507),
             (raising(Http404()), [], 404),
             (raising(PermissionDenied()), [], 403),
             (raising(SuspiciousOperation()), [], 400),
@@ -540,7 +540,7 @@ class TestNeighbours:
             return StreamingHttpResponse(body() if protocol == "wsgi" else body_async())
 
         views = [path("thing/<int:number>", thing), stream, path("broken", raising(ValueError("x")))]
-        answered = path("answered", raising(DomainError(418)))
+        answered = path("answered", raising(DomainError(507)))
         with serve(
             *views, answered, protocol=protocol, around=around, middleware=[*SESSIONS, f"{NEIGHBOURS}.Answers"]
         ) as site:
@@ -558,7 +558,7 @@ class TestNeighbours:
         assert {event.properties["$session_id"] for event in events} == {"session-a"}
         assert events[0].distinct_id == str(alice[0].pk) or protocol == "asgi"
         judged = [exception_of(event) for event in events[2:]]
-        assert judged[1:] == [("ValueError", False, 500), ("DomainError", True, 418)]
+        assert judged[1:] == [("ValueError", False, 500), ("DomainError", True, 507)]
         # Who does not capture says nothing of what becomes of what passes it.
         assert judged[0] == ("ValueError", not outer_captures, 200)
 

@@ -14,7 +14,6 @@ from django.test import override_settings
 from django.urls import path
 
 import hogline
-from hogline import ExceptionCapture
 from tests.interceptors.apps.contract import DomainError
 from tests.interceptors.apps.django_project import INTERCEPTOR
 from tests.support.behaviours import shows
@@ -71,7 +70,7 @@ class TestRestFramework:
             (lambda e: e.APIException("no"), 500, ("APIException", True, 500)),
             (lambda e: type("Away", (e.APIException,), {"status_code": 503})(), 503, ("Away", True, 503)),
             (lambda e: ValueError("boom"), 500, ("ValueError", False, 500)),
-            (lambda e: DomainError(418), 418, ("DomainError", True, 418)),
+            (lambda e: DomainError(507), 507, ("DomainError", True, 507)),
             (lambda e: e.NotFound(), 404, None),
             (lambda e: e.ValidationError("no"), 400, None),
             (lambda e: e.Throttled(3), 429, None),
@@ -100,7 +99,7 @@ class TestRestFramework:
 
             return Response({"detail": "own"}, status=507)
 
-        with serve(fails(LookupError("x"), handler), capture_exceptions=ExceptionCapture(handled="by_status")) as site:
+        with serve(fails(LookupError("x"), handler)) as site:
             assert site.get("/fails/7").status == 507
             [event] = site.exceptions
         assert exception_of(event) == ("LookupError", True, 507)
@@ -127,7 +126,7 @@ class TestNinja:
         errors = {
             "away": lambda: HttpError(503, "no"),
             "absent": lambda: HttpError(404, "no"),
-            "domain": lambda: DomainError(418),
+            "domain": lambda: DomainError(507),
             "plain": lambda: ValueError("boom"),
         }
         router = Router()
@@ -155,9 +154,9 @@ class TestNinja:
             asked = ("away", "absent", "domain", "plain", "away?number=x", "closed/x")
             statuses = [site.get(f"/api/v1/{kind}", VISITOR).status for kind in asked]
             events = site.exceptions
-        assert statuses == [503, 404, 418, 500, 422, 401]
+        assert statuses == [503, 404, 507, 500, 422, 401]
         assert sorted(exception_of(event) for event in events) == [
-            ("DomainError", True, 418),
+            ("DomainError", True, 507),
             ("HttpError", True, 503),
             ("ValueError", False, 500),
         ]

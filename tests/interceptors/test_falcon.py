@@ -137,12 +137,12 @@ class TestExceptions:
         """Only Falcon's own is the last resort."""
 
         def handle(req, resp, ex, params):
-            resp.status, resp.text = 418, "teapot"
+            resp.status, resp.text = 507, "sorry"
 
         app.add_error_handler(Exception, handler_of(app, handle))
         with serve(capture_exceptions=True) as site:
-            assert site.get("/fail/plain").status == 418
-            assert [exception_of(event) for event in site.exceptions] == [("ValueError", True, 418)]
+            assert site.get("/fail/plain").status == 507
+            assert [exception_of(event) for event in site.exceptions] == [("ValueError", True, 507)]
 
     @shows("falcon-reporter")
     @pytest.mark.skipif(not hasattr(falcon.App, "set_error_reporter"), reason="Falcon has reporters since 4.4")

@@ -11,7 +11,6 @@ from flask import Flask, abort, request, session, stream_with_context
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from hogline import ExceptionCapture
 from hogline.context import current
 from hogline.interceptors import wsgi
 from hogline.interceptors.flask import PostHogInterceptor
@@ -238,7 +237,7 @@ class TestExceptions:
 
         @app.errorhandler(DomainError)
         def handle(error):
-            return "teapot", 418
+            return "sorry", 507
 
         @app.errorhandler(502)
         def handle_502(error):
@@ -260,7 +259,7 @@ class TestExceptions:
             ("503", 503, ("ServiceUnavailable", True, 503)),
             ("502", 502, ("BadGateway", True, 502)),
             ("response", 599, ("HTTPException", True, 599)),
-            ("domain", 418, ("DomainError", True, 418)),
+            ("domain", 507, ("DomainError", True, 507)),
             ("group", 500, ("ExceptionGroup", False, 500)),
             ("409", 500, ("RuntimeError", False, 500)),
             ("404", 404, None),
@@ -447,7 +446,7 @@ class TestExceptions:
             return "x", int(request.view_args["name"])
 
         app.register_blueprint(blueprint)
-        with serve(capture_exceptions=ExceptionCapture(handled="by_status")) as site:
+        with serve(capture_exceptions=True) as site:
             assert [site.get(f"/api/{status}").status for status in (418, 507)] == [418, 507]
             [event] = site.exceptions
         assert exception_of(event) == ("DomainError", True, 507)

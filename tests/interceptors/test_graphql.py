@@ -144,13 +144,13 @@ def ask(site, query):
 
 @shows("graphql-resolvers")
 def test_what_a_resolver_raises_is_one_event(serve):
-    """The original exception, of the request around it, handled, with the 200 that left, and where it was."""
+    """The event is of the original exception, unhandled, with the request around it, the 200 that left, and the path."""
     with serve(capture_exceptions=True) as site:
         status, answer = ask(site, 'query Shop { a: sync(how: "plain") b: awaited(how: "plain") c: sync(how: "fine") }')
         first, second = sorted(site.exceptions, key=lambda event: event.properties["graphql_path"])
     assert (status, answer["data"], len(answer["errors"])) == (200, {"a": None, "b": None, "c": "fine"}, 2)
     for event, path in ((first, "a"), (second, "b")):
-        assert exception_of(event) == ("ValueError", True, 200)
+        assert exception_of(event) == ("ValueError", False, 200)
         assert event.properties["$exception_list"][0]["value"] == "plain"
         assert (event.properties["graphql_operation"], event.properties["graphql_path"]) == ("Shop", path)
         assert (person_of(event), event.properties["$session_id"]) == ("alice", "session-a")
@@ -163,7 +163,7 @@ def test_the_schemas_interceptor_alone_knows_what_left(serve):
     """Where the framework's has no `capture_exceptions`, nobody looks at the status; GraphQL's own answer is a 200."""
     with serve(capture_exceptions=True, around={}) as site:
         assert ask(site, '{ sync(how: "plain") }')[0] == 200
-        assert [exception_of(event) for event in site.exceptions] == [("ValueError", True, 200)]
+        assert [exception_of(event) for event in site.exceptions] == [("ValueError", False, 200)]
 
 
 @shows("graphql-resolvers")
@@ -181,21 +181,20 @@ def test_an_error_said_on_purpose_that_holds_another_one_is_that(serve):
     """`original_error` is what went wrong."""
     with serve(capture_exceptions=True) as site:
         ask(site, '{ sync(how: "wrapped") }')
-        assert [exception_of(event) for event in site.exceptions] == [("KeyError", True, 200)]
+        assert [exception_of(event) for event in site.exceptions] == [("KeyError", False, 200)]
 
 
 @pytest.mark.parametrize(
     ("rules", "count"),
     [
         (False, 0),
-        (ExceptionCapture(handled="ignore"), 0),
-        (ExceptionCapture(handled="by_status"), 0),
+        (ExceptionCapture(handled="ignore"), 1),
         (ExceptionCapture(ignore=(ValueError,)), 0),
         (ExceptionCapture(min_status_to_capture=400), 1),
     ],
 )
 def test_rules_hold(serve, rules, count):
-    """A handled exception whose answer was 200; off by default."""
+    """Only GraphQL's last resort answers the exception, so it is unhandled; capture is off by default."""
     with serve(capture_exceptions=rules) as site:
         ask(site, '{ sync(how: "plain") }')
         assert len(site.exceptions) == count
@@ -224,7 +223,7 @@ class TestStrawberry:
             result = schema.execute_sync('{ sync(how: "plain") }')
             assert "plain" not in result.errors[0].message
         posthog.flush()
-        assert [exception_of(event) for event in sink.events] == [("ValueError", True, 200)] * 2
+        assert [exception_of(event) for event in sink.events] == [("ValueError", False, 200)] * 2
 
     def test_an_extension_that_fails_is_seen(self, posthog, sink):
         """It is no client's mistake."""
@@ -260,7 +259,7 @@ class TestStrawberry:
                     while json.loads(socket.recv(30))["type"] not in ("error", "complete"):
                         pass
                     events = site.wait_for(number)
-        assert [exception_of(event) for event in events] == [("ValueError", True, 101)] * 2
+        assert [exception_of(event) for event in events] == [("ValueError", False, 101)] * 2
         assert {(person_of(event), event.properties["graphql_operation"]) for event in events} == {("alice", "Count")}
 
     def test_it_is_made_anew_for_each_operation(self, posthog):
@@ -275,7 +274,7 @@ def test_outside_a_request_it_is_nobodys(posthog, sink):
     graphene.Schema(GrapheneQuery).execute('{ sync(how: "plain") }', middleware=middleware)
     posthog.flush()
     [event] = sink.events
-    assert (exception_of(event), person_of(event)) == (("ValueError", True, 200), None)
+    assert (exception_of(event), person_of(event)) == (("ValueError", False, 200), None)
     assert "$request_path" not in event.properties
 
 
@@ -298,7 +297,7 @@ def test_the_example_sends_what_its_page_promises(sink):
     finally:
         process.terminate()
         process.wait(30)
-    assert (first.event, exception_of(failure)) == ("checkout", ("RuntimeError", True, 200))
+    assert (first.event, exception_of(failure)) == ("checkout", ("RuntimeError", False, 200))
     assert {event.properties["$session_id"] for event in (first, failure)} == {"session-a"}
 
 

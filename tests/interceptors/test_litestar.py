@@ -18,11 +18,11 @@ from tests.support.sink import exception_of, person_of
 
 
 class DomainError(Exception):
-    """What a registered handler answers with 418."""
+    """What a registered handler answers with 507."""
 
 
-def answer_418(request, error):
-    return Response("handled", status_code=418, media_type="text/plain")
+def answer_507(request, error):
+    return Response("handled", status_code=507, media_type="text/plain")
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ class TestExceptions:
     @pytest.mark.parametrize("layer", ["route", "controller", "router", "app"])
     def test_a_handler_of_any_layer_counts_as_handled(self, serve, layer):
         """Handlers are declared at four layers; each is behind `after_exception`."""
-        handlers = {DomainError: answer_418}
+        handlers = {DomainError: answer_507}
 
         class Things(Controller):
             exception_handlers = handlers if layer == "controller" else {}
@@ -63,8 +63,8 @@ class TestExceptions:
 
         router = Router("/", route_handlers=[Things], exception_handlers=handlers if layer == "router" else {})
         with serve(router, exception_handlers=handlers if layer == "app" else {}) as site:
-            assert site.get("/fail").status == 418
-            assert [exception_of(event) for event in site.events] == [("DomainError", True, 418)]
+            assert site.get("/fail").status == 507
+            assert [exception_of(event) for event in site.events] == [("DomainError", True, 507)]
 
     @shows("error-handler-context")
     @pytest.mark.parametrize("key", [500, Exception])
@@ -232,7 +232,7 @@ class TestWithoutLifespan:
         app = Litestar([broken], plugins=[plugin], logging_config=None)
         with caplog.at_level(logging.WARNING, "hogline"), serving_asgi(app, posthog, sink, lifespan="off") as site:
             assert [site.get("/broken").status for _ in range(2)] == [500, 500]
-        assert caplog.text.count("runs no lifespan: call its install(app)") == 1
+        assert caplog.text.count("runs no lifespan: call the interceptor's install(app)") == 1
 
 
 def test_a_hook_of_the_apps_own_is_still_called(posthog, sink):

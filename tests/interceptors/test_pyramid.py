@@ -78,7 +78,7 @@ class TestExceptions:
         ("error", "status", "expected"),
         [
             (ValueError(), 500, ("ValueError", False, 500)),
-            (DomainError(), 418, ("DomainError", True, 418)),
+            (DomainError(), 507, ("DomainError", True, 507)),
             (httpexceptions.HTTPServiceUnavailable(), 503, ("HTTPServiceUnavailable", True, 503)),
             (httpexceptions.HTTPNotFound(), 404, None),
             (httpexceptions.HTTPFound("/elsewhere"), 302, None),
@@ -87,7 +87,7 @@ class TestExceptions:
     def test_each_is_seen_once_and_judged(self, config, serve, error, status, expected):
         """Before the exception views, with the status that left."""
         add(config, "/raise", raising(error))
-        config.add_exception_view(lambda error, request: Response("teapot", 418), context=DomainError)
+        config.add_exception_view(lambda error, request: Response("sorry", 507), context=DomainError)
         with serve(capture_exceptions=True) as site:
             assert site.get("/raise", VISITOR).status == status
             events = site.exceptions
@@ -110,16 +110,16 @@ class TestExceptions:
         config.registry["posthog"] = posthog
         config.add_tween(f"{__name__}.outer_factory", under=INGRESS, over=EXCVIEW)
         config.add_tween(f"{__name__}.transaction_factory", under=EXCVIEW)
-        config.add_exception_view(lambda error, request: Response("teapot", 418), context=DomainError)
+        config.add_exception_view(lambda error, request: Response("sorry", 507), context=DomainError)
         add(config, "/plain", lambda request: Response("ok"))
         with serve(capture_exceptions=True) as site:
-            assert site.get("/plain", VISITOR).status == 418
+            assert site.get("/plain", VISITOR).status == 507
             events = site.events
             assert site.get("/plain?fail=1", VISITOR).status == 500
             failures = site.exceptions[1:]
         said = [(event.event, person_of(event)) for event in events if event.event != "$exception"]
         assert said == [("tween in", "alice"), ("tween out", "alice")]
-        assert [exception_of(event) for event in events if event.event == "$exception"] == [("DomainError", True, 418)]
+        assert [exception_of(event) for event in events if event.event == "$exception"] == [("DomainError", True, 507)]
         assert ("ValueError", False, 500) in [exception_of(event) for event in failures]
 
     def test_an_exception_view_that_fails_leaves_two_mistakes(self, config, serve):
@@ -139,7 +139,7 @@ class TestExceptions:
     def test_a_subrequest_is_a_part_of_its_request(self, config, serve, posthog, use_tweens):
         """One event, with the route and the visitor of the request that came from outside."""
         add(config, "/inner", raising(DomainError()))
-        config.add_exception_view(lambda error, request: Response("teapot", 418), context=DomainError)
+        config.add_exception_view(lambda error, request: Response("sorry", 507), context=DomainError)
 
         def outer(request):
             response = request.invoke_subrequest(Request.blank("/inner"), use_tweens=use_tweens)
@@ -150,7 +150,7 @@ class TestExceptions:
         with serve(capture_exceptions=True) as site:
             answer = site.get("/outer", VISITOR)
             [event] = site.exceptions
-        assert (answer.status, exception_of(event)[2]) == ((200, 200) if use_tweens else (418, 418))
+        assert (answer.status, exception_of(event)[2]) == ((200, 200) if use_tweens else (507, 507))
         assert (event.distinct_id, event.properties["$request_route"]) == ("alice", "/outer")
 
 

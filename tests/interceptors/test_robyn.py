@@ -104,8 +104,8 @@ def test_what_a_handler_raises_is_one_event(shop, path, status, handled):
 def test_what_the_apps_handler_answers_is_handled(shop):
     """`@app.exception`, for the routes that are added after it."""
     answer = shop.ask("/handled")
-    assert (answer.status, answer.body) == (418, b"handled")
-    assert exception_of(shop.event(answer)) == ("KeyError", True, 418)
+    assert (answer.status, answer.body) == (507, b"handled")
+    assert exception_of(shop.event(answer)) == ("KeyError", True, 507)
 
 
 def test_a_sub_router_is_watched_on_request(shop):

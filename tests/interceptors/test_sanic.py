@@ -26,7 +26,7 @@ ASK = "GET {} HTTP/1.1\r\nHost: shop.example\r\n{}\r\n"
 
 
 class DomainError(Exception):
-    """What a registered handler answers with 418."""
+    """What a registered handler answers with 507."""
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ class TestExceptions:
 
         @app.exception(DomainError)
         async def handled(request, error):
-            return text("handled", 418)
+            return text("handled", 507)
 
         @app.exception(Exception)
         async def sorry(request, error):
@@ -192,10 +192,10 @@ class TestExceptions:
 
         with serve() as site:
             for _ in range(2):
-                assert [site.get(f"/{name}").status for name in ("domain", "plain", "busy")] == [418, 503, 503]
+                assert [site.get(f"/{name}").status for name in ("domain", "plain", "busy")] == [507, 503, 503]
             events = site.wait_for(6)
         assert [exception_of(event) for event in events] == [
-            ("DomainError", True, 418), ("ValueError", False, 503), ("ServiceUnavailable", True, 503),
+            ("DomainError", True, 507), ("ValueError", False, 503), ("ServiceUnavailable", True, 503),
         ] * 2  # fmt: skip
 
     @shows("django-uncaught")

@@ -16,10 +16,13 @@ from pydantic import BaseModel
 from sentry_sdk.integrations.asgi import SentryAsgiMiddleware
 from sentry_sdk.transport import Transport
 from starlette.applications import Starlette
+from starlette.authentication import AuthenticationBackend, AuthenticationError
 from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.routing import Mount, Route
 
+from hogline import ExceptionCapture
 from hogline.interceptors import asgi
 from hogline.interceptors.fastapi import PostHogInterceptor
 from hogline.interceptors.starlette import PostHogInterceptor as StarletteInterceptor
@@ -42,11 +45,11 @@ class PassesOn(BaseHTTPMiddleware):
 
 
 class DomainError(Exception):
-    """What a registered handler answers with 418."""
+    """What a registered handler answers with 507."""
 
 
-async def answer_418(request, error):
-    return PlainTextResponse("handled", 418)
+async def answer_507(request, error):
+    return PlainTextResponse("handled", 507)
 
 
 class TestFiveHundreds:
@@ -122,7 +125,7 @@ class TestMiddleware:
     @staticmethod
     def build(posthog, where, **options):
         """An app with BaseHTTPMiddleware inside of us, outside of us, or both."""
-        app = FastAPI(exception_handlers={DomainError: answer_418})
+        app = FastAPI(exception_handlers={DomainError: answer_507})
         if where in ("inside", "both"):
             app.add_middleware(PassesOn)
         app.add_middleware(PostHogInterceptor, client=posthog, **options)
@@ -216,9 +219,9 @@ class TestMiddleware:
             }[kind]
 
         with serve(app) as site:
-            assert [site.get(f"/{kind}").status for kind in ("domain", "http", "plain", "none")] == [418, 503, 500, 404]
+            assert [site.get(f"/{kind}").status for kind in ("domain", "http", "plain", "none")] == [507, 503, 500, 404]
             assert [exception_of(event) for event in site.exceptions] == [
-                ("DomainError", True, 418), ("HTTPException", True, 503), ("ValueError", False, 500),
+                ("DomainError", True, 507), ("HTTPException", True, 503), ("ValueError", False, 500),
             ]  # fmt: skip
 
     @shows("cancellation")
@@ -238,6 +241,58 @@ class TestMiddleware:
         with serve(app) as site:
             assert site.get("/").status == 500
             assert site.events == []
+
+
+class CachesPages:
+    """Middleware for which a `KeyError` is a cache miss: it answers by itself with 200."""
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        try:
+            raise KeyError(scope["path"])
+        except KeyError:
+            await PlainTextResponse("made anew")(scope, receive, send)
+
+
+class RunsInsideAnExcept(CachesPages):
+    """Middleware that calls the app inside its own `except`."""
+
+    async def __call__(self, scope, receive, send):
+        try:
+            raise KeyError(scope["path"])
+        except KeyError:
+            await self.app(scope, receive, send)
+
+
+class RefusesEveryone(AuthenticationBackend):
+    async def authenticate(self, conn):
+        raise AuthenticationError("bad token")
+
+
+class TestControlFlow:
+    @pytest.mark.parametrize(
+        ("middleware", "options", "status", "name"),
+        [
+            (CachesPages, {}, 200, "KeyError"),
+            (RunsInsideAnExcept, {}, 200, "KeyError"),
+            (AuthenticationMiddleware, {"backend": RefusesEveryone()}, 400, "AuthenticationError"),
+        ],
+        ids=["cache-miss", "inside-an-except", "authentication"],
+    )
+    def test_an_exception_that_middleware_answers_below_500_is_no_event(
+        self, posthog, serve, middleware, options, status, name
+    ):
+        """`handled="capture"` captures it all the same, with the status that was sent."""
+        for rules, expected in ((True, []), (ExceptionCapture(handled="capture"), [(name, True, status)])):
+            app = FastAPI()
+            app.add_api_route("/", lambda: "ok")
+            app.add_middleware(middleware, **options)
+            app.add_middleware(PostHogInterceptor, client=posthog, capture_exceptions=rules)
+            with serve(app) as site:
+                assert site.get("/").status == status
+                assert [exception_of(event) for event in site.exceptions] == expected
 
 
 class TestRouting:
@@ -272,7 +327,7 @@ class TestRouting:
     @shows("stacked-interceptors", "captured-once")
     def test_a_mounted_app_with_an_interceptor_of_its_own_is_one_request(self, posthog, serve):
         """One event of an exception that both see, with the inner template."""
-        app, mounted = FastAPI(), FastAPI(exception_handlers={DomainError: answer_418})
+        app, mounted = FastAPI(), FastAPI(exception_handlers={DomainError: answer_507})
         for each in (app, mounted):
             each.add_middleware(PostHogInterceptor, client=posthog, capture_exceptions=True)
         app.mount("/sub", mounted)
@@ -283,12 +338,12 @@ class TestRouting:
             raise DomainError("x") if number else ValueError("x")
 
         with serve(app) as site:
-            assert [site.get(f"/sub/things/{number}", VISITOR).status for number in (1, 0)] == [418, 500]
+            assert [site.get(f"/sub/things/{number}", VISITOR).status for number in (1, 0)] == [507, 500]
             events = site.events
             assert sorted(names(events)) == ["$exception", "$exception", "seen", "seen"]
             assert {event.properties["$request_route"] for event in events} == {"/sub/things/{number}"}
             assert [exception_of(event) for event in site.exceptions] == [
-                ("DomainError", True, 418), ("ValueError", False, 500),
+                ("DomainError", True, 507), ("ValueError", False, 500),
             ]  # fmt: skip
 
     @shows("route-template")
@@ -479,18 +534,18 @@ class TestHandlers:
         def answer(request, error):
             threads.append(threading.current_thread().name)
             posthog.capture("answered")
-            return PlainTextResponse("handled", 418)
+            return PlainTextResponse("handled", 507)
 
         @app.get("/")
         async def fail():
             raise DomainError("x")
 
         with serve(app) as site:
-            assert site.get("/", VISITOR).status == 418
+            assert site.get("/", VISITOR).status == 507
             answered, failure = sorted(site.events, key=lambda event: event.event, reverse=True)
         assert "AnyIO worker thread" in threads[0]
         assert (answered.event, person_of(answered)) == ("answered", "alice")
-        assert exception_of(failure) == ("DomainError", True, 418)
+        assert exception_of(failure) == ("DomainError", True, 507)
 
     def test_a_handler_that_fails_leaves_two_events(self, app, serve):
         """The first mistake, and its own; neither was answered."""

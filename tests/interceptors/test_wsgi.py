@@ -6,7 +6,7 @@ from wsgiref.util import FileWrapper
 
 import pytest
 
-from hogline import ExceptionCapture, new_context, tag
+from hogline import new_context, tag
 from hogline.context import current
 from hogline.interceptors.wsgi import EXCHANGE_KEY, PostHogInterceptor
 from tests.support.behaviours import shows
@@ -490,21 +490,21 @@ class TestNested:
                 return inner(environ, start_response)
             except LookupError:
                 pass
-            return answer(start_response, "404 Not Found")
+            return answer(start_response, "503 Service Unavailable")
 
         with serve(middleware, capture_exceptions=True) as site:
             site.get("/", VISITOR)
             [event] = site.exceptions
-        assert exception_of(event) == ("LookupError", True, 404)
+        assert exception_of(event) == ("LookupError", True, 503)
         assert person_of(event) == "alice"
 
-    def test_by_status_asks_the_final_status(self, serve, posthog):
+    def test_the_status_that_left_decides_whether_it_is_an_error(self, serve, posthog):
         """The status is the one that left, not the one that an inner layer saw."""
 
         def app(environ, start_response):
             raise LookupError
 
-        inner = PostHogInterceptor(app, client=posthog, capture_exceptions=ExceptionCapture(handled="by_status"))
+        inner = PostHogInterceptor(app, client=posthog, capture_exceptions=True)
 
         def middleware(environ, start_response):
             try:
@@ -514,6 +514,7 @@ class TestNested:
             return answer(start_response, environ["QUERY_STRING"] + " Status")
 
         with serve(middleware, capture_exceptions=True) as site:
+            site.get("/?200")
             site.get("/?404")
             assert site.exceptions == []
             site.get("/?500")

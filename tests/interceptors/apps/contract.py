@@ -110,7 +110,7 @@ def chunks(client: PostHog, rid: str) -> Iterator[bytes]:
 # -- option sets ------------------------------------------------------------------------------------------------------
 
 OPTION_SETS = (
-    "absent", "off", "default", "twice", "from-400", "from-503", "by-status", "unhandled-only", "ignoring", "no-identity",
+    "absent", "off", "default", "twice", "from-400", "from-503", "handled-too", "unhandled-only", "ignoring", "no-identity",
     "one-hop", "networks", "query-keep", "query-drop", "callbacks", "awaited", "raising", "awaited-raising",
 )  # fmt: skip
 """Their names, for frameworks whose apps must all be there before the server begins."""
@@ -129,7 +129,7 @@ def option_set(name: str, header: Header) -> dict[str, Any] | None:
         "twice": {"capture_exceptions": True, "twice": True},
         "from-400": {"capture_exceptions": ExceptionCapture(min_status_to_capture=400)},
         "from-503": {"capture_exceptions": ExceptionCapture(min_status_to_capture=503)},
-        "by-status": {"capture_exceptions": ExceptionCapture(handled="by_status")},
+        "handled-too": {"capture_exceptions": ExceptionCapture(handled="capture")},
         "unhandled-only": {"capture_exceptions": ExceptionCapture(handled="ignore")},
         "ignoring": {"capture_exceptions": ExceptionCapture(ignore=(IgnoredError,))},
         "no-identity": {"identity_headers": False},

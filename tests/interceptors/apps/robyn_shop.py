@@ -134,7 +134,7 @@ app.include_router(shop)
 
 @app.exception
 def handle(error: Exception) -> Response:
-    return Response(418, {}, "handled")
+    return Response(507, {}, "handled")
 
 
 @app.get("/handled")

@@ -11,9 +11,11 @@ import sys
 import threading
 
 import pytest
+from flask import Flask
 
 from hogline import identify_context, new_context
 from hogline.integrations.logging import PostHogHandler
+from hogline.interceptors.flask import PostHogInterceptor as FlaskInterceptor
 from hogline.interceptors.wsgi import PostHogInterceptor
 from hogline.testing import RecordingPostHog, recording
 
@@ -177,6 +179,27 @@ def test_what_an_interceptor_will_judge_is_left_to_it(client):
     assert first(seen)["mechanism"]["handled"] is False
     assert (first(logged)["value"], logged.properties["$exception_source"]) == ("logged", "python.logging")
     assert logged.properties["$request_method"] == "GET"
+
+
+@pytest.mark.parametrize(("status", "source"), [(409, "python.logging"), (503, "flask.interceptor")])
+def test_an_exception_that_the_app_logs_and_answers_is_one_event(client, status, source):
+    """The interceptor, which saw it first, captures it from status 500 on; below, the log record is captured."""
+    app = Flask("shop")
+    FlaskInterceptor(app, client=client, capture_exceptions=True)
+
+    @app.errorhandler(LookupError)
+    def log_and_answer(error):
+        log.error("out of stock", exc_info=error)
+        return "sorry", status
+
+    @app.get("/")
+    def fail():
+        raise LookupError("sold")
+
+    assert app.test_client().get("/").status_code == status
+    event = only(client)
+    assert (first(event)["value"], event.properties["$exception_source"]) == ("sold", source)
+    assert event.properties["$request_path"] == "/"
 
 
 def test_a_hook_that_logs_doubles_nothing(client, monkeypatch):

@@ -1,6 +1,7 @@
 """The exceptions of one request: observed while they are raised, judged when the response's status is known."""
 
 import time
+from collections.abc import Callable
 
 from hogline.context import current
 from hogline.deduplication import CaptureScope, captured_before, mark_captured
@@ -14,6 +15,7 @@ from hogline.tracebacks import Mechanism
 
 __all__ = ["RequestExceptions"]
 
+_SWITCHING_PROTOCOLS = 101
 _MAX_WAITING = 10  # exceptions of one request; more are the same mistake over and over
 
 
@@ -50,9 +52,13 @@ class RequestExceptions:
         )
         self._waiting.append((observed, policy))
 
-    def is_waiting(self, error: BaseException) -> bool:
-        """Return whether *error* was observed and is not judged yet."""
-        return any(observed.error is error for observed, _ in self._waiting)
+    def defer(self, error: BaseException, otherwise: Callable[[], object]) -> bool:
+        """Return whether *error* waits; if it was handled and is not captured then, *otherwise* is called."""
+        for observed, _ in self._waiting:
+            if observed.error is error:
+                observed.otherwise = otherwise
+                return True
+        return False
 
     def judge(self, error: BaseException, status: int) -> None:
         """Judge *error* alone; the others wait on."""
@@ -78,14 +84,25 @@ class RequestExceptions:
             return
         # Where nothing was answered, the server answers 500, whatever the exception's class says.
         status = response_status or observed.status or 500
-        # An HTTP exception that nobody turned into its response is a mistake like any other.
-        own_status = http_status(error) if observed.handled else None
-        if own_status is not None and own_status < rules.min_status_to_capture:
-            return
-        if observed.handled and (
-            rules.handled == "ignore" or (rules.handled == "by_status" and status < rules.min_status_to_capture)
-        ):
-            return
+        if observed.handled:
+            # An HTTP exception that nothing turned into its response is a mistake like any other.
+            own_status = http_status(error)
+            if own_status is not None and own_status < rules.min_status_to_capture:
+                return
+            if not _is_captured_if_handled(rules, status, own_status):
+                if observed.otherwise is not None:
+                    observed.otherwise()
+                return
         observed.entries[0]["mechanism"]["handled"] = observed.handled
         mark_captured(error, self._scope)
         policy.client.exceptions.send_observed(observed, {"$response_status_code": status})
+
+
+def _is_captured_if_handled(rules: ExceptionCapture, status: int, own_status: int | None) -> bool:
+    """Return whether an exception that was answered with *status* is an error by these rules."""
+    if rules.handled == "by_status":
+        # A WebSocket's 101 answered the handshake. The exception closes the socket with a code that stands for its
+        # own status.
+        answered = own_status if own_status is not None and status == _SWITCHING_PROTOCOLS else status
+        return answered >= rules.min_status_to_capture
+    return rules.handled == "capture"

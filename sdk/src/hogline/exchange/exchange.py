@@ -6,7 +6,7 @@ redaction are decided here, once. Nothing is read from the request until somethi
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, TypeAlias, get_args
 
@@ -320,9 +320,12 @@ class Exchange(CaptureScope):
             self._exceptions = None
             exceptions.judge_all(self.status)
 
-    def is_judging(self, error: BaseException) -> bool:
-        """Return whether *error* was observed and waits for the response's status."""
-        return self._exceptions is not None and self._exceptions.is_waiting(error)
+    def defer(self, error: BaseException, otherwise: Callable[[], object]) -> bool:
+        """Return whether *error* was observed and waits for the response's status.
+
+        If it turns out to be handled and no error, *otherwise* is called.
+        """
+        return self._exceptions is not None and self._exceptions.defer(error, otherwise)
 
 
 def current_exchange() -> Exchange | None:

@@ -1,6 +1,6 @@
 """Recorder: the part of a client that an exchange needs, and the observed exception that it is given."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,6 +24,8 @@ class ObservedException:
     stamp_ns: int
     span: Mapping[str, str]
     """The OpenTelemetry span that was active."""
+    otherwise: Callable[[], object] | None = None
+    """Called if the exception is handled and does not become an event, to send what the app itself reported."""
 
 
 class ExceptionSink(Protocol):

@@ -3,17 +3,20 @@
     logging.getLogger().addHandler(PostHogHandler(client=posthog))
 
 An exception that an interceptor, a hook or a `capture_exception()` has sent already is not sent
-again. One that an interceptor is about to judge is left to the interceptor, which knows the
-response.
+again. Where an interceptor is about to judge it by the response, the handler waits, and sends it
+only if the interceptor does not.
 """
 
+import functools
 import logging
 import sys
 import threading
+from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
 from hogline.client import Client
+from hogline.context import current
 from hogline.default import default_client
 from hogline.exception_kinds import is_noise, unwrapped
 from hogline.exchange import current_exchange
@@ -102,22 +105,25 @@ class PostHogHandler(logging.Handler):
         if is_noise(logged):
             return
         error = unwrapped(logged)
-        exchange = current_exchange()
-        if exchange is not None and exchange.is_judging(error):
-            return
         client = self._client or default_client()
         message = _message(record)
         if client.settings.redact_messages:
             message = redacted_text(message)
-        client.exceptions.capture_once(
+        capture = functools.partial(
+            client.exceptions.capture_once,
             error,
             Mechanism(type="logger", handled=record.name not in _LAST_RESORTS),
             level=next((word for least, word in _LEVELS if record.levelno >= least), "debug"),
             source=_SOURCE,
+            context=current.get(),
+            timestamp=datetime.now(UTC),
             traceback=traceback if error is logged else None,
             is_limited=True,
             properties={"$logger_name": record.name, "$log_message": message[:_MAX_MESSAGE_CHARACTERS]},
         )
+        exchange = current_exchange()
+        if exchange is None or not exchange.defer(error, capture):
+            capture()
 
 
 def _is_own(record: logging.LogRecord) -> bool:

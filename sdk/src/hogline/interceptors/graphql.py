@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Unpack
 
 from hogline.context import Scope, tag
+from hogline.exception_kinds import http_status
 from hogline.exchange import Exchange, Policy, RequestLine, current_exchange
 from hogline.guard import guard
 from hogline.interceptors.common.options import make_policy
@@ -42,7 +43,8 @@ class Operation:
                 if path:
                     tag("graphql_path", ".".join(map(str, path)))
                 exchange = exchange or _WithoutRequest(self._policy)
-                exchange.observe(error, handled=True, policy=self._policy)
+                # Only GraphQL's last resort answers an exception; code raises its own errors on purpose.
+                exchange.observe(error, handled=http_status(error) is not None, policy=self._policy)
                 _judge(exchange, error)
 
 

@@ -77,8 +77,9 @@ class ExceptionCapture:
     )
     handled: Handled = option(
         Choice(_words(Handled)),
-        "capture",
-        "Exceptions that a registered handler turned into a response: 'capture' them, judge them 'by_status', or 'ignore'.",
+        "by_status",
+        "Exceptions that a handler or middleware turned into a response: captured if its status is at least "
+        "min_status_to_capture ('by_status'), always ('capture'), or never ('ignore').",
     )
     ignore: tuple[type[BaseException], ...] = option(
         ExceptionClasses(), (), "Classes that are never captured, subclasses included."
