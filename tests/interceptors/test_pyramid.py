@@ -9,7 +9,7 @@ from pyramid.response import Response
 from pyramid.router import default_execution_policy
 from pyramid.tweens import EXCVIEW, INGRESS
 
-from hogline import SettingsError
+from hogline import ExceptionCapture, SettingsError
 from hogline.interceptors import wsgi
 from hogline.interceptors.pyramid import PostHogInterceptor
 from tests.support.behaviours import shows
@@ -147,7 +147,7 @@ class TestExceptions:
             return Response(str(response.status_int))
 
         add(config, "/outer", outer)
-        with serve(capture_exceptions=True) as site:
+        with serve(capture_exceptions=ExceptionCapture(handled="capture")) as site:
             answer = site.get("/outer", VISITOR)
             [event] = site.exceptions
         assert (answer.status, exception_of(event)[2]) == ((200, 200) if use_tweens else (507, 507))

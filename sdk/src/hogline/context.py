@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Protocol
+from weakref import ref
 
 from hogline.event import distinct_id_text
 
@@ -44,6 +45,9 @@ __all__ = [
 
 class Origin(Protocol):
     """Where a context began: a request or a task. Its facts are read on first use."""
+
+    latest: "ref[Context] | None"
+    """The last context that code changed here, for a thread that did not inherit the variable."""
 
     def distinct_id(self) -> str | None:
         """Return the distinct id of the person who acts, as far as the origin knows."""
@@ -214,17 +218,22 @@ class StepContext:
         self._outer = None
 
 
-def _change(**changes: Any) -> None:
-    context = current.get()
-    if context is not None:
-        current.set(context.changed(**changes))
+def _change(context: Context | None, **changes: Any) -> None:
+    if context is None:
+        return
+    changed = context.changed(**changes)
+    current.set(changed)
+    origin = changed.origin
+    if origin is not None and changed.scope is origin:
+        # Weakly: a context holds its origin, and the cycle would wait for a garbage collection.
+        origin.latest = ref(changed)
 
 
 def tag(name: str, value: Any) -> None:
     """Put property *name* on every later event of this context. Outside any context it does nothing."""
     context = current.get()
     if context is not None:
-        current.set(context.changed(tags={**(context.tags or {}), name: value}))
+        _change(context, tags={**(context.tags or {}), name: value})
 
 
 def get_tags() -> dict[str, Any]:
@@ -235,23 +244,23 @@ def get_tags() -> dict[str, Any]:
 
 def identify_context(distinct_id: Any) -> None:
     """Set who acts in this context; wins over the request's headers. Outside any context it does nothing."""
-    _change(distinct_id=distinct_id_text(distinct_id))
+    _change(current.get(), distinct_id=distinct_id_text(distinct_id))
 
 
 def set_context_session(session_id: str | None) -> None:
     """Set the session that this context belongs to."""
-    _change(session_id=session_id)
+    _change(current.get(), session_id=session_id)
 
 
 def set_context_device_id(device_id: str | None) -> None:
     """Set the device that flag rollouts bucket by in this context; it never becomes an event property."""
-    _change(device_id=device_id)
+    _change(current.get(), device_id=device_id)
 
 
 def _override(name: str, value: Any) -> None:
     context = current.get()
     if context is not None:
-        current.set(context.changed(options={**(context.options or {}), name: value}))
+        _change(context, options={**(context.options or {}), name: value})
 
 
 def set_capture_exception_code_variables_context(enabled: bool) -> None:
@@ -288,7 +297,7 @@ def set_context_person_properties(properties: Mapping[str, Any]) -> None:
     """Add person properties for the flags of this context. They never go on an event."""
     context = current.get()
     if context is not None:
-        current.set(context.changed(person_properties={**(context.person_properties or {}), **properties}))
+        _change(context, person_properties={**(context.person_properties or {}), **properties})
 
 
 def get_context_distinct_id() -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from hogline.safe_attributes import own_attribute
 
-__all__ = ["http_status", "is_exit", "is_noise", "is_within", "leaves", "ungrouped", "unwrapped"]
+__all__ = ["chain", "http_status", "is_exit", "is_noise", "is_within", "leaves", "ungrouped", "unwrapped"]
 
 _MAX_LEAVES = 1000  # as posthog-python: docs/internals/capture-protocol.md#mechanism
 _MAX_CHAIN = 50
@@ -210,14 +210,19 @@ def _maker(error: BaseException) -> str:
     return maker
 
 
-def is_within(wanted: BaseException, error: BaseException | None) -> bool:
-    """Return whether *wanted* is *error* itself, or in its chain of causes and contexts."""
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield *error*, and the exceptions that it was raised from or while handling."""
     for _ in range(_MAX_CHAIN):
-        if error is None or error is wanted:
-            return error is wanted
+        if error is None:
+            return
+        yield error
         cause = own_attribute(error, "__cause__")
         error = cause if cause is not None else own_attribute(error, "__context__")
-    return False
+
+
+def is_within(wanted: BaseException, error: BaseException | None) -> bool:
+    """Return whether *wanted* is *error* itself, or in its chain of causes and contexts."""
+    return any(link is wanted for link in chain(error))
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:

@@ -4,7 +4,15 @@
 asked for. Nothing here knows a framework, a server or a thread.
 """
 
-from hogline.exchange.exchange import HEADERS, Exchange, RequestLine, annotate, current_exchange, observe
+from hogline.exchange.exchange import (
+    HEADERS,
+    Exchange,
+    RequestLine,
+    annotate,
+    current_exchange,
+    observe,
+    surrounding_exchange,
+)
 from hogline.exchange.policy import Policy
 from hogline.exchange.recorder import ObservedException
 
@@ -17,4 +25,5 @@ __all__ = [
     "annotate",
     "current_exchange",
     "observe",
+    "surrounding_exchange",
 ]

@@ -5,10 +5,12 @@ file adds what the protocol cannot see, with `annotate()` and `observe()`. URL, 
 redaction are decided here, once. Nothing is read from the request until something is captured.
 """
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias, TypeVar, get_args
+from weakref import ref
 
 from hogline.context import Context, current
 from hogline.deduplication import CaptureScope
@@ -28,9 +30,12 @@ __all__ = [
     "annotate",
     "current_exchange",
     "observe",
+    "surrounding_exchange",
 ]
 
+_E = TypeVar("_E", bound="Exchange")
 _MAX_METHOD_CHARACTERS = 32
+_COOKIE_SEPARATORS = re.compile(r"[;,]\s*")
 HEADERS = (
     tracing.SESSION_ID, tracing.DISTINCT_ID, tracing.WINDOW_ID, "cookie", "host", "user-agent", *get_args(AddressHeader),
 )  # fmt: skip
@@ -52,6 +57,12 @@ class Exchange(CaptureScope):
     _has_users: bool = False  # whether `find_user` can
     inner: "Exchange | None" = None
     """The same request, as an interceptor inside this one reads it that knows a framework."""
+    outside: str | None = None
+    """Inside another exchange: the prefix of the outermost one."""
+    is_open: bool = False
+    """Whether the interceptor's call of the app is still running."""
+    _is_observed: bool = False  # whether an interceptor inside this one observes exceptions
+    latest: "ref[Context] | None" = None
     status: int | None = None
     """The status that left for the client, once it has."""
     _route: str | None = None
@@ -125,10 +136,64 @@ class Exchange(CaptureScope):
         """Where the server has mounted the app around which this exchange was made; inner mounts come after it."""
         return ""
 
+    def mounted_at(self, path: str | None) -> str:
+        """Return the part of *path*, a mount's absolute path, that lies inside the outermost exchange."""
+        outside = self.prefix if self.outside is None else self.outside
+        return (path or "").removeprefix(outside.rstrip("/")).rstrip("/")
+
+    # -- several interceptors of one request ----------------------------------------------------------------------
+
     def adopt(self, inner: "Exchange") -> None:
         """Let *inner*, the exchange of an interceptor inside this one that knows a framework, find route and user."""
-        self.inner = inner
+        inner.outside = self.prefix if self.outside is None else self.outside
+        if self.inner is None:
+            self.inner = inner
+        else:
+            self.inner.adopt(inner)
         self._has_routes = self._has_users = True
+
+    @property
+    def knows_framework(self) -> bool:
+        """Whether routes or users can be found here."""
+        return self._has_routes or self._has_users
+
+    def part(self, kind: "type[_E]") -> "_E | None":
+        """Return this exchange, or the first one inside it, that is a *kind*."""
+        exchange: Exchange | None = self
+        while exchange is not None:
+            if isinstance(exchange, kind):
+                return exchange
+            exchange = exchange.inner
+        return None
+
+    def is_observed_outside(self, policy: Policy) -> bool:
+        """Return whether an interceptor further out observes exceptions; from now on the one of *policy* may, too.
+
+        Only the outermost observer knows whether an exception that it lets go was handled.
+        """
+        is_observed = self._is_observed or self.policy.exceptions is not None
+        if policy.exceptions is not None:
+            self._is_observed = True
+        return is_observed
+
+    def paths(self) -> Sequence[str]:
+        """Return the paths that this request may have had where it came in; mounts may or may not be a part of it."""
+        return (self.read()[2],)
+
+    def is_same_request(self, other: "Exchange") -> bool:
+        """Return whether *other*, read from another scope or environ, is this same request.
+
+        A bridge between WSGI and ASGI makes a new scope or environ out of the same facts. An HTTP client
+        that calls an app in this process sends another path or other headers.
+        """
+        method, _, path, query, peer = self.read()
+        its_method, _, _, its_query, its_peer = other.read()
+        if (method, query) != (its_method, its_query) or path not in other.paths():
+            return False
+        if peer is not None and its_peer is not None and peer != its_peer:
+            return False
+        # The visitor without its addresses, which each policy may read from another header.
+        return self.visitor()[:5] == other.visitor()[:5] and _cookies(self) == _cookies(other)
 
     # -- what events carry (the Origin of a Context) --------------------------------------------------------------
 
@@ -283,7 +348,19 @@ class Exchange(CaptureScope):
         previous = current.get()
         mine = Context(self, self)
         current.set(mine)
+        self.is_open = True
         return mine, previous
+
+    def context_for_thread(self) -> Context | None:
+        """Return the context to enter in a thread that did not inherit the request's; None if it is there.
+
+        It has what the request's code has said so far.
+        """
+        origin = context.origin if (context := current.get()) is not None else None
+        if origin is self or (context is not None and not isinstance(origin, Exchange)):
+            return None
+        latest = self.latest() if self.latest is not None else None
+        return latest if latest is not None else Context(self, self)
 
     # -- exceptions -----------------------------------------------------------------------------------------------
 
@@ -320,12 +397,40 @@ class Exchange(CaptureScope):
             self._exceptions = None
             exceptions.judge_all(self.status)
 
+    def end(self) -> None:
+        """End the exchange: the interceptor's call of the app is over."""
+        self.is_open = False
+        self.close()
+        if self.inner is not None:
+            self.inner.end()
+
+    @property
+    def has_more_to_end(self) -> bool:
+        """Whether there are exceptions to judge, or exchanges inside this one."""
+        return self._exceptions is not None or self.inner is not None
+
     def defer(self, error: BaseException, otherwise: Callable[[], object]) -> bool:
         """Return whether *error* was observed and waits for the response's status.
 
         If it turns out to be handled and no error, *otherwise* is called.
         """
         return self._exceptions is not None and self._exceptions.defer(error, otherwise)
+
+
+def _cookies(exchange: Exchange) -> list[str]:
+    # WSGI servers and bridges join several headers of one name in their own ways.
+    return sorted(filter(None, _COOKIE_SEPARATORS.split(",".join(exchange.headers("cookie")))))
+
+
+def surrounding_exchange(mine: Exchange) -> Exchange | None:
+    """Return the exchange that this code runs in, if it is of the same request as *mine*; else None."""
+    outer = current_exchange()
+    # With the same policy it is the same interceptor: its app calls itself.
+    if outer is None or not outer.is_open or outer.policy is mine.policy:
+        return None
+    with guard("request", mine.policy.complain):
+        return outer if outer.is_same_request(mine) else None
+    return None
 
 
 def current_exchange() -> Exchange | None:

@@ -1,36 +1,39 @@
-"""ASGI: any application that a server calls with `scope`, `receive` and `send`; also what ASGI frameworks build on.
+"""ASGI: any application that a server calls with `scope`, `receive` and `send`; the base of ASGI frameworks' files.
 
     app = PostHogInterceptor(app, client=posthog, capture_exceptions=True)
 
-The outermost interceptor of a request owns its exchange; interceptors inside it (a mounted app's, the same one twice)
-find it in the scope and only observe. `receive` and the body are never touched (rule `hands-off-bodies`).
+The outermost interceptor of a request owns its exchange. Interceptors inside it (a mounted app's, or the
+same one twice) find that exchange and only observe. `receive` and the body are never touched
+(rule `hands-off-bodies`).
 """
 
 import copy
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from types import CodeType, CoroutineType
 from typing import Any, Self, TypeAlias, Unpack, cast
 
-from hogline.context import current, restore
-from hogline.exception_kinds import http_status, is_within
-from hogline.exchange import HEADERS, Exchange, RequestLine
-from hogline.exchange.policy import Policy
+from hogline.context import StepContext, current, restore, without_context
+from hogline.exception_kinds import chain, http_status, is_within
+from hogline.exchange import HEADERS, Exchange, Policy, RequestLine, surrounding_exchange
 from hogline.facts import cors
 from hogline.facts.url import joined_address
 from hogline.facts.visitor import HEADERS as VISITOR_HEADERS
 from hogline.facts.visitor import Visitor, plain_visitor
 from hogline.interceptors.common.callbacks import Callbacks
 from hogline.interceptors.common.lifespan import App, Message, Receive, Scope, Send, run_lifespan
+from hogline.interceptors.common.nesting import ENVIRON_KEY, EXCHANGE_KEY, exchange_in
 from hogline.interceptors.common.options import make_policy
+from hogline.safe_attributes import own_attribute
 from hogline.settings.typed import InterceptorOptions
 
 __all__ = ["EXCHANGE_KEY", "AsgiExchange", "MakeExchange", "PostHogInterceptor", "Receive", "Scope", "Send"]
 
-EXCHANGE_KEY = "hogline.exchange"
 _LEFT_OUT_KEY = "hogline.left_out"  # the policies whose filter left this request out
 _ENCODED = {name: name.encode() for name in HEADERS}
 _VISITOR_HEADERS = {chosen: tuple(map(str.encode, names)) for chosen, names in VISITOR_HEADERS.items()}
 _NO_VALUES = (b"",) * 6
+_MAX_FRAMES = 1000
 
 
 class AsgiExchange(Exchange):
@@ -38,12 +41,12 @@ class AsgiExchange(Exchange):
 
     _headers: dict[bytes, bytes] | None = None
     _has_duplicates = False
+    _inner_scope: Scope | None = None
 
     def __init__(self, policy: Policy, scope: Scope) -> None:
         self.policy = policy
         self.scope = scope
-        self.inner_scope = scope  # the scope as the innermost layer has it; some middleware hands on a copy
-        # Mounts and proxies' middleware change these on the way in; the browser's request is what came first.
+        # Mounts and proxies' middleware change these on the way in; the browser's request came first.
         get = scope.get
         self._path = get("path")
         self._root_path = get("root_path")
@@ -51,12 +54,21 @@ class AsgiExchange(Exchange):
         self._peer = get("client")
 
     @property
+    def inner_scope(self) -> Scope:
+        """The scope as the innermost layer has it; some middleware passes a copy on."""
+        return self._inner_scope if self._inner_scope is not None else self.scope
+
+    def keep_inner_scope(self, scope: Scope) -> None:
+        """Keep the scope of a layer further in."""
+        self._inner_scope = scope
+
+    @property
     def prefix(self) -> str:
-        """Return the server's own mount."""
+        """The mount that the server made."""
         return self._root_path or ""
 
     def read(self) -> RequestLine:
-        """Return the facts as they stood when the request came in."""
+        """Return the request line as it was when the request came in."""
         scope, path = self.scope, self._path or "/"
         # The specification has the root path in the path; some servers leave it out.
         if self._root_path and (root := self._root_path.rstrip("/")) and path != root:
@@ -70,14 +82,25 @@ class AsgiExchange(Exchange):
             str(peer[0]) if peer else None,
         )
 
+    def paths(self) -> Sequence[str]:
+        """Return the path with and without the root path in front."""
+        return (self.read()[2], self._path or "/")
+
+    def end(self) -> None:
+        """End the exchange, and break the cycle of scope and exchange."""
+        self.is_open = False
+        self.scope.pop(EXCHANGE_KEY, None)
+        if self.has_more_to_end:
+            super().end()
+
     def server(self) -> str | None:
         """Return the address that the server is bound to."""
         return joined_address(self.scope.get("server"))
 
     def find_visitor(self) -> Visitor:
-        """Return the visitor at once where no header came twice and all values are plain, which is nearly always."""
+        """Return the visitor at once if no header came twice and all values are plain, as nearly always."""
         given = self.scope.get("headers") or ()
-        known = self._headers = dict(given)  # names are lower case by ASGI's word
+        known = self._headers = dict(given)  # ASGI has names in lower case
         if len(known) != len(given):
             self._has_duplicates = True
             return super().find_visitor()
@@ -85,11 +108,11 @@ class AsgiExchange(Exchange):
         return plain_visitor(b"\n".join(map(known.get, names, _NO_VALUES))) or super().find_visitor()
 
     def headers(self, name: str) -> Sequence[str]:
-        """Return the values of header *name*, decoded as latin-1: any byte may come."""
+        """Return the values of header *name*, decoded as latin-1, since a header may hold any byte."""
         known = self._headers
         if known is None:
             given = self.scope.get("headers") or ()
-            known = self._headers = dict(given)  # names are lower case by ASGI's word
+            known = self._headers = dict(given)  # ASGI has names in lower case
             self._has_duplicates = len(known) != len(given)
         wanted = _ENCODED[name]
         value = known.get(wanted)
@@ -104,11 +127,11 @@ class AsgiExchange(Exchange):
         return self.scope
 
     def is_answered(self, error: BaseException) -> bool:  # noqa: ARG002 - Litestar's answers everything
-        """Tell whether an answer that is sent while *error* is being handled means that somebody handled it."""
+        """Return whether a response that is sent while *error* is handled means that a handler answered it."""
         return True
 
     def original(self, error: BaseException) -> BaseException:
-        """Return what user code raised, where a framework puts a wrapper of its own around what it lets go."""
+        """Return the exception that user code raised, where the framework wraps those that it lets go."""
         return error
 
 
@@ -132,35 +155,34 @@ class PostHogInterceptor:
 
     @property
     def policy(self) -> Policy:
-        """What we were told."""
+        """The options, and the client they belong to."""
         return self._policy
 
     def around(self, app: App) -> Self:
-        """Return the same interceptor around another app: for frameworks that are told of us before there is one."""
+        """Return the same interceptor around another app: for frameworks that get the interceptor first."""
         other = copy.copy(self)
         other.app = app
         return other
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the app with the request's context around it."""
-        kind = scope["type"]
-        if kind == "lifespan":
-            await run_lifespan(self.app, scope, receive, send, self._policy)
-            return
-        if kind not in ("http", "websocket"):
-            await self.app(scope, receive, send)
-            return
-        if self._callbacks.any and self._policy in scope.get(_LEFT_OUT_KEY, ()):
-            await self.app(scope, receive, send)  # asked already, by the same interceptor further out
-            return
-        outer = scope.get(EXCHANGE_KEY)
-        if outer is not None:
-            self.know_inside(outer, scope)
-            await Observer(self.app, self._policy)(scope, receive, send)
+        if scope["type"] not in ("http", "websocket"):
+            await self._run_without_request(scope, receive, send)
             return
         exchange = self.exchange_class(self._policy, scope)
+        outer = None
+        if EXCHANGE_KEY in scope or ENVIRON_KEY in scope:
+            outer = exchange_in(scope)
+        if outer is None and current.get() is not None:
+            outer = surrounding_exchange(exchange)
+        if outer is not None:
+            await self._run_inside(outer, exchange, scope, receive, send)
+            return
+        if _LEFT_OUT_KEY in scope and self._policy in scope[_LEFT_OUT_KEY]:
+            await self.app(scope, receive, send)  # this interceptor's filter left the request out further out
+            return
         if self._callbacks.any and not await self._callbacks.admit(exchange):
-            await self._alone(scope, receive, send)
+            await self._run_left_out(scope, receive, send)
             return
         scope[EXCHANGE_KEY] = exchange
         if scope.get("method") == "OPTIONS":
@@ -180,71 +202,120 @@ class PostHogInterceptor:
                 previous = mine
             raise
         finally:
-            exchange.close()
+            exchange.end()
             restore(mine, previous)
-            scope.pop(EXCHANGE_KEY, None)  # or the two would hold each other until a garbage collection
 
-    def know_inside(self, exchange: AsgiExchange, scope: Scope) -> None:
-        """Tell the *exchange* of an interceptor around us what we know of its request."""
+    async def _run_without_request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await run_lifespan(self.app, scope, receive, send, self._policy)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _run_inside(
+        self, exchange: Exchange, own: AsgiExchange, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Run the app inside another interceptor's *exchange* of the same request: only observe.
+
+        The *exchange* finds routes and users with our *own*, if it cannot by itself.
+        """
+        if own.knows_framework and exchange.part(type(own)) is None:
+            exchange.adopt(own)
+        is_new_scope = scope.get(EXCHANGE_KEY) is not exchange
+        if is_new_scope:  # of a bridge; framework files look the exchange up in the scope
+            scope[EXCHANGE_KEY] = exchange
+        context = exchange.context_for_thread()
+        try:
+            with StepContext(context, context):
+                await observe_inside(self.app, self._policy, scope, receive, send)
+        finally:
+            if is_new_scope:
+                scope.pop(EXCHANGE_KEY, None)
 
     def _handled_outside(self, scope: Scope) -> bool:  # noqa: ARG002 - Starlette's interceptor needs it
-        """Tell whether user code that answers an escaping exception still runs outside of us, and needs the context."""
+        """Return whether an error handler that needs the context still runs after this call."""
         return False
 
-    async def _alone(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the app for a request that the filter left out: without a context, also without an earlier request's."""
-        previous, others = current.get(), scope.get(_LEFT_OUT_KEY, ())
-        current.set(None)
+    async def _run_left_out(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the app for a request that the filter left out, without a context."""
+        others = scope.get(_LEFT_OUT_KEY, ())
         scope[_LEFT_OUT_KEY] = (*others, self._policy)
         try:
-            await self.app(scope, receive, send)
+            with without_context():
+                await self.app(scope, receive, send)
         finally:
             scope[_LEFT_OUT_KEY] = others
-            if current.get() is None:
-                current.set(previous)
 
 
 class Observer:
-    """The part of an interceptor that stands inside another one's exchange: it sees exceptions and nothing else.
-
-    Whether an exception that passes here was handled is the outermost layer's to say; until then somebody may.
-    """
+    """The observing part of an interceptor, for a place inside another one's exchange."""
 
     def __init__(self, app: App, policy: Policy) -> None:
         self.app = app
-        self._policy = policy
+        self.policy = policy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the app, and note the exceptions that it answers or lets go."""
-        exchange = scope.get(EXCHANGE_KEY)
-        if exchange is None or self._policy.exceptions is None:
-            await self.app(scope, receive, send)
-            return
-        exchange.inner_scope = scope
-        watch = _Watch(exchange, self._policy, send)
-        try:
-            await self.app(scope, receive, watch.send)
-        except BaseException as error:
-            watch.escaped(error, handled=True)
-            raise
+        """Run the app, and record the exceptions that it answers or lets go."""
+        await observe_inside(self.app, self.policy, scope, receive, send)
+
+
+async def observe_inside(app: App, policy: Policy, scope: Scope, receive: Receive, send: Send) -> None:
+    """Run *app* inside the exchange in *scope*, and record the exceptions that it answers or lets go."""
+    exchange = scope.get(EXCHANGE_KEY)
+    if exchange is None or policy.exceptions is None:
+        await app(scope, receive, send)
+        return
+    _keep_inner_scope(exchange, scope)
+    may_be_handled = exchange.is_observed_outside(policy)
+    watch = _Watch(exchange, policy, send)
+    try:
+        await app(scope, receive, watch.send)
+    except BaseException as error:
+        watch.escaped(error, handled=may_be_handled)
+        raise
+
+
+def _keep_inner_scope(exchange: Exchange, scope: Scope) -> None:
+    part: Exchange | None = exchange
+    while part is not None:
+        if isinstance(part, AsgiExchange):
+            part.keep_inner_scope(scope)
+        part = part.inner
 
 
 class _Watch:
-    """The `send` of one request: sees the status leave, and the exception that is being handled at that moment.
+    """The `send` of one request. It sees the status leave, and the exception that is handled at that moment.
 
     Source: docs/internals/frameworks.md#observe-in-send.
     """
 
-    __slots__ = ("_before", "_broken", "_exchange", "_policy", "_send")
+    __slots__ = ("_before", "_broken", "_exchange", "_policy", "_send", "_sending")
 
-    def __init__(self, exchange: AsgiExchange, policy: Policy, send: Send) -> None:
+    def __init__(self, exchange: Exchange, policy: Policy, send: Send) -> None:
         self._exchange = exchange
         self._policy = policy
         self._send = send
-        self._before = sys.exc_info()[1]  # an exception that was being handled around us is not this request's
+        self._before = sys.exc_info()[1]  # an exception that is handled around the app is not this request's
+        self._sending: Any = None
         self._broken: BaseException | None = None
 
-    async def send(self, message: Message) -> None:
+    # Not a coroutine, which would be one more frame for each message: the caller awaits the server's own.
+    def send(self, message: Message) -> Awaitable[None]:
+        if message["type"] != "http.response.body":
+            self._see(message)
+        sending = self._send(message)
+        if type(sending) is CoroutineType:
+            self._sending = sending
+            return sending
+        return self._guarded(sending)
+
+    async def _guarded(self, sending: Awaitable[None]) -> None:
+        try:
+            await sending
+        except BaseException as error:
+            self._broken = error
+            raise
+
+    def _see(self, message: Message) -> None:
         kind, exchange = message["type"], self._exchange
         if kind in ("http.response.start", "websocket.http.response.start"):
             if exchange.status is None:
@@ -256,28 +327,46 @@ class _Watch:
             if exchange.status is None:
                 exchange.status = 403  # a handshake that was refused; ASGI specification, "Close - send event"
             error = sys.exc_info()[1]
-            # An app that closes a socket inside its own `except` has dealt with it; a framework's answer has a known class.
+            # An app that closes a socket inside its own `except` has handled it; a framework's answer has a known class.
             if error is not None and http_status(error) is not None:
                 self._handling(error)
-        try:
-            await self._send(message)
-        except BaseException as error:
-            self._broken = error  # raised by the server: the client went away, whatever the class
-            raise
 
     def _handling(self, error: BaseException | None) -> None:
         if error is not None and error is not self._before:
-            handled = self._exchange.is_answered(error)
+            asgi = self._exchange.part(AsgiExchange)
+            handled = asgi is None or asgi.is_answered(error)
             self._exchange.observe(error, handled=handled, policy=self._policy)
 
     def escaped(self, error: BaseException, *, handled: bool) -> None:
-        if error is self._before or (self._broken is not None and is_within(self._broken, error)):
+        """Record an exception that the app let go, unless the server's `send` raised it: then the client went away."""
+        if error is self._before or self._is_of_server(error):
             return
-        self._exchange.observe(self._exchange.original(error), handled=handled, policy=self._policy)
+        asgi = self._exchange.part(AsgiExchange)
+        original = asgi.original(error) if asgi is not None else error
+        self._exchange.observe(original, handled=handled, policy=self._policy)
+
+    def _is_of_server(self, error: BaseException) -> bool:
+        """Return whether *error*, or an exception that led to it, was raised in the server's `send`, whatever its class."""
+        if self._broken is not None:
+            return is_within(self._broken, error)
+        code = getattr(self._sending, "cr_code", None)
+        return code is not None and any(_passed(code, link) for link in chain(error))
+
+
+def _passed(code: CodeType, error: BaseException) -> bool:
+    """Return whether *error* was raised in, or passed through, a frame that runs *code*."""
+    trace = own_attribute(error, "__traceback__")
+    for _ in range(_MAX_FRAMES):
+        if trace is None:
+            break
+        if trace.tb_frame.f_code is code:
+            return True
+        trace = trace.tb_next
+    return False
 
 
 def _preflight(policy: Policy, scope: Scope, send: Send) -> Send:
-    """Return *send* with a look at the answer, where a browser asks whether it may send tracing headers."""
+    """Return *send* with a look at the answer to a browser that asks whether it may send tracing headers."""
     asked = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope.get("headers") or ()}
     if cors.ASKED not in asked:
         return send

@@ -74,7 +74,7 @@ class LambdaInvocation(serverless.Invocation):
             template = str(event.get("routeKey") or "").partition(" ")[2]
         else:
             template = event.get("resource") or ""
-        return template or None
+        return template or super().find_route()
 
     def answered(self, result: Any) -> int | None:
         """Return the status in the handler's result."""

@@ -38,7 +38,6 @@ class BlackSheepExchange(asgi.AsgiExchange):
     _application: Any = None
     _request: Any = None
     _mount: str = ""
-    _outer_prefix: str | None = None
 
     def request(self) -> Any:
         """Return the app's own `Request` or `WebSocket` while it is in use, else a new one without a body."""
@@ -64,20 +63,13 @@ class BlackSheepExchange(asgi.AsgiExchange):
             matched = application.router.get_match(request)
         if matched is None or matched.pattern is None or matched.pattern == b"*":
             return None
-        outer = self._outer_prefix if self._outer_prefix is not None else self.prefix
-        mount = self._mount.removeprefix(outer).rstrip("/")
-        return mount + bytes(matched.pattern).decode("utf-8", "replace")
+        return self.mounted_at(self._mount) + bytes(matched.pattern).decode("utf-8", "replace")
 
     def keep(self, application: Any, request: Any) -> None:
         """Keep the application and the request, which `find_route` needs."""
         self._application = application
         self._request = request
         self._mount = str(request.scope.get("root_path") or "")  # BlackSheep removes the scope when it has answered
-
-    def stand_inside(self, outer: asgi.AsgiExchange) -> None:
-        """Find routes for *outer*, the exchange of an outer interceptor."""
-        self._outer_prefix = outer.prefix
-        outer.adopt(self)
 
 
 class PostHogInterceptor(asgi.PostHogInterceptor):
@@ -96,11 +88,6 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
         self._observed: weakref.WeakSet[Application] = weakref.WeakSet()
         if isinstance(application, Application):
             self._add_observers(application)
-
-    def know_inside(self, exchange: asgi.AsgiExchange, scope: asgi.Scope) -> None:
-        """Let an exchange that does not know BlackSheep find its routes."""
-        if not isinstance(exchange, BlackSheepExchange):
-            BlackSheepExchange(self._policy, scope).stand_inside(exchange)
 
     def _add_observers(self, application: Application) -> None:
         """Add our middlewares when *application*, and each app mounted in it before it starts, configures its own."""
@@ -138,9 +125,9 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
             exchange = scope.get(asgi.EXCHANGE_KEY)
             if exchange is None:
                 return await handler(request)  # type: ignore[no-any-return]
-            for one in (exchange, exchange.inner):
-                if isinstance(one, BlackSheepExchange):
-                    one.keep(application, request)
+            own = exchange.part(BlackSheepExchange)
+            if own is not None:
+                own.keep(application, request)
             try:
                 return await handler(request)  # type: ignore[no-any-return]
             except BaseException as error:

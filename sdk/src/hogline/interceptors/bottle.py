@@ -28,7 +28,6 @@ class BottleExchange(wsgi.WsgiExchange):
     """A WSGI exchange that knows Bottle's request and routes; both live in the environ."""
 
     answers_with_exc_info = False  # Bottle passes only exceptions that its last resort answered
-    outside: str | None = None  # the mount of the outermost interceptor, if that is another one
 
     def request(self) -> Any:
         """Return a new request with everything that the app has put on its own: Bottle keeps attributes in the environ."""
@@ -39,20 +38,7 @@ class BottleExchange(wsgi.WsgiExchange):
         route = self.environ.get("bottle.route")
         if route is None:
             return super().find_route()
-        outside = self.prefix if self.outside is None else self.outside
-        mount: str = (self.environ.get("SCRIPT_NAME") or "").rstrip("/").removeprefix(outside.rstrip("/"))
-        return mount + str(route.rule)
-
-
-class _Layer(wsgi.Layer):
-    """The WSGI layer of one Bottle app."""
-
-    def know_inside(self, exchange: wsgi.WsgiExchange, environ: wsgi.Environ) -> None:
-        """Let an exchange that does not know Bottle find its routes."""
-        if exchange.inner is None:
-            own = BottleExchange(self._policy, environ)
-            own.outside = exchange.prefix
-            exchange.adopt(own)
+        return self.mounted_at(self.environ.get("SCRIPT_NAME")) + str(route.rule)
 
 
 class PostHogInterceptor:
@@ -72,7 +58,7 @@ class PostHogInterceptor:
             return
         self._app = app
         # Bottle refuses to set an attribute twice; the layer calls what was there, so it may replace it.
-        object.__setattr__(app, "wsgi", _Layer(app.wsgi, self._policy, BottleExchange))
+        object.__setattr__(app, "wsgi", wsgi.Layer(app.wsgi, self._policy, BottleExchange))
         if self._policy.exceptions is not None and hasattr(app, "_cast"):
             object.__setattr__(app, "_cast", self._observing(app._cast))  # noqa: SLF001 - see the module's docstring
 

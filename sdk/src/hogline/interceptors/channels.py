@@ -75,10 +75,6 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
 
         self.exchange_class: asgi.MakeExchange = make_exchange
 
-    def know_inside(self, exchange: asgi.AsgiExchange, scope: asgi.Scope) -> None:
-        """Let the exchange of an outer interceptor find the user and the routes here."""
-        exchange.adopt(self.exchange_class(self._policy, scope))
-
 
 def _is_unrouted(error: BaseException) -> bool:
     try:

@@ -33,9 +33,9 @@ _Reporter = Callable[[Any, BaseException, dict[str, Any], bool], None]
 class _FalconExchange:
     """The part that the exchanges of both protocols share."""
 
+    mounted_at: Callable[[str | None], str]
     application: Any = None
     known: Any = None  # the app's own request, once there is one
-    outside: str = ""  # the mount of the outermost exchange
     answered: BaseException | None = None  # the last exception that Falcon reported
 
     def find_route(self) -> str | None:
@@ -43,7 +43,7 @@ class _FalconExchange:
         template = getattr(self.known, "uri_template", None)
         if not isinstance(template, str):
             return None
-        return str((self.known.root_path or "").removeprefix(self.outside).rstrip("/")) + template
+        return str(self.mounted_at(self.known.root_path)) + template
 
 
 class WsgiExchange(_FalconExchange, wsgi.WsgiExchange):
@@ -132,11 +132,11 @@ class _AppObserver:
         exchange = carrier.get(asgi.EXCHANGE_KEY)
         if exchange is None:
             return None
-        known = exchange if isinstance(exchange, _FalconExchange) else exchange.inner
-        if not isinstance(known, _FalconExchange):
+        known = exchange.part(_FalconExchange)
+        if known is None:
             known = self.make(self.policy, carrier)
             exchange.adopt(known)
-        known.known, known.outside = request, exchange.prefix
+        known.known = request
         return exchange
 
     def make(self, policy: Policy, carrier: Any) -> Any:
@@ -151,7 +151,7 @@ class _AppObserver:
             exchange = self.exchange(request)
             if exchange is None:
                 return
-            known = exchange if isinstance(exchange, _FalconExchange) else exchange.inner
+            known = exchange.part(_FalconExchange)
             before, known.answered = known.answered, error
             # A handler that raises an HTTP error answers with it: that is no second mistake.
             if (

@@ -16,7 +16,7 @@ import flask
 from flask.signals import got_request_exception
 
 from hogline.exception_kinds import http_status
-from hogline.exchange import Policy
+from hogline.exchange import Exchange, Policy
 from hogline.interceptors import wsgi
 from hogline.interceptors.common.options import make_policy
 from hogline.settings.typed import InterceptorOptions
@@ -55,8 +55,7 @@ class FlaskExchange(wsgi.WsgiExchange):
         request = self._known()
         if request is None or request.url_rule is None:
             return super().find_route()
-        mount = (request.environ.get("SCRIPT_NAME") or "").removeprefix(self._script_name or "")
-        return mount.rstrip("/") + request.url_rule.rule
+        return self.mounted_at(request.environ.get("SCRIPT_NAME")) + request.url_rule.rule
 
     def answering(self, status: int | None, headers: wsgi.Headers) -> None:
         """Keep the request, and call the app's callbacks if the body will be streamed."""
@@ -89,7 +88,8 @@ class FlaskExchange(wsgi.WsgiExchange):
             return request
         if flask.has_request_context():  # for middleware that copies the environ, and for streams
             environ = flask.request.environ
-            if environ is self.environ or environ.get(wsgi.EXCHANGE_KEY) is self:
+            exchange = environ.get(wsgi.EXCHANGE_KEY)
+            if environ is self.environ or (exchange is not None and exchange.part(FlaskExchange) is self):
                 return flask.request._get_current_object()  # type: ignore[attr-defined,no-any-return] # noqa: SLF001 - documented by Werkzeug
         return None
 
@@ -124,10 +124,6 @@ class _FlaskLayer(wsgi.Layer):
     def __init__(self, app: flask.Flask, policy: Policy) -> None:
         super().__init__(app.wsgi_app, policy, functools.partial(FlaskExchange, app))
 
-    def know_inside(self, exchange: wsgi.WsgiExchange, environ: wsgi.Environ) -> None:
-        """Let an exchange that does not know Flask find its routes."""
-        exchange.adopt(self._make_exchange(self._policy, environ))
-
     def observing(self, handle: Callable[..., Any]) -> Callable[..., Any]:
         """Return `handle_user_exception` with an observer that runs first."""
 
@@ -152,13 +148,14 @@ class _FlaskLayer(wsgi.Layer):
             propagates = sender.testing or sender.debug
         # With propagation it goes on, and middleware further out may answer it.
         exchange = self._note(exception, handled=bool(propagates))
-        if propagates and isinstance(exchange, FlaskExchange):
-            exchange.keep_callbacks()
+        own = exchange.part(FlaskExchange) if exchange is not None else None
+        if propagates and own is not None:
+            own.keep_callbacks()
 
-    def _note(self, error: Any, *, handled: bool) -> wsgi.WsgiExchange | None:
+    def _note(self, error: Any, *, handled: bool) -> Exchange | None:
         if not isinstance(error, BaseException) or not flask.has_request_context():
             return None
-        exchange: wsgi.WsgiExchange | None = flask.request.environ.get(wsgi.EXCHANGE_KEY)
+        exchange: Exchange | None = flask.request.environ.get(wsgi.EXCHANGE_KEY)
         if exchange is not None:
             exchange.observe(error, handled=handled, policy=self._policy)
         return exchange

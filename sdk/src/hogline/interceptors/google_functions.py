@@ -18,6 +18,7 @@ from hogline.exchange import Exchange, RequestLine
 from hogline.exchange.policy import Policy
 from hogline.interceptors import asgi, wsgi
 from hogline.interceptors.common import serverless
+from hogline.interceptors.common.nesting import exchange_in
 
 __all__ = ["FunctionInvocation", "PostHogInterceptor"]
 
@@ -97,7 +98,7 @@ class PostHogInterceptor(serverless.Functions):
         """Return the exchange of an outer interceptor: another of ours, or the one that the request holds."""
         kind, request = _request_of(event, None)
         around = None if kind is None else getattr(request, "scope" if kind == "scope" else "environ")
-        outer: Exchange | None = around.get(wsgi.EXCHANGE_KEY) if around is not None else None
+        outer = exchange_in(around) if around is not None else None
         return outer if outer is not None else super().find_outer(event)
 
 

@@ -214,7 +214,7 @@ class _Calls:
 class _Call:
     """One running call. Inside another interceptor's exchange of the same call it only observes."""
 
-    __slots__ = ("_context", "_exchange", "_mine", "_owner", "_policy", "_previous")
+    __slots__ = ("_context", "_exchange", "_may_be_handled", "_mine", "_owner", "_policy", "_previous")
 
     def __init__(self, exchange: GrpcExchange, policy: Policy, context: Any) -> None:
         self._policy = policy
@@ -222,6 +222,7 @@ class _Call:
         outer = current_exchange()
         self._owner = not (isinstance(outer, GrpcExchange) and _same(outer.context, context))
         self._exchange = exchange if self._owner else outer
+        self._may_be_handled = not self._owner and outer is not None and outer.is_observed_outside(policy)
         self._previous = current.get()
         self._mine: Context | None = self._previous
         if self._owner:
@@ -258,7 +259,7 @@ class _Call:
             if not _is_abort(error):
                 # A stream of requests raises exactly this class when its client is gone; upstream errors are subclasses.
                 if type(error) is not grpc.RpcError:
-                    exchange.observe(error, handled=not self._owner, status=status, policy=self._policy)
+                    exchange.observe(error, handled=self._may_be_handled, status=status, policy=self._policy)
             elif status >= rules.min_status_to_capture:
                 with _AbortText(error, self._context):
                     exchange.observe(error, handled=True, status=status, policy=self._policy)

@@ -37,7 +37,6 @@ class LitestarExchange(asgi.AsgiExchange):
     """An ASGI exchange that knows Litestar's request, its routes, and which exceptions have a handler."""
 
     _unanswered: Sequence[BaseException] = ()
-    _outer_prefix: str | None = None
 
     def request(self) -> Any:
         """Return a `Request` or `WebSocket` of the app's own class that cannot receive anything."""
@@ -52,9 +51,7 @@ class LitestarExchange(asgi.AsgiExchange):
         template = self.inner_scope.get("path_template") or self.scope.get("path_template")
         if not isinstance(template, str) or not template:
             return super().find_route()
-        outer = self._outer_prefix if self._outer_prefix is not None else self.prefix
-        mount: str = (self._root_path or "").removeprefix(outer)
-        return mount.rstrip("/") + template
+        return self.mounted_at(self._root_path) + template
 
     def is_answered(self, error: BaseException) -> bool:
         """Return whether *error* has a handler, as `after_exception` found; Litestar's last resort answers the rest."""
@@ -67,11 +64,6 @@ class LitestarExchange(asgi.AsgiExchange):
     def remember_unanswered(self, error: BaseException) -> None:
         """Remember that only Litestar's last resort answers *error*."""
         self._unanswered = [*self._unanswered, error]
-
-    def stand_inside(self, outer: asgi.AsgiExchange) -> None:
-        """Find routes for *outer*, the exchange of an outer interceptor."""
-        self._outer_prefix = outer.prefix
-        outer.adopt(self)
 
 
 class PostHogInterceptor(InitPlugin):
@@ -108,9 +100,9 @@ class PostHogInterceptor(InitPlugin):
                 return
             answered = _has_handler(error, scope)
             if not answered:
-                for one in (exchange, exchange.inner):
-                    if isinstance(one, LitestarExchange):
-                        one.remember_unanswered(error)
+                own = exchange.part(LitestarExchange)
+                if own is not None:
+                    own.remember_unanswered(error)
             exchange.observe(error, handled=answered, policy=self._policy)
 
     def _warn_unless_installed(self, app: Litestar) -> None:
@@ -131,11 +123,6 @@ class _LitestarLayer(asgi.PostHogInterceptor):
         self.app = app
         self._policy = policy
         self._callbacks = Callbacks(policy)
-
-    def know_inside(self, exchange: asgi.AsgiExchange, scope: asgi.Scope) -> None:
-        """Let an exchange that does not know Litestar find its routes."""
-        if not isinstance(exchange, LitestarExchange):
-            LitestarExchange(self._policy, scope).stand_inside(exchange)
 
 
 def _has_handler(error: Exception, scope: Any) -> bool:

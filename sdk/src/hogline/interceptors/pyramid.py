@@ -39,7 +39,6 @@ class PyramidExchange(wsgi.WsgiExchange):
     """A WSGI exchange that knows Pyramid's request and routes. Pyramid drops its request before the body is read."""
 
     registry: Any = None
-    outside: str | None = None  # the mount of the outermost interceptor, if that is another one
     _kept: Any = None
 
     def request(self) -> Any:
@@ -57,14 +56,14 @@ class PyramidExchange(wsgi.WsgiExchange):
         route = getattr(request, "matched_route", None)
         if route is None:
             return super().find_route()
-        outside = self.prefix if self.outside is None else self.outside
-        mount: str = (request.environ.get("SCRIPT_NAME") or "").removeprefix(outside)
-        return f"{mount.rstrip('/')}/{route.pattern.lstrip('/')}"
+        return f"{self.mounted_at(request.environ.get('SCRIPT_NAME'))}/{route.pattern.lstrip('/')}"
 
     def keep(self, request: Any) -> Any:
         """Keep *request* if it is this exchange's own; return the one that is kept."""
-        if request is not None and (request.environ is self.environ or request.environ.get(wsgi.EXCHANGE_KEY) is self):
-            self._kept = request
+        if request is not None:
+            exchange = request.environ.get(wsgi.EXCHANGE_KEY)
+            if request.environ is self.environ or (exchange is not None and exchange.part(PyramidExchange) is self):
+                self._kept = request
         return self._kept
 
 
@@ -94,18 +93,9 @@ class PostHogInterceptor:
             def app(environ: wsgi.Environ, start_response: wsgi.StartResponse) -> Any:
                 return inner(environ, router)(environ, start_response)
 
-            return _Layer(app, self.policy, make)
+            return wsgi.Layer(app, self.policy, make)
 
         registry.registerUtility(execute, IExecutionPolicy)
-
-
-class _Layer(wsgi.Layer):
-    def know_inside(self, exchange: wsgi.WsgiExchange, environ: wsgi.Environ) -> None:
-        """Let an exchange that does not know Pyramid find its routes."""
-        own = self._make_exchange(self._policy, environ)
-        if isinstance(own, PyramidExchange):
-            own.outside = exchange.prefix
-        exchange.adopt(own)
 
 
 def observer_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[Any], Any]:
@@ -117,8 +107,8 @@ def observer_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[
 
     def observe(request: Any) -> Any:
         exchange: Exchange | None = request.environ.get(wsgi.EXCHANGE_KEY)
-        known = exchange if isinstance(exchange, PyramidExchange) else exchange and exchange.inner
-        if isinstance(known, PyramidExchange):
+        known = exchange.part(PyramidExchange) if exchange is not None else None
+        if known is not None:
             known.keep(request)
         try:
             return handler(request)

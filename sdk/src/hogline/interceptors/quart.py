@@ -25,7 +25,7 @@ from quart.wrappers.response import DataBody
 from werkzeug.datastructures import Headers
 
 from hogline.exception_kinds import http_status, ungrouped
-from hogline.exchange import Policy, current_exchange
+from hogline.exchange import Exchange, Policy, current_exchange
 from hogline.interceptors import asgi
 from hogline.interceptors.common.options import make_policy
 from hogline.settings.typed import InterceptorOptions
@@ -43,7 +43,6 @@ class QuartExchange(asgi.AsgiExchange):
     """
 
     _kept: Any = None
-    _outer_prefix: str | None = None
 
     def __init__(self, application: Any, policy: Policy, scope: asgi.Scope) -> None:
         super().__init__(policy, scope)
@@ -58,9 +57,7 @@ class QuartExchange(asgi.AsgiExchange):
         request = self._kept
         if request is None or request.url_rule is None:
             return super().find_route()
-        outer = self._outer_prefix if self._outer_prefix is not None else self.prefix
-        mount: str = (self.scope.get("root_path") or "").removeprefix(outer)
-        return mount.rstrip("/") + str(request.url_rule.rule)
+        return self.mounted_at(self.scope.get("root_path")) + str(request.url_rule.rule)
 
     def original(self, error: BaseException) -> BaseException:
         """Return the exception that user code raised: since 0.23 a connection runs in a task group."""
@@ -69,11 +66,6 @@ class QuartExchange(asgi.AsgiExchange):
     def keep(self, request: Any) -> None:
         """Keep the app's own request, which Quart drops early."""
         self._kept = request
-
-    def stand_inside(self, outer: asgi.AsgiExchange) -> None:
-        """Find routes for *outer*, the exchange of an outer interceptor."""
-        self._outer_prefix = outer.prefix
-        outer.adopt(self)
 
     def keep_callbacks(self) -> None:
         """Call the callbacks now, while `quart.session` works, for events that come after the handler."""
@@ -147,19 +139,12 @@ class _QuartLayer(asgi.PostHogInterceptor):
         super().__init__(inside, **options)
         self.exchange_class = functools.partial(QuartExchange, app)
 
-    def know_inside(self, exchange: asgi.AsgiExchange, scope: asgi.Scope) -> None:
-        """Let an exchange that does not know Quart find its routes."""
-        if not isinstance(exchange, QuartExchange):
-            inner = self.exchange_class(self._policy, scope)
-            if isinstance(inner, QuartExchange):
-                inner.stand_inside(exchange)
-
     async def started(self, _sender: quart.Quart, **_: Any) -> None:
         """Keep the request; receives `request_started` and `websocket_started`."""
         exchange, request = _here()
-        for one in (exchange, exchange.inner if exchange is not None else None):
-            if isinstance(one, QuartExchange):
-                one.keep(request)
+        own = exchange.part(QuartExchange) if exchange is not None else None
+        if own is not None:
+            own.keep(request)
 
     async def finished(self, _sender: quart.Quart, response: Any = None, **_: Any) -> None:
         """Call the app's callbacks if the body will be streamed; receives `request_finished`."""
@@ -205,7 +190,7 @@ class _QuartLayer(asgi.PostHogInterceptor):
             exchange.observe(error, handled=handled, policy=self._policy)
 
 
-def _here() -> tuple[asgi.AsgiExchange | None, Any]:
+def _here() -> tuple[Exchange | None, Any]:
     """Return the exchange of the request or WebSocket that Quart is handling now, and that request."""
     if quart.has_request_context():
         request: Any = quart.request

@@ -140,7 +140,7 @@ class PostHogInterceptor:
 
     def _end(self, exchange: SanicExchange, status: int | None) -> None:
         exchange.status = status
-        exchange.close()
+        exchange.end()
         restore(exchange.context, None)
 
     async def _flush(self, *_: Any) -> None:

@@ -5,10 +5,13 @@
 `add_middleware` puts a middleware inside ServerErrorMiddleware, whose 500 handlers then run after it; and an inner
 BaseHTTPMiddleware runs the app in another task, where an outer middleware cannot see the exceptions that are
 answered. So with the first request the interceptor moves around the whole stack (the public attribute
-`middleware_stack`), and puts an observer around Starlette's own ExceptionMiddleware.
+`middleware_stack`). Where middleware may run the app in another task, it leaves observers inside: in its old
+place, and around Starlette's own ExceptionMiddleware.
 Source: docs/internals/frameworks.md#techniques and docs/internals/frameworks.md#starlette.
 """
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, Unpack
 
 from starlette.applications import Starlette
@@ -17,11 +20,25 @@ from starlette.requests import HTTPConnection, Request
 from starlette.routing import Mount
 
 from hogline.interceptors import asgi
+from hogline.interceptors.common.callbacks import Callbacks
 from hogline.settings.typed import InterceptorOptions
 
 __all__ = ["PostHogInterceptor", "StarletteExchange"]
 
 _MAX_LAYERS = 200
+_KEEP_TASK = frozenset(
+    {
+        ("fastapi.middleware.asyncexitstack", "AsyncExitStackMiddleware"),
+        ("starlette.middleware.authentication", "AuthenticationMiddleware"),
+        ("starlette.middleware.cors", "CORSMiddleware"),
+        ("starlette.middleware.errors", "ServerErrorMiddleware"),
+        ("starlette.middleware.exceptions", "ExceptionMiddleware"),
+        ("starlette.middleware.gzip", "GZipMiddleware"),
+        ("starlette.middleware.httpsredirect", "HTTPSRedirectMiddleware"),
+        ("starlette.middleware.sessions", "SessionMiddleware"),
+        ("starlette.middleware.trustedhost", "TrustedHostMiddleware"),
+    }
+)
 _MAX_ROUTES = 10_000
 
 
@@ -44,7 +61,7 @@ class StarletteExchange(asgi.AsgiExchange):
         """Put the mounts' prefix in front. Only its concrete text is known, so parameters in it become names again."""
         if not template:
             return None
-        concrete = (scope.get("root_path") or "").removeprefix(self._root_path or "")
+        concrete = self.mounted_at(scope.get("root_path"))
         if not concrete:
             return template
         names = {
@@ -89,56 +106,88 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
 
     def __init__(self, app: Any = None, /, **options: Unpack[InterceptorOptions]) -> None:
         super().__init__(app, **options)
-        self.is_outermost = self._stays = False
+        self._is_placed = self._stays = False
         if self._policy.exceptions is not None:
             self._observe_innermost()
 
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         """Run the app with the request's context around it, outermost if possible."""
-        if not (self.is_outermost or self._stays) and asgi.EXCHANGE_KEY not in scope:
-            self._move_out(scope.get("app"), scope)
+        if not self._is_placed and asgi.EXCHANGE_KEY not in scope:
+            application = scope.get("app")
+            if isinstance(application, Starlette) and application.middleware_stack is not None:
+                self._is_placed = True
+                self._move_out(application, scope)
         await super().__call__(scope, receive, send)
 
-    def _move_out(self, application: Any, scope: asgi.Scope) -> None:
-        """Put a copy of this interceptor around the application's whole stack, once; this one then only observes.
+    def _move_out(self, application: Starlette, scope: asgi.Scope) -> None:
+        """Put a copy of this interceptor around the application's whole stack.
 
         In a Mount or a Route it stays, since its options hold for that part only. There the scope has a
         router already. A mounted application finds its parent's router in the scope too, so its own stack
         is searched for this interceptor.
         """
-        if not isinstance(application, Starlette) or application.middleware_stack is None:
-            return
-        if "router" in scope and not self._is_in(application.middleware_stack):
+        stack: Any = application.middleware_stack
+        layers = list(_layers(stack))
+        if stack is self or ("router" in scope and self not in layers):
             self._stays = True
-            return
-        if isinstance(application.middleware_stack, PostHogInterceptor):
-            return
-        outer = self.around(application.middleware_stack)
-        outer.is_outermost = True
-        application.middleware_stack = outer
+        elif not isinstance(stack, _Outermost):
+            application.middleware_stack = _Outermost(stack, self)
+            self._leave(layers)
+
+    def _leave(self, layers: list[Any]) -> None:
+        """Take this interceptor out of the stack's *layers*, and keep observers only where they are needed.
+
+        The outermost layer sees every exception that is answered in its own task. It does not see those in
+        layers inside middleware that runs the app in another task.
+        """
+        is_hidden, hidden = False, []
+        for layer in layers[:-1]:
+            is_hidden = is_hidden or not (layer is self or _keeps_task(layer))
+            hidden.append(is_hidden)
+        for layer, inner, behind in reversed(list(zip(layers, layers[1:], hidden, strict=False))):
+            observes = behind and self._policy.exceptions is not None
+            if inner is self:
+                layer.app = asgi.Observer(self.app, self._policy) if observes else self.app
+            elif isinstance(inner, asgi.Observer) and inner.policy is self._policy and not observes:
+                layer.app = inner.app
 
     def _handled_outside(self, scope: asgi.Scope) -> bool:
         # In the one request that moved the interceptor, the 500 handler runs after this call, and needs the context.
         # The next request inherits nothing in any case (rule `fresh-context`).
-        return not (self.is_outermost or self._stays) and isinstance(scope.get("app"), Starlette)
-
-    def _is_in(self, stack: Any) -> bool:
-        """Return whether this interceptor is one of the layers of *stack*."""
-        for _ in range(_MAX_LAYERS):
-            if stack is None or stack is self:
-                break
-            stack = getattr(stack, "app", None)
-        return stack is self
+        return not self._stays and isinstance(scope.get("app"), Starlette)
 
     def _observe_innermost(self) -> None:
         """Put an observer around ExceptionMiddleware, inside any middleware that runs the app in another task."""
-        layer: Any = self
-        for _ in range(_MAX_LAYERS):
-            inner = getattr(layer, "app", None)
+        for layer, inner in pairwise(_layers(self)):
             if isinstance(inner, ExceptionMiddleware):
                 if layer is not self:
                     layer.app = asgi.Observer(inner, self._policy)
                 return
-            if inner is None or inner is layer:
-                return
-            layer = inner
+
+
+def _keeps_task(layer: Any) -> bool:
+    """Return whether *layer* is known to run the app, and to send, in its own task."""
+    kind = type(layer)
+    return isinstance(layer, asgi.PostHogInterceptor | asgi.Observer) or (
+        (kind.__module__, kind.__qualname__) in _KEEP_TASK
+    )
+
+
+class _Outermost(asgi.PostHogInterceptor):
+    """The copy of an interceptor around its application's whole stack."""
+
+    def __init__(self, app: Any, interceptor: PostHogInterceptor) -> None:
+        self.app = app
+        self._policy = interceptor.policy
+        self._callbacks = Callbacks(interceptor.policy)
+        self.exchange_class: asgi.MakeExchange = interceptor.exchange_class
+
+
+def _layers(stack: Any) -> Iterator[Any]:
+    """Yield *stack* and the layers inside it."""
+    for _ in range(_MAX_LAYERS):
+        yield stack
+        inner = getattr(stack, "app", None)
+        if inner is None or inner is stack:
+            return
+        stack = inner

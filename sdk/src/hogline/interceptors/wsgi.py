@@ -1,23 +1,25 @@
-"""WSGI: any application that a server calls with `environ` and `start_response`; also what WSGI frameworks build on.
+"""WSGI: any application that a server calls with `environ` and `start_response`; the base of WSGI frameworks' files.
 
     app = PostHogInterceptor(app, client=posthog, capture_exceptions=True)
 
-A server's thread serves one request after the other, and reads the body after the app returned. So a body that is made
-while it is read takes up the request's context for each of its steps and puts it aside after; everything else ends with
-the call. Lists, files and other whole results are handed on untouched (rule `hands-off-bodies`).
+A server's thread serves one request after the other, and reads the body after the app returned. So a body
+that is made while it is read restores the request's context for each step; otherwise the context ends with
+the call. Lists, files and other whole results are returned untouched (rule `hands-off-bodies`).
 Source: docs/internals/frameworks.md#wsgi-servers.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias, Unpack
 
-from hogline.context import Context, current, restore
+from hogline.context import Context, StepContext, current, restore, without_context
 from hogline.exception_kinds import is_within
-from hogline.exchange import Exchange, RequestLine
-from hogline.exchange.policy import Policy
+from hogline.exchange import Exchange, Policy, RequestLine, surrounding_exchange
 from hogline.facts import tracing
 from hogline.facts.visitor import HEADERS as VISITOR_HEADERS
 from hogline.facts.visitor import Visitor, plain_visitor
+from hogline.guard import guard
+from hogline.interceptors.common.callbacks import Callbacks
+from hogline.interceptors.common.nesting import EXCHANGE_KEY, SCOPE_KEY, exchange_in
 from hogline.interceptors.common.options import make_policy
 from hogline.settings.typed import InterceptorOptions
 
@@ -36,8 +38,7 @@ StartResponse: TypeAlias = Callable[..., Any]
 App: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 Headers: TypeAlias = list[tuple[str, str]]
 
-EXCHANGE_KEY = "hogline.exchange"
-# Servers join duplicate headers with commas; only of ids do we know that a comma is never part of one.
+# Servers join duplicate headers with commas; ids never contain one.
 _JOINED = frozenset({tracing.SESSION_ID, tracing.DISTINCT_ID, tracing.WINDOW_ID})
 
 
@@ -53,28 +54,36 @@ class WsgiExchange(Exchange):
     """An exchange whose request is a WSGI environ."""
 
     answers_with_exc_info = True
-    """Whether the app itself has answered an exception that it passes to `start_response`, and not its last resort."""
+    """Whether the app, and not its last resort, has answered an exception that it passes to `start_response`."""
 
     def __init__(self, policy: Policy, environ: Environ) -> None:
         self.policy = policy
         self.environ = environ
-        # Mounts move a part of the path from the one to the other; the browser's request is what came first.
+        # Mounts move a part of the path from the one to the other; the browser's request came first.
         self._script_name = environ.get("SCRIPT_NAME")
         self._path_info = environ.get("PATH_INFO")
 
     def read(self) -> RequestLine:
-        """Return the facts; scheme, host and peer as a proxy's middleware, the only one to change them, corrected them."""
-        environ = self.environ
-        get = environ.get
-        path = (self._script_name or "").rstrip("/") + (self._path_info or "")
+        """Return the request line; scheme and peer as a proxy's middleware, the only one to change them, set them."""
+        get = self.environ.get
         return (
             get("REQUEST_METHOD"),
             get("wsgi.url_scheme") or "http",
-            # UTF-8 bytes, each of them spelled as a latin-1 character.  Source: PEP 3333, "Unicode Issues".
-            path.encode("latin-1", "replace").decode("utf-8", "replace") or "/",
+            _decoded((self._script_name or "").rstrip("/") + (self._path_info or "")) or "/",
             get("QUERY_STRING") or "",
             get("REMOTE_ADDR") or None,
         )
+
+    def paths(self) -> Sequence[str]:
+        """Return the path with and without the mount in front."""
+        return (self.read()[2], _decoded(self._path_info or "") or "/")
+
+    def end(self) -> None:
+        """End the exchange, and break the cycle of environ and exchange."""
+        self.is_open = False
+        self.environ.pop(EXCHANGE_KEY, None)
+        if self.has_more_to_end:
+            super().end()
 
     def server(self) -> str | None:
         """Return `name:port`, with brackets around an IPv6 address."""
@@ -85,11 +94,11 @@ class WsgiExchange(Exchange):
         return f"{host}:{port}" if port else host
 
     def find_visitor(self) -> Visitor:
-        """Return the visitor at once where all values are plain, and no id is two that a server joined."""
+        """Return the visitor at once if all values are plain, and no id is two that a server joined."""
         keys = _VISITOR_KEYS[self.policy.settings.address_header]
         try:
             joined = "\n".join(map(self.environ.get, keys, _NOTHING)).encode("latin-1")
-        except (TypeError, UnicodeEncodeError):  # not what PEP 3333 says; some of it may still be of use
+        except (TypeError, UnicodeEncodeError):  # against PEP 3333; some of it may still be usable
             return super().find_visitor()
         found = plain_visitor(joined)
         if found is None or "," in found.session or "," in found.window or "," in found.person:
@@ -109,7 +118,7 @@ class WsgiExchange(Exchange):
 
     @property
     def prefix(self) -> str:
-        """Return the server's own mount."""
+        """The mount that the server made."""
         return self._script_name or ""
 
     def answering(self, status: int | None, headers: Headers) -> None:
@@ -120,22 +129,28 @@ class Layer:
     """A WSGI app around *app* that opens and closes the exchange of each request."""
 
     keeps_request = False
-    """Whether `answering` is wanted although no exception is."""
+    """Whether `answering` must be called even if exceptions are not captured."""
 
     def __init__(self, app: App, policy: Policy, make_exchange: Callable[[Policy, Environ], WsgiExchange]) -> None:
         self.app = app
         self._policy = policy
         self._make_exchange = make_exchange
-        self._filter = policy.settings.request_filter
+        self._callbacks = Callbacks(policy)
         self._watches = self.keeps_request or policy.exceptions is not None
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Run the app with the request's context around it."""
-        if EXCHANGE_KEY in environ:
-            return self._observe(environ[EXCHANGE_KEY], environ, start_response)
         exchange = self._make_exchange(self._policy, environ)
-        if self._filter is not None and exchange.answer("request_filter") is False:
-            return self._alone(environ, start_response)
+        outer = None
+        if EXCHANGE_KEY in environ or SCOPE_KEY in environ:
+            outer = exchange_in(environ)
+        if outer is None and current.get() is not None:
+            outer = surrounding_exchange(exchange)
+        if outer is not None:
+            return self._run_inside(outer, exchange, environ, start_response)
+        if self._callbacks.any and not self._callbacks.admit_sync(exchange):
+            with without_context():
+                return self.app(environ, start_response)
         environ[EXCHANGE_KEY] = exchange
         if environ.get("REQUEST_METHOD") == "OPTIONS":
             start_response = _preflight(self._policy, environ, start_response)
@@ -143,51 +158,54 @@ class Layer:
         response = None
         try:
             if self._watches:
-                response = start_response = _Response(exchange, self._policy, start_response, owner=True)
+                response = start_response = _Response(exchange, self._policy, start_response)
             result = self.app(environ, start_response)
         except BaseException as error:
             if response is not None:
                 response.escaped(error)
-            _end(exchange)
+            exchange.end()
             restore(mine, previous)
             raise
-        now = current.get()
+        at_return = current.get()
         restore(mine, previous)
         if _is_whole(result, environ):
-            _end(exchange)
+            exchange.end()
             return result
-        # What is still there after leaving was not ours; then the body begins with what the request began with.
-        context = mine if now is None or now is current.get() else now
-        return _Body(result, exchange, mine, context, response)
+        # A context that `restore` left in place was not ours; then the body starts with the request's first one.
+        context = mine if at_return is None or at_return is current.get() else at_return
+        return _Body(result, response, mine, context, exchange)
 
-    def know_inside(self, exchange: WsgiExchange, environ: Environ) -> None:
-        """Tell the *exchange* of an interceptor around us what we know of its request."""
+    def _run_inside(
+        self, exchange: Exchange, own: WsgiExchange, environ: Environ, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Run the app inside another interceptor's *exchange* of the same request: only observe.
 
-    def _observe(self, exchange: WsgiExchange, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """Run the app inside another interceptor's exchange: see exceptions, and nothing else.
-
-        Whether an exception that passes here was handled is the outermost layer's to say; until then somebody may.
+        The *exchange* finds routes and users with our *own*.
         """
-        self.know_inside(exchange, environ)
-        if not self._watches:
-            return self.app(environ, start_response)
-        response = _Response(exchange, self._policy, start_response, owner=False)
-        try:
-            result = self.app(environ, response)
-        except BaseException as error:
-            response.escaped(error)
-            raise
-        return result if _is_whole(result, environ) else _WatchedBody(result, response)
+        if own.knows_framework:
+            exchange.adopt(own)
+        environ[EXCHANGE_KEY] = exchange  # a bridge makes a new environ, in which framework files look it up
+        response = None
+        if self._watches:
+            response = start_response = _Response(exchange, self._policy, start_response, inner=own)
+        context = exchange.context_for_thread()
+        if context is None:
+            result = self._observe(environ, start_response, response)
+            return result if response is None or _is_whole(result, environ) else _WatchedBody(result, response)
+        with StepContext(context, context):
+            result = self._observe(environ, start_response, response)
+            at_return = current.get() or context
+        return result if _is_whole(result, environ) else _Body(result, response, context, at_return)
 
-    def _alone(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """Run the app for a request that the filter left out: without a context, also without a surrounding request's."""
-        previous = current.get()
-        current.set(None)
+    def _observe(
+        self, environ: Environ, start_response: StartResponse, response: "_Response | None"
+    ) -> Iterable[bytes]:
         try:
             return self.app(environ, start_response)
-        finally:
-            if current.get() is None:
-                current.set(previous)
+        except BaseException as error:
+            if response is not None:
+                response.escaped(error)
+            raise
 
 
 class PostHogInterceptor(Layer):
@@ -198,45 +216,49 @@ class PostHogInterceptor(Layer):
 
 
 class _Response:
-    """The `start_response` of one request: sees the status, and the exception that is answered with it."""
+    """The `start_response` of one request: it sees the status, and the exception that is answered with it.
 
-    __slots__ = ("_broken", "_exchange", "_owner", "_policy", "_start", "_write", "begun")
+    *inner* is the exchange of a layer inside another interceptor's *exchange*.
+    """
 
-    def __init__(self, exchange: WsgiExchange, policy: Policy, start: StartResponse, *, owner: bool) -> None:
+    __slots__ = ("_broken", "_exchange", "_inner", "_may_be_handled", "_policy", "_start", "_write", "begun")
+
+    def __init__(
+        self, exchange: Exchange, policy: Policy, start: StartResponse, *, inner: WsgiExchange | None = None
+    ) -> None:
         self._exchange = exchange
+        self._inner = inner
+        self._may_be_handled = inner is not None and exchange.is_observed_outside(policy)
         self._policy = policy
         self._start = start
-        self._owner = owner
         self.begun = False  # whether bytes have left; until then a server that sees an exception answers 500
         self._broken: BaseException | None = None
 
     def __call__(self, status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], object]:
-        exchange = self._exchange
+        exchange, inner = self._exchange, self._inner
         if exc_info:
             if exc_info[1] is not None:
-                knows = exchange.inner if isinstance(exchange.inner, WsgiExchange) else exchange
-                exchange.observe(exc_info[1], handled=knows.answers_with_exc_info, policy=self._policy)
+                exchange.observe(exc_info[1], handled=_answers_with_exc_info(exchange), policy=self._policy)
             self._write = self._start(status, headers, exc_info)
         else:
             self._write = self._start(status, headers)
-        if self._owner:
+        if inner is None:
             exchange.status = _code(status)
-            try:
-                exchange.answering(exchange.status, headers)
-            except Exception as error:
-                self._policy.complain("request", error)
-            # Sent at once, not when the body ends: the facts of a framework's request may be gone by then, and the
-            # server may forget to close the body.
+            if isinstance(exchange, WsgiExchange):
+                with guard("request", self._policy.complain):
+                    exchange.answering(exchange.status, headers)
+            # At once, not when the body ends: by then the facts of a framework's request may be gone, and the
+            # server may not close the body.
             exchange.close()
         else:
             if exchange.status is None:
                 exchange.status = _code(status)
-            if isinstance(exchange.inner, WsgiExchange):
-                exchange.inner.answering(exchange.status, headers)
+            with guard("request", self._policy.complain):
+                inner.answering(exchange.status, headers)
         return self.write
 
     def write(self, data: bytes) -> object:
-        """Hand *data* to the server. What it raises here is its own: the client went away, whatever the class."""
+        """Pass *data* to the server. An exception that it raises here means that the client went away."""
         self.begun = True
         try:
             return self._write(data)
@@ -245,20 +267,29 @@ class _Response:
             raise
 
     def escaped(self, error: BaseException) -> None:
-        """Note an exception that the app let go."""
+        """Record an exception that the app let go."""
         if self._broken is not None and is_within(self._broken, error):
             return
-        if self._owner and not self.begun:
-            self._exchange.status = None  # what start_response was told never left
-        self._exchange.observe(error, handled=not self._owner, policy=self._policy)
+        if self._inner is None and not self.begun:
+            self._exchange.status = None  # the status that start_response got never left
+        self._exchange.observe(error, handled=self._may_be_handled, policy=self._policy)
 
     def failed(self, error: BaseException) -> None:
-        """Note an exception of the body's `close`, when the response is complete or its client gone."""
-        self._exchange.observe(error, handled=not self._owner, policy=self._policy)
+        """Record an exception of the body's `close`, when the response is complete or its client gone."""
+        self._exchange.observe(error, handled=self._may_be_handled, policy=self._policy)
+
+
+def _answers_with_exc_info(exchange: Exchange) -> bool:
+    """Return whether the innermost WSGI app of the request answers the exceptions that it passes on."""
+    answers, part = True, exchange.part(WsgiExchange)
+    while part is not None:
+        answers = part.answers_with_exc_info
+        part = part.inner.part(WsgiExchange) if part.inner is not None else None
+    return answers
 
 
 def _preflight(policy: Policy, environ: Environ, start_response: StartResponse) -> StartResponse:
-    """Return *start_response* with a look at the answer, where a browser asks whether it may send tracing headers."""
+    """Return *start_response* with a look at the answer to a browser that asks whether it may send tracing headers."""
     asked = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS")
     if not asked:
         return start_response
@@ -272,7 +303,7 @@ def _preflight(policy: Policy, environ: Environ, start_response: StartResponse) 
 
 
 class _WatchedBody:
-    """A body that is made while it is read, in the context that is there: only its exceptions are seen."""
+    """A body that is made while it is read: its exceptions are observed."""
 
     __slots__ = ("_reading", "_response", "_result")
 
@@ -286,7 +317,7 @@ class _WatchedBody:
         return self._reading
 
     def __next__(self) -> bytes:
-        """Serve middleware that takes every body for a generator."""
+        """Return the next chunk, for middleware that expects a generator."""
         return next(self._reading or iter(self))
 
     def close(self) -> None:
@@ -316,41 +347,42 @@ class _WatchedBody:
 
 
 class _Body(_WatchedBody):
-    """A body that is made while it is read: each step runs in the request's context, whoever asks for it, and when.
+    """A body that is made while it is read: each step runs in the request's context.
 
-    Nothing of it stays on the thread between two steps, so it does no harm that some servers never close it.
+    Between two steps nothing of it stays on the thread, so servers may leave it unclosed. *exchange* ends with the
+    body, if it is the layer's own.
     """
 
     __slots__ = ("_context", "_exchange", "_root")
 
     def __init__(
-        self, result: Any, exchange: WsgiExchange, root: Context, context: Context, response: _Response | None
+        self,
+        result: Any,
+        response: _Response | None,
+        root: Context,
+        context: Context,
+        exchange: WsgiExchange | None = None,
     ) -> None:
         self._result = result
         self._response = response
         self._reading = None
         self._exchange = exchange
         self._root = root
-        self._context = context  # what the app, and each step, said in it stays for the next step
+        self._context = context  # changed by the app, and by each step for the next
 
     def close(self) -> None:
         """Close the app's own result in the request's context, and the exchange with it."""
-        close = getattr(self._result, "close", None)
         outer = current.get()
         current.set(self._context)
         try:
-            if close is not None:
-                close()
-        except BaseException as error:
-            if self._response is not None:
-                self._response.failed(error)
-            raise
+            super().close()
         finally:
             if current.get() is self._context:
                 current.set(outer)
             else:
-                self._put_aside(outer)
-            _end(self._exchange)
+                self._suspend(outer)
+            if self._exchange is not None:
+                self._exchange.end()
 
     def _read(self) -> Iterator[bytes]:
         response, reading = self._response, True
@@ -358,10 +390,10 @@ class _Body(_WatchedBody):
         current.set(self._context)
         try:
             for chunk in self._result:
-                if current.get() is self._context:  # most steps; the rest is for those that say something
+                if current.get() is self._context:  # most steps change nothing
                     current.set(outer)
                 else:
-                    self._put_aside(outer)
+                    self._suspend(outer)
                 if chunk and response is not None:
                     response.begun = True
                 reading = False
@@ -374,29 +406,29 @@ class _Body(_WatchedBody):
                 response.escaped(error)
             raise
         finally:
-            if reading:  # else it was given up between two steps, with nothing taken up
+            if reading:  # otherwise it was closed between two steps, outside the context
                 if current.get() is self._context:
                     current.set(outer)
                 else:
-                    self._put_aside(outer)
-                self._exchange.close()
+                    self._suspend(outer)
+                if self._exchange is not None:
+                    self._exchange.close()
 
-    def _put_aside(self, outer: Context | None) -> None:
-        """Write *outer* back if the variable holds something of this request's, and keep that for the next step (rule `no-token-reset`)."""
-        now = current.get()
+    def _suspend(self, outer: Context | None) -> None:
+        """Restore *outer* if the context is this request's, and keep that for the next step."""
+        context = current.get()
         restore(self._root, outer)
-        if now is not None and current.get() is not now:
-            self._context = now
+        if context is not None and current.get() is not context:
+            self._context = context
 
 
-def _end(exchange: WsgiExchange) -> None:
-    exchange.close()
-    # The environ holds the exchange and the exchange the environ: without this, each request would wait for the collector.
-    exchange.environ.pop(EXCHANGE_KEY, None)
+def _decoded(path: str) -> str:
+    # UTF-8 bytes, each of them as a latin-1 character.  Source: PEP 3333, "Unicode Issues".
+    return path.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
 def _is_whole(result: Any, environ: Environ) -> bool:
-    """Tell whether *result* is there already, or a file that the server sends by itself: it is not to be replaced."""
+    """Return whether *result* is complete, or a file that the server sends by itself; then it must not be replaced."""
     kind = type(result)
     if kind is list or kind is tuple or hasattr(kind, "__len__"):
         return True
@@ -405,7 +437,7 @@ def _is_whole(result: Any, environ: Environ) -> bool:
         return False
     if isinstance(wrapper, type):
         return isinstance(result, wrapper)
-    # uWSGI's and mod_wsgi's is a function: the one recognises the file itself, the other a stream around it.
+    # uWSGI's and mod_wsgi's wrapper is a function: uWSGI recognises the file itself, mod_wsgi a stream around it.
     return hasattr(result, "read") or hasattr(result, "filelike")
 
 

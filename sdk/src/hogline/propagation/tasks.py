@@ -7,6 +7,7 @@ passes it the task's exception, and ends it. Identity, properties and the except
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
+from weakref import ref
 
 from hogline.client import Client
 from hogline.context import Context, current, restore
@@ -82,6 +83,7 @@ class TaskPolicy:
 class TaskRun(CaptureScope):
     """One attempt at one task: the origin of its context, and the judge of its exception."""
 
+    latest: "ref[Context] | None" = None
     retried = False
     """Whether the library has announced another attempt."""
     error: BaseException | None = None

@@ -140,13 +140,14 @@ class Functions:
 class _Call:
     """One running call. Inside another interceptor's exchange it only observes exceptions."""
 
-    __slots__ = ("_mine", "_policy", "_previous", "exchange", "goes_on", "owns")
+    __slots__ = ("_may_be_handled", "_mine", "_policy", "_previous", "exchange", "goes_on", "owns")
 
     def __init__(self, exchange: Exchange, policy: Policy, *, owns: bool) -> None:
         self.exchange = exchange
         self.owns = owns
         self.goes_on = False  # whether a body that remains to be read will end it
         self._policy = policy
+        self._may_be_handled = not owns and exchange.is_observed_outside(policy)
         self._mine = self._previous = current.get()
 
     def enter(self) -> None:
@@ -181,7 +182,7 @@ class _Call:
         invocation = exchange if isinstance(exchange, Invocation) else None
         status = invocation.failed(error) if invocation is not None else None
         answered = invocation is not None and invocation.answers(error)
-        exchange.observe(error, handled=not self.owns or answered, status=status, policy=self._policy)
+        exchange.observe(error, handled=self._may_be_handled or answered, status=status, policy=self._policy)
 
     def end(self) -> None:
         self._close()
@@ -214,7 +215,7 @@ class _Call:
 
     def _close(self) -> None:
         if self.owns:
-            self.exchange.close()
+            self.exchange.end()
             if self._mine is not None:
                 restore(self._mine, self._previous)
 

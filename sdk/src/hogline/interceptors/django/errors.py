@@ -39,7 +39,7 @@ def _unhandled(request: Any = None, **_: Any) -> None:
     """Record an exception that only Django's last resort answers; receives `got_request_exception`."""
     error = sys.exc_info()[1]
     if error is not None:
-        # With propagation it goes on to the server, and an outer interceptor observes it again.
+        # With propagation it goes on, and the layers further out observe it again.
         _note(request, error, handled=bool(settings.DEBUG_PROPAGATE_EXCEPTIONS))
 
 

@@ -27,6 +27,8 @@ class DjangoExchange(wsgi.WsgiExchange):
     """
 
     outer: Exchange | None = None
+    may_be_handled = False
+    """Whether an interceptor further out observes what happens to an exception that leaves Django."""
     _user: SignedInUser | None = None
     _mine: Context | None = None
     _previous: Context | None = None
@@ -74,12 +76,8 @@ class DjangoExchange(wsgi.WsgiExchange):
         if not isinstance(route, str):
             return None
         template = route if route.startswith("^") else f"/{route}"
-        return self._mount() + template
-
-    def _mount(self) -> str:
-        if self.outer is None:
-            return ""
-        return (self.environ.get("SCRIPT_NAME") or "").removeprefix(self.outer.prefix).rstrip("/")
+        mount = self.mounted_at(self.environ.get("SCRIPT_NAME")) if self.outer is not None else ""
+        return mount + template
 
     def find_user(self) -> Any:
         """Return the primary key of the signed-in user, if it can be known without blocking the event loop."""
@@ -105,13 +103,16 @@ class DjangoExchange(wsgi.WsgiExchange):
         self._request.__dict__[ATTRIBUTE] = self
         if self.outer is None:
             self._mine, self._previous = self.enter()
-        else:
-            self.outer.adopt(self)
+            return
+        self.outer.adopt(self)
+        self.may_be_handled = self.outer.is_observed_outside(self.policy)
+        self._mine, self._previous = self.outer.context_for_thread(), current.get()
+        if self._mine is not None:
+            current.set(self._mine)
 
     def escaped(self, error: BaseException) -> None:
         """End with an exception that goes on to the server: exits, cancellation, DEBUG_PROPAGATE_EXCEPTIONS."""
-        # Inside another interceptor, only the outermost layer knows whether something handles it.
-        self.note(error, handled=self.outer is not None)
+        self.note(error, handled=self.may_be_handled)
         self._end()
 
     def answered(self, response: Any) -> Any:
@@ -142,7 +143,8 @@ class DjangoExchange(wsgi.WsgiExchange):
         self._request.__dict__.pop(ATTRIBUTE, None)
         mine, self._mine = self._mine, None
         if mine is not None:
-            self.close()
+            if self.outer is None:
+                self.end()
             restore(mine, self._previous)
             self._previous = None
 

@@ -6,9 +6,9 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 
 from hogline.context import without_context
-from hogline.exchange import Policy
-from hogline.interceptors import wsgi
+from hogline.exchange import Policy, surrounding_exchange
 from hogline.interceptors.common.callbacks import Callbacks
+from hogline.interceptors.common.nesting import exchange_in
 from hogline.interceptors.django.errors import ATTRIBUTE, install
 from hogline.interceptors.django.exchange import DjangoExchange
 from hogline.interceptors.django.settings import configured_policy
@@ -77,7 +77,7 @@ class PostHogInterceptor:
         if ATTRIBUTE in known:
             return None
         exchange = DjangoExchange(self._policy, request)
-        outer = (known.get("scope") or request.META).get(wsgi.EXCHANGE_KEY)
+        outer = exchange_in(known.get("scope") or request.META) or surrounding_exchange(exchange)
         if outer is not None:
             exchange.outer = outer
         return exchange

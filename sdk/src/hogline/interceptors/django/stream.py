@@ -17,6 +17,7 @@ class Followed(Protocol):
 
     status: int | None
     outer: Any
+    may_be_handled: bool
 
     def note(self, error: BaseException, *, handled: bool) -> None:
         """Record an exception."""
@@ -91,5 +92,5 @@ class Follower:
         exchange = self._exchange
         if not begun:
             (exchange.outer or exchange).status = None  # the server has sent nothing yet and answers 500
-        exchange.note(error, handled=exchange.outer is not None)
+        exchange.note(error, handled=exchange.may_be_handled)
         exchange.close()
