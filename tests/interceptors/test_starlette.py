@@ -425,7 +425,7 @@ class TestRouting:
             assert [site.get("/sub/fail", VISITOR).status for _ in range(2)] == [500] * 2
             # The first request, which moved it, was another task's.
             assert [person_of(event) for event in site.events] == [None, "alice"]
-        assert isinstance(inner.middleware_stack, StarletteInterceptor)
+        assert isinstance(inner.middleware_stack, asgi.PostHogInterceptor)
 
     @pytest.mark.parametrize("kind", [asgi.PostHogInterceptor, StarletteInterceptor])
     def test_a_filter_is_asked_once_for_a_request(self, posthog, serve, kind):

@@ -61,6 +61,8 @@ class Exchange(CaptureScope):
     """Inside another exchange: the prefix of the outermost one."""
     is_open: bool = False
     """Whether the interceptor's call of the app is still running."""
+    has_more_to_end: bool = False
+    """Whether there are exceptions to judge, or exchanges inside this one."""
     _is_observed: bool = False  # whether an interceptor inside this one observes exceptions
     latest: "ref[Context] | None" = None
     status: int | None = None
@@ -141,6 +143,9 @@ class Exchange(CaptureScope):
         outside = self.prefix if self.outside is None else self.outside
         return (path or "").removeprefix(outside.rstrip("/")).rstrip("/")
 
+    def answering(self, status: int | None, headers: Sequence[tuple[str, str]]) -> None:
+        """Do what must be done while the app still holds its request: the response begins now (WSGI)."""
+
     # -- several interceptors of one request ----------------------------------------------------------------------
 
     def adopt(self, inner: "Exchange") -> None:
@@ -150,7 +155,7 @@ class Exchange(CaptureScope):
             self.inner = inner
         else:
             self.inner.adopt(inner)
-        self._has_routes = self._has_users = True
+        self._has_routes = self._has_users = self.has_more_to_end = True
 
     @property
     def knows_framework(self) -> bool:
@@ -378,6 +383,7 @@ class Exchange(CaptureScope):
         try:
             if self._exceptions is None:
                 self._exceptions = RequestExceptions(self)
+                self.has_more_to_end = True
             self._exceptions.observe(error, policy, rules, handled=handled, status=status)
         except Exception as failure:
             policy.lose_exception("exception capture", failure)
@@ -403,11 +409,6 @@ class Exchange(CaptureScope):
         self.close()
         if self.inner is not None:
             self.inner.end()
-
-    @property
-    def has_more_to_end(self) -> bool:
-        """Whether there are exceptions to judge, or exchanges inside this one."""
-        return self._exceptions is not None or self.inner is not None
 
     def defer(self, error: BaseException, otherwise: Callable[[], object]) -> bool:
         """Return whether *error* was observed and waits for the response's status.

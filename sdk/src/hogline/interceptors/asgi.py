@@ -7,13 +7,15 @@ same one twice) find that exchange and only observe. `receive` and the body are 
 (rule `hands-off-bodies`).
 """
 
+import asyncio
 import copy
+import inspect
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from types import CodeType, CoroutineType
-from typing import Any, Self, TypeAlias, Unpack, cast
+from typing import Any, Self, TypeAlias, TypeVar, Unpack, cast
 
-from hogline.context import StepContext, current, restore, without_context
+from hogline.context import Context, StepContext, current, restore, without_context
 from hogline.exception_kinds import chain, http_status, is_within
 from hogline.exchange import HEADERS, Exchange, Policy, RequestLine, surrounding_exchange
 from hogline.facts import cors
@@ -29,6 +31,7 @@ from hogline.settings.typed import InterceptorOptions
 
 __all__ = ["EXCHANGE_KEY", "AsgiExchange", "MakeExchange", "PostHogInterceptor", "Receive", "Scope", "Send"]
 
+_F = TypeVar("_F", bound=Callable[..., Any])
 _LEFT_OUT_KEY = "hogline.left_out"  # the policies whose filter left this request out
 _ENCODED = {name: name.encode() for name in HEADERS}
 _VISITOR_HEADERS = {chosen: tuple(map(str.encode, names)) for chosen, names in VISITOR_HEADERS.items()}
@@ -39,6 +42,8 @@ _MAX_FRAMES = 1000
 class AsgiExchange(Exchange):
     """An exchange whose request is an ASGI scope."""
 
+    watch: "_Watch | None" = None
+    """The `send` of the outermost interceptor, while the app runs."""
     _headers: dict[bytes, bytes] | None = None
     _has_duplicates = False
     _inner_scope: Scope | None = None
@@ -48,10 +53,7 @@ class AsgiExchange(Exchange):
         self.scope = scope
         # Mounts and proxies' middleware change these on the way in; the browser's request came first.
         get = scope.get
-        self._path = get("path")
-        self._root_path = get("root_path")
-        self._scheme = get("scheme")
-        self._peer = get("client")
+        self._arrived = get("path"), get("root_path"), get("scheme"), get("client")
 
     @property
     def inner_scope(self) -> Scope:
@@ -65,18 +67,19 @@ class AsgiExchange(Exchange):
     @property
     def prefix(self) -> str:
         """The mount that the server made."""
-        return self._root_path or ""
+        return self._arrived[1] or ""
 
     def read(self) -> RequestLine:
         """Return the request line as it was when the request came in."""
-        scope, path = self.scope, self._path or "/"
+        scope, (path, root, scheme, peer) = self.scope, self._arrived
+        path = path or "/"
         # The specification has the root path in the path; some servers leave it out.
-        if self._root_path and (root := self._root_path.rstrip("/")) and path != root:
+        if root and (root := root.rstrip("/")) and path != root:
             path = path if path.startswith(f"{root}/") else root + path
-        peer, query, scheme = self._peer, scope.get("query_string"), self._scheme or "http"
+        query = scope.get("query_string")
         return (
             scope.get("method"),
-            scheme,
+            scheme or "http",
             path,
             query.decode("latin-1") if query else "",
             str(peer[0]) if peer else None,
@@ -84,14 +87,12 @@ class AsgiExchange(Exchange):
 
     def paths(self) -> Sequence[str]:
         """Return the path with and without the root path in front."""
-        return (self.read()[2], self._path or "/")
+        return (self.read()[2], self._arrived[0] or "/")
 
     def end(self) -> None:
         """End the exchange, and break the cycle of scope and exchange."""
-        self.is_open = False
         self.scope.pop(EXCHANGE_KEY, None)
-        if self.has_more_to_end:
-            super().end()
+        super().end()
 
     def server(self) -> str | None:
         """Return the address that the server is bound to."""
@@ -166,35 +167,32 @@ class PostHogInterceptor:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the app with the request's context around it."""
+        # Plain steps, since each call and each object counts: this runs for every request.
         if scope["type"] not in ("http", "websocket"):
             await self._run_without_request(scope, receive, send)
             return
-        exchange = self.exchange_class(self._policy, scope)
-        outer = None
-        if EXCHANGE_KEY in scope or ENVIRON_KEY in scope:
-            outer = exchange_in(scope)
-        if outer is None and current.get() is not None:
-            outer = surrounding_exchange(exchange)
-        if outer is not None:
-            await self._run_inside(outer, exchange, scope, receive, send)
-            return
-        if _LEFT_OUT_KEY in scope and self._policy in scope[_LEFT_OUT_KEY]:
-            await self.app(scope, receive, send)  # this interceptor's filter left the request out further out
-            return
-        if self._callbacks.any and not await self._callbacks.admit(exchange):
+        policy = self._policy
+        exchange = self.exchange_class(policy, scope)
+        previous = current.get()
+        if previous is not None or EXCHANGE_KEY in scope or ENVIRON_KEY in scope:
+            outer = exchange_in(scope) or surrounding_exchange(exchange)
+            if outer is not None:
+                await self._run_inside(outer, exchange, scope, receive, send)
+                return
+        if self._callbacks.any and not await self._admits(exchange, scope):
             await self._run_left_out(scope, receive, send)
             return
-        scope[EXCHANGE_KEY] = exchange
         if scope.get("method") == "OPTIONS":
-            send = _preflight(self._policy, scope, send)
-        mine, previous = exchange.enter()
+            send = _preflight(policy, scope, send)
         watch = None
+        if policy.exceptions is not None:
+            watch = exchange.watch = _Watch(exchange, policy, send)
+        scope[EXCHANGE_KEY] = exchange
+        exchange.is_open = True
+        mine = Context(exchange, exchange)
+        current.set(mine)
         try:
-            if self._policy.exceptions is None:
-                await self.app(scope, receive, send)
-            else:
-                watch = _Watch(exchange, self._policy, send)
-                await self.app(scope, receive, watch.send)
+            await self.app(scope, receive, send if watch is None else watch.send)
         except BaseException as error:
             if watch is not None:
                 watch.escaped(error, handled=False)
@@ -202,8 +200,18 @@ class PostHogInterceptor:
                 previous = mine
             raise
         finally:
-            exchange.end()
-            restore(mine, previous)
+            exchange.watch = None  # breaks the cycle of the two
+            if exchange.has_more_to_end or current.get() is not mine:
+                exchange.end()
+                restore(mine, previous)
+            else:
+                exchange.is_open = False
+                scope.pop(EXCHANGE_KEY, None)  # breaks the cycle of scope and exchange
+                current.set(previous)
+
+    async def _admits(self, exchange: AsgiExchange, scope: Scope) -> bool:
+        # This interceptor may have been asked already, further out.
+        return self._policy not in scope.get(_LEFT_OUT_KEY, ()) and await self._callbacks.admit(exchange)
 
     async def _run_without_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -218,7 +226,7 @@ class PostHogInterceptor:
 
         The *exchange* finds routes and users with our *own*, if it cannot by itself.
         """
-        if own.knows_framework and exchange.part(type(own)) is None:
+        if own.knows_framework and self.adds_to(exchange, own):
             exchange.adopt(own)
         is_new_scope = scope.get(EXCHANGE_KEY) is not exchange
         if is_new_scope:  # of a bridge; framework files look the exchange up in the scope
@@ -230,6 +238,10 @@ class PostHogInterceptor:
         finally:
             if is_new_scope:
                 scope.pop(EXCHANGE_KEY, None)
+
+    def adds_to(self, exchange: Exchange, own: AsgiExchange) -> bool:
+        """Return whether *own* knows more of the request than the outer *exchange*."""
+        return exchange.part(type(own)) is None
 
     def _handled_outside(self, scope: Scope) -> bool:  # noqa: ARG002 - Starlette's interceptor needs it
         """Return whether an error handler that needs the context still runs after this call."""
@@ -258,6 +270,27 @@ class Observer:
         await observe_inside(self.app, self.policy, scope, receive, send)
 
 
+class EscapeObserver:
+    """An observer for a place in the same task as the outermost interceptor, which sees what is answered.
+
+    It sees the exceptions that the app lets go, before a layer between the two answers them.
+    """
+
+    def __init__(self, app: App, policy: Policy) -> None:
+        self.app = app
+        self.policy = policy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the app, and record the exceptions that it lets go."""
+        try:
+            await self.app(scope, receive, send)
+        except BaseException as error:
+            exchange = scope.get(EXCHANGE_KEY)
+            if isinstance(exchange, AsgiExchange) and exchange.watch is not None:
+                exchange.watch.escaped(error, handled=True)
+            raise
+
+
 async def observe_inside(app: App, policy: Policy, scope: Scope, receive: Receive, send: Send) -> None:
     """Run *app* inside the exchange in *scope*, and record the exceptions that it answers or lets go."""
     exchange = scope.get(EXCHANGE_KEY)
@@ -282,57 +315,70 @@ def _keep_inner_scope(exchange: Exchange, scope: Scope) -> None:
         part = part.inner
 
 
+def _marked_as_coroutine_function(function: _F) -> _F:
+    """Mark *function* as what it stands for: asgiref, and so Channels, asks whether `send` is a coroutine function."""
+    if hasattr(inspect, "markcoroutinefunction"):  # Python 3.12
+        return cast("_F", inspect.markcoroutinefunction(function))
+    function._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined] # noqa: SLF001
+    return function
+
+
 class _Watch:
     """The `send` of one request. It sees the status leave, and the exception that is handled at that moment.
 
     Source: docs/internals/frameworks.md#observe-in-send.
     """
 
-    __slots__ = ("_before", "_broken", "_exchange", "_policy", "_send", "_sending")
+    # Class-level defaults: an attribute that a request never needs costs it nothing.
+    _broken: BaseException | None = None  # the last exception that the server's `send` raised
+    _sending: Any = None  # the server's coroutine, whose code tells an exception of the server's
 
     def __init__(self, exchange: Exchange, policy: Policy, send: Send) -> None:
         self._exchange = exchange
         self._policy = policy
         self._send = send
         self._before = sys.exc_info()[1]  # an exception that is handled around the app is not this request's
-        self._sending: Any = None
-        self._broken: BaseException | None = None
 
     # Not a coroutine, which would be one more frame for each message: the caller awaits the server's own.
+    @_marked_as_coroutine_function
     def send(self, message: Message) -> Awaitable[None]:
-        if message["type"] != "http.response.body":
-            self._see(message)
+        kind = message["type"]
+        if kind == "http.response.body" or kind == "websocket.send":  # noqa: PLR1714 - the tuple would cost more
+            return self._send(message)
+        exchange, error = self._exchange, sys.exc_info()[1]
+        if kind in ("http.response.start", "websocket.http.response.start"):
+            if exchange.status is None:
+                exchange.status = message.get("status")
+            if error is not None:
+                self._handling(error)
+        elif kind == "websocket.accept":
+            exchange.status = 101
+        elif kind == "websocket.close":
+            if exchange.status is None:
+                exchange.status = 403  # a handshake that was refused; ASGI specification, "Close - send event"
+            # An app that closes a socket inside its own `except` has handled it; a framework's answer has a known class.
+            if error is not None and http_status(error) is not None:
+                self._handling(error)
         sending = self._send(message)
         if type(sending) is CoroutineType:
             self._sending = sending
-            return sending
-        return self._guarded(sending)
+        elif self._sending is None and self._broken is None:
+            self._send, sending = self._guarded(self._send), self._guard(sending)
+        return sending
 
-    async def _guarded(self, sending: Awaitable[None]) -> None:
+    def _guarded(self, send: Send) -> Send:
+        """Return the server's *send*, which is not written in Python, with a note of the exceptions it raises."""
+        return lambda message: self._guard(send(message))
+
+    async def _guard(self, sending: Awaitable[None]) -> None:
         try:
             await sending
         except BaseException as error:
             self._broken = error
             raise
 
-    def _see(self, message: Message) -> None:
-        kind, exchange = message["type"], self._exchange
-        if kind in ("http.response.start", "websocket.http.response.start"):
-            if exchange.status is None:
-                exchange.status = message.get("status")
-            self._handling(sys.exc_info()[1])
-        elif kind == "websocket.accept":
-            exchange.status = 101
-        elif kind == "websocket.close":
-            if exchange.status is None:
-                exchange.status = 403  # a handshake that was refused; ASGI specification, "Close - send event"
-            error = sys.exc_info()[1]
-            # An app that closes a socket inside its own `except` has handled it; a framework's answer has a known class.
-            if error is not None and http_status(error) is not None:
-                self._handling(error)
-
-    def _handling(self, error: BaseException | None) -> None:
-        if error is not None and error is not self._before:
+    def _handling(self, error: BaseException) -> None:
+        if error is not self._before:
             asgi = self._exchange.part(AsgiExchange)
             handled = asgi is None or asgi.is_answered(error)
             self._exchange.observe(error, handled=handled, policy=self._policy)

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.urls.exceptions import Resolver404
 
-from hogline.exchange import Policy
+from hogline.exchange import Exchange, Policy
 from hogline.interceptors import asgi
 from hogline.settings.typed import InterceptorOptions
 
@@ -28,7 +28,7 @@ class ChannelsExchange(asgi.AsgiExchange):
 
     def find_route(self) -> str | None:
         """Return the pattern of the matched route, a template or a regular expression; None if no router matches."""
-        path = (self._path or "/").removeprefix(self._root_path or "").lstrip("/")
+        path = (self.scope.get("path") or "/").removeprefix(self.prefix).lstrip("/")
         parts: list[str] = []
         application = self.application
         while (router := _router_in(application, self.scope["type"])) is not None:
@@ -74,6 +74,10 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
             return exchange
 
         self.exchange_class: asgi.MakeExchange = make_exchange
+
+    def adds_to(self, exchange: Exchange, own: asgi.AsgiExchange) -> bool:  # noqa: ARG002
+        """Return True: inside an `AuthMiddleware`, the user is known here and not further out."""
+        return True
 
 
 def _is_unrouted(error: BaseException) -> bool:

@@ -9,7 +9,7 @@ Source: docs/internals/frameworks.md#flask.
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
 import flask
@@ -57,7 +57,7 @@ class FlaskExchange(wsgi.WsgiExchange):
             return super().find_route()
         return self.mounted_at(request.environ.get("SCRIPT_NAME")) + request.url_rule.rule
 
-    def answering(self, status: int | None, headers: wsgi.Headers) -> None:
+    def answering(self, status: int | None, headers: Sequence[tuple[str, str]]) -> None:
         """Keep the request, and call the app's callbacks if the body will be streamed."""
         self._kept = self._live()
         settings = self.policy.settings

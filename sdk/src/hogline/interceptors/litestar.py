@@ -51,7 +51,7 @@ class LitestarExchange(asgi.AsgiExchange):
         template = self.inner_scope.get("path_template") or self.scope.get("path_template")
         if not isinstance(template, str) or not template:
             return super().find_route()
-        return self.mounted_at(self._root_path) + template
+        return self.mounted_at(self.prefix) + template
 
     def is_answered(self, error: BaseException) -> bool:
         """Return whether *error* has a handler, as `after_exception` found; Litestar's last resort answers the rest."""

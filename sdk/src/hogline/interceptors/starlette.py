@@ -28,7 +28,9 @@ __all__ = ["PostHogInterceptor", "StarletteExchange"]
 _MAX_LAYERS = 200
 _KEEP_TASK = frozenset(
     {
+        ("fastapi._body_limit", "AppBodyLimitMiddleware"),
         ("fastapi.middleware.asyncexitstack", "AsyncExitStackMiddleware"),
+        ("fastapi.telemetry._asgi", "ExceptionTelemetryMiddleware"),
         ("starlette.middleware.authentication", "AuthenticationMiddleware"),
         ("starlette.middleware.cors", "CORSMiddleware"),
         ("starlette.middleware.errors", "ServerErrorMiddleware"),
@@ -135,7 +137,7 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
             self._leave(layers)
 
     def _leave(self, layers: list[Any]) -> None:
-        """Take this interceptor out of the stack's *layers*, and keep observers only where they are needed.
+        """Take this interceptor out of the stack's *layers*, and keep full observers only where they are needed.
 
         The outermost layer sees every exception that is answered in its own task. It does not see those in
         layers inside middleware that runs the app in another task.
@@ -145,11 +147,15 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
             is_hidden = is_hidden or not (layer is self or _keeps_task(layer))
             hidden.append(is_hidden)
         for layer, inner, behind in reversed(list(zip(layers, layers[1:], hidden, strict=False))):
-            observes = behind and self._policy.exceptions is not None
             if inner is self:
-                layer.app = asgi.Observer(self.app, self._policy) if observes else self.app
-            elif isinstance(inner, asgi.Observer) and inner.policy is self._policy and not observes:
+                layer.app = self._left_behind(is_hidden=behind)
+            elif isinstance(inner, asgi.Observer) and inner.policy is self._policy and not behind:
                 layer.app = inner.app
+
+    def _left_behind(self, *, is_hidden: bool) -> Any:
+        if self._policy.exceptions is None:
+            return self.app
+        return (asgi.Observer if is_hidden else asgi.EscapeObserver)(self.app, self._policy)
 
     def _handled_outside(self, scope: asgi.Scope) -> bool:
         # In the one request that moved the interceptor, the 500 handler runs after this call, and needs the context.
@@ -168,7 +174,7 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
 def _keeps_task(layer: Any) -> bool:
     """Return whether *layer* is known to run the app, and to send, in its own task."""
     kind = type(layer)
-    return isinstance(layer, asgi.PostHogInterceptor | asgi.Observer) or (
+    return isinstance(layer, asgi.PostHogInterceptor | asgi.Observer | asgi.EscapeObserver) or (
         (kind.__module__, kind.__qualname__) in _KEEP_TASK
     )
 

@@ -17,7 +17,6 @@ from hogline.exchange import Exchange, Policy, RequestLine, surrounding_exchange
 from hogline.facts import tracing
 from hogline.facts.visitor import HEADERS as VISITOR_HEADERS
 from hogline.facts.visitor import Visitor, plain_visitor
-from hogline.guard import guard
 from hogline.interceptors.common.callbacks import Callbacks
 from hogline.interceptors.common.nesting import EXCHANGE_KEY, SCOPE_KEY, exchange_in
 from hogline.interceptors.common.options import make_policy
@@ -80,8 +79,8 @@ class WsgiExchange(Exchange):
 
     def end(self) -> None:
         """End the exchange, and break the cycle of environ and exchange."""
-        self.is_open = False
         self.environ.pop(EXCHANGE_KEY, None)
+        self.is_open = False
         if self.has_more_to_end:
             super().end()
 
@@ -121,9 +120,6 @@ class WsgiExchange(Exchange):
         """The mount that the server made."""
         return self._script_name or ""
 
-    def answering(self, status: int | None, headers: Headers) -> None:
-        """Do what must be done while the app still holds its request: the response begins now."""
-
 
 class Layer:
     """A WSGI app around *app* that opens and closes the exchange of each request."""
@@ -140,25 +136,26 @@ class Layer:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Run the app with the request's context around it."""
+        # Plain steps, since each call and each object counts: this runs for every request.
         exchange = self._make_exchange(self._policy, environ)
-        outer = None
-        if EXCHANGE_KEY in environ or SCOPE_KEY in environ:
-            outer = exchange_in(environ)
-        if outer is None and current.get() is not None:
-            outer = surrounding_exchange(exchange)
-        if outer is not None:
-            return self._run_inside(outer, exchange, environ, start_response)
+        previous = current.get()
+        if previous is not None or EXCHANGE_KEY in environ or SCOPE_KEY in environ:
+            outer = exchange_in(environ) or surrounding_exchange(exchange)
+            if outer is not None:
+                return self._run_inside(outer, exchange, environ, start_response)
         if self._callbacks.any and not self._callbacks.admit_sync(exchange):
             with without_context():
                 return self.app(environ, start_response)
         environ[EXCHANGE_KEY] = exchange
         if environ.get("REQUEST_METHOD") == "OPTIONS":
             start_response = _preflight(self._policy, environ, start_response)
-        mine, previous = exchange.enter()
         response = None
+        if self._watches:
+            response = start_response = _Response(exchange, self._policy, start_response)
+        exchange.is_open = True
+        mine = Context(exchange, exchange)
+        current.set(mine)
         try:
-            if self._watches:
-                response = start_response = _Response(exchange, self._policy, start_response)
             result = self.app(environ, start_response)
         except BaseException as error:
             if response is not None:
@@ -167,7 +164,10 @@ class Layer:
             restore(mine, previous)
             raise
         at_return = current.get()
-        restore(mine, previous)
+        if at_return is mine:
+            current.set(previous)
+        else:
+            restore(mine, previous)
         if _is_whole(result, environ):
             exchange.end()
             return result
@@ -187,7 +187,7 @@ class Layer:
         environ[EXCHANGE_KEY] = exchange  # a bridge makes a new environ, in which framework files look it up
         response = None
         if self._watches:
-            response = start_response = _Response(exchange, self._policy, start_response, inner=own)
+            response = start_response = _Response(exchange, self._policy, start_response, own)
         context = exchange.context_for_thread()
         if context is None:
             result = self._observe(environ, start_response, response)
@@ -221,18 +221,22 @@ class _Response:
     *inner* is the exchange of a layer inside another interceptor's *exchange*.
     """
 
-    __slots__ = ("_broken", "_exchange", "_inner", "_may_be_handled", "_policy", "_start", "_write", "begun")
+    # Class-level defaults: an attribute that a request never needs costs it nothing.
+    begun = False
+    """Whether bytes have left; until then a server that sees an exception answers 500."""
+    _broken: BaseException | None = None
+    _inner: WsgiExchange | None = None
+    _may_be_handled = False
 
     def __init__(
-        self, exchange: Exchange, policy: Policy, start: StartResponse, *, inner: WsgiExchange | None = None
+        self, exchange: Exchange, policy: Policy, start: StartResponse, inner: WsgiExchange | None = None
     ) -> None:
         self._exchange = exchange
-        self._inner = inner
-        self._may_be_handled = inner is not None and exchange.is_observed_outside(policy)
         self._policy = policy
         self._start = start
-        self.begun = False  # whether bytes have left; until then a server that sees an exception answers 500
-        self._broken: BaseException | None = None
+        if inner is not None:
+            self._inner = inner
+            self._may_be_handled = exchange.is_observed_outside(policy)
 
     def __call__(self, status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], object]:
         exchange, inner = self._exchange, self._inner
@@ -242,19 +246,17 @@ class _Response:
             self._write = self._start(status, headers, exc_info)
         else:
             self._write = self._start(status, headers)
-        if inner is None:
+        if inner is None or exchange.status is None:
             exchange.status = _code(status)
-            if isinstance(exchange, WsgiExchange):
-                with guard("request", self._policy.complain):
-                    exchange.answering(exchange.status, headers)
+        own = inner if inner is not None else exchange
+        try:
+            own.answering(exchange.status, headers)
+        except Exception as error:
+            self._policy.complain("request", error)
+        if inner is None and exchange.has_more_to_end:
             # At once, not when the body ends: by then the facts of a framework's request may be gone, and the
             # server may not close the body.
             exchange.close()
-        else:
-            if exchange.status is None:
-                exchange.status = _code(status)
-            with guard("request", self._policy.complain):
-                inner.answering(exchange.status, headers)
         return self.write
 
     def write(self, data: bytes) -> object:
@@ -372,10 +374,16 @@ class _Body(_WatchedBody):
 
     def close(self) -> None:
         """Close the app's own result in the request's context, and the exchange with it."""
+        close = getattr(self._result, "close", None)
         outer = current.get()
         current.set(self._context)
         try:
-            super().close()
+            if close is not None:
+                close()
+        except BaseException as error:
+            if self._response is not None:
+                self._response.failed(error)
+            raise
         finally:
             if current.get() is self._context:
                 current.set(outer)
@@ -411,8 +419,9 @@ class _Body(_WatchedBody):
                     current.set(outer)
                 else:
                     self._suspend(outer)
-                if self._exchange is not None:
-                    self._exchange.close()
+                exchange = self._exchange
+                if exchange is not None and exchange.has_more_to_end:
+                    exchange.close()
 
     def _suspend(self, outer: Context | None) -> None:
         """Restore *outer* if the context is this request's, and keep that for the next step."""

@@ -5,10 +5,10 @@ from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 
-from hogline.context import without_context
+from hogline.context import current, without_context
 from hogline.exchange import Policy, surrounding_exchange
 from hogline.interceptors.common.callbacks import Callbacks
-from hogline.interceptors.common.nesting import exchange_in
+from hogline.interceptors.common.nesting import EXCHANGE_KEY, SCOPE_KEY, exchange_in
 from hogline.interceptors.django.errors import ATTRIBUTE, install
 from hogline.interceptors.django.exchange import DjangoExchange
 from hogline.interceptors.django.settings import configured_policy
@@ -77,7 +77,9 @@ class PostHogInterceptor:
         if ATTRIBUTE in known:
             return None
         exchange = DjangoExchange(self._policy, request)
-        outer = exchange_in(known.get("scope") or request.META) or surrounding_exchange(exchange)
-        if outer is not None:
-            exchange.outer = outer
+        carrier = known.get("scope") or request.META
+        if current.get() is not None or EXCHANGE_KEY in carrier or SCOPE_KEY in carrier:
+            outer = exchange_in(carrier) or surrounding_exchange(exchange)
+            if outer is not None:
+                exchange.outer = outer
         return exchange
