@@ -2,8 +2,11 @@
 
 import asyncio
 import concurrent.futures
+import contextlib
 import functools
+import glob
 import multiprocessing.pool
+import pickle
 import threading
 
 import anyio
@@ -14,6 +17,7 @@ import hogline
 from hogline.context import current
 from hogline.propagation import threads
 from hogline.testing import RecordingPostHog
+from tests.propagation import process_app
 from tests.support.behaviours import shows
 from tests.support.serving import VISITOR, now
 
@@ -278,3 +282,55 @@ def test_threads_that_start_threads_chain_no_contexts(acting, patched):
         threading.Timer(0, tick).start()
     assert done.wait(30)
     assert depths == [(1, "alice")] * 10
+
+
+class TestProcesses:
+    """What another process sees; the functions are importable there, as pools need them."""
+
+    @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+    @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+    def test_a_carried_function_runs_in_a_process_pool(self, method):
+        """With the person, the session, the facts and the tags; the worker's next task begins without them."""
+        context = multiprocessing.get_context(method)
+        with hogline.new_context(), concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+            hogline.identify_context("alice")
+            hogline.set_context_session("session-a")
+            hogline.tag("plan", "pro")
+            told = pool.submit(threads.carry(process_app.told), 7).result(60)
+            assert told == (7, "alice", {"$session_id": "session-a", "plan": "pro"})
+            assert pool.submit(process_app.told, 8).result(60) == (8, None, {})
+
+    def test_a_carried_function_runs_in_a_pool_of_multiprocessing(self):
+        """`map` and `apply` alike."""
+        with hogline.new_context(), multiprocessing.get_context("spawn").Pool(1) as pool:
+            hogline.identify_context("alice")
+            carried = threads.carry(process_app.told)
+            assert [person for _, person, _ in pool.map(carried, [1, 2])] == ["alice", "alice"]
+            assert pool.apply(carried, (3,))[1] == "alice"
+
+    @pytest.mark.parametrize(
+        "function", [glob.glob, functools.partial(glob.glob, "/nowhere"), len, process_app.Callable()]
+    )
+    @pytest.mark.parametrize("inside", [True, False])
+    def test_whatever_can_be_pickled_can_be_carried(self, acting, function, inside):
+        """Functions, partials, built-in ones, callable objects; inside a context and outside any; twice."""
+        with acting("alice") if inside else contextlib.nullcontext():
+            once = pickle.loads(pickle.dumps(threads.carry(function)))
+        twice = pickle.loads(pickle.dumps(once))
+        argument = () if isinstance(function, functools.partial) else ("/nowhere",)
+        assert once(*argument) == twice(*argument) == function(*argument)
+
+    def test_outside_any_context_it_runs_without_one(self, acting):
+        """Also where the other side has one."""
+        carried = pickle.loads(pickle.dumps(threads.carry(process_app.told)))
+        with acting("bob"):
+            assert carried(1)[1] is None
+            assert now() == "bob"
+
+    def test_what_is_no_json_stays_behind(self, acting):
+        """The function is called all the same."""
+        with acting("alice"):
+            hogline.tag("cart", object())
+            hogline.tag("plan", "pro")
+            carried = pickle.loads(pickle.dumps(threads.carry(process_app.told)))
+        assert carried(1) == (1, "alice", {"plan": "pro"})

@@ -10,18 +10,20 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import ref
 
 import orjson
 
 from hogline.context import Context
 from hogline.facts.tracing import usable
 
-__all__ = ["KEY", "Carried", "pack", "unpack"]
+__all__ = ["KEY", "MAX_BYTES", "Carried", "CarriedOrigin", "pack", "unpack"]
 
 KEY = "hogline"
 """The name of the header, label or option that holds a carrier."""
 VERSION = 1
-_MAX_CARRIER_BYTES = 65_536  # that a worker reads, whatever the sender's bound was
+MAX_BYTES = 65_536
+"""The largest carrier that is read, whatever the sender's bound was."""
 _MAX_NAME_CHARACTERS = 200
 # The facts of a request, most important first: if not all fit, the last ones are left out. Other properties with a
 # `$` control the server (`$set`, `$process_person_profile` ...) and do not travel.
@@ -40,6 +42,29 @@ class Carried:
     distinct_id: str | None = None
     session_id: str | None = None
     properties: Mapping[str, Any] = field(default_factory=dict)
+
+
+class CarriedOrigin:
+    """The origin of a context in another process: what its carrier holds."""
+
+    latest: "ref[Context] | None" = None
+
+    def __init__(self, carrier: Any) -> None:
+        self._carried = carried = unpack(carrier)
+        session = {"$session_id": carried.session_id} if carried.session_id is not None else {}
+        self._properties = {**carried.properties, **session}
+
+    def distinct_id(self) -> str | None:
+        """Return the distinct id in the carrier."""
+        return self._carried.distinct_id
+
+    def session_id(self) -> str | None:
+        """Return the browser session in the carrier."""
+        return self._carried.session_id
+
+    def properties(self) -> Mapping[str, Any]:
+        """Return the facts and tags in the carrier."""
+        return self._properties
 
 
 def pack(context: Context | None, tags: Sequence[str] = (), limit_bytes: int = 4096) -> str | None:
@@ -76,7 +101,7 @@ def unpack(carrier: Any) -> Carried:
     """Return the content of *carrier*: nothing if it is absent, too large, broken, or of an unknown version."""
     if isinstance(carrier, bytes):
         carrier = carrier.decode("ascii", "replace")
-    if not isinstance(carrier, str) or not 0 < len(carrier) <= _MAX_CARRIER_BYTES:
+    if not isinstance(carrier, str) or not 0 < len(carrier) <= MAX_BYTES:
         return Carried()
     try:
         said = orjson.loads(carrier)

@@ -1,12 +1,13 @@
-"""Threads and executors: a context does not go into them by itself; these take it along.
+"""Threads, executors and process pools: they do not inherit a context by themselves; these carry it along.
 
     with ThreadPoolExecutor() as pool:                  # in place of concurrent.futures'
         pool.submit(work)
     Thread(target=work).start()                         # in place of threading's
-    loop.run_in_executor(None, carry(work))             # any callable that somebody else runs
+    loop.run_in_executor(None, carry(work))             # any callable, for any executor
+    process_pool.submit(carry(work))
 
-Only Hogline's context goes along, nothing else of the caller's: what the function says there stays there, and the thread's
-own context is back when it ends. `asyncio.to_thread`, created tasks and anyio need none of this. Source:
+Only Hogline's context is carried, no other context variable. What the function says there stays there, and the
+thread's own context is restored when it ends. `asyncio.to_thread`, created tasks and anyio need none of this. Source:
 docs/internals/frameworks.md#context-visibility.
 """
 
@@ -17,36 +18,73 @@ import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
-from hogline.context import Context, current, restore
+from hogline.context import Context, current, restore, without_context
+from hogline.guard import guard
+from hogline.log_throttle import ONCE, ThrottledLog
+from hogline.propagation.carrier import MAX_BYTES, CarriedOrigin, pack
 
 __all__ = ["Thread", "ThreadPoolExecutor", "carry", "patch", "unpatch"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+_throttled = ThrottledLog(ONCE)
 _originals: dict[str, Any] = {}
-_POOLS = frozenset({"concurrent.futures.thread", "multiprocessing.pool"})  # whose threads live on
+_POOLS = frozenset({"concurrent.futures.thread", "multiprocessing.pool"})  # whose threads outlive a request
 
 
 def carry(function: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Return *function*, to be called wherever and whenever in the context of this moment; also a coroutine function."""
-    mine = current.get()
-    if mine is None:
-        return _alone(function)
-    if inspect.iscoroutinefunction(function):
+    """Return *function*, to be called wherever and whenever in the context of this moment.
 
-        @functools.wraps(function)
-        async def carried_async(*args: Any, **kwargs: Any) -> Any:
-            with _Visit(mine):
-                return await function(*args, **kwargs)
-
-        return cast("Callable[_P, _T]", carried_async)
+    It may be a coroutine function. The result can be pickled if *function* can be, so process pools of the
+    standard library, joblib and dask run it too; another process gets the ids, the facts and the tags.
+    """
+    if not inspect.iscoroutinefunction(function):
+        return cast("Callable[_P, _T]", _CarriedFunction(function, current.get()))
+    context = current.get()
+    if context is None:
+        return cast("Callable[_P, _T]", function)
 
     @functools.wraps(function)
-    def carried(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-        with _Visit(mine):
-            return function(*args, **kwargs)
+    async def carried_async(*args: Any, **kwargs: Any) -> Any:
+        with _Visit(context):
+            return await function(*args, **kwargs)
 
-    return carried
+    return cast("Callable[_P, _T]", carried_async)
+
+
+class _CarriedFunction:
+    """A function with the context that it runs in; None: it runs without one, also where a thread has kept one."""
+
+    def __init__(self, function: Callable[..., Any], context: Context | None) -> None:
+        functools.update_wrapper(self, function)
+        self._function = function
+        self._context = context
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        context = self._context
+        with without_context() if context is None else _Visit(context):
+            return self._function(*args, **kwargs)
+
+    def __reduce__(self) -> Any:
+        carrier = None
+        with guard("carrier", _complain):
+            tags = tuple(self._context.tags or ()) if self._context is not None else ()
+            carrier = pack(self._context, tags, MAX_BYTES)
+        return _carried_here, (self._function, carrier)
+
+
+def _carried_here(function: Callable[..., Any], carrier: str | None) -> _CarriedFunction:
+    """Return a function that was pickled, with its context as this process knows it."""
+    if carrier is None:
+        return _CarriedFunction(function, None)
+    origin = CarriedOrigin(carrier)
+    return _CarriedFunction(function, Context(origin, origin))
+
+
+def _complain(name: str, error: BaseException) -> None:
+    _throttled.warning(
+        name, "the %s of a carried function failed, so it runs without a context: %r (logged once)", name, error
+    )
 
 
 class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
@@ -67,7 +105,7 @@ class Thread(threading.Thread):
 
 
 def _carried(run: Callable[[], None]) -> Callable[..., None]:
-    """Return a thread's *run* that carries the context; Sentry's patch of threads hands the thread to whatever it finds."""
+    """Return a thread's *run* that carries the context. Sentry's patch of threads passes the thread to it."""
     carried = carry(run)
 
     def run_anyhow(*_: Any) -> None:
@@ -79,8 +117,11 @@ def _carried(run: Callable[[], None]) -> Callable[..., None]:
 def patch() -> None:
     """Let every `threading.Thread` and `ThreadPoolExecutor` of this process carry the context. Safe to call twice.
 
-    A patch, since neither has a hook; opt-in, since it changes other people's threads: one that a request happens to start
-    and that outlives it, a library's connection pool for example, would keep that visitor.
+    A patch, since neither has a hook; opt-in, since it changes other people's threads: one that a request
+    happens to start and that outlives it, a library's connection pool for example, keeps that visitor.
+
+    It does not reach other processes (`ProcessPoolExecutor`, `multiprocessing`, joblib, dask), the threads
+    of `multiprocessing.pool`, greenlets, nor what `_thread.start_new_thread` starts: `carry` functions there.
     """
     if _originals:
         return
@@ -88,7 +129,7 @@ def patch() -> None:
 
     @functools.wraps(_originals["start"])
     def start(self: threading.Thread) -> None:
-        # An executor's own threads live on and serve others; what is submitted to them carries for itself. And ours sends.
+        # An executor's own threads outlive the request; what is submitted to them carries its own context.
         if current.get() is not None and not _serves_many(self) and not isinstance(self, Thread):
             self.run = _carried(self.run)  # type: ignore[method-assign]
         _originals["start"](self)
@@ -102,7 +143,7 @@ def patch() -> None:
 
 
 def unpatch() -> None:
-    """Take the patch away again."""
+    """Remove the patch."""
     if _originals:
         threading.Thread.start = _originals.pop("start")  # type: ignore[method-assign]
         concurrent.futures.ThreadPoolExecutor.submit = _originals.pop("submit")  # type: ignore[method-assign]
@@ -114,33 +155,13 @@ def _serves_many(thread: threading.Thread) -> bool:
     return module in _POOLS or module.startswith("hogline.")
 
 
-def _alone(function: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Return *function* for who has no context: the thread may have kept somebody else's, which is none of its business."""
-    if inspect.iscoroutinefunction(function):
-        return cast("Callable[_P, _T]", function)
-
-    @functools.wraps(function)
-    def alone(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-        previous = current.get()
-        if previous is None:
-            return function(*args, **kwargs)
-        current.set(None)
-        try:
-            return function(*args, **kwargs)
-        finally:
-            if current.get() is None:
-                current.set(previous)
-
-    return alone
-
-
 class _Visit:
-    """A context that is current for the time of one call, on whatever thread."""
+    """A context that is current during one call, on any thread."""
 
     __slots__ = ("_guest", "_previous")
 
     def __init__(self, context: Context) -> None:
-        # Without the parent: threads that start threads, and jobs that queue themselves again, would chain without end.
+        # Without the parent: threads that start threads would chain contexts without end.
         self._guest = context.changed(scope=object(), parent=None)
 
     def __enter__(self) -> None:
