@@ -181,7 +181,7 @@ def test_what_an_interceptor_will_judge_is_left_to_it(client):
     assert logged.properties["$request_method"] == "GET"
 
 
-@pytest.mark.parametrize(("status", "source"), [(409, "python.logging"), (503, "flask.interceptor")])
+@pytest.mark.parametrize(("status", "source"), [(409, "python.logging"), (503, "flask.got_request_exception")])
 def test_an_exception_that_the_app_logs_and_answers_is_one_event(client, status, source):
     """The interceptor, which saw it first, captures it from status 500 on; below, the log record is captured."""
     app = Flask("shop")
