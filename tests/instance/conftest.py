@@ -1,4 +1,6 @@
-"""One instance for each worker, shared by its tests (they tell their events apart), and a factory for those that kill it."""
+"""Fixtures: one instance per worker, shared by its tests, and a factory for tests that kill
+instances.
+"""
 
 import uuid
 from collections.abc import Iterator
@@ -21,13 +23,13 @@ def instance(tmp_path_factory) -> Iterator[Instance]:
 
 @pytest.fixture
 def reader(instance) -> Reader:
-    """Somebody who sends to the shared instance and reads from it."""
+    """A client that sends to the shared instance and reads from it."""
     return Reader(instance.url, instance.token, instance.key)
 
 
 @pytest.fixture
 def serve(tmp_path) -> Iterator[object]:
-    """Start instances of one's own; each is ended with the test."""
+    """Start separate instances; each is stopped at the end of the test."""
     started: list[Instance] = []
 
     def start(folder=None, *options, **how) -> Instance:
@@ -43,7 +45,9 @@ def serve(tmp_path) -> Iterator[object]:
 
 @pytest.fixture
 def failure(reader):
-    """A stored exception of a session, with a frame of the application, one of a library, and a cause."""
+    """A stored exception of a session, with a frame of the application, one of a library, and a
+    cause.
+    """
     frames = [
         {"platform": "python", "filename": "lib/router.py", "function": "route", "lineno": 7, "in_app": False},
         {
@@ -75,14 +79,14 @@ def failure(reader):
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """A PostgreSQL server of this worker's own."""
+    """A PostgreSQL server for this worker."""
     with running_postgres() as server:
         yield server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request, tmp_path) -> str:
-    """The URL of an empty database, once for each kind that the instance supports."""
+    """The URL of an empty database, once for each supported kind."""
     if request.param == "postgresql":
         return request.getfixturevalue("postgres").new_database()
     return f"sqlite:///{tmp_path / 'projects.sqlite3'}"

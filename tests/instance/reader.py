@@ -1,4 +1,4 @@
-"""A person with a personal key: sends events to an instance as an SDK would, and reads them back through its API."""
+"""A client of an instance: it sends events as an SDK would, and reads them back through the API."""
 
 import json
 import re
@@ -21,7 +21,7 @@ class Reader:
         self.pool = urllib3.PoolManager(retries=False, timeout=WAIT_S)
 
     def send(self, *events, body=None):
-        """Post *events* to /batch/ (or a ready-made *body*); an acknowledged event will be stored."""
+        """Post *events*, or a prepared *body*, to /batch/; an acknowledged event will be stored."""
         data = body if body is not None else json.dumps({"api_key": self.token, "batch": events}).encode()
         answer = self.pool.request(
             "POST", f"{self.url}/batch/", body=data, headers={"Content-Type": "application/json"}
@@ -44,7 +44,7 @@ class Reader:
         return answer.json()["results"]
 
     def wait_for(self, count, **query):
-        """Return the events that match, once there are *count* of them."""
+        """Wait until *count* events match, and return them."""
         deadline = time.monotonic() + WAIT_S
         while len(found := self.events(**query)) < count:
             assert time.monotonic() < deadline, f"{len(found)} of {count} events after {WAIT_S} s"

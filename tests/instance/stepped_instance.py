@@ -1,6 +1,8 @@
-"""`hogline serve` with a step of its own that is not idempotent, which can kill the process -9 at a chosen point.
+"""`hogline serve` with an extra step that is not idempotent and can kill the process at a chosen
+point.
 
-STEP_KILL_AT: `before_commit`, `after_commit` (before the insert) or `after_insert` (before the checkpoint).
+STEP_KILL_AT: `before_commit`, `after_commit` (before the insert) or `after_insert` (before the
+checkpoint).
 """
 
 import functools
@@ -22,7 +24,7 @@ def kill():
 
 
 class NumberingStep:
-    """Numbers the events of a project from 1 on, so that a second run would give other numbers."""
+    """Numbers the events of a project from 1; a second run would give other numbers."""
 
     def apply(self, batch, session):
         session.execute(text("CREATE TABLE IF NOT EXISTS numbers (last INTEGER NOT NULL)"))

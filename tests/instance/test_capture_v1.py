@@ -1,4 +1,4 @@
-"""Capture v1: an answer for each event, and errors that SDKs do not retry."""
+"""Capture v1: a result for each event, and errors that SDKs do not retry."""
 
 import json
 import uuid
@@ -42,7 +42,9 @@ def v1_post(reader, batch, **changed):
 
 
 def test_capture_v1_answers_for_each_event_and_stores_the_good_ones(reader):
-    """docs/internals/instance-protocol.md#capture-v1: what the headers and options say is on the stored event."""
+    """The stored event has the values of headers and options.
+
+    Source: docs/internals/instance-protocol.md#capture-v1."""
     name = f"v1-{uuid.uuid4()}"
     good = v1_event(name)
     dropped = {
@@ -85,7 +87,7 @@ def test_capture_v1_answers_for_each_event_and_stores_the_good_ones(reader):
     ],
 )
 def test_a_broken_v1_request_gets_an_error_that_sdks_do_not_retry(reader, headers, batch, status, error):
-    """JSON, with a code and a sentence; never 404, which is tried four times and then lost."""
+    """The error is JSON with a code and a sentence, never a 404, which SDKs retry four times."""
     answer = v1_post(reader, batch, **headers)
     assert (answer.status, answer.json()["error"]) == (status, error)
     assert answer.json()["error_description"]

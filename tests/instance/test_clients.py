@@ -1,4 +1,4 @@
-"""The official posthog-python as a client of the instance: every event arrives, with its properties unchanged."""
+"""posthog-python and our own SDK as clients: every event arrives with its properties unchanged."""
 
 import os
 import subprocess
@@ -35,7 +35,8 @@ assert not errors, errors
 @pytest.mark.parametrize("mode", ["v0", "v1"])
 @pytest.mark.parametrize("compress", ["plain", "gzip"])
 def test_posthog_pythons_events_arrive_with_their_properties_unchanged(reader, tmp_path, compress, mode):
-    """Batches, plain and gzip, by the usual endpoint and by capture v1; flags and definitions answered without an error."""
+    """It sends plain and gzip batches to the legacy endpoint and capture v1, and reads flags
+    without an error."""
     name = f"py-{uuid.uuid4()}"
     run = subprocess.run(
         [sys.executable, "-c", CLIENT, reader.url, reader.token, reader.key, name, compress],
@@ -57,7 +58,7 @@ def test_posthog_pythons_events_arrive_with_their_properties_unchanged(reader, t
 
 @pytest.mark.parametrize("compression", ["none", "gzip", "deflate", "zstd"])
 def test_our_own_events_arrive_by_capture_v1(reader, compression):
-    """In each encoding; the properties are what was captured, also those that travel elsewhere in v1."""
+    """In each encoding the properties are unchanged, including those that v1 sends as options."""
     from hogline import PostHog, new_context, set_context_session
 
     name = f"own-{uuid.uuid4()}"

@@ -1,4 +1,4 @@
-"""The SQL database: migrated once by however many processes start, backed up first, and never by an older version."""
+"""The SQL database: migrations run once, after a backup, and never by an older version."""
 
 import sqlite3
 import subprocess
@@ -34,7 +34,7 @@ def opened(database_url):
 
 
 def test_the_migrations_make_the_tables_that_the_features_declare(opened, database_url):
-    """Nothing is missing in the line of migrations, and nothing in the declarations."""
+    """Neither the migrations nor the declarations lack a table or column."""
     assert hogline_instance.startup
     opened.migrate()
     engine = create_engine(database_url)
@@ -44,7 +44,7 @@ def test_the_migrations_make_the_tables_that_the_features_declare(opened, databa
 
 
 def test_processes_that_start_at_once_migrate_once_and_make_one_project(database_url, tmp_path):
-    """Four of them, let go at the same moment, end with the same token."""
+    """Four processes that start at the same moment end with the same token."""
     command = [sys.executable, "-c", OPEN, database_url, str(tmp_path)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     processes = [subprocess.Popen(command, **pipes) for _ in range(4)]
@@ -57,7 +57,7 @@ def test_processes_that_start_at_once_migrate_once_and_make_one_project(database
 
 
 def test_a_transaction_that_fails_leaves_nothing(opened):
-    """Also not what was flushed before."""
+    """A row that was flushed before the failure is rolled back too."""
     opened.migrate()
     with pytest.raises(ZeroDivisionError), opened.transaction() as session:
         session.execute(text("INSERT INTO projects (name, token, created_at) VALUES ('x', 'phc_x', '2026-01-01')"))
@@ -67,7 +67,7 @@ def test_a_transaction_that_fails_leaves_nothing(opened):
 
 
 def test_sqlite_is_copied_before_its_tables_change(tmp_path):
-    """With what only its write-ahead log holds; a database that is new or up to date is not copied."""
+    """The copy includes the write-ahead log; a new or current database is not copied."""
     path = tmp_path / "projects.sqlite3"
     database = Database(f"sqlite:///{path}")
     database.migrate()
@@ -101,7 +101,7 @@ def test_a_database_of_a_newer_version_is_refused(opened):
     "url", ["nonsense", "postgresql+psycopg://u:secret@127.0.0.1:1/none", "sqlite:////nowhere/at/all.db"]
 )
 def test_a_database_that_cannot_be_opened_is_explained(url):
-    """With the name of the option and how to write it; without the password."""
+    """The message names the option and its format, without the password."""
     with pytest.raises(SettingsError, match="database_url cannot be opened") as caught:
         database = Database(url)
         try:

@@ -1,4 +1,6 @@
-"""Laws of decoding: however a body is wrapped it unwraps to itself, and no body at all gets anything but a clear error."""
+"""Properties of decoding: every wrapped body decodes to itself, and any other body gets a clear
+error.
+"""
 
 import base64
 import gzip
@@ -51,14 +53,14 @@ def unwrap(body, encoding="", content_type="", compression=""):
 @settings(deadline=None)
 @given(value=OBJECTS, wrapping=st.sampled_from(sorted(WRAPPINGS)))
 def test_a_wrapped_body_unwraps_to_itself(value, wrapping):
-    """For every wrapping, and every JSON object."""
+    """This holds for every wrapping and every JSON object."""
     wrap, encoding = WRAPPINGS[wrapping]
     text = json.dumps(value).encode()
     assert unwrap(wrap(text), encoding) == text
 
 
 def lz64(text):
-    """What JavaScript's lz-string makes of *text*, which it sees as UTF-16 units."""
+    """Compress *text* as JavaScript's lz-string does, which reads it as UTF-16 units."""
     units = text.encode("utf-16-le", "surrogatepass")
     pairs = (units[place : place + 2] for place in range(0, len(units), 2))
     spread = "".join(pair.decode("utf-16-le", "surrogatepass") for pair in pairs)
@@ -66,7 +68,7 @@ def lz64(text):
 
 
 def test_lz_string_of_a_browser_keeps_characters_beyond_16_bits():
-    """JavaScript compresses the two halves of an emoji apart; the instance joins them again."""
+    """JavaScript compresses the two halves of an emoji separately; the instance joins them."""
     text = json.dumps({"event": "\U0001f600 and \u00e9"}, ensure_ascii=False)
     assert unwrap(lz64(text), compression="lz64") == text.encode()
 
@@ -74,7 +76,7 @@ def test_lz_string_of_a_browser_keeps_characters_beyond_16_bits():
 @settings(deadline=None)
 @given(value=OBJECTS)
 def test_lz_string_unwraps_to_itself(value):
-    """As the official library makes it."""
+    """Text compressed by the JavaScript library's format decompresses to itself."""
     text = json.dumps(value, ensure_ascii=False)
     try:
         expected = text.encode()
@@ -98,7 +100,7 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_decoder_stops_at_the_bound_while_it_makes_output(name):
-    """A few bytes that stand for megabytes cost no more memory than a few times the bound."""
+    """A few bytes that decompress to megabytes take no more memory than a few times the limit."""
     make, encoding, compression = BOMBS[name]
     bomb = make()
     tracemalloc.start()
@@ -114,13 +116,13 @@ def test_a_decoder_stops_at_the_bound_while_it_makes_output(name):
 @pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "deflate", "br", "zstd", "br, gzip", "identity"])
 @pytest.mark.parametrize("inner", [bytes, gzip.compress, zstandard.compress, b"\xef\xbb\xbf".__add__])
 def test_an_encoding_that_a_proxy_undid_is_passed_over(encoding, inner):
-    """Some proxies decode a body and leave its Content-Encoding; what the body itself says counts."""
+    """Some proxies decode a body but keep its Content-Encoding; then the body's first bytes decide."""
     assert unwrap(inner(b'{"a":1}'), encoding) == b'{"a":1}'
 
 
 @pytest.mark.parametrize("make", [gzip.compress, zlib.compress, brotli.compress])
 def test_a_compressed_body_that_is_cut_off_is_refused(make):
-    """Half an event is no event."""
+    """A truncated event is not stored."""
     encoding = {gzip.compress: "gzip", zlib.compress: "deflate", brotli.compress: "br"}[make]
     with pytest.raises(BodyError, match="cut off"):
         unwrap(make(b'{"event":"x"}' * 1000)[:-2], encoding)
@@ -135,7 +137,7 @@ def test_a_compressed_body_that_is_cut_off_is_refused(make):
     compression=st.sampled_from(["", "gzip-js", "base64", "lz64"]),
 )  # fmt: skip
 def test_any_bytes_are_decoded_or_refused(body, encoding, content_type, compression):
-    """BodyError or TokenError are answered with 400 or 401; any other error would be a 500."""
+    """BodyError and TokenError become 400 and 401; any other error would be a 500."""
     try:
         batch = read_batch(unwrap(body, encoding, content_type, compression))
         token_of(batch, "")
@@ -164,7 +166,7 @@ def test_any_json_is_read_or_refused(value):
 @settings(deadline=None, max_examples=200)
 @given(properties=OBJECTS, name=st.text(min_size=1).filter(str.strip), who=st.text(min_size=1).filter(str.strip))
 def test_an_events_properties_arrive_as_they_were(properties, name, who):
-    """Only `$ip` is added, and only where the event does not say."""
+    """Only `$ip` is added, and only if the event has none."""
     for reserved in ("$ip", "$session_id", "$elements_chain", "$is_server", "$geoip_disable", "$ignore_sent_at"):
         properties.pop(reserved, None)
     event = {"event": name, "distinct_id": who, "properties": properties, "api_key": "phc_x"}
@@ -192,7 +194,7 @@ def test_an_events_properties_arrive_as_they_were(properties, name, who):
     ("given_id", "kept"), [(7, "7"), (True, "true"), ([1], "[1]"), ({"a": 1}, '{"a":1}'), (" x ", "x")]
 )
 def test_ids_of_other_types_are_their_json_text(given_id, kept):
-    """docs/internals/instance-protocol.md#validation-and-answers."""
+    """Source: docs/internals/instance-protocol.md#validation-and-answers."""
     batch = read_batch(json.dumps({"event": "e", "distinct_id": given_id, "api_key": "phc_x"}).encode())
     [row] = admit(batch, 1, ARRIVAL).rows
     assert json.loads(row)["distinct_id"] == kept
@@ -204,7 +206,7 @@ TIMES = st.datetimes(timezones=st.sampled_from([UTC])) | st.none()
 @example(timestamp=None, sent_at=None, offset_ms=float("nan"), believe=False)
 @given(timestamp=TIMES, sent_at=TIMES, offset_ms=st.floats() | st.none(), believe=st.booleans())
 def test_a_corrected_time_is_one_that_the_store_can_hold(timestamp, sent_at, offset_ms, believe):
-    """Never more than 23 hours ahead, never before 1970, whatever a client says."""
+    """The time is at most 23 hours ahead and never before 1970, whatever a client sends."""
     now = ARRIVAL.now
     moment = corrected(timestamp, sent_at, offset_ms, now, believe_clock=believe)
     assert datetime(1970, 1, 1, tzinfo=UTC) <= moment <= now + timedelta(hours=23)

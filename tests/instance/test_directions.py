@@ -1,4 +1,4 @@
-"""Directions among the instance's rooms that import-linter's contracts in pyproject.toml can't say."""
+"""Import rules of the instance that import-linter's contracts in pyproject.toml can't express."""
 
 import ast
 import re
@@ -16,7 +16,7 @@ ALLOWED_OF_SDK = ("hogline.event", "hogline.wire", "hogline.flags.evaluation", "
 
 
 def imported(path):
-    """Yield the full names that the file imports, wherever in it."""
+    """Yield the full names of all imports in the file, at any level."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -47,7 +47,7 @@ def test_every_feature_in_the_list_is_a_folder_and_the_other_way_round():
     "path", [path for path in FILES if room(path) in NAMES], ids=lambda path: str(path.relative_to(ROOT))
 )
 def test_a_feature_uses_another_only_through_its_face(path):
-    """It imports names of the other's `__init__`, and no module below it."""
+    """It imports names from the other's `__init__`, and no module below it."""
     others = NAMES - {room(path)}
     for name in imported(path):
         parts = name.split(".")
@@ -67,7 +67,7 @@ def test_a_feature_uses_another_only_through_its_face(path):
     "path", [path for path in FILES if room(path) != "demo"], ids=lambda path: str(path.relative_to(ROOT))
 )
 def test_the_instance_takes_only_event_wire_and_flag_evaluation_from_the_sdk(path):
-    """The SDK's client, threads and context have no place in the server."""
+    """The server must not import the SDK's client, threads and context."""
     for name in imported(path):
         if name.split(".")[0] == "hogline":
             assert name.startswith(ALLOWED_OF_SDK), name
@@ -79,7 +79,7 @@ def test_the_instance_takes_only_event_wire_and_flag_evaluation_from_the_sdk(pat
     ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_sql_text_stands_only_in_query_store_and_queries(path):
-    """Whoever looks for SQL finds all of it by file name."""
+    """All SQL text is found by file name."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.JoinedStr):
             assert not is_sql(
@@ -95,7 +95,7 @@ def test_sql_text_stands_only_in_query_store_and_queries(path):
     "path", [path for path in FILES if room(path) != "db"], ids=lambda path: str(path.relative_to(ROOT))
 )
 def test_only_db_opens_sql_engines(path):
-    """Sessions are handed out by `Database`; nobody else makes an engine."""
+    """`Database` hands out sessions; no other module makes an engine."""
     assert not [
         name for name in imported(path) if name in ("sqlalchemy.create_engine", "sqlalchemy.engine.create_engine")
     ]

@@ -1,4 +1,4 @@
-"""What was acknowledged is in the store, once: killed at any moment, torn, full, held by another process."""
+"""Every acknowledged event is stored once: after kill -9, torn writes, a full disk, a busy folder."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def reader_of(served):
 
 
 class Load:
-    """Threads that send numbered events until the server goes away, and remember what was acknowledged."""
+    """Threads that send numbered events until the server stops, and record the acknowledged ones."""
 
     def __init__(self, served, name, *, threads=4, batch=5):
         self.acknowledged: list[str] = []
@@ -79,7 +79,7 @@ def wait_stored(reader, acknowledged, name):
 
 
 def rows(served, name):
-    """Count rows in the table itself, where duplicates would show, once the instance has let go of it."""
+    """Count rows in the table itself, including duplicates, after the instance has stopped."""
     script = (
         "import sys; from hogline_instance.store import Store\n"
         "store = Store(f'chdb:///{sys.argv[1]}', query_max_s=60, query_max_bytes=10**9)\n"
@@ -112,7 +112,7 @@ def test_killed_at_random_moments_every_acknowledged_event_is_stored_once(serve,
 
 
 def test_asked_to_end_it_stores_what_it_accepted_and_ends_cleanly(serve):
-    """SIGTERM and Ctrl-C alike: status 0, nothing left in the journal, everything in the store."""
+    """SIGTERM and Ctrl-C both end with status 0, an empty journal and every event in the store."""
     for number in (signal.SIGTERM, signal.SIGINT):
         served = serve()
         name = f"drain-{uuid.uuid4()}"
@@ -123,7 +123,9 @@ def test_asked_to_end_it_stores_what_it_accepted_and_ends_cleanly(serve):
 
 
 def test_a_torn_tail_is_set_aside_and_what_stands_before_and_behind_it_is_stored(serve, tmp_path):
-    """A write that a power cut cut off, and a corrupt stretch in the middle: counted, kept, never fatal."""
+    """A truncated record and corrupt bytes in the middle are counted and kept in a file, and never
+    fatal.
+    """
     served = serve(tmp_path / "data", environ={"HOGLINE_FLUSH_INTERVAL_S": "30"})
     name = f"torn-{uuid.uuid4()}"
     reader = reader_of(served)
@@ -143,7 +145,7 @@ def test_a_torn_tail_is_set_aside_and_what_stands_before_and_behind_it_is_stored
 
 
 def test_a_second_process_on_the_folder_is_told_who_holds_it(serve):
-    """The engine's own message names nobody."""
+    """The message names the process; the store's own message would not."""
     served = serve()
     with pytest.raises(AssertionError) as refused:
         start_instance(served.data_dir)
@@ -152,7 +154,9 @@ def test_a_second_process_on_the_folder_is_told_who_holds_it(serve):
 
 
 def test_a_full_disk_is_answered_with_503_and_a_reason_and_loses_nothing(serve, tmp_path):
-    """Files may not grow over 300 kB here, which the journal meets first; what was acknowledged is there after a restart."""
+    """A limit of 300 kB per file stops the journal; every acknowledged event is there after a
+    restart.
+    """
 
     def small_files():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -183,7 +187,9 @@ def test_a_full_disk_is_answered_with_503_and_a_reason_and_loses_nothing(serve, 
 
 
 def test_a_disk_that_fills_before_the_store_has_the_events_is_waited_for(serve):
-    """Acknowledged events wait in the journal, the instance says that it is not ready, and goes on when there is room."""
+    """Acknowledged events wait in the journal, `/_ready` fails, and work resumes when there is
+    space.
+    """
     served = serve(environ={"HOGLINE_FLUSH_INTERVAL_S": "2"})
     name = f"room-{uuid.uuid4()}"
     reader = reader_of(served)
@@ -203,7 +209,7 @@ def test_a_disk_that_fills_before_the_store_has_the_events_is_waited_for(serve):
 
 
 def test_a_row_that_the_store_cannot_read_is_set_aside_and_holds_up_no_other(serve):
-    """A record of a version to come, say: the others are stored, this one is kept, counted and logged."""
+    """The other rows are stored; this one, perhaps of a later version, is kept, counted and logged."""
     served = serve(environ={"HOGLINE_FLUSH_INTERVAL_S": "60"})
     name = f"row-{uuid.uuid4()}"
     reader_of(served).send(*[event(name) for _ in range(7)])
@@ -222,7 +228,7 @@ def test_a_row_that_the_store_cannot_read_is_set_aside_and_holds_up_no_other(ser
 
 
 def test_a_store_that_lags_behind_is_answered_with_503(serve):
-    """Back-pressure, never silent loss: the journal is bounded."""
+    """The journal is bounded, and a full one refuses events rather than losing them."""
     served = serve(environ={"HOGLINE_JOURNAL_MAX_BYTES": str(1024 * 1024), "HOGLINE_FLUSH_INTERVAL_S": "60"})
     pool = urllib3.PoolManager(retries=False, timeout=20)
     body = json.dumps({"api_key": served.token, "batch": [event("x", pad="y" * 200_000)]})
@@ -233,7 +239,7 @@ def test_a_store_that_lags_behind_is_answered_with_503(serve):
 
 
 def test_keys_are_printed_again_without_a_server_and_survive_a_restart(serve):
-    """`hogline keys --data DIR --json`."""
+    """`hogline keys --data DIR --json` prints the same keys."""
     served = serve()
     expected = {"url": served.url, "project_token": served.token, "personal_key": served.key}
     assert printed_keys(served.data_dir) == expected
@@ -257,7 +263,7 @@ def test_keys_are_printed_again_without_a_server_and_survive_a_restart(serve):
     ],
 )  # fmt: skip
 def test_what_cannot_work_ends_the_start_with_what_to_do(tmp_path, options, environ, says):
-    """Loudly, at once, in one line."""
+    """It exits at once, with one line that says what to do."""
     run = subprocess.run(
         [sys.executable, "-m", "hogline.cli", "serve", "--data", str(tmp_path / "data"), "--port", "0", *options],
         env={**os.environ, **environ}, capture_output=True, text=True, timeout=60, check=False,
@@ -268,7 +274,7 @@ def test_what_cannot_work_ends_the_start_with_what_to_do(tmp_path, options, envi
 
 
 def test_it_ends_at_once_with_a_live_stream_open(serve):
-    """A page that watches must not keep the instance from ending."""
+    """An open live stream must not keep the instance from stopping."""
     served = serve()
     pool = urllib3.PoolManager(retries=False, timeout=30)
     stream = pool.request(

@@ -1,4 +1,4 @@
-"""Requests that no good client sends: each costs what its size allows, is answered with a reason, and costs others nothing."""
+"""Hostile requests: bounded cost, a response with a reason, and no effect on other requests."""
 
 import gzip
 import json
@@ -29,7 +29,7 @@ def ready(reader):
 
 
 def v1(reader, *events, **headers):
-    """Post *events*, JSON texts, as posthog-node does in its v1 mode."""
+    """Post *events*, given as JSON texts, as posthog-node does in its v1 mode."""
     now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     sent = {
         "Authorization": f"Bearer {reader.token}", "PostHog-Sdk-Info": "posthog-node/5", "PostHog-Attempt": "1",
@@ -66,7 +66,7 @@ ODD_VALUES = {
 @pytest.mark.parametrize("value", ODD_VALUES, ids=str)
 @pytest.mark.parametrize("how", ["legacy", "v1"])
 def test_an_odd_value_costs_nobody_an_event(reader, how, value):
-    """The good event beside it is stored, the odd one too, and every reader of JSON can read both."""
+    """The event with the odd value and the others are stored, and every JSON parser can read them."""
     good, odd = f"good-{uuid.uuid4()}", f"odd-{uuid.uuid4()}"
     properties = f'{{"a":{ODD_VALUES[value]},"b":[{{"c":{ODD_VALUES[value]}}}]}}'
     if how == "v1":
@@ -100,7 +100,9 @@ ODD_MEMBERS = {
 
 @pytest.mark.parametrize("member", ODD_MEMBERS, ids=str)
 def test_an_event_that_cannot_be_kept_costs_only_itself(reader, member):
-    """The good event of its batch is stored; what was refused or changed is counted with its reason."""
+    """The valid event of the batch is stored; the refused or changed one is counted with its
+    reason.
+    """
     name = f"good-{uuid.uuid4()}"
     before = ready(reader)
     body = f'{{"api_key":"{reader.token}","batch":[{{"event":"{name}","distinct_id":"d"}},{{"event":"odd","distinct_id":"d",{ODD_MEMBERS[member]}}}]}}'
@@ -115,7 +117,7 @@ def test_an_event_that_cannot_be_kept_costs_only_itself(reader, member):
 
 
 def test_v1_answers_for_each_event_and_counts_what_has_no_id(reader):
-    """An event whose uuid is none cannot be named in the answer; the others are kept."""
+    """An event without a valid uuid is missing in the response; the others are kept."""
     name = f"good-{uuid.uuid4()}"
     nameless = v1_event("x").replace('"uuid":"', '"uuid":"nope')
     twin = v1_event(name)
@@ -129,7 +131,7 @@ def test_v1_answers_for_each_event_and_counts_what_has_no_id(reader):
 
 @pytest.mark.parametrize("attempt", [DIGITS, "\xb2", "0", "-1", "1.0", ""])
 def test_a_v1_header_that_is_no_number_is_a_clear_400(reader, attempt):
-    """Never an error of ours."""
+    """The response is never a 500."""
     answer = v1(reader, v1_event("x"), **{"PostHog-Attempt": attempt})
     assert answer.status == 400
     assert answer.json()["error"] in ("invalid_header_value", "missing_required_headers")
@@ -141,14 +143,14 @@ def test_a_v1_header_that_is_no_number_is_a_clear_400(reader, attempt):
 )
 @pytest.mark.parametrize("path", ["/flags/?v=2", "/decide/?v=3", "/batch/", "/e/", "/i/v1/analytics/events"])
 def test_broken_json_is_refused_with_a_reason_on_every_endpoint(reader, path, body):
-    """Bytes that are no UTF-8, a document nested without end, a number alone."""
+    """The bodies are invalid UTF-8, a very deep document, and a bare number."""
     answer = post(reader, path, body)
-    # Broken UTF-8 in a text is replaced; everything else is no request.
+    # Broken UTF-8 inside a string is replaced; every other body is refused.
     assert answer.status in ((200, 400, 401) if b"d\xff" in body else (400, 401)), answer.data
 
 
 def test_an_event_over_the_bound_is_refused_alone(reader):
-    """92 KB of gzip can hold an event of 90 MB; one megabyte is the most."""
+    """92 KB of gzip can hold an event of 90 MB; the limit is one megabyte."""
     name = f"good-{uuid.uuid4()}"
     huge = event("huge", x="a" * (3 << 20))
     answer = post(
@@ -164,7 +166,7 @@ def test_an_event_over_the_bound_is_refused_alone(reader):
 
 
 def test_a_request_has_a_number_of_events(reader):
-    """A list of two million tiny events is refused as too large, and SDKs do not send it again."""
+    """A list of two million tiny events gets 413, which SDKs do not retry."""
     body = gzip.compress(
         b'{"api_key":"%b","batch":[%b{}]}' % (reader.token.encode(), b'{"event":"x","distinct_id":"d"},' * 200_000)
     )
@@ -174,7 +176,7 @@ def test_a_request_has_a_number_of_events(reader):
 
 
 def test_a_bomb_holds_nobody_up(reader):
-    """809 bytes that stand for a gigabyte are refused while `/_health` goes on answering."""
+    """809 bytes that decompress to a gigabyte are refused, and `/_health` responds meanwhile."""
     maker = brotli.Compressor(quality=5, lgwin=24)
     body = b"".join(maker.process(bytes(1 << 20)) for _ in range(1024)) + maker.finish()
     answers = []
@@ -192,7 +194,9 @@ def test_a_bomb_holds_nobody_up(reader):
 
 
 def test_large_requests_together_are_bounded(serve):
-    """Uploads that are held open take no more memory than the option says; the next one is asked to come again."""
+    """Open uploads take no more memory than the option allows; the next one gets a 503 and is
+    retried.
+    """
     served = serve(environ={"HOGLINE_MAX_INFLIGHT_BYTES": str(4 << 20)})
     held = []
     port = urllib3.util.parse_url(served.url).port
@@ -214,7 +218,7 @@ def test_large_requests_together_are_bounded(serve):
 
 
 def test_strangers_write_no_line_of_the_log_and_crowd_out_no_reason(serve):
-    """Tokens are escaped and bounded apart from the reasons that say what is wrong."""
+    """Tokens are escaped, and their number is limited separately from the other reasons."""
     served = serve()
     pool = urllib3.PoolManager(retries=False, timeout=WAIT_S)
     for number in range(600):
@@ -240,7 +244,7 @@ def test_strangers_write_no_line_of_the_log_and_crowd_out_no_reason(serve):
     ],
 )  # fmt: skip
 def test_a_visitors_address_is_an_address(reader, forwarded, stored):
-    """What a proxy writes is taken where it is one; else the peer's."""
+    """A forwarded address counts only if it is valid; otherwise the peer's is used."""
     name = f"ip-{uuid.uuid4()}"
     answer = post(
         reader,
@@ -255,6 +259,6 @@ def test_a_visitors_address_is_an_address(reader, forwarded, stored):
 
 @pytest.mark.parametrize("version", ["", "?v=1", "?v=2", "?v=3"])
 def test_old_browser_sdks_are_told_to_capture_clicks(reader, version):
-    """posthog-js up to 1.96 begins autocapture only when `/decide` says so."""
+    """posthog-js up to 1.96 starts autocapture only when `/decide` enables it."""
     answer = post(reader, f"/decide/{version}", json.dumps({"token": reader.token, "distinct_id": "d"}))
     assert answer.json()["config"] == {"enable_collect_everything": True}

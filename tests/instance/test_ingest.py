@@ -1,4 +1,6 @@
-"""Ingest over real sockets: every path, shape, encoding and answer of docs/internals/instance-protocol.md#ingestion."""
+"""Ingest over real sockets: every path, shape, encoding and response.
+
+Source: docs/internals/instance-protocol.md#ingestion."""
 
 import base64
 import gzip
@@ -33,7 +35,7 @@ def fresh():
 @pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize("path", PATHS)
 def test_every_path_takes_every_shape_without_a_redirect(reader, path, slash):
-    """A batch object, a list, and a single event; exactly 200 and `{"status":1}`."""
+    """A batch object, a list and a single event all get exactly 200 and `{"status":1}`."""
     name = fresh()
     one = event(name)
     shapes = [
@@ -92,7 +94,7 @@ def test_every_encoding_that_sdks_have_used_is_read(reader, encoding):
 
 
 def test_a_get_carries_its_data_in_the_query(reader):
-    """As a pixel does."""
+    """A tracking pixel sends events in this way."""
     name = fresh()
     data = base64.b64encode(json.dumps({**event(name), "api_key": reader.token}).encode()).decode()
     answer = POOL.request("GET", f"{reader.url}/e/?data={quote(data)}&_={int(datetime.now().timestamp() * 1000)}")
@@ -101,7 +103,7 @@ def test_a_get_carries_its_data_in_the_query(reader):
 
 
 def test_a_beacon_gets_204(reader):
-    """Nobody reads a beacon's answer."""
+    """No code reads the response to a beacon."""
     answer = post(reader, "/e/?beacon=1", {"api_key": reader.token, "batch": [event(fresh())]})
     assert (answer.status, answer.data) == (204, b"")
 
@@ -130,7 +132,7 @@ def test_a_beacon_gets_204(reader):
     ],
 )  # fmt: skip
 def test_what_cannot_be_taken_gets_a_clear_answer(reader, body, status, says):
-    """Plain text that says what is wrong."""
+    """The response is plain text that says what is wrong."""
     answer = post(reader, "/batch/", body.replace(b"TOKEN", reader.token.encode()))
     assert answer.status == status, answer.data
     assert says in answer.data
@@ -138,7 +140,7 @@ def test_what_cannot_be_taken_gets_a_clear_answer(reader, body, status, says):
 
 
 def test_one_bad_event_costs_the_others_nothing(reader):
-    """The official edge fails the whole request (rule `accept-the-good`)."""
+    """PostHog's edge refuses the whole request instead (rule `accept-the-good`)."""
     name = fresh()
     batch = [event(name), {"event": name}, 17, {**event(name), "uuid": "nope"}, event(name)]
     answer = post(reader, "/batch/", {"api_key": reader.token, "batch": batch})
@@ -147,7 +149,7 @@ def test_one_bad_event_costs_the_others_nothing(reader):
 
 
 def test_a_token_of_nobody_is_answered_as_the_edge_answers_it(reader):
-    """Accept first: an unknown, well-formed token gets 200; the health page says why nothing appears."""
+    """An unknown but well-formed token gets 200; `/_ready` says why no event appears."""
     answer = post(reader, "/batch/", {"api_key": "phc_unknown_token", "batch": [event(fresh())]})
     assert answer.status == 200
     ready = POOL.request("GET", f"{reader.url}/_ready").json()
@@ -155,7 +157,9 @@ def test_a_token_of_nobody_is_answered_as_the_edge_answers_it(reader):
 
 
 def test_the_body_zoo_never_gets_a_500(reader):
-    """Numbers for ids, NUL, lone surrogates, NaN, broken UTF-8, deep nests, huge numbers and properties."""
+    """The bodies hold numeric ids, NUL, lone surrogates, NaN, broken UTF-8, deep nesting and huge
+    values.
+    """
     name = fresh()
     head = b'{"api_key":"%b","batch":[{"event":"%b",' % (reader.token.encode(), name.encode())
     bodies = [
@@ -187,28 +191,28 @@ def test_the_body_zoo_never_gets_a_500(reader):
 
 
 def test_a_query_with_hundreds_of_parameters_is_refused(reader):
-    """A limit with a clear answer."""
+    """The error names the limit."""
     answer = post(reader, "/e/?" + "&".join(f"p{n}=1" for n in range(300)), b"{}")
     assert (answer.status, answer.data) == (400, b"the query has more than 100 parameters")
 
 
 @pytest.mark.parametrize("pieces", [1, 50])
 def test_a_head_over_the_limit_is_431(reader, pieces):
-    """URL and headers together, in one packet or in many; the header that never ends too."""
+    """The limit covers URL and headers, in one packet or many, and a header that never ends."""
     host, _, port = reader.url.removeprefix("http://").partition(":")
     head = b"POST /e/ HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Long: " + b"x" * 100_000 + (b"" if pieces > 1 else b"\r\n\r\n")
     with socket.create_connection((host, int(port)), timeout=WAIT_S) as connection:
         step = len(head) // pieces
         for begin in range(0, len(head), step):
-            # The server reads on after its answer, so this never fails.
+            # The server keeps reading after its response, so this never fails.
             connection.sendall(head[begin : begin + step])
-        # To the end, which the server makes.
+        # Read until the server closes the connection.
         answer = b"".join(iter(lambda: connection.recv(4096), b""))
     assert answer.startswith(b"HTTP/1.1 431 ")
 
 
 def test_a_body_over_the_limit_is_413_before_it_is_read(serve):
-    """By its declared length, and by what arrives; also after decompression: a bomb costs nothing."""
+    """The limit holds for the declared length, the received bytes and the decompressed size."""
     served = serve(environ={"HOGLINE_MAX_BODY_BYTES": "20000", "HOGLINE_MAX_DECOMPRESSED_BYTES": "100000"})
     reader = Reader(served.url, served.token, served.key)
     large = json.dumps({"api_key": reader.token, "batch": [event("x", pad="y" * 30_000)]}).encode()
@@ -242,7 +246,9 @@ DAYS_3 = timedelta(days=3)
     ],
 )  # fmt: skip
 def test_a_wrong_clock_is_corrected(reader, fields, wanted_s):
-    """docs/internals/instance-protocol.md#clock-skew: by what it was wrong when it sent; more than 23 h ahead of us is now."""
+    """The clock's error at sending is subtracted; a time over 23 h ahead becomes the arrival time.
+
+    Source: docs/internals/instance-protocol.md#clock-skew."""
     now = datetime.now(UTC)
     sent = event(fresh())
     sent.pop("timestamp")
@@ -264,7 +270,7 @@ def test_a_wrong_clock_is_corrected(reader, fields, wanted_s):
 
 
 def test_the_same_event_twice_is_stored_once(reader):
-    """By its uuid, as a retry after a lost answer sends it again."""
+    """A retry after a lost response sends the same uuid again."""
     sent = event(fresh())
     for _ in range(3):
         reader.send(sent)
@@ -286,7 +292,7 @@ def test_the_same_event_twice_is_stored_once(reader):
     ],
 )
 def test_the_visitors_address_is_kept_and_a_servers_own_is_not(reader, properties, headers, ip):
-    """What is on the event wins."""
+    """An `$ip` in the event's properties wins."""
     sent = event(fresh())
     sent["properties"] = properties
     post(reader, "/e/", {"api_key": reader.token, "batch": [sent]}, headers)
@@ -309,7 +315,7 @@ def test_person_updates_at_the_top_are_folded_into_the_properties(reader):
 
 @pytest.mark.parametrize("path", ["/e/", "/flags/?v=2", "/array/phc_x/config", "/static/array.js", "/batch/"])
 def test_browsers_of_any_origin_are_answered_also_on_errors(reader, path):
-    """Origin mirrored, credentials allowed: status 0 would be retried for ever (rule `cors-on-errors`)."""
+    """Errors have CORS headers too: SDKs would retry status 0 forever (rule `cors-on-errors`)."""
     preflight = POOL.request(
         "OPTIONS", reader.url + path,
         headers={"Origin": "https://shop.example", "Access-Control-Request-Headers": "content-type,x-posthog-session-id"},
@@ -325,7 +331,7 @@ def test_browsers_of_any_origin_are_answered_also_on_errors(reader, path):
 
 
 def test_the_other_paths_refuse_strangers(reader):
-    """DNS rebinding: a Host that is not this machine; a page of another origin that posts."""
+    """Another Host (DNS rebinding) and posts from pages of another origin are refused."""
     rebound = POOL.request("GET", f"{reader.url}/", headers={"Host": "evil.example"})
     assert rebound.status == 421
     posted = POOL.request("POST", f"{reader.url}/login", body=b"", headers={"Origin": "https://evil.example"})

@@ -1,4 +1,6 @@
-"""The journal's laws: what went in comes out in order, whatever was torn; only what nobody dealt with comes again."""
+"""Properties of the journal: records come back in order, damage is skipped, no processed one
+repeats.
+"""
 
 import os
 import tempfile
@@ -18,7 +20,7 @@ PAYLOADS = st.lists(st.binary(max_size=200) | st.just(b"HJ" * 20), max_size=12)
 
 
 class Commits:
-    """Collects what the journal's thread tells."""
+    """Collects the journal's commits."""
 
     def __init__(self):
         self.records, self.waiters, self.errors = [], [], []
@@ -48,7 +50,7 @@ def opened(folder, **options):
 
 
 def append(folder, payloads):
-    """Append in a journal of its own, as one process would."""
+    """Append to a newly opened journal, as a new process would."""
     with opened(folder) as (journal, commits):
         for number, payload in enumerate(payloads):
             journal.append(payload, number)
@@ -73,7 +75,7 @@ def test_what_was_acknowledged_is_read_back_in_order_across_processes_and_segmen
 @settings(deadline=None, max_examples=40)
 @given(payloads=PAYLOADS.filter(bool), data=st.data())
 def test_a_restart_takes_up_exactly_behind_the_checkpoint_and_repeats_a_begun_range_under_its_name(payloads, data):
-    """Whatever was finished never comes again; whatever was only begun comes whole, under the same name."""
+    """A processed range never comes back; a range in progress comes back whole under the same name."""
     done = data.draw(st.integers(0, len(payloads)))
     begun = data.draw(st.integers(done, len(payloads)))
     with tempfile.TemporaryDirectory() as folder:
@@ -94,7 +96,7 @@ def test_a_restart_takes_up_exactly_behind_the_checkpoint_and_repeats_a_begun_ra
 @settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(payloads=PAYLOADS, cut=st.integers(0, 4000), flip=st.integers(0, 4000))
 def test_a_torn_or_corrupt_segment_costs_the_records_it_hit_and_no_other(payloads, cut, flip):
-    """Every byte is accounted for: it is in a record or in damage."""
+    """Every byte is either in a record or in damage."""
     whole = b"".join(map(frame, payloads))
     torn = bytearray(whole[: max(0, len(whole) - cut % (len(whole) + 1))])
     if torn:
@@ -115,7 +117,7 @@ def test_a_torn_or_corrupt_segment_costs_the_records_it_hit_and_no_other(payload
 
 
 def test_segments_that_are_dealt_with_are_removed(tmp_path):
-    """The folder does not grow with what is stored."""
+    """The folder does not grow with stored records."""
     with opened(tmp_path) as (journal, commits):
         for number in range(20):
             journal.append(b"x" * 200, number)
@@ -128,7 +130,7 @@ def test_segments_that_are_dealt_with_are_removed(tmp_path):
 
 
 def test_a_journal_without_room_says_so_and_takes_again_when_there_is(tmp_path):
-    """The bound is on what the store has not taken yet."""
+    """The limit applies to records that are not processed yet."""
     with opened(tmp_path, max_bytes=1000) as (journal, commits):
         for number in range(4):
             journal.append(b"x" * 200, number)
@@ -144,14 +146,14 @@ def test_a_journal_without_room_says_so_and_takes_again_when_there_is(tmp_path):
 
 
 def test_a_write_that_fails_is_told_to_who_waited_and_the_next_one_stands(tmp_path):
-    """Nothing half written is read back: the segment is cut and another one begins."""
+    """No partial write is read back: the segment is truncated and a new one begins."""
     with opened(tmp_path, segment_bytes=10**6) as (journal, commits):
         journal.append(b"one", 1)
         commits.wait(1)
         descriptor = journal._file
         reading = os.open(tmp_path, os.O_RDONLY)
         kept = os.dup(descriptor)
-        # A folder cannot be written: every write to the segment fails from here.
+        # A directory cannot be written, so every write to the segment fails from here.
         os.dup2(reading, descriptor)
         os.close(reading)
         journal.append(b"lost", 2)
@@ -165,7 +167,7 @@ def test_a_write_that_fails_is_told_to_who_waited_and_the_next_one_stands(tmp_pa
 
 
 def test_an_unreadable_checkpoint_means_reading_from_the_beginning(tmp_path):
-    """Twice is harmless, since events have ids; never is not."""
+    """A repeated event is deduplicated by its id; a lost one could not be recovered."""
     records = append(tmp_path, [b"one", b"two"]).records
     with opened(tmp_path) as (journal, _):
         journal.begin(records[0].end)

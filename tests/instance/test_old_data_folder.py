@@ -1,7 +1,7 @@
-"""A data folder that an earlier version made opens, and shows its events.
+"""A data folder of an earlier version opens and shows its events.
 
-The fixture was made by commit 4235444, before features were folders: four stored events of one
-session, and one more that was accepted just before kill -9 and waits in the journal.
+Commit 4235444, from before features were folders, made the fixture. It holds four stored events of
+one session, and one more that was accepted just before kill -9 and is only in the journal.
 """
 
 import sqlite3
@@ -18,7 +18,9 @@ SESSION = "0197c000-aaaa-7000-8000-000000000001"
 
 
 def test_a_data_folder_of_an_earlier_version_opens_and_shows_its_events(serve, tmp_path):
-    """Its keys work, its session is one line, the waiting event is stored once, and SQLite is backed up first."""
+    """Keys and session work, the event of the journal is stored once, and SQLite is backed up
+    first.
+    """
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(tmp_path, filter="data")
     folder = tmp_path / "data"

@@ -1,4 +1,4 @@
-"""Steps of a batch share one SQL transaction, and each batch is processed once, whenever the process is killed."""
+"""Pipeline steps: one SQL transaction per batch, and each batch is processed once, despite kill -9."""
 
 import sys
 import uuid
@@ -29,7 +29,7 @@ def numbers(url):
 
 @pytest.mark.parametrize("point", ["before_commit", "after_commit", "after_insert"])
 def test_killed_around_the_commit_a_batch_is_processed_and_stored_once(serve, tmp_path, database_url, point):
-    """kill -9 before the commit, between commit and insert, and between insert and checkpoint: the same SQL, the same rows."""
+    """SQL and rows are the same after kill -9 before commit, before insert or before checkpoint."""
     name, environ = f"stepped-{uuid.uuid4()}", {"HOGLINE_DATABASE_URL": database_url}
     dying = serve(tmp_path / "data", command=COMMAND, environ={**environ, "STEP_KILL_AT": point})
     sent = [event(name, order=order) for order in range(5)]
@@ -40,7 +40,7 @@ def test_killed_around_the_commit_a_batch_is_processed_and_stored_once(serve, tm
     reader = Reader(served.url, served.token, served.key)
     found = sorted(reader.wait_for(5, event=name), key=lambda one: one["properties"]["order"])
     assert [one["properties"]["number"] for one in found] == [1, 2, 3, 4, 5]
-    reader.send(event(name, order=5))  # the next batch goes on where the first ended
+    reader.send(event(name, order=5))  # the next batch continues the numbers of the first
     assert {one["properties"]["number"] for one in reader.wait_for(6, event=name)} == {1, 2, 3, 4, 5, 6}
     assert reader.events(event="unwanted") == []
     assert reader.get("/_ready", key=None).json()["not_kept"] == {"unwanted events are dropped": 1}
@@ -49,7 +49,7 @@ def test_killed_around_the_commit_a_batch_is_processed_and_stored_once(serve, tm
 
 
 def test_an_event_that_a_step_cannot_process_is_set_aside_and_costs_the_others_nothing(serve, tmp_path):
-    """It leaves no trace in SQL, and is kept in rejected.jsonl."""
+    """Its SQL changes are rolled back, and it is kept in rejected.jsonl."""
     name = f"poison-{uuid.uuid4()}"
     served = serve(tmp_path / "data", command=COMMAND)
     reader = Reader(served.url, served.token, served.key)
@@ -84,7 +84,7 @@ def line(order):
 
 
 def test_two_nodes_with_one_database_each_process_their_own_batches(database, tmp_path):
-    """Their journals have ids, so a batch of one is never taken for a batch of the other."""
+    """Journals have unique ids, so a batch of one node is never taken for one of the other."""
     nodes = []
     for number in (1, 2):
         folder = tmp_path / str(number)
@@ -99,7 +99,7 @@ def test_two_nodes_with_one_database_each_process_their_own_batches(database, tm
 
 
 def test_a_prepared_batch_is_read_back_whole_or_not_at_all(tmp_path):
-    """A name that differs, a torn file and a file that is missing all mean that there is none."""
+    """Another name, a truncated file and a missing file all mean that there is no prepared batch."""
     batch = PreparedBatch(
         "a:1.0-1.9", [b'{"a":1}', b'{"b":"\xc3\xa9"}'], {"unwanted": 2}, [(b'{"c":3}', "ValueError()")]
     )

@@ -1,4 +1,6 @@
-"""The store's schema: the table has the columns that `EventRow` declares, and the cluster's DDL is valid."""
+"""The store's schema: the table has the columns that `EventRow` declares, and the cluster's DDL is
+valid.
+"""
 
 import subprocess
 import sys
@@ -35,7 +37,7 @@ print("parsed")
 
 
 def in_chdb(script, folder, given=""):
-    """Run *script* in a process of its own: one that has loaded the engine must not fork."""
+    """Run *script* in a new process, since a process that has loaded chDB must not fork."""
     command = [sys.executable, "-W", "ignore", "-c", script, str(folder)]
     return subprocess.run(command, input=given, capture_output=True, text=True, timeout=100, check=True).stdout
 
@@ -51,7 +53,7 @@ def all_statements(dialect):
 
 
 def test_the_table_has_the_columns_that_the_row_declares(tmp_path):
-    """Names and types: a column is added in `events/row.py` and in a migration, or not at all."""
+    """Names and types are equal, so a new column needs both `events/row.py` and a migration."""
     import json
 
     columns, applied = json.loads(in_chdb(DESCRIBE, tmp_path / "store"))
@@ -60,7 +62,7 @@ def test_the_table_has_the_columns_that_the_row_declares(tmp_path):
 
 
 def test_the_ddl_of_a_cluster_is_valid_for_the_engine(tmp_path):
-    """ON CLUSTER, Replicated engines and Distributed tables can't be made in process, but they parse."""
+    """ON CLUSTER, Replicated and Distributed can't run in process, but the engine parses them."""
     import json
 
     cluster = all_statements(Cluster("ma`in"))
@@ -70,7 +72,7 @@ def test_the_ddl_of_a_cluster_is_valid_for_the_engine(tmp_path):
 
 
 def test_each_table_of_a_cluster_is_replicated_and_has_a_distributed_one_in_front():
-    """One node has neither, and the columns are the same."""
+    """A single node has neither, and its columns are the same."""
     single, cluster = all_statements(SingleNode()), all_statements(Cluster("main"))
     assert not [each for each in single if "Replicated" in each or "CLUSTER" in each or "Distributed" in each]
     local = [each for each in cluster if "CREATE TABLE IF NOT EXISTS analytics.events_local ON CLUSTER `main`" in each]
@@ -91,7 +93,7 @@ def test_each_table_of_a_cluster_is_replicated_and_has_a_distributed_one_in_fron
 
 
 def test_an_event_is_read_back_from_every_column():
-    """The list that is selected and the way back follow the declaration."""
+    """The SELECT list and the decoding follow the declaration."""
     row = {each.alias: "" for each in COLUMNS} | {
         "team_id": 7,
         "properties": '{"a": 1}',

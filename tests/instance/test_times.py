@@ -1,4 +1,4 @@
-"""Times of events: what PostHog's edge reads is read, and nothing that a client writes raises."""
+"""Parsing of event times: the formats of PostHog's edge are accepted, and no input raises."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -50,13 +50,13 @@ NO_TIMES = ["", " ", "12", "10:30", "May 5", "2021", "yesterday", "now", "1.2.3"
 
 @pytest.mark.parametrize("text", READ, ids=repr)
 def test_a_time_is_read_as_the_edge_reads_it(text):
-    """RFC 3339 and its looser forms, RFC 2822, slashes, Unix seconds to nanoseconds."""
+    """Accepted are RFC 3339 and looser forms, RFC 2822, slashes, and Unix seconds to nanoseconds."""
     assert parse_time(text) == READ[text]
 
 
 @pytest.mark.parametrize("text", NO_TIMES, ids=lambda text: repr(text)[:20] if not isinstance(text, int) else "number")
 def test_what_is_no_whole_date_is_no_time(text):
-    """A part that the text leaves out is never made up."""
+    """A missing day, month or year is never filled in."""
     assert parse_time(text) is None
 
 
@@ -67,7 +67,7 @@ PIECES = st.sampled_from(["2021", "-", "/", ":", "T", "Z", " ", "04", "21", "07"
 @settings(max_examples=500, deadline=None)
 @given(st.text(max_size=70) | st.lists(PIECES, max_size=12).map("".join) | st.integers() | st.floats())
 def test_no_value_raises(value):
-    """It is a time that can be corrected, or None."""
+    """The result is a time that can be corrected, or None."""
     parsed = parse_time(value)
     moment = corrected(parsed, parsed, None, NOW, believe_clock=False)
     assert parsed is None or parsed.tzinfo is not None
@@ -76,11 +76,11 @@ def test_no_value_raises(value):
 
 @given(st.datetimes(min_value=datetime(1971, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC)))
 def test_json_and_iso_texts_read_back(moment):
-    """What Python and JavaScript write is read to the microsecond."""
+    """Times as Python and JavaScript write them are read to the microsecond."""
     assert parse_time(moment.isoformat()) == moment
     assert parse_time(json.loads(json.dumps(moment.isoformat().replace("+00:00", "Z")))) == moment
 
 
 def test_an_offset_wins_over_a_timestamp():
-    """PostHog's edge takes `offset` first: milliseconds before the request arrived."""
+    """As on PostHog's edge, `offset` (milliseconds before arrival) wins."""
     assert corrected(SEVEN, None, 1500, NOW, believe_clock=False) == NOW - timedelta(milliseconds=1500)

@@ -5,7 +5,7 @@ InstanceError
  +-- DataFolderBusyError            another process holds the data folder; it is named
  +-- StoreError                     the store refused an insert or a query
  |    +-- RowsRefusedError          a row of an insert is invalid; the same rows fail again
- +-- JournalFullError               nothing can be accepted now; the request gets 503 with the reason
+ +-- JournalFullError               nothing can be accepted now; the request gets a 503
 """
 
 __all__ = [

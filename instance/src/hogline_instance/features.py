@@ -1,4 +1,4 @@
-"""The one list of features, with the routes, pages, menu entries, endpoints, steps and jobs of each.
+"""The list of features, with the routes, pages, menu, endpoints, steps and jobs of each.
 
 A new feature is a folder and an entry here. Nothing below this module knows which features there
 are.

@@ -15,7 +15,7 @@ _log = logging.getLogger("hogline.instance")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A function that is called every *interval_s* seconds, counted from the end of the previous call."""
+    """A function to call every *interval_s* seconds, counted from the end of the last call."""
 
     name: str
     interval_s: float

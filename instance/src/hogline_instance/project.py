@@ -22,7 +22,7 @@ class ProjectLookup(Protocol):
     """
 
     def current(self) -> Project:
-        """Return the project that the pages show, and that `@current` means for a request without a key."""
+        """Return the project of the pages, and of `@current` in a request without a key."""
         ...
 
     def by_token(self, token: str) -> Project | None:

@@ -45,7 +45,7 @@ def run(
 
 
 class _LimitedProtocol(HttpToolsProtocol):
-    """HTTP/1.1 with a limit on a request's URL and headers, which uvicorn would buffer without one."""
+    """HTTP/1.1 with a limit on a request's URL and headers, which uvicorn lacks."""
 
     max_header_bytes: int
 

@@ -91,7 +91,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> "Settings":
-        """Return settings from *overrides* (those that are not None), then `HOGLINE_*`, then the defaults."""
+        """Return settings from *overrides* that are not None, `HOGLINE_*`, and the defaults."""
         environ = os.environ if environ is None else environ
         values = {name: value for name, value in overrides.items() if value is not None}
         for declared in dataclasses.fields(cls):

@@ -1,4 +1,7 @@
-"""Open the parts of an instance in order, and close them in reverse, so that accepted events are stored."""
+"""Open the parts of an instance in order, and close them in reverse order.
+
+Closing stores the accepted events.
+"""
 
 import logging
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The read API's events: every one exactly once, found by what it is, shown only to those who may read."""
+"""The events of the read API: complete pages, filters, and access by personal key only."""
 
 import random
 import uuid
@@ -11,7 +11,7 @@ from tests.instance.reader import event
 
 @pytest.mark.parametrize("limit", [1, 7, 20, 1000])
 def test_paging_gives_every_event_once_even_when_timestamps_tie(reader, limit):
-    """Following `next` to its end loses and repeats nothing, newest first, whatever the page size."""
+    """Following `next` lists every event once, newest first, for every page size."""
     name = f"tied-{uuid.uuid4()}"
     start = datetime.now(UTC) - timedelta(hours=3)
     sent = [event(name, at=start + timedelta(seconds=index // 9), index=index) for index in range(41)]
@@ -46,7 +46,7 @@ def test_events_months_apart_share_one_list(reader):
 
 
 def test_filters_choose_by_name_person_session_time_and_text(reader):
-    """Each filter alone and all together; what looks like SQL is only text."""
+    """Filters work alone and together, and a value that looks like SQL is only text."""
     mark = f"mark-{uuid.uuid4()}"
     at = datetime(2026, 3, 1, 12, tzinfo=UTC)
     sent = [
@@ -73,7 +73,7 @@ def test_filters_choose_by_name_person_session_time_and_text(reader):
 
 
 def test_one_event_has_its_exact_properties(reader):
-    """A number no float can hold, and text of every kind, come back as they were sent."""
+    """A number beyond a float's range, and text of every kind, come back unchanged."""
     number = 123456789012345678901234567890
     sent = event("exact", big=number, text="\u2028 é \U0001f600 <b>", nested={"a": [1, None, True, 1.5]})
     reader.send(sent)
@@ -91,7 +91,9 @@ def test_one_event_has_its_exact_properties(reader):
     "path", ["events", "events/", "live", "sessions/x", "events/01a20dcc-41a6-7b36-920a-af34a60d1a4f/"]
 )
 def test_reading_takes_a_personal_key(reader, path):
-    """No key and a wrong key are 401, a project token is told what it is, another project is 403; in PostHog's form."""
+    """A missing or wrong key gets 401, a project token a hint, another project 403, in PostHog's
+    form.
+    """
     url = f"/api/projects/@current/{path}"
     for key, words in ((None, "not provided"), ("phx_wrong", "does not know"), (reader.token, "project token")):
         answer = reader.get(url, key=key)
@@ -107,7 +109,7 @@ def test_reading_takes_a_personal_key(reader, path):
 
 
 def test_the_key_may_travel_in_the_query(reader):
-    """`?personal_api_key=` works, and a page of it leads to the next."""
+    """`?personal_api_key=` works, also in the URL of the next page."""
     assert reader.get("/api/projects/@current/events/", key=None, personal_api_key=reader.key).status == 200
 
 
@@ -117,7 +119,7 @@ def test_the_key_may_travel_in_the_query(reader):
      ("cursor", "MTIzNDU"), ("event", "x" * 1001)],
 )  # fmt: skip
 def test_a_bad_parameter_is_named(reader, attr, value):
-    """400 with the parameter in `attr` and the value in `detail`."""
+    """The response is a 400 with the parameter in `attr` and the value in `detail`."""
     answer = reader.get("/api/projects/@current/events/", **{attr: value})
     assert answer.status == 400
     assert answer.json()["type"] == "validation_error"
@@ -125,7 +127,7 @@ def test_a_bad_parameter_is_named(reader, attr, value):
 
 
 def test_what_does_not_exist_is_a_json_404(reader):
-    """Unknown endpoints, events and sessions answer in PostHog's form."""
+    """Unknown endpoints, events and sessions get a 404 in PostHog's form."""
     for path in (
         "/api/nothing/",
         "/api/projects/1/events/not-a-uuid/",
@@ -137,7 +139,7 @@ def test_what_does_not_exist_is_a_json_404(reader):
 
 
 def test_openapi_describes_every_parameter_and_answer(reader):
-    """/openapi.json names each operation, parameter and error."""
+    """/openapi.json describes each operation, parameter and error."""
     paths = reader.get("/openapi.json").json()["paths"]
     for path in ("events/", "events/{uuid}/", "sessions/{session_id}", "live"):
         operation = paths[f"/api/projects/{{project_id}}/{path}"]["get"]

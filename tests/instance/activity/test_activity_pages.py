@@ -8,7 +8,7 @@ from tests.instance.reader import event, text_of
 
 
 def test_stored_events_page_filters_and_pages_like_the_api(reader):
-    """`Older` leads on; the form keeps what was asked."""
+    """`Older` leads to the next page, and the form keeps its values."""
     name = f"paged-{uuid.uuid4()}"
     reader.send(*(event(name, after_s=-index) for index in range(130)))
     reader.wait_for(130, event=name)
@@ -23,7 +23,7 @@ def test_stored_events_page_filters_and_pages_like_the_api(reader):
 
 
 def test_a_bad_filter_is_explained_on_a_page(reader):
-    """A typing mistake in a form is answered in words."""
+    """The page explains a mistyped value in a sentence."""
     answer = reader.get("/events", after="yesterday")
     assert answer.status == 400
     assert "ISO 8601" in text_of(answer)

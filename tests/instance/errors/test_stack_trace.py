@@ -1,4 +1,4 @@
-"""Exceptions on the page of their event."""
+"""The stack trace on the page of an exception event."""
 
 import re
 
@@ -6,7 +6,8 @@ from tests.instance.reader import text_of
 
 
 def test_the_event_page_shows_the_chain_with_its_crash_site_first(reader, failure):
-    """Type, value, handled or not, source lines, the library folded, the cause after it, the status."""
+    """It shows type, value, whether it was handled, source lines, folded library frames, the cause
+    and the status."""
     answer = reader.get(f"/event/{failure['uuid']}")
     words = text_of(answer)
     for part in (

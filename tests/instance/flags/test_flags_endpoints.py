@@ -1,4 +1,4 @@
-"""Flag requests of SDKs are answered with an empty set in the shape that each version expects."""
+"""Flag endpoints: every project's set of flags is empty, in the shape that each version expects."""
 
 import json
 import uuid
@@ -31,7 +31,7 @@ def ask(reader, path, method="GET", **how):
     ],
 )
 def test_flags_are_an_empty_set_in_the_shape_of_each_version(reader, path, slash, present, absent):
-    """No SDK sees an error, and none goes on asking."""
+    """No SDK gets an error, and none keeps retrying."""
     body = json.dumps({"token": reader.token, "distinct_id": "ada"}).encode()
     answer = ask(reader, path.format(slash), "POST", body=body)
     assert answer.status == 200, answer.data
@@ -50,14 +50,14 @@ def test_flags_are_an_empty_set_in_the_shape_of_each_version(reader, path, slash
     ],
 )
 def test_a_flags_request_without_a_key_or_a_person_is_told(reader, body, status, code):
-    """In PostHog's error form."""
+    """The error has PostHog's form."""
     answer = ask(reader, "/flags/?v=2", "POST", body=json.dumps(body).encode())
     assert (answer.status, answer.json()["code"]) == (status, code)
 
 
 @pytest.mark.parametrize("path", ["/flags/definitions", "/flags/definitions/", "/api/feature_flag/local_evaluation/"])
 def test_definitions_are_an_empty_set_with_an_etag_for_who_has_the_personal_key(reader, path):
-    """A poller that knows the set gets 304; a project token is not enough."""
+    """A poller that has the current set gets 304; a project token is not enough."""
     query = f"?token={reader.token}&send_cohorts"
     key = {"Authorization": f"Bearer {reader.key}"}
     answer = ask(reader, path + query, headers=key)
@@ -69,7 +69,7 @@ def test_definitions_are_an_empty_set_with_an_etag_for_who_has_the_personal_key(
 
 
 def test_a_flag_that_does_not_exist_has_no_remote_config(reader):
-    """404 in PostHog's error form."""
+    """The response is a 404 in PostHog's error form."""
     absent = ask(
         reader,
         "/api/projects/@current/feature_flags/beta/remote_config?token=phc_x",

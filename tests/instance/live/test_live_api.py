@@ -1,4 +1,4 @@
-"""The live stream: what was captured is seen at once, whole, and only by those who asked for it."""
+"""The live stream: complete events at once, filters, and a backlog."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ from tests.instance.reader import WAIT_S, event
 
 @contextlib.contextmanager
 def listening(reader, **query):
-    """A stream that has begun; yields a queue of (arrival, event)."""
+    """Open a stream; yields a queue of (arrival time, event)."""
     answer = reader.pool.request(
         "GET",
         f"{reader.url}/api/projects/@current/live",
@@ -26,7 +26,7 @@ def listening(reader, **query):
     arrived = Queue()
 
     def chunks():
-        # The test closes the connection under the reading thread.
+        # The test closes the connection while this thread reads from it.
         with contextlib.suppress(Exception):
             while chunk := answer.read1(65536):
                 arrived.put(None) if b": hogline" in chunk else None
@@ -49,7 +49,7 @@ def listening(reader, **query):
 
 
 def test_an_event_is_on_the_stream_as_it_is_stored(reader):
-    """It arrives whole, and by then the API finds it."""
+    """The event arrives complete, and the API finds it by then."""
     with listening(reader) as arrived:
         sent = event("live", total=42)
         reader.send(sent)
@@ -60,7 +60,7 @@ def test_an_event_is_on_the_stream_as_it_is_stored(reader):
 
 
 def test_a_filter_lets_only_its_events_through(reader):
-    """Event, person and session narrow the stream."""
+    """Event, person and session filter the stream."""
     mark = str(uuid.uuid4())
     with listening(reader, distinct_id=mark) as arrived:
         reader.send(event("not mine"), event("mine", distinct_id=mark))
@@ -68,7 +68,7 @@ def test_a_filter_lets_only_its_events_through(reader):
 
 
 def test_json_laid_out_in_lines_does_not_break_the_stream(reader):
-    """A client's white space stays inside its message."""
+    """Line breaks in a client's JSON do not end the message early."""
     sent = event("laid out", nested={"a": [1, 2]})
     with listening(reader, event="laid out") as arrived:
         reader.send(
@@ -78,7 +78,7 @@ def test_json_laid_out_in_lines_does_not_break_the_stream(reader):
 
 
 def test_the_backlog_comes_first_oldest_first(reader):
-    """`backlog=` begins with what is stored, so that nothing is missed between a page and its stream."""
+    """`backlog=` sends stored events first, so that none is missed between a page and its stream."""
     name = str(uuid.uuid4())
     sent = [event(name, after_s=index) for index in range(3)]
     reader.send(*sent)

@@ -1,4 +1,4 @@
-"""`hogline tail`: what was captured is a line in a terminal, and only a line."""
+"""`hogline tail`: one line per event, with control characters escaped."""
 
 import json
 import os
@@ -17,7 +17,9 @@ from tests.instance.reader import dollars, event
 
 @pytest.fixture
 def tail(reader):
-    """Start `hogline tail` with options; yields a function that returns the process once it listens."""
+    """Start `hogline tail` with options; yields a function that returns the process once it
+    listens.
+    """
     started = []
 
     def start(*options, key=reader.key, url=reader.url):
@@ -37,7 +39,9 @@ def tail(reader):
 
 
 def test_tail_prints_what_was_captured_and_ends_cleanly(reader, tail):
-    """Side, event, person, session, request, status and exception stand on one line; Ctrl-C ends with status 0."""
+    """One line has side, event, person, session, request, status and exception; Ctrl-C exits with
+    0.
+    """
     person = f"p-{uuid.uuid4()}"[:20]
     process = tail("--distinct-id", person)
     session = str(uuid.uuid4())
@@ -58,7 +62,7 @@ def test_tail_prints_what_was_captured_and_ends_cleanly(reader, tail):
 
 
 def test_control_characters_of_an_event_are_escaped(reader, tail):
-    """An event can't recolour, retitle or overwrite the terminal, in lines or in JSON."""
+    """An event can't change the terminal's colours, title or text, neither in lines nor in JSON."""
     person = f"p-{uuid.uuid4()}"
     evil = "\x1b]0;owned\x07\x9b31m\x7f\r\n\u202e"
     reader.send(event(f"e{evil}", distinct_id=person, **{"$request_path": evil, "$request_method": evil, "x": evil}))
@@ -69,7 +73,9 @@ def test_control_characters_of_an_event_are_escaped(reader, tail):
 
 
 def test_the_data_folder_is_all_it_needs(instance, reader):
-    """Address and key are found in `--data DIR`, whatever port the instance took; `hogline tail` is the command."""
+    """The command `hogline tail` finds address and key in `--data DIR`, whatever port the instance
+    took.
+    """
     name = str(uuid.uuid4())
     reader.send(event(name))
     reader.wait_for(1, event=name)
@@ -86,7 +92,7 @@ def test_the_data_folder_is_all_it_needs(instance, reader):
 
 
 def test_a_folder_without_a_key_says_what_to_name(tmp_path):
-    """Status 2, the folder, and the options that help."""
+    """It exits with 2 and names the folder and the options to pass."""
     run = subprocess.run(
         [sys.executable, "-m", "hogline.cli", "tail", "--data", str(tmp_path)],
         capture_output=True,
@@ -100,14 +106,14 @@ def test_a_folder_without_a_key_says_what_to_name(tmp_path):
 
 
 def test_a_wrong_key_is_said_and_ends_it(tail):
-    """Trying again would not help: status 1 and the reason."""
+    """A retry would not help, so it exits with 1 and prints the reason."""
     process = tail(key="phx_wrong")
     assert process.wait(30) == 1
     assert "does not know the personal key" in process.stderr.read()
 
 
 def test_an_absent_instance_is_waited_for(tail):
-    """It says that nothing listens, and keeps trying."""
+    """It prints that nothing listens, and keeps retrying."""
     process = tail(url="http://127.0.0.1:9")
     for _ in range(2):
         assert "retrying in" in process.stderr.readline()
@@ -121,7 +127,7 @@ def test_an_absent_instance_is_waited_for(tail):
     st.data(),
 )
 def test_messages_do_not_depend_on_how_the_bytes_are_cut(sent, data):
-    """Any cut of the stream gives the same messages."""
+    """However the stream is split into chunks, the messages are the same."""
     raw = b": hello\nretry: 1\n\n" + b"".join(
         f"event: {name}\ndata: {json.dumps(text)}\n\n: alive\n\n".encode() for name, text in sent
     )
@@ -132,6 +138,6 @@ def test_messages_do_not_depend_on_how_the_bytes_are_cut(sent, data):
 
 @given(st.text())
 def test_printable_text_is_printable(text):
-    """Whatever the text, nothing a terminal obeys is left, and plain text stays as it is."""
+    """The result never holds a control character, and plain text stays unchanged."""
     assert printable(text).isprintable()
     assert printable("Straße 7, 日本") == "Straße 7, 日本"

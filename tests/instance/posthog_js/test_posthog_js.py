@@ -1,4 +1,4 @@
-"""What posthog-js loads: its remote config, its scripts, and the lists that it polls."""
+"""The paths that posthog-js loads: its remote config, its scripts, and the lists that it polls."""
 
 import json
 
@@ -15,7 +15,10 @@ def ask(reader, path, method="GET", **how):
 
 
 def test_the_browsers_configuration_comes_as_json_and_as_a_script(reader):
-    """Rules `no-surveys-key` and `boolean-autocapture-opt-out`: it offers gzip-js, has a boolean opt-out, and no key for surveys: `false` would load their script."""
+    """The config offers gzip-js, has a boolean opt-out, and no key for surveys.
+
+    Rules `no-surveys-key` and `boolean-autocapture-opt-out`: `false` would load the surveys'
+    script."""
     answer = ask(reader, f"/array/{reader.token}/config")
     config = answer.json()
     assert answer.headers["content-type"] == "application/json"
@@ -32,7 +35,7 @@ def test_the_browsers_configuration_comes_as_json_and_as_a_script(reader):
 
 
 def test_a_token_in_the_script_can_only_be_a_token(reader):
-    """Nothing that a URL says becomes script."""
+    """No part of a URL becomes script."""
     assert ask(reader, "/array/%22%5D%3Balert(1)%2F%2F/config.js").status == 404
 
 
@@ -46,13 +49,13 @@ def test_a_token_in_the_script_can_only_be_a_token(reader):
     ],
 )
 def test_the_lists_that_sdks_poll_are_empty(reader, path, empty):
-    """After a 404 they would ask again every second."""
+    """After a 404 they would retry every second."""
     assert ask(reader, f"{path}?token=phc_x").json() == empty
 
 
 @pytest.mark.parametrize("path", ["/array/x/other", "/flags/other", "/api/surveys/responses", "/api/feature_flag/x"])
 def test_other_paths_below_those_of_sdks_are_404_as_text_that_a_page_of_any_origin_may_read(reader, path):
-    """An SDK sees an error of its own kind, not a page and not a CORS failure."""
+    """An SDK gets an error that it can read, not a page and not a CORS failure."""
     answer = ask(reader, path, headers={"Origin": "https://shop.example"})
     assert answer.status == 404
     assert answer.headers["content-type"].startswith("text/plain")
@@ -60,14 +63,16 @@ def test_other_paths_below_those_of_sdks_are_404_as_text_that_a_page_of_any_orig
 
 
 def test_without_posthog_js_a_script_is_404_with_the_way_to_have_it(reader):
-    """posthog-js goes on without its optional features."""
+    """posthog-js works without its optional features."""
     answer = ask(reader, "/static/array.js")
     assert answer.status == 404
     assert b"--posthog-js" in answer.data
 
 
 def test_scripts_come_from_the_package_of_that_version_and_from_nowhere_else(serve, tmp_path):
-    """Rules `versioned-scripts` and `script-mime-type`: the right MIME type, 404 for another version, and no path leaves the folder."""
+    """Scripts have the right MIME type; another version gets 404, and no path leaves the folder.
+
+    Rules `versioned-scripts` and `script-mime-type`."""
     dist = tmp_path / "posthog-js" / "dist"
     dist.mkdir(parents=True)
     (dist / "array.js").write_text("array()")

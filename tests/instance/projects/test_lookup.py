@@ -1,4 +1,4 @@
-"""Projects and keys: what another process made is seen within `project_lookup_max_age_s`."""
+"""Project lookup: projects and keys of other processes are known after `project_lookup_max_age_s`."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ def database(database_url):
 
 
 def make_project(database, token, key):
-    """Make a project as another process would."""
+    """Insert a project as another process would."""
     hashed = f"sha256${hashlib.sha256(key.encode()).hexdigest()}"
     with database.transaction() as session:
         session.execute(
@@ -46,7 +46,7 @@ def make_project(database, token, key):
 
 
 def test_a_key_is_asked_for_once_in_its_lifetime_and_again_after_it(database, tmp_path):
-    """Unknown keys are remembered as well as known ones, and a removed key ends."""
+    """Unknown keys are cached like known ones, and a removed key expires."""
     clock = Clock()
     projects = Projects(database, secrets_dir=tmp_path, max_age_s=5, clock_s=clock)
     first = projects.current()
@@ -66,7 +66,7 @@ def test_a_key_is_asked_for_once_in_its_lifetime_and_again_after_it(database, tm
 
 
 def test_tokens_are_read_again_and_stay_known_while_the_database_is_away(database, tmp_path):
-    """`refresh` never raises, and an empty answer forgets nothing."""
+    """`refresh` never raises, and a failed reload forgets nothing."""
     projects = Projects(database, secrets_dir=tmp_path, max_age_s=5)
     make_project(database, "phc_later", "phx_later")
     assert projects.by_token("phc_later") is None
@@ -80,7 +80,7 @@ def test_tokens_are_read_again_and_stay_known_while_the_database_is_away(databas
 
 
 def test_a_running_instance_takes_events_of_a_project_that_another_process_made(serve, tmp_path):
-    """And reads them with its key, without a restart."""
+    """It accepts and serves the project's events without a restart."""
     served = serve(tmp_path / "data")
     token, key, name = "phc_made_elsewhere", f"phx_{uuid.uuid4().hex}", f"elsewhere-{uuid.uuid4()}"
     database = Database(f"sqlite:///{tmp_path / 'data' / 'projects.sqlite3'}")

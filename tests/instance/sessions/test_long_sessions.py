@@ -1,4 +1,4 @@
-"""Sessions that strangers made: long ones, odd ids, URLs that are none, ends at the same instant."""
+"""Unusual sessions: long ones, odd ids, invalid URLs, and sessions that end at the same instant."""
 
 import json
 import re
@@ -47,7 +47,7 @@ def request(after_s, url="https://shop.example/"):
 
 
 def test_the_line_of_many_requests_takes_work_in_proportion():
-    """Four times the events take no more than eight times the work; before, it was sixteen times."""
+    """Four times the events take at most eight times the work; a quadratic algorithm takes sixteen."""
 
     def seconds(count):
         events = [one for number in range(count) for one in (page_view(number), request(number + 0.1))]
@@ -69,7 +69,7 @@ def test_the_line_of_many_requests_takes_work_in_proportion():
 )
 @settings(max_examples=200, deadline=None)
 def test_a_cause_is_the_nearest_load_or_the_last_action_of_the_window(things):
-    """The bisection finds what looking at every browser event finds."""
+    """The bisection finds the same cause as a scan of every browser event."""
     events = []
     for kind, after_s, window in things:
         known = (
@@ -106,7 +106,7 @@ def test_a_cause_is_the_nearest_load_or_the_last_action_of_the_window(things):
 
 @pytest.mark.parametrize("url", BROKEN_URLS, ids=lambda url: repr(url)[:20])
 def test_a_url_that_is_none_is_compared_as_text(reader, url):
-    """The session of a page and a request that name it is shown."""
+    """The session of a page and a request with an invalid URL is shown."""
     session = str(uuid.uuid4())
     known = dollars(session_id=session, current_url=url)
     reader.send(
@@ -122,7 +122,7 @@ def test_a_url_that_is_none_is_compared_as_text(reader, url):
     "tail", ["a\nb", "a/b", "x/remote_config", "a?b#c%2F", "\u00e9 \u202e", "<b>", "..", "a\\b"], ids=repr
 )
 def test_every_session_that_is_listed_can_be_opened(reader, tail):
-    """By its page and by the API, whatever is in its id."""
+    """Its page and the API show it, whatever characters its id has."""
     session = f"{uuid.uuid4()}{tail}"
     reader.send(event("thing", **dollars(session_id=session)))
     reader.wait_for(1, session_id=session)
@@ -131,7 +131,7 @@ def test_every_session_that_is_listed_can_be_opened(reader, tail):
 
 
 def test_a_session_of_20000_events_is_read_in_parts(reader):
-    """Each part is complete and short, the counts are the whole session's, and no event is missing."""
+    """Each part is short, the counts are the whole session's, and no event is missing."""
     session = str(uuid.uuid4())
     sent = [event(f"e{number}", at=START, after_s=number, **dollars(session_id=session)) for number in range(20_000)]
     for place in range(0, len(sent), 5000):
@@ -155,7 +155,7 @@ def test_a_session_of_20000_events_is_read_in_parts(reader):
 
 
 def test_sessions_that_end_together_are_all_listed(reader):
-    """Following "Older" reaches each of them once."""
+    """Following "Older" lists each of them once."""
     made = {f"{uuid.uuid4()}" for _ in range(120)}
     reader.send(
         *(event("thing", at=datetime.now(UTC).replace(microsecond=0), **dollars(session_id=one)) for one in made)
@@ -177,13 +177,13 @@ def test_sessions_that_end_together_are_all_listed(reader):
 @pytest.mark.parametrize("before", ["0001-01-01", "9999-12-31T23:59:59", "1969-01-01T00:00:00+14:00"])
 @pytest.mark.parametrize("path", ["/sessions", "/events", "/api/projects/@current/events/"])
 def test_times_at_the_ends_of_the_calendar_are_answered(reader, path, before):
-    """Never an error of ours."""
+    """The instance never responds with 500."""
     assert reader.get(path, before=before).status == 200
     assert reader.get(path, after=before).status == 200
 
 
 def test_a_server_does_not_name_the_visitors_device(reader):
-    """A session without a browser's event has the device of the User-Agent header, and never the server's `$os`."""
+    """A session without browser events has the device of the User-Agent, never the server's `$os`."""
     agent = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Mobile/15E148 Safari/604.1"
     known, unknown = str(uuid.uuid4()), str(uuid.uuid4())
     server = dollars(lib="hogline", is_server=True, os="Linux", os_version="12", request_method="GET", request_id="r")

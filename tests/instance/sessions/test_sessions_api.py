@@ -1,4 +1,4 @@
-"""The merged timeline: one order of time, windows told apart, each request under what led to it."""
+"""The merged timeline: order of time, windows, and each request under the event that caused it."""
 
 import random
 import uuid
@@ -31,7 +31,7 @@ def server(name, after_s, method, path, window="w1", **more):
 
 
 def line(*events):
-    """The timeline of *events*, in whatever order they come."""
+    """The timeline of *events*, given in any order."""
     import json
 
     stored = [
@@ -51,7 +51,7 @@ def line(*events):
 
 
 def told(timeline):
-    """The line in words: (event, window, [(method path, [events])])."""
+    """The timeline in short: (event, window, [(method path, [events])])."""
     return [
         (
             entry.event.event if entry.event else None,
@@ -63,7 +63,7 @@ def told(timeline):
 
 
 def test_the_events_of_one_request_stand_together_under_the_click_that_caused_it():
-    """`$request_id` groups; the last thing a person did in the same window is the cause."""
+    """`$request_id` groups events; the person's last action in the same window is the cause."""
     one, two = {"$request_id": "r1"}, {"$request_id": "r2"}
     timeline = line(
         browser("$pageview", 0),
@@ -80,7 +80,7 @@ def test_the_events_of_one_request_stand_together_under_the_click_that_caused_it
 
 
 def test_without_request_ids_method_path_window_and_time_group():
-    """Events of the same method, path and window are one request while they are at most two seconds apart."""
+    """Events with the same method, path and window are one request if at most two seconds apart."""
     timeline = line(
         server("a", 0, "POST", "/cart"),
         server("b", 1.5, "POST", "/cart"),
@@ -92,7 +92,7 @@ def test_without_request_ids_method_path_window_and_time_group():
 
 
 def test_a_page_load_belongs_to_its_pageview_though_the_server_saw_it_first():
-    """A navigation carries no headers: URL and nearness decide."""
+    """A navigation carries no tracing headers, so URL and time decide."""
     timeline = line(
         browser("$pageview", -60, path="/about"),
         server("page served", -0.2, "GET", "/cart", window=""),
@@ -103,7 +103,9 @@ def test_a_page_load_belongs_to_its_pageview_though_the_server_saw_it_first():
 
 
 def test_a_request_is_never_put_under_another_windows_event():
-    """With two windows open, a request of one stands under its own; one that names none stands alone."""
+    """With two windows open, a request is shown under its own window's event, or alone if it names
+    none.
+    """
     timeline = line(
         browser("$pageview", 0, window="w1"),
         browser("$pageview", 1, window="w2"),
@@ -118,7 +120,7 @@ def test_a_request_is_never_put_under_another_windows_event():
 
 
 def test_what_nobody_caused_is_no_cause():
-    """Web vitals and flag checks just before a request did not lead to it; nor did a click half a minute ago."""
+    """Web vitals and flag checks are never the cause, nor is a click half a minute earlier."""
     timeline = line(
         browser("$autocapture", 0),
         browser("$web_vitals", 1),
@@ -133,7 +135,9 @@ def test_what_nobody_caused_is_no_cause():
 
 
 def test_silence_and_identity_changes_are_marked():
-    """Five idle minutes are named; the entry where another distinct id speaks says which."""
+    """Five idle minutes are marked, and so is an entry whose distinct id differs from the previous
+    one.
+    """
     timeline = line(
         browser("$pageview", 0), browser("$pageview", 400), {**browser("$identify", 401), "distinct_id": "grace"}
     )
@@ -142,7 +146,7 @@ def test_silence_and_identity_changes_are_marked():
 
 
 def test_every_event_stands_exactly_once():
-    """The line neither loses nor repeats an event, whatever mixture it gets."""
+    """The timeline neither loses nor repeats an event, whatever the mixture."""
     dice = random.Random(7)
     events = []
     for _ in range(300):
@@ -162,7 +166,7 @@ def test_every_event_stands_exactly_once():
 
 
 def test_the_api_gives_the_merged_timeline_of_stored_events(reader):
-    """What was sent by a browser and by a server comes back as one line."""
+    """Events sent by a browser and by a server come back as one timeline."""
     session = str(uuid.uuid4())
     click = browser("$autocapture", 0, **{"$session_id": session})
     order = server(

@@ -1,4 +1,4 @@
-"""The session's page: one line of browser and server."""
+"""The session's page: one timeline of browser and server."""
 
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ from tests.instance.reader import dollars, event, text_of
 
 
 def test_the_session_page_tells_browser_server_windows_and_errors_apart(reader):
-    """One line: windows numbered, a request under its click, the error red with its status and a link, the silence named."""
+    """The page numbers windows, puts a request under its click, and marks errors and silences."""
     session, start = str(uuid.uuid4()), datetime.now(UTC) - timedelta(hours=1)
     web = dollars(lib="web", session_id=session, current_url="https://shop.example/cart")
     back = dollars(
@@ -48,7 +48,7 @@ def test_the_session_page_tells_browser_server_windows_and_errors_apart(reader):
 
 
 def test_ids_with_slashes_and_quotes_have_pages(reader):
-    """A session id is a stranger's text; its page is found all the same."""
+    """A client chooses the session id; whatever characters it has, its page is found."""
     session = f"a/b?c=\"'<i>&#{uuid.uuid4()}"
     reader.send(event("odd", **{"$session_id": session}))
     reader.wait_for(1, session_id=session)

@@ -1,4 +1,4 @@
-"""Charts are text: what they draw, that they escape, and that no style attribute is in them."""
+"""Charts as text: their shapes, their escaping, and the absence of style attributes."""
 
 import re
 
@@ -12,7 +12,7 @@ def numbers(text):
 
 
 def test_a_sparkline_runs_from_the_left_edge_to_the_right_with_the_largest_value_at_the_top():
-    """Zero is the bottom, and y grows downwards."""
+    """Zero is at the bottom, since y grows downwards."""
     svg = sparkline([0, 5, 10], title="errors a day", width=100, height=20)
     points = re.search(r'points="([^"]*)"', svg)[1]
     assert points == "0,20 50,10 100,0"
@@ -20,7 +20,7 @@ def test_a_sparkline_runs_from_the_left_edge_to_the_right_with_the_largest_value
 
 
 def test_bars_have_a_rectangle_for_each_value_that_is_not_zero():
-    """Heights are in proportion, and each bar stands on the bottom."""
+    """Heights are proportional, and each bar starts at the bottom."""
     rects = re.findall(
         r'<rect x="([^"]*)" y="([^"]*)" width="([^"]*)" height="([^"]*)"/>',
         bars([4, 0, 2], title="t", width=30, height=20),
@@ -31,7 +31,7 @@ def test_bars_have_a_rectangle_for_each_value_that_is_not_zero():
 @pytest.mark.parametrize("draw", [sparkline, bars])
 @pytest.mark.parametrize("values", [[], [0], [0, 0], [7], [-3, 2], [1e12, 1], [0.1] * 500])
 def test_any_values_are_drawn_inside_the_picture(draw, values):
-    """Nothing divides by zero, and no coordinate leaves the box."""
+    """No input divides by zero, and no coordinate leaves the view box."""
     svg = draw(values, title="t", width=100, height=20)
     assert bool(svg) == bool(values)
     for attribute in re.findall(r'(?:points|x|y|width|height)="([^"]*)"', svg):

@@ -1,4 +1,4 @@
-"""The door: with an admin password set, pages ask for it; the API stays with keys, and lets the cookie read."""
+"""Signing in: an admin password guards the pages; the API takes keys, or the cookie for reading."""
 
 import re
 from urllib.parse import quote, urlencode
@@ -30,7 +30,7 @@ def sign_in(reader, password, target="/sessions"):
 
 
 def test_pages_ask_for_the_password_and_the_cookie_opens_them(guarded):
-    """Every page leads to the door and back; the cookie is out of scripts' and other sites' reach."""
+    """Every page redirects to the login and back; scripts and other sites cannot read the cookie."""
     for path in ("/", "/events?event=a%26b", "/sessions", "/session/x", "/event/x"):
         answer = guarded.get(path, key=None)
         assert (answer.status, answer.headers["Location"]) == (303, f"/login?next={quote(path, safe='')}"), path
@@ -48,7 +48,9 @@ def test_pages_ask_for_the_password_and_the_cookie_opens_them(guarded):
 
 
 def test_the_cookie_reads_the_api_from_this_origin_only(guarded):
-    """Keys always work; the cookie counts unless another site caused the request; sending needs neither."""
+    """Keys always work; the cookie works unless another site caused the request; capture needs
+    neither.
+    """
     guarded.send(event("kept"))
     guarded.wait_for(1, event="kept")
     cookie = sign_in(guarded, PASSWORD).headers["Set-Cookie"].partition(";")[0]
@@ -59,7 +61,7 @@ def test_the_cookie_reads_the_api_from_this_origin_only(guarded):
 
 
 def test_wrong_passwords_are_counted_and_then_refused(guarded):
-    """The sixth attempt of a minute is not even compared, right or wrong."""
+    """The sixth attempt within a minute is refused, even with the right password."""
     for _ in range(5):
         answer = sign_in(guarded, "guess")
         assert answer.status == 403
@@ -70,7 +72,7 @@ def test_wrong_passwords_are_counted_and_then_refused(guarded):
 
 
 def test_signing_in_never_leads_to_another_site(guarded):
-    """`next` is a path of this instance or nothing."""
+    """`next` counts only if it is a path of this instance."""
     for target in ("//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)", "/a\r\nX: y"):
         answer = sign_in(guarded, PASSWORD, target)
         assert answer.headers["Location"] == "/", target

@@ -1,4 +1,4 @@
-"""What all pages have in common: the headers that guard them, links, lengths of time, the throttle of sign-ins."""
+"""Parts common to all pages: security headers, links, durations, and the limit of failed sign-ins."""
 
 import re
 from datetime import timedelta
@@ -10,7 +10,9 @@ from hogline_instance.web.templating import elapsed, safe_link
 
 
 def test_every_page_carries_the_policy_and_no_inline_code(reader, failure):
-    """A strict policy, no sniffing, no framing; no script or style inside the HTML, no address outside this origin."""
+    """The headers forbid inline code, sniffing and framing; the HTML has no inline code or foreign
+    URL.
+    """
     session = failure["properties"]["$session_id"]
     for path in (
         "/",
@@ -40,7 +42,7 @@ def test_every_page_carries_the_policy_and_no_inline_code(reader, failure):
      ("https://", False), ("http://[", False), ("ftp://a.example", False)],
 )  # fmt: skip
 def test_only_web_addresses_become_links(url, linked):
-    """What is not http or https stays text."""
+    """A URL with a scheme other than http and https stays text."""
     assert safe_link(url) == (url if linked else "")
 
 
@@ -50,12 +52,14 @@ def test_only_web_addresses_become_links(url, linked):
      (720, "12 min"), (3599, "1 h"), (12_000, "3 h 20 min"), (200_000, "2 days")],
 )  # fmt: skip
 def test_lengths_of_time_read_naturally(seconds, words):
-    """No unit overflows into the next one."""
+    """Rounding never shows 60 seconds or 60 minutes."""
     assert elapsed(timedelta(seconds=seconds)) == words
 
 
 def test_failed_sign_ins_are_throttled_by_address_and_in_all():
-    """Five a minute from one address; fifty from everywhere; a minute later all may try again."""
+    """One address may fail five times a minute, all together fifty; after a minute all may try
+    again.
+    """
     throttle = Throttle()
     for moment in range(5):
         assert throttle.wait_s("a", moment) == 0

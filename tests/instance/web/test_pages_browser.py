@@ -1,4 +1,4 @@
-"""The pages in a real Chromium: hostile content is inert, the live page is live."""
+"""The pages in a real Chromium: hostile content stays inert, and the live page updates itself."""
 
 import json
 import uuid
@@ -40,7 +40,7 @@ def page():
 
 
 def hostile(session, name):
-    """One event that attacks in every field."""
+    """An event with an attack in every field."""
     frame = {"filename": name, "function": name, "module": name, "lineno": 1, "in_app": True, "context_line": name,
              "pre_context": [name], "post_context": [name]}  # fmt: skip
     known = dollars(
@@ -54,7 +54,9 @@ def hostile(session, name):
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=range(len(ATTACKS)))
 def test_hostile_content_runs_nothing_and_reaches_nobody(reader, page, attack):
-    """On every page: no script of an event runs, no request leaves the origin, no link leads to a script, nothing is refused."""
+    """On no page does event content run, send requests or make script links, and the policy blocks
+    nothing.
+    """
     session = f"{attack}{uuid.uuid4()}"
     names = (attack, "$exception", "$autocapture", "$identify", "$pageview")
     sent = [event(name, distinct_id=attack, **hostile(session, attack)) for name in names]
@@ -83,7 +85,7 @@ def test_hostile_content_runs_nothing_and_reaches_nobody(reader, page, attack):
 
 
 def test_a_megabyte_of_one_property_leaves_the_page_usable(reader, page):
-    """The value is cut on the page and whole in the raw event."""
+    """The value is cut on the page and complete in the raw event."""
     sent = event("huge", text="x" * 1_000_000)
     reader.send(sent)
     reader.wait_for(1, event="huge")
@@ -94,7 +96,7 @@ def test_a_megabyte_of_one_property_leaves_the_page_usable(reader, page):
 
 
 def test_a_new_event_appears_on_top_of_the_live_page(reader, page):
-    """Without a reload, linked to its event and its session; hostile words stay words."""
+    """It appears without a reload, linked to event and session; hostile text stays text."""
     page.goto(reader.url + "/")
     page.wait_for_selector("#dot.on")
     session = str(uuid.uuid4())
@@ -108,7 +110,7 @@ def test_a_new_event_appears_on_top_of_the_live_page(reader, page):
 
 
 def test_pause_holds_rows_back_until_resumed(reader, page):
-    """Paused, the page counts what waits; resumed, it shows it."""
+    """While paused, the page counts new events; when resumed, it shows them."""
     page.goto(reader.url + "/")
     page.wait_for_selector("#dot.on")
     page.click("#pause")
@@ -121,7 +123,7 @@ def test_pause_holds_rows_back_until_resumed(reader, page):
 
 
 def test_thousands_of_events_keep_the_page_bounded(reader, page):
-    """The page keeps 500 rows, whatever comes, and says that the rest is stored."""
+    """The page keeps at most 500 rows, and says that the rest is stored."""
     page.goto(reader.url + "/?event=flood")
     page.wait_for_selector("#dot.on")
     for _ in range(20):
@@ -133,7 +135,7 @@ def test_thousands_of_events_keep_the_page_bounded(reader, page):
 
 
 def test_a_session_that_goes_on_says_so(reader, page):
-    """The reader is told of new events, and nothing moves under their eyes."""
+    """A notice announces new events, and the text does not move."""
     session = str(uuid.uuid4())
     reader.send(event("first", **{"$session_id": session}))
     reader.wait_for(1, session_id=session)
@@ -147,7 +149,7 @@ def test_a_session_that_goes_on_says_so(reader, page):
 
 
 def test_a_property_is_found_by_name_or_value(reader, page):
-    """Typing narrows the list; what does not match is hidden."""
+    """Typing filters the list; rows that do not match are hidden."""
     sent = event("searched", colour="teal", size=4)
     reader.send(sent)
     reader.wait_for(1, event="searched")

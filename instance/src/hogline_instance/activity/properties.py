@@ -68,7 +68,7 @@ def property_groups(event: StoredEvent) -> tuple[PropertyGroup, ...]:
 
 
 def raw_json(event: StoredEvent) -> str:
-    """Return the event as indented JSON, or its raw properties when they are too large or unreadable."""
+    """Return the event as indented JSON, or its raw properties if too large or unreadable."""
     if len(event.properties_json) > _MAX_RAW_CHARS or not event.properties:
         return event.properties_json
     whole: Mapping[str, object] = {

@@ -42,17 +42,17 @@ class Database:
         return Path(name) if self.dialect == "sqlite" and name and name != ":memory:" else None
 
     def session(self) -> Session:
-        """Return a session for reading; close it after use (`with database.session() as session:`)."""
+        """Return a session for reading; `with database.session() as session:` closes it."""
         return Session(self._engine)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """Yield a session whose changes are committed together at the end, or not at all after an exception."""
+        """Yield a session; its changes are committed at the end, or rolled back by an exception."""
         with Session(self._writing_engine) as session, session.begin():
             yield session
 
     def exclusive(self, name: str) -> AbstractContextManager[None]:
-        """Return a context that one process at a time can be in, among all that use this database."""
+        """Return a context that only one process using this database can be in at a time."""
         return exclusive(self._engine, self.file, name)
 
     def migrate(self) -> None:

@@ -1,4 +1,7 @@
-"""A lock among processes that share one database: a file beside SQLite, an advisory lock in PostgreSQL."""
+"""A lock among processes that share one database.
+
+SQLite gets a lock file beside the database, PostgreSQL an advisory lock.
+"""
 
 import fcntl
 import hashlib

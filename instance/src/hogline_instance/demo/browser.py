@@ -91,7 +91,7 @@ class Window:
         self.path = "/"
 
     def open(self, path: str) -> None:
-        """Load a page as a navigation does, with cookies but no tracing headers, and send `$pageview`."""
+        """Navigate to a page, with cookies but no tracing headers, and send `$pageview`."""
         self.browser.request("GET", path, {"Accept": "text/html"})
         self.path = path
         self.capture("$pageview", {"title": "Moka & Co"})
@@ -102,7 +102,7 @@ class Window:
         self.capture("$autocapture", {"$event_type": "click", "$el_text": text, "$elements_chain": chain})
 
     def fetch(self, method: str, path: str, body: dict[str, object] | None = None) -> int:
-        """Call the shop from the page's script, with posthog-js's tracing headers; returns the status."""
+        """Call the shop from a script, with posthog-js's tracing headers; return the status."""
         browser = self.browser
         headers = {
             "X-POSTHOG-SESSION-ID": browser.session_id,

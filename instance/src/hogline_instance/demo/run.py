@@ -128,7 +128,7 @@ class _Demo:
     # -- processes ---------------------------------------------------------------
 
     def _scripts(self) -> Path | None:
-        """Return the folder of posthog-js: the named one, one that is found, or one that npm downloads in time.
+        """Return the folder of posthog-js: the given, an installed, or a downloaded one.
 
         Returns None when the shop's own script has to record the clicks.
         """

@@ -1,4 +1,4 @@
-"""The shop without its framework: carts by cookie, pages, work after a response, a streamed catalogue."""
+"""The shop without a framework: carts, pages, work after a response, a streamed catalogue."""
 
 import secrets
 from collections import OrderedDict

@@ -14,7 +14,7 @@ __all__ = ["COLUMNS", "SELECT_LIST", "EventColumn", "event_of"]
 
 @dataclass(frozen=True, slots=True)
 class EventColumn:
-    """A column: its name in the table, the field of `EventRow` that holds it, and its type in the store."""
+    """A column: its name in the table, its field of `EventRow`, and its type in the store."""
 
     name: str
     field: str

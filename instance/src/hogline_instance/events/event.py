@@ -1,4 +1,4 @@
-"""An event as readers see it: the stored row, whose time and properties are decoded on first use."""
+"""A stored event: a row whose time and properties are decoded on first use."""
 
 import json
 import re
@@ -34,7 +34,7 @@ class StoredEvent(EventRow, kw_only=True, dict=True):
 
     @cached_property
     def properties(self) -> Mapping[str, object]:
-        """The decoded properties; empty when the JSON is unreadable (too deep, or a number too long)."""
+        """The decoded properties; empty if the JSON is too deep or has too long a number."""
         try:
             value = json.loads(self.properties_json)
         except (ValueError, RecursionError):

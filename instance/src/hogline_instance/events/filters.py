@@ -40,7 +40,7 @@ def matches(event: StoredEvent, wanted: EventFilter) -> bool:
 
 
 def search_variants(search: str) -> list[str]:
-    """Return the forms that *search* can have in a client's JSON: verbatim, and as encoders escape it."""
+    """Return the forms that *search* can have in JSON: verbatim, and as encoders escape it."""
     forms = (search, json.dumps(search, ensure_ascii=False)[1:-1], json.dumps(search)[1:-1])
     return list(dict.fromkeys(forms))
 

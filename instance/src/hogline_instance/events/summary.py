@@ -125,7 +125,7 @@ def title_of(event: StoredEvent) -> str:
 
 
 def page_path(event: StoredEvent) -> str:
-    """Return the path and query of `$current_url`, or `$pathname` where there is no readable URL."""
+    """Return the path and query of `$current_url`, or `$pathname` if it is not a URL."""
     url = event.text("$current_url")
     try:
         parts = urlsplit(url)

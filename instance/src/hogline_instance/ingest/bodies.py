@@ -38,9 +38,8 @@ class BodyTooLargeError(BodyError):
 def plain_json(body: bytes, *, content_type: str, content_encoding: str, compression: str, max_bytes: int) -> bytes:
     """Return the JSON in *body*, at most *max_bytes*.
 
-    *compression* is the query parameter of that name, in lower case.
-    Raises BodyError: no decoder accepts it. Raises BodyTooLargeError: it is too large, before or after
-    decoding.
+    *compression* is the query parameter of that name, in lower case. Raises BodyError: no decoder
+    accepts it. Raises BodyTooLargeError: it is too large, before or after decoding.
     """
     encodings = [part.strip().lower() for part in content_encoding.split(",") if part.strip()]
     if len(encodings) > _MAX_LAYERS:

@@ -22,7 +22,7 @@ _FIRST_BELIEVED_MS = 1_600_000_000_000
 
 
 class LargeBodyError(Exception):
-    """The body decodes to more than the caller's limit; the caller may retry with the option's limit."""
+    """The body exceeds the caller's limit when decoded; the option's limit may be higher."""
 
 
 class Capture:

@@ -182,7 +182,7 @@ def _headers(request: Request) -> tuple[str, str, str, datetime]:
 
 
 def _identity(event: Any) -> str | None:
-    """Return the event's uuid as its client wrote it, for the response; None if it is not a uuid."""
+    """Return the uuid as the client wrote it, for the response; None if it is not a uuid."""
     given = event.get("uuid") if isinstance(event, dict) else None
     return given if isinstance(given, str) and _is_uuid(given) else None
 

@@ -17,8 +17,8 @@ class Endpoint:
     """A path that SDKs call, and the function of a feature that serves it.
 
     *pattern* matches the whole path without its trailing slash. A path below one of *prefixes* that
-    no pattern matches gets a 404 as text with CORS headers, instead of a page. *answer* runs on the event loop, so it must hand SQL and other waits to a
-    thread.
+    no pattern matches gets a 404 as text with CORS headers, instead of a page. *answer* runs on the
+    event loop, so it must hand SQL and other waits to a thread.
     """
 
     pattern: re.Pattern[str]

@@ -27,8 +27,8 @@ _UNREADABLE = re.compile(rb"[:\[,\s]-?(?:[0-9]{19}|[0-9]+(?:\.[0-9]+)?[eE]\+?[0-
 def read_json(text: bytes) -> Any:
     """Return the value of *text*. Raises BodyError: it is not JSON.
 
-    NaN becomes null, as JSON.stringify writes it; lone surrogates and broken UTF-8 are tolerated. An
-    integer beyond 64 bits and a float beyond the largest are kept as text.
+    NaN becomes null, as JSON.stringify writes it; lone surrogates and broken UTF-8 are tolerated.
+    An integer beyond 64 bits and a float beyond the largest are kept as text.
     """
     try:
         return json.loads(
@@ -41,7 +41,7 @@ def read_json(text: bytes) -> Any:
 
 
 def readable(text: bytes) -> bytes:
-    """Return the JSON object *text*, with numbers that common parsers refuse turned into strings."""
+    """Return the JSON object *text*, with numbers that parsers refuse turned into strings."""
     plain = text.translate(_DIGITS_TO_ZERO, b"+")
     if (_MANY_DIGITS in plain or _LARGE_EXPONENT in plain) and _UNREADABLE.search(text):
         return serialise(read_json(text))

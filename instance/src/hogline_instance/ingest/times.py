@@ -80,7 +80,7 @@ def _zone_s(name: str | None, offset_s: int | None) -> int:
 def corrected(
     timestamp: datetime | None, sent_at: datetime | None, offset_ms: float | None, now: datetime, *, believe_clock: bool
 ) -> datetime:
-    """Return the event's time by this server's clock, corrected for the error of its client's clock.
+    """Return the event's time, corrected for the error of the client's clock.
 
     *offset_ms*, the age of the event at *now*, wins over *timestamp*. Never raises.
     """

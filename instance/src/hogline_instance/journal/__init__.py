@@ -1,4 +1,4 @@
-"""The journal: an accepted request is on disk before it is answered, and is read back after a crash.
+"""The journal: requests are on disk before they are acknowledged, and survive a crash.
 
 Append-only segments of checksummed records; many appends share one fsync. It knows no
 event, project or asyncio: a record is bytes, and a callback receives the waiters of the records

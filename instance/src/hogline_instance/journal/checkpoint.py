@@ -54,7 +54,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def read_or_make_id(folder: Path) -> str:
-    """Return the journal's unique id, which tells apart the batches of several nodes in one store."""
+    """Return the journal's unique id, by which the batches of several nodes differ."""
     path = folder / _ID_NAME
     try:
         return str(uuid.UUID(path.read_text().strip()))

@@ -116,7 +116,7 @@ class Journal:
                     self._set_aside(path, found)
 
     def begin(self, end: Position) -> str:
-        """Record that the range from the checkpoint to *end* is in progress; return the range's name.
+        """Record that the range up to *end* is in progress; return the range's name.
 
         The range keeps its name after a restart.
         """
@@ -127,7 +127,7 @@ class Journal:
         return name
 
     def finish(self) -> None:
-        """Record that the range in progress is processed, and remove segments that are no longer needed."""
+        """Record that the range in progress is processed, and remove unneeded segments."""
         end = self.checkpoint.doing
         if end is None:
             return

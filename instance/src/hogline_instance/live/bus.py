@@ -14,7 +14,10 @@ __all__ = ["MemoryBus", "MemorySubscription"]
 
 
 class MemorySubscription:
-    """One reader's events, in order. Iterate in the event loop that created it; close it when done."""
+    """One reader's events, in order.
+
+    Iterate in the event loop that created it; close it when done.
+    """
 
     def __init__(self, bus: "MemoryBus", max_waiting: int) -> None:
         self.lost = 0

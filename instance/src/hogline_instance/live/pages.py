@@ -36,7 +36,7 @@ class _LivePages:
         self._templates = templates
 
     def get_live(self, request: Request, wanted: _Wanted) -> Response:
-        """Show events as they arrive; without JavaScript, those stored when the page was requested."""
+        """Show events as they arrive; without JavaScript, those stored at the request."""
         services, project = self._services, self._services.projects.current()
         page = list_events(services.store, project.id, wanted, limit=_ROWS)
         return self._templates.page(

@@ -37,8 +37,8 @@ def stream(
 ) -> StreamingResponse:
     """Return the stream of matching events, rendered by *shape*, after *backlog* stored ones.
 
-    *shape* must be a module-level function: an event is rendered once for all readers that share it.
-    Raises ApiError: `live_max_readers` are connected already.
+    *shape* must be a module-level function: an event is rendered once for all readers that share
+    it. Raises ApiError: `live_max_readers` are connected already.
     """
     headers = API_HEADERS | {"X-Accel-Buffering": "no"}
     if services.live.is_full:
@@ -80,7 +80,7 @@ async def _messages(
 
 
 async def _batches(subscription: Subscription) -> AsyncIterator[list[StoredEvent]]:
-    """Yield queued events, at most _MAX_EVENTS_PER_MESSAGE at once, or an empty list after a silence."""
+    """Yield lists of queued events, or an empty list after a silence."""
     source = aiter(subscription)
     coming: asyncio.Task[StoredEvent] | None = None
     try:
@@ -121,7 +121,7 @@ def _events_message(events: Iterable[StoredEvent], shape: Callable[[StoredEvent]
 
 
 def _rendered(event: StoredEvent, shape: Callable[[StoredEvent], object]) -> bytes | None:
-    """Return the JSON of *event*, cached on it for the next reader; None if it cannot be rendered."""
+    """Return the JSON of *event*, cached for the next reader; None if rendering fails."""
     known: dict[object, bytes | None] = event.__dict__.setdefault("rendered", {})
     if shape not in known:
         try:

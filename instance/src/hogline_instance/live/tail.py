@@ -98,7 +98,7 @@ def messages(chunks: Iterator[bytes]) -> Iterator[tuple[str, bytes]]:
 
 
 def printable(text: str) -> str:
-    """Return *text* with escapes for control characters, and for those that hide or reorder text."""
+    """Return *text* with control, invisible and reordering characters escaped."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
         for character in text
@@ -106,7 +106,7 @@ def printable(text: str) -> str:
 
 
 def line_of(event: Summary, *, color: bool) -> str:
-    """Return one line: time, side, event, person, session, request or page, status and exception."""
+    """Return a line of time, side, event, person, session, request, status and exception."""
 
     def paint(code: str, text: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if color and text else text
@@ -199,7 +199,7 @@ def _follow(address: Address, options: argparse.Namespace, show: Callable[[Mappi
         try:
             for name, body in _connected(pool, address, options, backlog):
                 wait_s = _FIRST_WAIT_S
-                # After a lost connection, request the latest events again; `seen` drops the repeats.
+                # After a lost connection, request the latest events; `seen` drops repeats.
                 backlog = _CATCH_UP
                 if name == "lost":
                     _say(f"{body['lost']} events not shown: this terminal is too slow. All are stored.")

@@ -1,4 +1,4 @@
-"""The pipeline's thread: it reads committed records in order, runs the steps, and inserts each batch.
+"""The pipeline's thread: it reads committed records, runs the steps, and inserts each batch.
 
 A batch is kept and retried until the store has it.
 """

@@ -15,7 +15,7 @@ _NAME = "prepared-batch"
 
 @dataclass(frozen=True, slots=True)
 class PreparedBatch:
-    """A batch after its steps: rows to store, counts of dropped rows, and rejected rows with reasons."""
+    """A batch after its steps: rows to store, counts of dropped rows, and rejected rows."""
 
     name: str
     lines: Sequence[bytes]

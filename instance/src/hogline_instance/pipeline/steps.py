@@ -1,8 +1,8 @@
-"""Steps: how features process a batch of events before it is stored, in one SQL transaction per batch.
+"""Steps: features process a batch before it is stored, in one SQL transaction per batch.
 
 A batch may be processed again, after a crash or a lost connection. The transaction records the
-batch's name, and the rows that the steps returned are on disk before it commits. So a recorded name means that the steps are done: they are not called again, and the same rows go
-to the store.
+batch's name, and the rows that the steps returned are on disk before it commits. So a recorded name
+means that the steps are done: they are not called again, and the same rows go to the store.
 """
 
 import logging

@@ -31,8 +31,8 @@ class Scripts:
                 404, "this instance has no posthog-js: start it with --posthog-js DIR (the npm package's dist folder)"
             )
         if version is not None and self._version is not None and version != self._version:
-            # A script of another version would break the SDK; after a 404 it requests the name without
-            # a version.
+            # A script of another version would break the SDK; after a 404 it requests the name
+            # without a version.
             raise HttpError(404, f"this instance has posthog-js {self._version}, not {version}")
         path = self._folder / name
         if not path.is_file():

@@ -31,8 +31,8 @@ class Projects:
     """The projects of one database. Safe to use from any thread.
 
     Tokens are read by `refresh`, which a job calls every `project_lookup_max_age_s`: events are
-    admitted on the event loop, which must not wait for SQL. A personal key is looked up when a request
-    brings it, and cached for the same time.
+    admitted on the event loop, which must not wait for SQL. A personal key is looked up when a
+    request brings it, and cached for the same time.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Projects:
         self._read()
 
     def current(self) -> Project:
-        """Return the project that the pages show, and that `@current` means for a request without a key."""
+        """Return the project of the pages, and of `@current` in a request without a key."""
         return next(iter(self._by_token.values()))
 
     def by_token(self, token: str) -> Project | None:
@@ -83,7 +83,7 @@ class Projects:
         return project
 
     def personal_key(self) -> str | None:
-        """Return the personal key that the first start wrote to a file, or None without that file."""
+        """Return the personal key that the first start wrote to a file, or None."""
         try:
             return self._key_file.read_text().strip() or None
         except FileNotFoundError:

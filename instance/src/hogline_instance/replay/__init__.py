@@ -1,1 +1,1 @@
-"""Session replay: the endpoint of posthog-js's recorder. Today recordings are accepted but not kept."""
+"""Session replay: the endpoint of posthog-js's recorder. Recordings are not kept today."""

@@ -67,7 +67,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of the timeline: a browser event with the requests it caused, a request, or another event.
+    """One entry: a browser event with the requests it caused, a request, or another event.
 
     `idle` is the silence before it, set when it is long. `identity` is the distinct id of the
     events from here on, set where it changes.

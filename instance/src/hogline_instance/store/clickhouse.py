@@ -1,4 +1,4 @@
-"""ClickHouse through clickhouse-connect: embedded in this process (`chdb://`), or a server's URL."""
+"""ClickHouse through clickhouse-connect: in this process (`chdb://`), or a server."""
 
 import contextlib
 import re

@@ -28,7 +28,7 @@ class Dialect(Protocol):
         ...
 
     def create_table(self, name: str) -> str:
-        """Return the beginning of the statement that creates the table of the data; its columns follow."""
+        """Return the beginning of the statement that creates the data table; its columns follow."""
         ...
 
     def engine(self, name: str, engine: str, *arguments: str) -> str:
@@ -36,11 +36,11 @@ class Dialect(Protocol):
         ...
 
     def distributed_table(self, name: str, sharding_key: str) -> str:
-        """Return the statement that creates the table in front of the shards, or '' where there is none."""
+        """Return the statement that creates the Distributed table, or '' without shards."""
         ...
 
     def tables(self, name: str) -> tuple[str, ...]:
-        """Return the tables that an `ALTER TABLE` of *name* has to name, each with its ON CLUSTER clause."""
+        """Return the tables to alter for *name*, each with its ON CLUSTER clause."""
         ...
 
 
@@ -85,7 +85,7 @@ class Cluster:
 
     @property
     def insert_settings(self) -> Mapping[str, int]:
-        """Return the setting with which an insert is answered after the shards have it, not before."""
+        """Return the setting that makes an insert wait until the shards have it."""
         return {"distributed_foreground_insert": 1}
 
     def create_database(self) -> str:

@@ -1,7 +1,8 @@
-"""The store's schema: numbered files, each applied once and recorded in `analytics.schema_migrations`.
+"""The store's schema: numbered files, each applied and recorded once.
 
-A file is a Jinja template of SQL statements that calls the functions of `Dialect`, so that it
-serves one node and a cluster. Add a file to change a table; never edit one that a release had.
+`analytics.schema_migrations` holds the applied ones. A file is a Jinja template of SQL statements
+that calls the functions of `Dialect`, so that it serves one node and a cluster. Add a file to
+change a table; never edit one that a release had.
 """
 
 import logging

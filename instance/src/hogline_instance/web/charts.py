@@ -1,8 +1,8 @@
 """Small charts as SVG text, drawn by pure functions.
 
 They have no style attribute, since the pages' security policy would refuse it: colours come from
-`style.css` through classes. A table or a sentence beside a chart gives the same facts, and its `<title>`
-gives them to screen readers.
+`style.css` through classes. A table or a sentence beside a chart gives the same facts, and its
+`<title>` gives them to screen readers.
 """
 
 from collections.abc import Sequence

@@ -26,7 +26,7 @@ class NotSignedInError(Exception):
 
 @dataclass(slots=True)
 class Throttle:
-    """Allows *limit* failures per *window_s* seconds from one address, and ten times as many in all."""
+    """Allows *limit* failures per *window_s* from one address, and ten times as many in all."""
 
     limit: int = 5
     window_s: float = 60.0
@@ -71,7 +71,7 @@ class LoginGuard:
             raise NotSignedInError
 
     def try_password(self, given: str) -> str | None:
-        """Return a cookie's value for the right password, None for a wrong one; both take the same time."""
+        """Return a cookie's value for the right password, else None, in constant time."""
         right = self.sessions is not None and hmac.compare_digest(given.encode(), (self._password or "").encode())
         return self.sessions.issue() if right and self.sessions is not None else None
 

@@ -21,7 +21,7 @@ def page_start(
 
 
 def read_cursor(text: str | None, decode: Callable[[str], _T]) -> _T | None:
-    """Return *text* decoded by *decode*; None without a cursor. Raises ApiError: 400 for an invalid one."""
+    """Return *text* decoded by *decode*, or None without one. Raises ApiError: it is invalid."""
     try:
         return decode(text) if text else None
     except BadCursorError as error:

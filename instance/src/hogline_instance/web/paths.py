@@ -1,4 +1,4 @@
-"""A path parameter that holds any text: ids that clients choose may have slashes and line breaks."""
+"""A path parameter that holds any text: clients' ids may have slashes and line breaks."""
 
 from starlette.convertors import Convertor, register_url_convertor
 
@@ -6,7 +6,7 @@ __all__ = ["TextConvertor"]
 
 
 class TextConvertor(Convertor[str]):
-    """`{name:text}` in a path: everything up to its end. Starlette's own `path` stops at a line break."""
+    """`{name:text}` matches up to the path's end; Starlette's `path` stops at a line break."""
 
     regex = "(?s:.*)"
 

@@ -61,7 +61,7 @@ class Templates:
         self._environment = environment
 
     def page(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-        """Return *template*, rendered with *values*, as a response with the pages' security headers."""
+        """Return *template* rendered with *values*, with the pages' security headers."""
         html = self._environment.get_template(template).render(here=request.url.path, **values)
         return HTMLResponse(html, status, PAGE_HEADERS)
 

@@ -1,4 +1,4 @@
-"""How Alembic runs here: on the connection that `migrate` passes in, without a configuration file."""
+"""Alembic's environment: `migrate` passes the connection, and there is no configuration file."""
 
 from alembic import context
 
