@@ -23,8 +23,8 @@ from benchmarks.server_apps import FRAMEWORKS
 from benchmarks.server_load import Connections, cpu_s
 from benchmarks.sinks import sink_process
 
-COUNT, WARM_UP = 2_000, 600
-TURNS = int(os.environ.get("HOGLINE_TURNS", "9"))
+COUNT, WARM_UP = 1_000, 600
+TURNS = int(os.environ.get("HOGLINE_TURNS", "18"))
 _START_S = 60.0
 # Of OpenTelemetry there is a span for each request; exporting it needs a package of its own.
 SERVERS = [

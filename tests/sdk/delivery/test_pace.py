@@ -71,3 +71,15 @@ def test_a_flush_does_not_wait_for_the_interval(make, sink):
     threading.Thread(target=lambda: client.flush(20) and done.set()).start()
     assert done.wait(20)
     assert [event.event for event in sink.events] == ["e0", "e1", "more"]
+
+
+def test_a_shorter_interval_than_the_pace_holds(make, sink):
+    """`flush_interval=0` sends each event as soon as the worker is free."""
+    client = make(flush_interval=0.0)
+    took_s = []
+    for n in range(20):
+        begun_s = time.monotonic()
+        client.capture(f"e{n}", distinct_id="u")
+        sink.wait_for(n + 1)
+        took_s.append(time.monotonic() - begun_s)
+    assert sorted(took_s)[len(took_s) // 2] < 0.15

@@ -76,6 +76,7 @@ class EventQueue:
         # A full queue is worth a request, even where a batch may be larger than the whole queue.
         self._flush_at = min(settings.flush_at, settings.max_queue_size)
         self._full_bytes = min(settings.max_batch_bytes, settings.max_queue_bytes)
+        self._pace_s = min(_PACE_S, settings.flush_interval)
         self._urgent_at = max(self._flush_at, settings.max_queue_size // _URGENT_SHARE)
         self._urgent_bytes = max(self._full_bytes, settings.max_queue_bytes // _URGENT_SHARE)
         self._batch_events = max(settings.flush_at, _MIN_BATCH_EVENTS)
@@ -203,7 +204,7 @@ class EventQueue:
             if self.closed:
                 outbox.close()
                 return None
-            paced_s = self._took_s + _PACE_S - now_s
+            paced_s = self._took_s + self._pace_s - now_s
             if paced_s > 0:  # under load another event comes by then, which need not wake the worker
                 self._expect_at_most(self._urgent_at, self._urgent_bytes)
                 return paced_s
@@ -231,7 +232,7 @@ class EventQueue:
             return 0.0
         oldest_s = self._took_s if self._oldest_s is None else self._oldest_s
         interval_s = oldest_s + self.settings.flush_interval - now_s
-        paced_s = self._took_s + _PACE_S - now_s
+        paced_s = self._took_s + self._pace_s - now_s
         if count >= self._flush_at or size_bytes >= self._full_bytes or 0 < paced_s < interval_s:
             self._expect_at_most(self._urgent_at, self._urgent_bytes)
             return min(paced_s, interval_s)
