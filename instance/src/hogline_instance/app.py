@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -16,6 +17,7 @@ from hogline_instance.services import Services
 from hogline_instance.web import login, static_files
 from hogline_instance.web.auth import Access
 from hogline_instance.web.errors import ApiRoute, unknown_endpoint
+from hogline_instance.web.head import answer_head
 from hogline_instance.web.login import LoginGuard
 from hogline_instance.web.security import HostGuard
 from hogline_instance.web.site import Site
@@ -42,6 +44,8 @@ def create_app(services: Services, features: Sequence[Feature] = FEATURES) -> An
         if scope["type"] == "http":
             if ingest.owns(scope["path"]):
                 await ingest(scope, receive, send)
+            elif scope["method"] == "HEAD":
+                await answer_head(web, scope, receive, send)
             else:
                 await web(scope, receive, send)
         elif scope["type"] == "lifespan":
@@ -91,6 +95,8 @@ def _api_router(services: Services, access: Access, features: Sequence[Feature])
 
 def _health_router(services: Services, ingest: IngestApp) -> APIRouter:
     router = APIRouter(tags=["health"])
+    # Threads of their own: monitors must get their answer while questions use all others.
+    threads = ThreadPoolExecutor(2, thread_name_prefix="hogline-health")
 
     @router.get("/_health")
     async def health() -> dict[str, Any]:
@@ -111,8 +117,9 @@ def _health_router(services: Services, ingest: IngestApp) -> APIRouter:
             "mended": ingest.refusals.mended,
         }
         try:
-            await asyncio.to_thread(services.store.ping)
-            await asyncio.to_thread(journal.probe)
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(threads, services.store.ping)
+            await loop.run_in_executor(threads, journal.probe)
         except StoreError as error:
             return JSONResponse({"status": "the store does not respond", "error": str(error), **state}, 503)
         except OSError as error:

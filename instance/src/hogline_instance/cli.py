@@ -112,6 +112,9 @@ def _serve(settings: Settings, listener: socket.socket) -> int:
             create_app(services),
             listener,
             max_header_bytes=settings.max_header_bytes,
+            max_connections=settings.max_connections,
+            head_timeout_s=settings.head_timeout_s,
+            body_timeout_s=settings.body_timeout_s,
             on_started=announce,
             on_stopping=services.live.close,
         )
@@ -153,7 +156,12 @@ def _last_url(settings: Settings) -> str:
 def _keys(settings: Settings, url: str, database: "Database") -> dict[str, str | None]:
     from hogline_instance.projects import Projects
 
-    projects = Projects(database, secrets_dir=settings.data_dir, max_age_s=settings.project_lookup_max_age_s)
+    projects = Projects(
+        database,
+        secrets_dir=settings.data_dir,
+        max_age_s=settings.project_lookup_max_age_s,
+        holds_events=(settings.data_dir / "store").is_dir(),
+    )
     return {"url": url, "project_token": projects.current().token, "personal_key": projects.personal_key()}
 
 

@@ -1,6 +1,8 @@
 """The HTTP server around the app: uvicorn on a socket that the caller opened."""
 
+import asyncio
 import contextlib
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -13,6 +15,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 __all__ = ["run"]
 
 _DRAIN_CONNECTIONS_S = 10
+# The store, the database and the journal open files of their own.
+_OTHER_FILES = 256
+_MOST_FILES = 65_536
 _LINGER_S = 2.0  # longest time that a refused client's data is read and discarded
 
 
@@ -21,6 +26,9 @@ def run(
     listener: socket.socket,
     *,
     max_header_bytes: int,
+    max_connections: int,
+    head_timeout_s: float,
+    body_timeout_s: float,
     on_started: Callable[[], None],
     on_stopping: Callable[[], None],
 ) -> None:
@@ -34,7 +42,16 @@ def run(
         log_config=None,
         log_level="warning",
         access_log=False,
-        http=type("_Protocol", (_LimitedProtocol,), {"max_header_bytes": max_header_bytes}),
+        http=type(
+            "_Protocol",
+            (_LimitedProtocol,),
+            {
+                "max_header_bytes": max_header_bytes,
+                "max_connections": min(max_connections, raise_file_limit() - _OTHER_FILES),
+                "head_timeout_s": head_timeout_s,
+                "body_timeout_s": body_timeout_s,
+            },
+        ),
         ws="none",
         lifespan="on",
         server_header=False,
@@ -44,19 +61,49 @@ def run(
     _Server(config, on_started, on_stopping).run(sockets=[listener])
 
 
+def raise_file_limit() -> int:
+    """Raise this process's soft limit of open files to its hard one, and return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return _MOST_FILES if soft == resource.RLIM_INFINITY else soft
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return soft
+
+
 class _LimitedProtocol(HttpToolsProtocol):
-    """HTTP/1.1 with a limit on a request's URL and headers, which uvicorn lacks."""
+    """HTTP/1.1 with bounds on a request's head, on the time of head and body, and on connections.
+
+    uvicorn has none of these: it would collect a head for ever, and wait for ever for its end.
+    """
 
     max_header_bytes: int
+    max_connections: int
+    head_timeout_s: float
+    body_timeout_s: float
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._deadline: asyncio.TimerHandle | None = None
         self._refused = False
         self._head_is_open = False
         self._head_bytes = 0
         """An upper bound of the bytes in the incomplete head.
 
         Bytes that arrived together with the end of an earlier body count too."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.max_connections:
+            self._refuse(503, "Service Unavailable", f"over {self.max_connections} connections are open; try again")
+            return
+        self._expect_within(self.head_timeout_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._expect_within(None)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -69,7 +116,12 @@ class _LimitedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._head_is_open = True
+        self._expect_within(self.head_timeout_s)
         super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        self._expect_within(None)
+        super().on_message_complete()
 
     def on_headers_complete(self) -> None:
         if self._head_bytes > self.max_header_bytes:
@@ -77,17 +129,36 @@ class _LimitedProtocol(HttpToolsProtocol):
             if size > self.max_header_bytes:
                 raise _HeadTooLargeError
         self._head_is_open = False
+        self._expect_within(self.body_timeout_s)
         super().on_headers_complete()
+
+    def _expect_within(self, limit_s: float | None) -> None:
+        """Close the connection unless the next part of a request is whole within *limit_s*."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = None if limit_s is None else self.loop.call_later(limit_s, self._too_slow)
+
+    def _too_slow(self) -> None:
+        if not self._refused:
+            self._refuse(408, "Request Timeout", "the request did not arrive in time")
 
     def send_400_response(self, msg: str) -> None:
         if not self._head_is_open or self._head_bytes <= self.max_header_bytes:
             super().send_400_response(msg)
             return
-        text = f"the URL and headers are over {self.max_header_bytes} bytes".encode()
-        self.transport.write(
-            b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
-            b"access-control-allow-origin: *\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(text), text)
+        self._refuse(
+            431, "Request Header Fields Too Large", f"the URL and headers are over {self.max_header_bytes} bytes"
         )
+
+    def _refuse(self, status: int, phrase: str, reason: str) -> None:
+        is_answering = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
+        if not is_answering:
+            text = reason.encode()
+            self.transport.write(
+                b"HTTP/1.1 %d %b\r\ncontent-type: text/plain; charset=utf-8\r\n"
+                b"access-control-allow-origin: *\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b"
+                % (status, phrase.encode(), len(text), text)
+            )
         self._linger()
 
     def _linger(self) -> None:

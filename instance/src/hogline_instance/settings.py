@@ -15,8 +15,8 @@ __all__ = ["Settings"]
 _MEBI = 1024 * 1024
 
 
-def _option(default: Any, text: str, *, minimum: float | None = None) -> Any:
-    return field(default=default, metadata={"text": text, "minimum": minimum})
+def _option(default: Any, text: str, *, minimum: float | None = None, maximum: float = 1e15) -> Any:
+    return field(default=default, metadata={"text": text, "minimum": minimum, "maximum": maximum})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Settings:
 
     data_dir: Path = _option(Path("hogline-data"), "Folder for all data of this instance; created on first run.")
     host: str = _option("127.0.0.1", "Address to listen on; any but a loopback address needs admin_password.")
-    port: int = _option(8010, "Port to listen on; 0 takes a free one.", minimum=0)
+    port: int = _option(8010, "Port to listen on; 0 takes a free one.", minimum=0, maximum=65_535)
     public_url: str = _option("", "The URL that browsers reach this instance by, if not http://host:port.")
     admin_password: str = _option("", "Password of the pages. Empty: no login, loopback only.")
     store_url: str = _option(
@@ -54,6 +54,9 @@ class Settings:
         minimum=_MEBI,
     )
     max_header_bytes: int = _option(64 * 1024, "Most bytes of one request's URL and headers.", minimum=1024)
+    max_connections: int = _option(1_000, "Most open connections; the next one gets 503.", minimum=1)
+    head_timeout_s: float = _option(15.0, "Seconds within which a request's URL and headers must arrive.", minimum=0.1)
+    body_timeout_s: float = _option(60.0, "Seconds within which a request's body must arrive.", minimum=0.1)
     journal_max_bytes: int = _option(
         2048 * _MEBI,
         "Most bytes of accepted events that are not in the store yet; beyond that, requests get 503.",
@@ -119,9 +122,13 @@ def _is_loopback(host: str) -> bool:
 
 
 def _check(declared: "dataclasses.Field[Any]", value: Any, origin: str = "") -> None:
-    minimum = declared.metadata["minimum"]
-    if minimum is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value < minimum):
-        raise SettingsError(f"{declared.name} must be a number of at least {minimum:g}, got {value!r}{origin}")
+    minimum, maximum = declared.metadata["minimum"], declared.metadata["maximum"]
+    if minimum is None:
+        return
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not minimum <= value <= maximum:  # nan is in no range
+        most = f" and at most {maximum:g}" if maximum < 1e15 or (is_number and value > maximum) else ""
+        raise SettingsError(f"{declared.name} must be a number of at least {minimum:g}{most}, got {value!r}{origin}")
 
 
 def _parse(declared: "dataclasses.Field[Any]", text: str, variable: str) -> Any:

@@ -38,7 +38,12 @@ def open_services(settings: Settings, features: Sequence[Feature] = FEATURES) ->
         opening.callback(lock_folder(folder))
         database = open_database(settings)
         opening.callback(database.close)
-        projects = Projects(database, secrets_dir=folder, max_age_s=settings.project_lookup_max_age_s)
+        projects = Projects(
+            database,
+            secrets_dir=folder,
+            max_age_s=settings.project_lookup_max_age_s,
+            holds_events=(folder / "store").is_dir(),
+        )
         store = _open_store(settings, database)
         opening.callback(store.close)
         live = MemoryBus(max_waiting_events=settings.live_max_waiting_events, max_readers=settings.live_max_readers)

@@ -3,8 +3,10 @@
 No event is lost or repeated between pages.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 from hogline_instance.events.columns import SELECT_LIST, event_of
 from hogline_instance.events.cursor import Cursor
@@ -19,6 +21,7 @@ __all__ = ["Page", "find_event", "list_events"]
 _WINDOWS = (timedelta(days=1), timedelta(days=31), None)
 # A client with a fast clock stamps events in the future; they still count as the newest.
 _CLOCKS_AHEAD = timedelta(days=2)
+_PLACE = "toUnixTimestamp64Micro(timestamp), event, distinct_id"
 _MAX_ROUNDS = 50  # bounds the loop when a page is full of duplicates that are not merged yet
 
 
@@ -39,11 +42,15 @@ def list_events(
     position = cursor
     windows = list(_WINDOWS)
     for _ in range(_MAX_ROUNDS):
-        rows = _rows(store, project_id, wanted, limit=limit + 1, cursor=position, window=windows[0])
-        for row in rows:
-            event = event_of(row)
+        rows = [
+            event_of(row)
+            for row in _rows(store, project_id, wanted, limit=limit + 1, cursor=position, window=windows[0])
+        ]
+        first_copies = _first_copies(store, project_id, {event.uuid for event in rows})
+        for event in rows:
             position = Cursor(event.timestamp_us, event.uuid)
-            if event.uuid not in seen:  # a repeated insert that the engine has not merged yet
+            # A repeated insert that the engine has not merged yet, or a later copy of the event.
+            if event.uuid not in seen and first_copies.get(event.uuid, _place(event)) == _place(event):
                 seen.add(event.uuid)
                 found.append(event)
         if len(found) > limit:
@@ -60,10 +67,31 @@ def find_event(store: Store, project_id: int, uuid: str) -> StoredEvent | None:
     """Return the event with this uuid, or None."""
     rows = store.query(
         f"SELECT {SELECT_LIST} FROM {EVENTS_TABLE} WHERE team_id = {{project:UInt32}} AND uuid = {{uuid:UUID}}"  # noqa: S608 - constants
-        " ORDER BY received_at DESC LIMIT 1",
+        " ORDER BY received_at, timestamp, event LIMIT 1",
         {"project": project_id, "uuid": uuid},
     )
     return event_of(rows[0]) if rows else None
+
+
+def _place(event: StoredEvent) -> tuple[int, str, str]:
+    return event.timestamp_us, event.event, event.distinct_id
+
+
+def _first_copies(store: Store, project_id: int, uuids: set[str]) -> dict[str, tuple[int, str, str]]:
+    """Return the place of the copy that came first, for each of *uuids* that has copies at several places.
+
+    A client that sends an event again may give it another time or name. The engine merges only
+    copies at the same place, so the copy that came first is the one that lists show.
+    """
+    if not uuids:
+        return {}
+    rows = store.query(
+        f"SELECT toString(uuid) AS id, argMin(({_PLACE}), (received_at, timestamp, event)) AS place"  # noqa: S608 - constants
+        f" FROM {EVENTS_TABLE} WHERE team_id = {{project:UInt32}} AND uuid IN {{uuids:Array(UUID)}}"
+        " GROUP BY uuid HAVING uniq(timestamp, event, distinct_id) > 1",
+        {"project": project_id, "uuids": sorted(uuids)},
+    )
+    return {str(row["id"]): cast("tuple[int, str, str]", tuple(cast("Sequence[object]", row["place"]))) for row in rows}
 
 
 def _rows(

@@ -84,6 +84,8 @@ class IngestApp:
             admit = self._capture_v1.admit
         elif found := find_endpoint(self._endpoints, path):
             endpoint, match = found
+            if request.method == "HEAD":
+                request.method = "GET"  # `respond` leaves the body out
             return await endpoint.answer(request, match)
         else:
             raise HttpError(404, f"nothing is served at {path[:200]}")

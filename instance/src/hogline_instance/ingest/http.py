@@ -1,6 +1,5 @@
 """Requests and responses of raw ASGI: limits on bodies, CORS on every response, errors as text."""
 
-import asyncio
 import ipaddress
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
@@ -30,7 +29,6 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-_BODY_TIMEOUT_S = 60.0
 _MAX_LENGTH_DIGITS = 18
 RETRY_AFTER = ((b"retry-after", b"5"),)
 _MAX_QUERY_FIELDS = 100
@@ -152,8 +150,8 @@ class InFlight:
 async def read_request(scope: Scope, receive: Receive, max_body_bytes: int, take: Callable[[int], None]) -> Request:
     """Return the request with its whole body; call *take* with the size of each part as it arrives.
 
-    Raises HttpError: the body is too large, or does not arrive in time.
-    Raises ClientGoneError: the client disconnected.
+    The server limits the time that a body may take.
+    Raises HttpError: the body is too large.  Raises ClientGoneError: the client disconnected.
     """
     length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
     too_large = HttpError(413, f"the body is over {max_body_bytes} bytes; send smaller batches")
@@ -161,25 +159,18 @@ async def read_request(scope: Scope, receive: Receive, max_body_bytes: int, take
         raise too_large
     parts: list[bytes] = []
     size = 0
-    deadline = asyncio.timeout(None if length == b"0" else _BODY_TIMEOUT_S)
-    try:
-        async with deadline:
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGoneError
-                part = message.get("body", b"")
-                size += len(part)
-                if size > max_body_bytes:
-                    raise too_large
-                take(len(part))
-                if not message.get("more_body"):
-                    return Request(scope, b"".join((*parts, part)) if parts else part)
-                parts.append(part)
-                if deadline.when() is None:  # a chunked body, whose length was not declared
-                    deadline.reschedule(asyncio.get_running_loop().time() + _BODY_TIMEOUT_S)
-    except TimeoutError:
-        raise HttpError(408, f"the body did not arrive within {_BODY_TIMEOUT_S:.0f} s") from None
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        part = message.get("body", b"")
+        size += len(part)
+        if size > max_body_bytes:
+            raise too_large
+        take(len(part))
+        if not message.get("more_body"):
+            return Request(scope, b"".join((*parts, part)) if parts else part)
+        parts.append(part)
 
 
 async def respond(scope: Scope, send: Send, response: Response) -> None:

@@ -1,8 +1,7 @@
 """Read untrusted JSON, with numbers that common parsers refuse turned into text.
 
-Sources: RFC 8259 section 6 lets a parser limit the range of numbers; Python refuses integers of
-over 4,300 digits, orjson those of over 64 bits, and a float beyond 1.8e308 becomes infinite, which
-JSON cannot express.
+Sources: RFC 8259 section 6 lets a parser bound the range of numbers; Python refuses integers of over
+4,300 digits, and a number beyond 1.8e308 becomes infinite, which is no JSON.
 """
 
 import json
@@ -15,20 +14,20 @@ from hogline_instance.ingest.bodies import BodyError
 
 __all__ = ["read_json", "readable"]
 
-_LEAST, _MOST = -(2**63), 2**64 - 1
-# Digits become 0 and a plus is removed, so that two searches for constant bytes find the few texts
-# that may hold such a number.
+_MAX_DIGITS = 300
+# Digits become 0 and a plus is removed, so that two searches for constant bytes find the few
+# texts that need a closer look.
 _DIGITS_TO_ZERO = bytes.maketrans(b"123456789E", b"000000000e")
-_MANY_DIGITS = b"0" * 19
+_MANY_DIGITS = b"0" * _MAX_DIGITS
 _LARGE_EXPONENT = b"e000"
-_UNREADABLE = re.compile(rb"[:\[,\s]-?(?:[0-9]{19}|[0-9]+(?:\.[0-9]+)?[eE]\+?[0-9]{3})")
+_UNREADABLE = re.compile(rb"[:\[,\s]-?(?:[0-9]{300}|[0-9]+(?:\.[0-9]+)?[eE]\+?[0-9]{3})")
 
 
 def read_json(text: bytes) -> Any:
     """Return the value of *text*. Raises BodyError: it is not JSON.
 
-    NaN becomes null, as JSON.stringify writes it; lone surrogates and broken UTF-8 are tolerated.
-    An integer beyond 64 bits and a float beyond the largest are kept as text.
+    NaN, lone surrogates and broken UTF-8 are read as a browser's JSON.stringify may have meant
+    them. An integer of over 300 digits and a float beyond the largest are kept as their text.
     """
     try:
         return json.loads(
@@ -49,10 +48,7 @@ def readable(text: bytes) -> bytes:
 
 
 def _integer(digits: str) -> int | str:
-    if len(digits) > 20:
-        return digits
-    number = int(digits)
-    return number if _LEAST <= number <= _MOST else digits
+    return int(digits) if len(digits) <= _MAX_DIGITS else digits
 
 
 def _float(digits: str) -> float | str:

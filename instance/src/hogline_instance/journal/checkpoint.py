@@ -7,6 +7,7 @@ same name, and a store that knows the name inserts nothing twice.
 import json
 import logging
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,12 +33,18 @@ class Checkpoint:
     name: str | None = None
 
 
-def read_checkpoint(folder: Path) -> Checkpoint | None:
-    """Return the last checkpoint, or None if it is missing or unreadable."""
+def read_checkpoint(folder: Path, sizes: Mapping[int, int]) -> Checkpoint | None:
+    """Return the last checkpoint, or None if it is missing, unreadable or outside the segments.
+
+    *sizes* has the bytes of each segment. A position outside them would skip accepted records; a
+    copy of the folder that was made while the instance ran can have one.
+    """
     try:
         stored = json.loads((folder / _NAME).read_bytes())
-        doing = stored.get("doing")
-        return Checkpoint(Position(*stored["done"]), Position(*doing) if doing else None, stored.get("name"))
+        done, doing, name = _position(stored["done"]), stored.get("doing"), stored.get("name")
+        checkpoint = Checkpoint(done, _position(doing) if doing else None, name if isinstance(name, str) else None)
+        _check(checkpoint, sizes)
+        return checkpoint
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -45,6 +52,23 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
         # ids.
         _log.warning("journal: the checkpoint cannot be read (%s); the whole journal is processed again", error)
         return None
+
+
+def _position(stored: object) -> Position:
+    if not isinstance(stored, list) or len(stored) != 2 or not all(type(part) is int and part >= 0 for part in stored):
+        raise ValueError(f"{str(stored)[:100]} is no position")
+    return Position(*stored)
+
+
+def _check(checkpoint: Checkpoint, sizes: Mapping[int, int]) -> None:
+    """Raise ValueError unless each position lies in a segment that is there, or none is left."""
+    for place in (checkpoint.done, checkpoint.doing):
+        if place is None or not sizes:
+            continue
+        if place.segment > max(sizes) or place.offset > sizes.get(place.segment, 0):
+            raise ValueError(f"it names byte {place.offset} of segment {place.segment}, which is not there")
+    if checkpoint.doing is not None and checkpoint.doing < checkpoint.done:
+        raise ValueError("it ends before it begins")
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:

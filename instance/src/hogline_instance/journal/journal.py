@@ -27,6 +27,7 @@ __all__ = ["Commit", "Journal"]
 _log = logging.getLogger("hogline.instance")
 # The most appends that are queued for the disk; more means that the disk does not respond.
 _MAX_WAITING_BYTES = 256 * 1024 * 1024
+_SAY_EVERY_S = 10.0
 
 
 class Commit(NamedTuple):
@@ -62,11 +63,13 @@ class Journal:
         self._waiting: list[tuple[bytes, Any]] = []
         self._waiting_bytes = 0
         self._closed = False
+        self._unsaid_bytes = 0
+        self._said_s = float("-inf")
         self._sizes = {number: path.stat().st_size for number, path in self._segments()}
         self.damaged_bytes = 0
         self.id = read_or_make_id(folder)
         numbers = sorted(self._sizes)
-        checkpoint = read_checkpoint(folder)
+        checkpoint = read_checkpoint(folder, self._sizes)
         first = Position(numbers[0] if numbers else 1, 0)
         self.checkpoint = checkpoint or Checkpoint(first)
         # Never append to a segment of an earlier process: its last record may be torn.
@@ -185,12 +188,18 @@ class Journal:
             try:
                 commit = Commit(waiters, self._write([payload for payload, _ in group]), None)
             except OSError as error:
-                _log.error("journal: %d bytes could not be written: %s", group_bytes, error)
+                self._say_failed(group_bytes, error)
                 commit = Commit(waiters, [], error)
             try:
                 self._on_commit(commit)
             except Exception:
                 _log.exception("journal: waking the waiters failed")
+
+    def _say_failed(self, size_bytes: int, error: OSError) -> None:
+        self._unsaid_bytes += size_bytes
+        if time.monotonic() - self._said_s >= _SAY_EVERY_S:
+            _log.error("journal: %d bytes could not be written: %s", self._unsaid_bytes, error)
+            self._said_s, self._unsaid_bytes = time.monotonic(), 0
 
     def _write(self, payloads: Sequence[bytes]) -> list[Record]:
         """Append and sync.
@@ -231,6 +240,10 @@ class Journal:
         except OSError as error:
             _log.error("journal: segment %d keeps a torn tail: %s", self._segment, error)
         self._close_segment()
+        if good_bytes == 0:
+            # Nothing was accepted into it: a disk that stays full must not be filled with names.
+            segment_path(self._folder, self._segment).unlink(missing_ok=True)
+            self._sizes.pop(self._segment, None)
         self._segment += 1
 
     def _close_segment(self) -> None:

@@ -108,15 +108,16 @@ class Pipeline:
     def _replay(self) -> None:
         """Repeat the range in progress under its own name, then process everything after it."""
         doing = self._journal.checkpoint.doing
-        count = 0
+        count = rows = 0
         batch: list[Record] = []
         for record in self._journal.unread():
             count += 1
+            rows += _count_rows((record,))
             batch.append(record)
-            is_complete = _count_rows(batch) >= self._flush_rows if doing is None else record.end >= doing
+            is_complete = rows >= self._flush_rows if doing is None else record.end >= doing
             if is_complete:
                 self._process(batch)
-                batch, doing = [], None
+                batch, rows, doing = [], 0, None
         if batch:
             self._process(batch)
         if count:

@@ -7,6 +7,7 @@ keys too.
 import hashlib
 import logging
 import secrets
+import string
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from hogline_instance.db import Database
+from hogline_instance.exceptions import SettingsError
 from hogline_instance.project import Project
 from hogline_instance.projects.tables import PersonalKeyRow, ProjectRow
 
@@ -24,6 +26,7 @@ __all__ = ["Projects"]
 
 _log = logging.getLogger("hogline.instance")
 _KEY_FILE = "personal-key"
+_ALPHABET = string.ascii_letters + string.digits
 _MAX_REMEMBERED_KEYS = 10_000  # unknown keys are cached too, so that guessing keys costs no SQL
 
 
@@ -41,6 +44,7 @@ class Projects:
         *,
         secrets_dir: Path,
         max_age_s: float,
+        holds_events: bool = False,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
@@ -51,7 +55,7 @@ class Projects:
         self._by_key: dict[str, tuple[float, Project | None]] = {}
         self._by_token: dict[str, Project] = {}
         with database.exclusive("first-project"):
-            self._make_first()
+            self._make_first(holds_events=holds_events)
         self._read()
 
     def current(self) -> Project:
@@ -106,16 +110,25 @@ class Projects:
         if found:
             self._by_token = found
 
-    def _make_first(self) -> None:
+    def _make_first(self, *, holds_events: bool) -> None:
         with self._database.transaction() as session:
-            if session.scalar(select(ProjectRow.id).limit(1)) is None:
-                self._make_project(session, "Default project")
+            if session.scalar(select(ProjectRow.id).limit(1)) is not None:
+                return
+            if holds_events and self._key_file.exists():
+                # New keys would replace the old ones, and every app that has the old token would be
+                # answered 200 while its events are dropped.
+                raise SettingsError(
+                    f"{self._key_file.parent} holds events and a key, but its SQL database has no project: restore the"
+                    " database (a copy from before the last migration lies beside it), or set HOGLINE_DATABASE_URL to"
+                    f" the one that was used; to begin anew with other keys, remove {self._key_file}"
+                )
+            self._make_project(session, "Default project")
 
     def _make_project(self, session: Session, name: str) -> None:
-        row = ProjectRow(name=name, token=f"phc_{secrets.token_urlsafe(32)}")
+        row = ProjectRow(name=name, token=f"phc_{_random_text()}")
         session.add(row)
         session.flush()
-        key = f"phx_{secrets.token_urlsafe(32)}"
+        key = f"phx_{_random_text()}"
         session.add(PersonalKeyRow(project_id=row.id, key_hash=_hash(key)))
         # Write the file before the commit: after a crash between the two, nobody could read the
         # key of the new project.
@@ -125,6 +138,11 @@ class Projects:
 
 def _project(row: ProjectRow) -> Project:
     return Project(row.id, row.name, row.token)
+
+
+def _random_text() -> str:
+    # Letters and digits alone, which a double click selects whole. 43 of them are 256 bits.
+    return "".join(secrets.choice(_ALPHABET) for _ in range(43))
 
 
 def _hash(key: str) -> str:

@@ -54,6 +54,8 @@ class Store:
         self._idle: list[Any] = []
         self._writing = threading.Lock()
         self._writer: Any = None
+        self._pinging = threading.Lock()
+        self._health: Any = None
 
     def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[dict[str, object]]:
         """Return the rows of a SELECT.
@@ -70,8 +72,17 @@ class Store:
         return [dict(row) for row in result.named_results()]
 
     def ping(self) -> None:
-        """Return when the store has responded. Raises StoreError: it does not respond."""
-        self.query("SELECT 1 AS one")
+        """Return when the store has responded. Raises StoreError: it does not respond.
+
+        The check has its own client, so that it does not wait for queries.
+        """
+        try:
+            with self._pinging:
+                if self._health is None:
+                    self._health = self._open()
+                self._health.query("SELECT 1 AS one")
+        except Exception as error:
+            raise StoreError(f"the store could not answer: {error}") from error
 
     def insert_events(self, rows: bytes, deduplication_token: str) -> None:
         """Insert *rows*, one JSON object on each line. The same token again changes nothing.
@@ -102,15 +113,17 @@ class Store:
 
     def close(self) -> None:
         """Close every client; queries that still run end with an error."""
-        for client in [self._writer, *self._idle]:
+        for client in [self._writer, self._health, *self._idle]:
             if client is not None:
                 client.close()
-        self._writer = None
+        self._writer = self._health = None
         self._idle.clear()
 
     @contextlib.contextmanager
     def _reader(self) -> Iterator[Any]:
-        with self._reading:
+        if not self._reading.acquire(timeout=self._limits["max_execution_time"]):
+            raise StoreError("too many questions at once; ask again in a moment")
+        try:
             try:
                 client = self._idle.pop()
             except IndexError:
@@ -119,6 +132,8 @@ class Store:
                 yield client
             finally:
                 self._idle.append(client)
+        finally:
+            self._reading.release()
 
     def _own_writer(self) -> Any:
         if self._writer is None:

@@ -43,7 +43,7 @@ class PageSessions:
         expires, _, signature = value.partition(".")
         if not hmac.compare_digest(signature.encode("utf-8", "replace"), self._sign(expires).encode()):
             return False
-        return int(expires) > (time.time() if now is None else now)
+        return int(expires) > (time.time() if now is None else now)  # signed, so `issue` wrote it
 
     def _sign(self, expires: str) -> str:
         return hmac.digest(self._key, expires.encode("utf-8", "replace"), hashlib.sha256).hex()

@@ -26,7 +26,10 @@ class NotSignedInError(Exception):
 
 @dataclass(slots=True)
 class Throttle:
-    """Allows *limit* failures per *window_s* from one address, and ten times as many in all."""
+    """Allows *limit* failures in *window_s* seconds to each client.
+
+    There is no bound for all clients together: strangers would use it to keep the owner out.
+    """
 
     limit: int = 5
     window_s: float = 60.0
@@ -37,14 +40,13 @@ class Throttle:
     def wait_s(self, address: str, now: float) -> float:
         """Return the seconds until *address* may try again; 0 if it may now."""
         with self._lock:
-            return max(self._wait(address, self.limit, now), self._wait("", self.limit * 10, now))
+            return self._wait(address, self.limit, now)
 
     def failed(self, address: str, now: float) -> None:
         """Count a failure."""
         with self._lock:
-            for name in (address, ""):
-                self._failures.setdefault(name, deque(maxlen=self.limit * 10)).append(now)
-                self._failures.move_to_end(name)
+            self._failures.setdefault(address, deque(maxlen=self.limit)).append(now)
+            self._failures.move_to_end(address)
             while len(self._failures) > self.max_addresses:
                 self._failures.popitem(last=False)
 

@@ -1,7 +1,7 @@
 """Security headers of responses, and a check of the Host and Origin headers."""
 
 import ipaddress
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from starlette.responses import PlainTextResponse
@@ -55,19 +55,32 @@ class HostGuard:
                 f"Host {host[:100]!r} is not this machine; the instance answers http://127.0.0.1 and http://localhost"
             )
             await PlainTextResponse(reason, 421)(scope, receive, send)
-        elif scope["method"] not in ("GET", "HEAD") and not _is_same_origin(origin, host):
+        elif _is_from_elsewhere(scope["method"], headers, origin, host):
             await PlainTextResponse(f"a page of {origin[:100]!r} may not do this", 403)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
 
-def _is_same_origin(origin: str, host: str) -> bool:
-    return not origin or origin == "null" or origin.partition("://")[2] == host
+def _is_from_elsewhere(method: str, headers: Mapping[bytes, bytes], origin: str, host: str) -> bool:
+    """Return whether a page of another site sent this: browsers say so in `Origin` and `Sec-Fetch-*`.
+
+    A person may still follow a link to a page here. An opaque origin (`null`) is a sandboxed frame,
+    a file or a redirect, and so not a page of this site.
+    Source: https://www.w3.org/TR/fetch-metadata/
+    """
+    site = headers.get(b"sec-fetch-site", b"")
+    if method not in ("GET", "HEAD"):
+        return site in (b"cross-site", b"same-site") or (bool(origin) and origin.partition("://")[2] != host)
+    if site not in (b"cross-site", b"same-site"):
+        return False
+    is_link = headers.get(b"sec-fetch-mode") == b"navigate" and headers.get(b"sec-fetch-dest") == b"document"
+    return not is_link
 
 
 def _is_local(host: str) -> bool:
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    if name == "localhost" or name.endswith(".localhost"):
+    # Not `*.localhost`: a page could use a hundred such names to get around limits of connections.
+    if name.lower().removesuffix(".") == "localhost":
         return True
     try:
         return ipaddress.ip_address(name).is_loopback

@@ -1,6 +1,7 @@
 -- Events as received: the client's own JSON in one compressed string, and columns for the filters.
 -- Rows that are inserted twice are equal in the whole sorting key and collapse in merges; until
--- then, queries use LIMIT 1 BY uuid.
+-- then, queries use LIMIT 1 BY uuid. Partitions are years: an insert makes and syncs one part for
+-- each partition, and a single request may hold events of every month since 1970.
 {{ create_table("events") }} (
     team_id UInt32,
     uuid UUID,
@@ -24,7 +25,7 @@
     INDEX i_uuid uuid TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX i_received received_at TYPE minmax GRANULARITY 1
 ) {{ engine("events", "ReplacingMergeTree", "received_at") }}
-PARTITION BY toYYYYMM(timestamp)
+PARTITION BY toYear(timestamp)
 ORDER BY (team_id, toDate(timestamp), event, cityHash64(distinct_id), cityHash64(uuid))
 SAMPLE BY cityHash64(distinct_id)
 SETTINGS {{ durable }};
