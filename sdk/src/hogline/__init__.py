@@ -63,6 +63,7 @@ from hogline.default_flags import (
 )
 from hogline.delivery import Stats
 from hogline.exceptions import DeliveryError, EventTooLarge, HoglineError, SettingsError
+from hogline.header_context import context_from_headers
 from hogline.module_settings import ConfigurableModule, read_option
 from hogline.settings import ExceptionCapture
 from hogline.transports import Transport, UploadRequest, UploadResponse
@@ -110,6 +111,7 @@ __all__ = [
     "capture",
     "capture_ai",
     "capture_exception",
+    "context_from_headers",
     "default_client",
     "evaluate_flags",
     "feature_enabled",

@@ -18,6 +18,7 @@ from hogline.event import distinct_id_text
 
 __all__ = [
     "Context",
+    "FixedOrigin",
     "Origin",
     "Scope",
     "StepContext",
@@ -57,6 +58,29 @@ class Origin(Protocol):
 
     def properties(self) -> Mapping[str, Any]:
         """Return the properties that every event of the origin carries; callers must not change them."""
+
+
+class FixedOrigin:
+    """An origin whose facts are known from the beginning."""
+
+    latest: "ref[Context] | None" = None
+
+    def __init__(self, distinct_id: str | None, session_id: str | None, properties: Mapping[str, Any]) -> None:
+        self._distinct_id = distinct_id
+        self._session_id = session_id
+        self._properties = {**properties, "$session_id": session_id} if session_id is not None else properties
+
+    def distinct_id(self) -> str | None:
+        """Return the distinct id of the person who acts."""
+        return self._distinct_id
+
+    def session_id(self) -> str | None:
+        """Return the browser session."""
+        return self._session_id
+
+    def properties(self) -> Mapping[str, Any]:
+        """Return the properties that events carry."""
+        return self._properties
 
 
 class Context:
@@ -165,16 +189,26 @@ class without_context:  # noqa: N801 - read as a function, as `contextlib.suppre
 class Scope:
     """A `with` block whose events share what is said inside it. It may contain `await`."""
 
-    __slots__ = ("_entered", "_fresh", "_on_error")
+    __slots__ = ("_entered", "_fresh", "_on_error", "_origin")
 
-    def __init__(self, *, fresh: bool = False, on_error: Callable[[BaseException], object] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        fresh: bool = False,
+        on_error: Callable[[BaseException], object] | None = None,
+        origin: Origin | None = None,
+    ) -> None:
         self._fresh = fresh
         self._on_error = on_error
+        self._origin = origin
         self._entered: list[tuple[Context, Context | None]] = []
 
     def __enter__(self) -> None:
         previous = current.get()
-        mine = previous.child(fresh=self._fresh) if previous is not None else Context(object())
+        if previous is None or self._origin is not None:
+            mine = Context(object(), self._origin, previous)
+        else:
+            mine = previous.child(fresh=self._fresh)
         self._entered.append((mine, previous))
         current.set(mine)
 

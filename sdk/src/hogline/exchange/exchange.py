@@ -35,6 +35,7 @@ __all__ = [
 
 _E = TypeVar("_E", bound="Exchange")
 _MAX_METHOD_CHARACTERS = 32
+_LATE_S = 60.0  # tasks that a request starts may take so long after its end
 _COOKIE_SEPARATORS = re.compile(r"[;,]\s*")
 HEADERS = (
     tracing.SESSION_ID, tracing.DISTINCT_ID, tracing.WINDOW_ID, "cookie", "host", "user-agent", *get_args(AddressHeader),
@@ -67,6 +68,7 @@ class Exchange(CaptureScope):
     latest: "ref[Context] | None" = None
     status: int | None = None
     """The status that left for the client, once it has."""
+    _late_since_s: float | None = None  # when the first event came after the end
     _route: str | None = None
     _facts: dict[str, Any] | None = None
     _bare_facts: dict[str, Any] | None = None  # without what the app's callback adds
@@ -207,12 +209,22 @@ class Exchange(CaptureScope):
 
         The answer is kept, except where the framework's user may sign in during the request.
         """
+        if not self.is_open:
+            self._note_late_use()
         known = self._distinct_id
         if known is None:
             known = self._find_distinct_id()
             if not self._has_users or self.policy.settings.distinct_id is not None:
                 self._distinct_id = known
         return known
+
+    def _note_late_use(self) -> None:
+        """Log once if events are captured long after the request has ended."""
+        now_s = time.monotonic()
+        if self._late_since_s is None:
+            self._late_since_s = now_s
+        elif now_s - self._late_since_s >= _LATE_S:
+            self.policy.warn_of_late_use()
 
     def session_id(self) -> str | None:
         """Return the browser session of the request."""

@@ -79,6 +79,15 @@ class Policy:
                 cors.advice(self.source.partition(".")[0]),
             )
 
+    def warn_of_late_use(self) -> None:
+        """Log once that a task or thread keeps the visitor of a request that ended long ago."""
+        self._throttled.warning(
+            "late use",
+            "an event has the visitor of a request that ended long ago, since a task or thread that the request "
+            "started lives on; begin a context of its own there, with hogline.new_context(fresh=True) or "
+            "hogline.context_from_headers(headers) (logged once)",
+        )
+
     def flush(self, timeout_s: float = FLUSH_S) -> None:
         """Send the events that are queued, before a process ends or freezes. Never raises."""
         with guard("flush", self.complain):

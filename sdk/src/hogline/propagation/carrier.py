@@ -10,14 +10,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from weakref import ref
 
 import orjson
 
-from hogline.context import Context
+from hogline.context import Context, FixedOrigin
 from hogline.facts.tracing import usable
 
-__all__ = ["KEY", "MAX_BYTES", "Carried", "CarriedOrigin", "pack", "unpack"]
+__all__ = ["KEY", "MAX_BYTES", "Carried", "origin_of", "pack", "unpack"]
 
 KEY = "hogline"
 """The name of the header, label or option that holds a carrier."""
@@ -42,29 +41,6 @@ class Carried:
     distinct_id: str | None = None
     session_id: str | None = None
     properties: Mapping[str, Any] = field(default_factory=dict)
-
-
-class CarriedOrigin:
-    """The origin of a context in another process: what its carrier holds."""
-
-    latest: "ref[Context] | None" = None
-
-    def __init__(self, carrier: Any) -> None:
-        self._carried = carried = unpack(carrier)
-        session = {"$session_id": carried.session_id} if carried.session_id is not None else {}
-        self._properties = {**carried.properties, **session}
-
-    def distinct_id(self) -> str | None:
-        """Return the distinct id in the carrier."""
-        return self._carried.distinct_id
-
-    def session_id(self) -> str | None:
-        """Return the browser session in the carrier."""
-        return self._carried.session_id
-
-    def properties(self) -> Mapping[str, Any]:
-        """Return the facts and tags in the carrier."""
-        return self._properties
 
 
 def pack(context: Context | None, tags: Sequence[str] = (), limit_bytes: int = 4096) -> str | None:
@@ -120,6 +96,12 @@ def unpack(carrier: Any) -> Carried:
         session_id=_identity(said.get("s")),
         properties={name: value for name, value in properties.items() if value is not None},
     )
+
+
+def origin_of(carrier: Any) -> FixedOrigin:
+    """Return what *carrier* holds as the origin of a context in this process."""
+    carried = unpack(carrier)
+    return FixedOrigin(carried.distinct_id, carried.session_id, carried.properties)
 
 
 def _text(value: Any) -> str:

@@ -21,7 +21,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from hogline.context import Context, current, restore, without_context
 from hogline.guard import guard
 from hogline.log_throttle import ONCE, ThrottledLog
-from hogline.propagation.carrier import MAX_BYTES, CarriedOrigin, pack
+from hogline.propagation.carrier import MAX_BYTES, origin_of, pack
 
 __all__ = ["Thread", "ThreadPoolExecutor", "carry", "patch", "unpatch"]
 
@@ -77,7 +77,7 @@ def _carried_here(function: Callable[..., Any], carrier: str | None) -> _Carried
     """Return a function that was pickled, with its context as this process knows it."""
     if carrier is None:
         return _CarriedFunction(function, None)
-    origin = CarriedOrigin(carrier)
+    origin = origin_of(carrier)
     return _CarriedFunction(function, Context(origin, origin))
 
 
