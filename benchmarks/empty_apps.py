@@ -41,7 +41,7 @@ class EmptyApp:
         return {variant: name for variant, name in (("sentry", self.sentry), ("otel", self.otel)) if name}
 
 
-# -- shared by the apps -----------------------------------------------------------------------------------------------------
+# -- shared by the apps ----------------------------------------
 
 
 def options() -> dict[str, Any]:
@@ -160,7 +160,7 @@ def active() -> bool:
     return _active == [True]
 
 
-# -- ASGI -----------------------------------------------------------------------------------------------------------------
+# -- ASGI ----------------------------------------
 
 
 def asgi(variant: str) -> Any:
@@ -316,7 +316,7 @@ def falcon_asgi(variant: str) -> Any:
     return app if variant == "ours" else around(app, variant)
 
 
-# -- WSGI -----------------------------------------------------------------------------------------------------------------
+# -- WSGI ----------------------------------------
 
 
 def wsgi(variant: str) -> Any:
@@ -413,7 +413,7 @@ def bottle(variant: str) -> Any:
     return otel_wsgi(app) if variant == "otel" else app
 
 
-# -- Django ---------------------------------------------------------------------------------------------------------------
+# -- Django ----------------------------------------
 
 
 class _Urls:
@@ -497,7 +497,7 @@ def django_ninja(variant: str) -> Any:
     return WSGIHandler()
 
 
-# -- frameworks with their own server ----------------------------------------------------------------------------------------
+# -- frameworks with their own server ----------------------------------------
 
 
 def aiohttp(variant: str) -> Any:
@@ -601,7 +601,7 @@ def grpc(variant: str) -> Any:
     return serve
 
 
-# -- GraphQL, behind a framework's interceptor ------------------------------------------------------------------------------
+# -- GraphQL, behind a framework's interceptor ----------------------------------------
 
 
 def strawberry(variant: str) -> Any:

@@ -16,7 +16,8 @@ from pathlib import Path
 __all__ = ["RECORD", "Figure", "best_us", "machine", "print_figures"]
 
 RECORD = "BENCH_RECORD"
-"""The environment variable that names a file. Figures are appended to it, one JSON object a line."""
+"""The environment variable that names a file. Figures are appended to it, one JSON object a line.
+"""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Figure:
     peers: tuple[tuple[str, float], ...] = ()
     more_is_better: bool = False
     note: str = ""
-    """What a reader must know about the row."""
+    """A note on the row for readers."""
 
     @property
     def within_budget(self) -> bool | None:

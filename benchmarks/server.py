@@ -1,9 +1,9 @@
-"""What a real server pays: the CPU time that a library adds to a request, by the kernel's accounts.
+"""CPU time that a library adds to a request of a real server, measured by the kernel's accounting.
 
-Each library and mode has a server process of its own. Turn by turn, each serves the same requests
-over 32 keep-alive connections; the medians of the turns' differences from the bare app count. An
-event is delivered to a sink in another process, and a turn ends with a flush, so that all work of
-a turn is in its account. `HOGLINE_FRAMEWORKS="fastapi flask"` and `HOGLINE_VARIANTS="ours"` choose
+Each library and mode has its own server process. The processes take turns to serve the same
+requests over 32 keep-alive connections; the median difference from the bare app counts. Events are
+delivered to a sink in another process, and a turn ends with a flush, so that it includes all of its
+work. `HOGLINE_FRAMEWORKS="fastapi flask"` and `HOGLINE_VARIANTS="ours"` choose
 some; `HOGLINE_TURNS` sets their number.
 """
 
@@ -26,7 +26,7 @@ from benchmarks.sinks import sink_process
 COUNT, WARM_UP = 1_000, 600
 TURNS = int(os.environ.get("HOGLINE_TURNS", "18"))
 _START_S = 60.0
-# Of OpenTelemetry there is a span for each request; exporting it needs a package of its own.
+# OpenTelemetry records a span for each request; exporting it would need another package.
 SERVERS = [
     ("bare", "nothing"), ("null", "nothing"),
     *((variant, mode) for mode in ("nothing", "captured", "delivered") for variant in ("ours", "posthog", "sentry")),
@@ -43,7 +43,7 @@ _SHARE = 6  # of posthog-python's, delivered
 
 @dataclass
 class Server:
-    """One server process, and what its turns took."""
+    """One server process, and the times of its turns."""
 
     variant: str
     mode: str

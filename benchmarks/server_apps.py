@@ -1,8 +1,8 @@
-"""A server for `benchmarks.server`: one framework, one library, one mode, in a process of its own.
+"""A server for `benchmarks.server`: one framework, library and mode in its own process.
 
-Modes: "nothing" (the handler captures nothing), "captured" (one event a request, which is not
-sent), "delivered" (one event a request, sent to the sink). `/flush` sends what waits, so that a
-turn's work ends within the turn.
+Modes: "nothing" (the handler captures nothing), "captured" (one event per request, which is not
+sent), "delivered" (one event per request, sent to the sink). `/flush` sends the queued events, so
+that a turn includes all of its work.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ def _nothing() -> None:
 
 
 class Library:
-    """What the handler calls: `capture` in each request, `flush` at the end of a turn."""
+    """The functions that the app calls: `capture` in each request, `flush` at the end of a turn."""
 
     def __init__(self, variant: str, mode: str, url: str, integrations: tuple[str, ...]) -> None:
         self.client: Any = None

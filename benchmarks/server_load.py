@@ -1,5 +1,5 @@
 """Load for `benchmarks.server`: 32 keep-alive connections to one server, from one thread, and the
-server's CPU time by the kernel's accounts.
+server's CPU time by the kernel's accounting.
 """
 
 import itertools
@@ -49,7 +49,9 @@ class Connections:
         self._requests = itertools.cycle(_REQUESTS)
 
     def run(self, count: int) -> None:
-        """Send *count* requests, at most one at a time on each connection, and read their responses."""
+        """Send *count* requests, at most one at a time on each connection, and read their
+        responses.
+        """
         sent = answered = 0
         for connection in self._sockets.values():
             if sent < count:

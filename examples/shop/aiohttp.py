@@ -1,4 +1,4 @@
-"""The shop on aiohttp, as people write such apps.
+"""The shop on aiohttp, written as an ordinary app.
 
 It does the same as `hogline_instance/demo/shop_fastapi.py`. It runs on aiohttp's own server.
 """
@@ -39,7 +39,7 @@ def serve(app: web.Application, listener: socket.socket) -> None:
 
 @web.middleware
 async def declined(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer a declined card."""
+    """Respond to a declined card with 402."""
     try:
         return await handler(request)
     except CardDeclinedError as error:
@@ -110,13 +110,13 @@ async def checkout(request: web.Request) -> web.Response:
     total, items = cart.total, cart.count
     shop.posthog.capture("checkout started", properties={"total": total, "items": items})
     if card == "offline":
-        raise web.HTTPServiceUnavailable(text="the payment provider does not answer")
+        raise web.HTTPServiceUnavailable(text="the payment provider does not respond")
     receipt = charge(total, card)
     cart.items.clear()
     shop.posthog.capture("order placed", properties={"total": total, "items": items, "receipt": receipt})
     later = request.app[LATER]
     task = asyncio.create_task(_send_receipt(shop, receipt))
-    later.add(task)  # the loop holds tasks weakly
+    later.add(task)  # the loop holds only weak references to tasks
     task.add_done_callback(later.discard)
     return web.json_response({"receipt": receipt, "total": total})
 
@@ -133,7 +133,7 @@ async def export(request: web.Request) -> web.StreamResponse:
 
 
 async def _field(request: web.Request, name: str, default: str | None = None) -> str:
-    """Return a string of the request's JSON; a request without it is answered with 400."""
+    """Return a string of the request's JSON; abort with 400 if it is missing."""
     try:
         value = (await request.json()).get(name, default)
     except (ValueError, AttributeError) as error:

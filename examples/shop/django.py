@@ -1,6 +1,6 @@
-"""The shop on Django, as people write such apps.
+"""The shop on Django, written as an ordinary app.
 
-It does the same as `hogline_instance/demo/shop_fastapi.py`. In one file.
+It does the same as `hogline_instance/demo/shop_fastapi.py`, in one file.
 """
 
 import contextvars
@@ -24,9 +24,9 @@ __all__ = ["create_app"]
 
 
 class ProviderAwayError(Exception):
-    """The payment provider does not answer.
+    """The payment provider does not respond.
 
-    Django has no exception for 503; the shop has its own.
+    Django has no exception for 503, so the shop defines one.
     """
 
 
@@ -42,20 +42,20 @@ class Declined:
         return answer
 
     def process_exception(self, _request: HttpRequest, error: Exception) -> HttpResponse | None:
-        """Answer a declined card with 402, and a provider that is away with 503."""
+        """Respond to a declined card with 402, and to an unavailable provider with 503."""
         if isinstance(error, CardDeclinedError):
             return JsonResponse({"error": str(error)}, status=402)
         return JsonResponse({"error": str(error)}, status=503) if isinstance(error, ProviderAwayError) else None
 
 
 class _Urls:
-    """Stands for the module of routes that Django expects."""
+    """Replaces the module of routes that Django expects."""
 
     urlpatterns: list[Any]
 
 
 def create_app(shop: Shop) -> asgi.PostHogInterceptor:
-    """Return the shop as an app of this framework. A process has one."""
+    """Return the shop as an app of this framework; call it once per process."""
     views = _Views(shop)
     _Urls.urlpatterns = [
         path("", views.home),
@@ -77,8 +77,8 @@ def create_app(shop: Shop) -> asgi.PostHogInterceptor:
         SECRET_KEY="a demo's",
     )
     django.setup()
-    # Django has no lifespan in which to flush; the interceptor around it has. The outermost one
-    # says who acts.
+    # Django has no lifespan in which to flush; the interceptor around it has. The
+    # outermost interceptor sets the context.
     return asgi.PostHogInterceptor(get_asgi_application(), client=shop.posthog, read_cookie=True)
 
 
@@ -130,12 +130,12 @@ class _Views:
         total, items = cart.total, cart.count
         self._posthog.capture("checkout started", properties={"total": total, "items": items})
         if card == "offline":
-            raise ProviderAwayError("the payment provider does not answer")
+            raise ProviderAwayError("the payment provider does not respond")
         receipt = charge(total, card)
         cart.items.clear()
         self._posthog.capture("order placed", properties={"total": total, "items": items, "receipt": receipt})
-        # Django runs nothing after a response; a thread has nobody's context unless it is given
-        # one.
+        # Django runs no code after a response, so the receipt is sent on a thread, which gets a
+        # copy of the request's context.
         threading.Thread(target=contextvars.copy_context().run, args=(self._shop.send_receipt, receipt)).start()
         return JsonResponse({"receipt": receipt, "total": total})
 
@@ -148,7 +148,7 @@ class _Views:
 
 
 def _field(request: HttpRequest, name: str, default: str | None = None) -> str:
-    """Return a string of the request's JSON; a request without it is answered with 400."""
+    """Return a string of the request's JSON; abort with 400 if it is missing."""
     try:
         value = json.loads(request.body).get(name, default)
     except (ValueError, AttributeError) as error:

@@ -1,6 +1,6 @@
-"""The shop on Falcon, its ASGI side, as people write such apps.
+"""The shop on Falcon's ASGI app, written as an ordinary app.
 
-It does the same as `hogline_instance/demo/shop_fastapi.py`. A resource for each route.
+It does the same as `hogline_instance/demo/shop_fastapi.py`, with a resource for each route.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ def create_app(shop: Shop) -> App[Request, Response]:
 
 
 async def declined(_request: Request, response: Response, error: CardDeclinedError, _params: dict[str, Any]) -> None:
-    """Answer a declined card."""
+    """Respond to a declined card with 402."""
     response.status, response.media = falcon.HTTP_402, {"error": str(error)}
 
 
@@ -57,7 +57,7 @@ class Home(_Resource):
     """The page of all products."""
 
     async def on_get(self, request: Request, response: Response) -> None:
-        """Answer with the page."""
+        """Respond with the page."""
         self._show(request, response, "home")
 
 
@@ -65,7 +65,7 @@ class ProductPage(_Resource):
     """The page of one product."""
 
     async def on_get(self, request: Request, response: Response, slug: str) -> None:
-        """Answer with the page."""
+        """Respond with the page."""
         if slug not in PRODUCTS:
             raise falcon.HTTPNotFound(description="no such product")
         self._posthog.capture("product viewed", properties={"product": slug, "price": PRODUCTS[slug].price})
@@ -76,7 +76,7 @@ class CartPage(_Resource):
     """The cart's page."""
 
     async def on_get(self, request: Request, response: Response) -> None:
-        """Answer with the page."""
+        """Respond with the page."""
         self._show(request, response, "cart")
 
 
@@ -118,7 +118,7 @@ class Checkout(_Resource):
         total, items = cart.total, cart.count
         self._posthog.capture("checkout started", properties={"total": total, "items": items})
         if card == "offline":
-            raise falcon.HTTPServiceUnavailable(description="the payment provider does not answer")
+            raise falcon.HTTPServiceUnavailable(description="the payment provider does not respond")
         receipt = charge(total, card)
         cart.items.clear()
         self._posthog.capture("order placed", properties={"total": total, "items": items, "receipt": receipt})
@@ -140,7 +140,7 @@ class Export(_Resource):
 
 
 async def _field(request: Request, name: str, default: str | None = None) -> str:
-    """Return a string of the request's JSON; a request without it is answered with 400."""
+    """Return a string of the request's JSON; abort with 400 if it is missing."""
     media = await request.get_media()
     value = media.get(name, default) if isinstance(media, dict) else None
     if not isinstance(value, str):

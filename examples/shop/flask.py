@@ -1,4 +1,4 @@
-"""The shop on Flask, as people write such apps.
+"""The shop on Flask, written as an ordinary app.
 
 It does the same as `hogline_instance/demo/shop_fastapi.py`. It runs on Werkzeug's server.
 """
@@ -56,10 +56,10 @@ def create_app(shop: Shop) -> Flask:
 
 def serve(app: Flask, listener: socket.socket) -> None:
     """Serve *app* until SIGTERM."""
-    # It logs every request unless told a level of its own.
+    # Werkzeug logs every request unless its logger has its own level.
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = make_server("127.0.0.1", 0, app, threaded=True, fd=listener.fileno())
-    # In a thread: `shutdown` waits for the loop that this handler interrupts.
+    # On a thread, since `shutdown` waits for the loop that this handler interrupts.
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown, daemon=True).start())
     server.serve_forever(poll_interval=0.1)
 
@@ -105,6 +105,6 @@ def _add_actions(app: Flask, shop: Shop) -> None:
 
 
 def _field(name: str, default: str | None = None) -> str:
-    """Return a string of the request's JSON; a request without it is answered with 400."""
+    """Return a string of the request's JSON; abort with 400 if it is missing."""
     value = request.get_json().get(name, default)
     return value if isinstance(value, str) else abort(400)

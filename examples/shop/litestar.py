@@ -1,6 +1,6 @@
-"""The shop on Litestar, as people write such apps.
+"""The shop on Litestar, written as an ordinary app.
 
-It does the same as `hogline_instance/demo/shop_fastapi.py`. Typed bodies, and the cart injected.
+It does the same as `hogline_instance/demo/shop_fastapi.py`, with typed bodies and an injected cart.
 """
 
 import asyncio
@@ -82,7 +82,7 @@ async def provide_cart(request: Request[Any, Any, Any], shop: Shop) -> Cart:
 
 
 def declined(_request: Request[Any, Any, Any], error: CardDeclinedError) -> Response[dict[str, str]]:
-    """Answer a declined card."""
+    """Respond to a declined card with 402."""
     return Response({"error": str(error)}, status_code=402)
 
 
@@ -144,7 +144,7 @@ async def checkout(shop: Shop, cart: Cart, data: Payment) -> Response[dict[str, 
     total, items = cart.total, cart.count
     shop.posthog.capture("checkout started", properties={"total": total, "items": items})
     if data.card == "offline":
-        raise ServiceUnavailableException("the payment provider does not answer")
+        raise ServiceUnavailableException("the payment provider does not respond")
     receipt = charge(total, data.card)
     cart.items.clear()
     shop.posthog.capture("order placed", properties={"total": total, "items": items, "receipt": receipt})

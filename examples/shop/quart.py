@@ -1,4 +1,4 @@
-"""The shop on Quart, as people write such apps.
+"""The shop on Quart, written as an ordinary app.
 
 It does the same as `hogline_instance/demo/shop_fastapi.py`.
 """
@@ -90,7 +90,7 @@ def _add_actions(app: Quart, shop: Shop) -> None:
 
 
 async def _field(name: str, default: str | None = None) -> str:
-    """Return a string of the request's JSON; a request without it is answered with 400."""
+    """Return a string of the request's JSON; abort with 400 if it is missing."""
     value = (await request.get_json()).get(name, default)
     return value if isinstance(value, str) else abort(400)
 

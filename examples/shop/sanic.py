@@ -1,4 +1,4 @@
-"""The shop on Sanic, as people write such apps.
+"""The shop on Sanic, written as an ordinary app.
 
 It does the same as `hogline_instance/demo/shop_fastapi.py`. It runs on Sanic's own server.
 """
@@ -21,7 +21,7 @@ routes = Blueprint("shop")
 
 
 def create_app(shop: Shop) -> Any:
-    """Return the shop as an app of this framework. A process has one."""
+    """Return the shop as an app of this framework; call it once per process."""
     app = Sanic("moka", configure_logging=False)
     PostHogInterceptor(app, client=shop.posthog, capture_exceptions=True, read_cookie=True)
     app.ctx.shop = shop
@@ -37,7 +37,7 @@ def serve(app: Any, listener: socket.socket) -> None:
 
 
 async def declined(_request: Request, error: CardDeclinedError) -> HTTPResponse:
-    """Answer a declined card."""
+    """Respond to a declined card with 402."""
     return json({"error": str(error)}, status=402)
 
 
@@ -103,7 +103,7 @@ async def checkout(request: Request) -> HTTPResponse:
     total, items = cart.total, cart.count
     shop.posthog.capture("checkout started", properties={"total": total, "items": items})
     if card == "offline":
-        raise ServiceUnavailable("the payment provider does not answer")
+        raise ServiceUnavailable("the payment provider does not respond")
     receipt = charge(total, card)
     cart.items.clear()
     shop.posthog.capture("order placed", properties={"total": total, "items": items, "receipt": receipt})
@@ -121,7 +121,7 @@ async def export(request: Request) -> None:
 
 
 def _field(request: Request, name: str, default: str | None = None) -> str:
-    """Return a string of the request's JSON; a request without it is answered with 400."""
+    """Return a string of the request's JSON; abort with 400 if it is missing."""
     value = request.json.get(name, default) if isinstance(request.json, dict) else None
     if not isinstance(value, str):
         raise BadRequest(f"{name} is needed")

@@ -1,6 +1,7 @@
-"""The shop on Starlette, as people write such apps.
+"""The shop on Starlette, written as an ordinary app.
 
-It does the same as `hogline_instance/demo/shop_fastapi.py`. Plain endpoints, and a table of routes.
+It does the same as `hogline_instance/demo/shop_fastapi.py`, with plain endpoints and a table of
+routes.
 """
 
 import asyncio
@@ -45,7 +46,7 @@ def create_app(shop: Shop) -> Starlette:
 
 
 async def declined(_request: Request, error: Exception) -> JSONResponse:
-    """Answer a declined card."""
+    """Respond to a declined card with 402."""
     return JSONResponse({"error": str(error)}, 402)
 
 
@@ -110,7 +111,7 @@ async def checkout(request: Request) -> JSONResponse:
     total, items = cart.total, cart.count
     shop.posthog.capture("checkout started", properties={"total": total, "items": items})
     if card == "offline":
-        raise HTTPException(503, "the payment provider does not answer")
+        raise HTTPException(503, "the payment provider does not respond")
     receipt = charge(total, card)
     cart.items.clear()
     shop.posthog.capture("order placed", properties={"total": total, "items": items, "receipt": receipt})
@@ -124,7 +125,7 @@ async def export(request: Request) -> StreamingResponse:
 
 
 async def _field(request: Request, name: str, default: str | None = None) -> str:
-    """Return a string of the request's JSON; a request without it is answered with 400."""
+    """Return a string of the request's JSON; abort with 400 if it is missing."""
     try:
         value = (await request.json()).get(name, default)
     except (ValueError, AttributeError) as error:

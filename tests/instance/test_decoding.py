@@ -116,7 +116,7 @@ def test_a_decoder_stops_at_the_bound_while_it_makes_output(name):
 @pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "deflate", "br", "zstd", "br, gzip", "identity"])
 @pytest.mark.parametrize("inner", [bytes, gzip.compress, zstandard.compress, b"\xef\xbb\xbf".__add__])
 def test_an_encoding_that_a_proxy_undid_is_passed_over(encoding, inner):
-    """Some proxies decode a body but keep its Content-Encoding; then the body's first bytes decide."""
+    """A proxy may decode a body but keep its Content-Encoding; the first bytes decide."""
     assert unwrap(inner(b'{"a":1}'), encoding) == b'{"a":1}'
 
 

@@ -1,4 +1,4 @@
-"""Every acknowledged event is stored once: after kill -9, torn writes, a full disk, a busy folder."""
+"""Every acknowledged event is stored once, after kill -9, torn writes or a full disk."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def reader_of(served):
 
 
 class Load:
-    """Threads that send numbered events until the server stops, and record the acknowledged ones."""
+    """Threads that send numbered events until the server stops, recording acknowledged ones."""
 
     def __init__(self, served, name, *, threads=4, batch=5):
         self.acknowledged: list[str] = []
@@ -209,7 +209,7 @@ def test_a_disk_that_fills_before_the_store_has_the_events_is_waited_for(serve):
 
 
 def test_a_row_that_the_store_cannot_read_is_set_aside_and_holds_up_no_other(serve):
-    """The other rows are stored; this one, perhaps of a later version, is kept, counted and logged."""
+    """The other rows are stored; this one, of a later version, is kept, counted and logged."""
     served = serve(environ={"HOGLINE_FLUSH_INTERVAL_S": "60"})
     name = f"row-{uuid.uuid4()}"
     reader_of(served).send(*[event(name) for _ in range(7)])

@@ -66,7 +66,7 @@ ODD_VALUES = {
 @pytest.mark.parametrize("value", ODD_VALUES, ids=str)
 @pytest.mark.parametrize("how", ["legacy", "v1"])
 def test_an_odd_value_costs_nobody_an_event(reader, how, value):
-    """The event with the odd value and the others are stored, and every JSON parser can read them."""
+    """The event with the odd value is stored too, and every JSON parser can read it."""
     good, odd = f"good-{uuid.uuid4()}", f"odd-{uuid.uuid4()}"
     properties = f'{{"a":{ODD_VALUES[value]},"b":[{{"c":{ODD_VALUES[value]}}}]}}'
     if how == "v1":

@@ -75,7 +75,7 @@ def test_what_was_acknowledged_is_read_back_in_order_across_processes_and_segmen
 @settings(deadline=None, max_examples=40)
 @given(payloads=PAYLOADS.filter(bool), data=st.data())
 def test_a_restart_takes_up_exactly_behind_the_checkpoint_and_repeats_a_begun_range_under_its_name(payloads, data):
-    """A processed range never comes back; a range in progress comes back whole under the same name."""
+    """A processed range never comes back; one in progress comes back under its name."""
     done = data.draw(st.integers(0, len(payloads)))
     begun = data.draw(st.integers(done, len(payloads)))
     with tempfile.TemporaryDirectory() as folder:

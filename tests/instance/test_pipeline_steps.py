@@ -1,4 +1,4 @@
-"""Pipeline steps: one SQL transaction per batch, and each batch is processed once, despite kill -9."""
+"""Pipeline steps: one SQL transaction per batch, processed once despite kill -9."""
 
 import sys
 import uuid
@@ -99,7 +99,7 @@ def test_two_nodes_with_one_database_each_process_their_own_batches(database, tm
 
 
 def test_a_prepared_batch_is_read_back_whole_or_not_at_all(tmp_path):
-    """Another name, a truncated file and a missing file all mean that there is no prepared batch."""
+    """Another name, a truncated file or a missing file: there is no prepared batch."""
     batch = PreparedBatch(
         "a:1.0-1.9", [b'{"a":1}', b'{"b":"\xc3\xa9"}'], {"unwanted": 2}, [(b'{"c":3}', "ValueError()")]
     )

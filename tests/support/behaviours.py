@@ -1,7 +1,9 @@
-"""The rules that tests show, and the tests that show each: the documentation's page of behaviours is made of this.
+"""The rules that tests show, and the tests of each; the documentation's page of behaviours uses
+them.
 
-The rules' names and sentences stand in docs/internals/rules.md, in its section "What tests show". A test that is marked
-`@shows("same-response")` shows that rule; the first line of its docstring says how.
+The rules' names and sentences are in docs/internals/rules.md, in its section "What tests show". A
+test that is marked `@shows("same-response")` shows that rule; the first line of its docstring says
+how.
 """
 
 import ast
@@ -13,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 shows = pytest.mark.shows
-"""The marker of a test; its arguments are names of rules."""
+"""The name of the marker, whose arguments are names of rules."""
 
 _PAGE = ROOT / "docs" / "internals" / "rules.md"
 _GROUP = re.compile(r"^\*\*(?P<title>[^*]+)\.\*\* (?P<links>.+?)(?:\n\n|\Z)", re.MULTILINE | re.DOTALL)
@@ -31,7 +33,7 @@ class Shown:
 
 
 def rules() -> dict[str, dict[str, str]]:
-    """Return the rules that tests have to show: by group, their names and sentences."""
+    """Return names and sentences of the rules that tests have to show, by group."""
     page = _PAGE.read_text()
     _, _, listed = page.partition("## What tests show\n")
     sentences = {found["name"]: " ".join(found["sentence"].split()) for found in _RULE.finditer(page)}
@@ -40,7 +42,7 @@ def rules() -> dict[str, dict[str, str]]:
 
 
 def shown() -> dict[str, list[Shown]]:
-    """Return the tests of each rule that any test names."""
+    """Return the tests of each rule that at least one test names."""
     found: dict[str, list[Shown]] = {}
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         for node in ast.walk(ast.parse(path.read_text())):

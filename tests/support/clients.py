@@ -1,4 +1,4 @@
-"""Clients that retry soon: a test of what is retried does not wait for seconds between requests."""
+"""Clients that retry soon, so that tests of retries do not wait for seconds."""
 
 from typing import Any
 
@@ -6,7 +6,9 @@ from hogline import PostHog
 
 
 def quick_client(token: str = "phc_test", *, first_backoff_s: float = 0.2, **options: Any) -> PostHog:
-    """Return a client that waits at most *first_backoff_s* before its first retry, and twice as long before each later one."""
+    """Return a client that waits at most *first_backoff_s* before its first retry, and then doubles
+    that.
+    """
     client = PostHog(token, **options)
     client._delivery._queue.first_backoff_s = first_backoff_s
     return client

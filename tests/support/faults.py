@@ -1,4 +1,6 @@
-"""Faults: a real server that misbehaves, connection by connection, and then passes everything on to a healthy one."""
+"""Faults: a real server that misbehaves, connection by connection, and then passes everything on to
+a healthy one.
+"""
 
 import socket
 import ssl
@@ -14,18 +16,18 @@ _LISTEN_S = 0.05
 
 @dataclass
 class Visit:
-    """One connection of a client: what a fault works with."""
+    """One connection of a client, which a fault handles."""
 
     connection: socket.socket
     target: tuple[str, int]
     stopped: threading.Event
 
     def request(self) -> bytes:
-        """Return the next whole request, or nothing when the client has gone."""
+        """Return the next whole request, or b"" when the client has disconnected."""
         return _message(self.connection)
 
     def forward(self, request: bytes) -> bytes:
-        """Return what the healthy server answers to *request*."""
+        """Return the healthy server's response to *request*."""
         with socket.create_connection(self.target, timeout=20) as upstream:
             upstream.sendall(request)
             return _message(upstream)
@@ -40,7 +42,7 @@ Fault = Callable[[Visit], None]
 
 
 def relay(visit: Visit) -> None:
-    """No fault: every request reaches the healthy server, every answer the client."""
+    """No fault: the healthy server gets every request, and the client every response."""
     while request := visit.request():
         visit.connection.sendall(visit.forward(request))
 
@@ -51,43 +53,43 @@ def reset_at_once(visit: Visit) -> None:
 
 
 def reset_in_body(visit: Visit) -> None:
-    """The connection is reset when the beginning of the request has been read."""
+    """The connection is reset after the beginning of the request was read."""
     visit.connection.recv(16)
     visit.reset()
 
 
 def close_before_answer(visit: Visit) -> None:
-    """The whole request is read, and the connection closed in order, without an answer."""
+    """The whole request is read, and the connection is closed cleanly, without a response."""
     visit.request()
 
 
 def hang(visit: Visit) -> None:
-    """The request is read and never answered."""
+    """The request is read and gets no response."""
     visit.request()
     visit.stopped.wait(60)
 
 
 def garbage(visit: Visit) -> None:
-    """The answer is not HTTP."""
+    """The response is not HTTP."""
     visit.request()
     visit.connection.sendall(b"\x00\xffSMTP ready? 250 OK\r\n\r\n" * 20)
 
 
 def cut_status(visit: Visit) -> None:
-    """The answer ends in the middle of its status."""
+    """The response ends in the middle of its status line."""
     visit.request()
     visit.connection.sendall(b"HTTP/1.1 20")
 
 
 def cut_body(visit: Visit) -> None:
-    """The request is accepted; the answer ends before the length that it promised."""
+    """The request is accepted; the response ends before its Content-Length."""
     answer = visit.forward(visit.request())
     head = answer.partition(b"\r\n")[0]
     visit.connection.sendall(head + b'\r\nContent-Length: 4000\r\n\r\n{"sta')
 
 
 def flood(visit: Visit) -> None:
-    """The request is accepted; the answer is a megabyte on a connection that claims to be kept."""
+    """The request is accepted; the response has a megabyte and announces keep-alive."""
     answer = visit.forward(visit.request())
     head = answer.partition(b"\r\n")[0]
     visit.connection.sendall(head + b"\r\nContent-Length: 1048576\r\n\r\n" + b"x" * 1048576)
@@ -95,7 +97,7 @@ def flood(visit: Visit) -> None:
 
 
 def drip(visit: Visit) -> None:
-    """The healthy server's answer arrives one byte at a time; later ones on the same connection as they should."""
+    """The first response of the connection arrives one byte at a time, later ones normally."""
     for byte in visit.forward(visit.request()):
         visit.connection.sendall(bytes([byte]))
         visit.stopped.wait(0.01)
@@ -103,7 +105,7 @@ def drip(visit: Visit) -> None:
 
 
 def endless_drip(visit: Visit) -> None:
-    """The header of the answer never ends, and is never silent for long."""
+    """The header of the response never ends, and sends more bytes every moment."""
     visit.request()
     visit.connection.sendall(b"HTTP/1.1 200 OK\r\nX-Filler: ")
     while not visit.stopped.wait(0.05):
@@ -111,7 +113,9 @@ def endless_drip(visit: Visit) -> None:
 
 
 class Faults:
-    """A server in front of *target*; each connection gets the next of the scripted faults, later ones `relay`."""
+    """A server in front of *target*; each connection gets the next scripted fault, and later ones
+    `relay`.
+    """
 
     def __init__(self, target: str, *script: Fault, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
         parts = urlsplit(target)
@@ -146,19 +150,19 @@ class Faults:
                 connection = self._tls.wrap_socket(connection, server_side=True)
             fault(Visit(connection, self._target, self._stopped))
         except OSError:
-            pass  # the client has gone, which is its right here
+            pass  # the client may disconnect at any time
         finally:
             connection.close()
 
     def stop(self) -> None:
-        """End every visit and close the socket."""
+        """End every connection and close the socket."""
         self._stopped.set()
         self._thread.join(10)
         self._server.close()
 
 
 def _message(connection: socket.socket) -> bytes:
-    """Read one HTTP message whose length, if it has a body, is in its header."""
+    """Read one HTTP message; the length of a body must be in its header."""
     message = b""
     while b"\r\n\r\n" not in message:
         part = connection.recv(65536)

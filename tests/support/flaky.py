@@ -1,8 +1,9 @@
-"""Flaky tests: what CI had to run a second time is written down, and the second time at one commit fails CI.
+"""Record flaky tests; CI fails when a test is flaky twice at the same commit.
 
-Where `HOGLINE_FAILED` names a file, each pytest run appends its failures to it, one JSON object a line (tests/conftest.py
-registers `FailureLog`). `.ci/run` runs failed tests again, and calls `python -m tests.support.flaky FILE` when they passed then:
-it adds them to `.cache/flaky.json`, prints them, and exits with 1 when a test had been flaky at the same commit before.
+Where `HOGLINE_FAILED` names a file, each pytest run appends its failures to it, one JSON object a
+line (tests/conftest.py registers `FailureLog`). `.ci/run` repeats failed tests, and if they pass
+then, calls `python -m tests.support.flaky FILE`. It adds the tests to `.cache/flaky.json`, prints
+them, and exits with 1 if one was flaky at the same commit before.
 """
 
 import json
@@ -23,21 +24,21 @@ _RUNS_KEPT = 100
 
 @dataclass(frozen=True)
 class Failure:
-    """A test that failed, and the first thing that was wrong."""
+    """A failed test and its first error."""
 
     test: str
     error: str
 
 
 class FailureLog:
-    """A pytest plugin: collects the failures of a run, and appends them to a file at its end."""
+    """A pytest plugin that collects the failures of a run and appends them to a file at the end."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._errors: dict[str, str] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed:  # a failed subtest comes before its test, which says only how many failed
+        if report.failed:  # a failed subtest is reported before its test, which only counts the failures
             self._errors.setdefault(report.nodeid, _error_of(report))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -45,7 +46,7 @@ class FailureLog:
             self._errors.setdefault(report.nodeid, _error_of(report))
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if hasattr(session.config, "workerinput") or not self._errors:  # workers hand their reports to their controller
+        if hasattr(session.config, "workerinput") or not self._errors:  # workers pass their reports to the controller
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a") as file:
@@ -54,14 +55,14 @@ class FailureLog:
 
 
 def _error_of(report: Any) -> str:
-    """Return the line of a report that says what was wrong."""
+    """Return the line of a report that holds the error."""
     lines = report.longreprtext.splitlines()
     said = [line[1:].strip() for line in lines if line.startswith("E ")]
     return next(iter(said or [line for line in lines if line.strip()]), "no report")[:300]
 
 
 def read_failures(path: Path) -> list[Failure]:
-    """Return the failures that runs appended to *path*, each test once, with its first error."""
+    """Return the failures in the file *path*, each test once, with its first error."""
     found: dict[str, Failure] = {}
     for line in path.read_text().splitlines() if path.exists() else ():
         failure = Failure(**json.loads(line))
@@ -70,7 +71,9 @@ def read_failures(path: Path) -> list[Failure]:
 
 
 def note(failures: list[Failure], commit: str, report: Path = REPORT) -> list[str]:
-    """Add a run to the report; return the tests that were flaky in an earlier run of the same commit too."""
+    """Add a run to the report; return the tests that were flaky in an earlier run of the same
+    commit too.
+    """
     runs = json.loads(report.read_text()) if report.exists() else []
     before = {flaky["test"] for run in runs if run["commit"] == commit for flaky in run["flaky"]}
     at = datetime.now(UTC).isoformat(timespec="seconds")

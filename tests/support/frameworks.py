@@ -1,11 +1,12 @@
-"""The table of frameworks: which app file shows each, on which real servers, and what it cannot show.
+"""The table of frameworks: the app file of each, its real servers, and the features that it lacks.
 
-Tests, `noxfile.py` and the documentation's table read it. To add a framework: its interceptor file, its app file, a row here,
-a page.
+Tests, `noxfile.py` and the documentation's table read it. To add a framework, add its interceptor
+file, its app file, a row here, and a page.
 
-`HOGLINE_FRAMEWORKS` holds the names of the rows that a run is about, separated by spaces; then what they require must be there.
-Without it, a run is about all rows but those that need an environment of their own. `HOGLINE_ONE_SERVER=1` runs every test on
-the first server of each row, `HOGLINE_EVERY_SERVER=1` on all; else those on all that are marked `on_every_server`.
+`HOGLINE_FRAMEWORKS` selects rows by name, separated by spaces; their requirements must then be
+installed. Without it, a run uses all rows except those that need a separate environment.
+`HOGLINE_ONE_SERVER=1` runs every test on the first server of each row, `HOGLINE_EVERY_SERVER=1` on
+all; else those on all that are marked `on_every_server`.
 """
 
 import os
@@ -16,41 +17,47 @@ from importlib.util import find_spec
 from typing import Literal
 
 Protocol = Literal["asgi", "wsgi", "own"]
-"""What a framework speaks to its server; "own": it brings a server, and speaks to nobody else's."""
+"""The interface to the server; "own" means that the framework has its own server."""
 
 
 @dataclass(frozen=True)
 class Framework:
-    """One row: a framework, or a way of serving one."""
+    """One row: a framework, or one way of serving it."""
 
     name: str
     requires: tuple[str, ...]
-    """Distributions whose absence skips the row."""
+    """Required distributions; the row is skipped when one is missing."""
     app: str
-    """The module below tests.interceptors.apps."""
+    """The app's module in tests.interceptors.apps."""
     protocol: Protocol
     servers: tuple[str, ...]
-    """The first runs the promises that depend on the framework; rows begin with different servers, so that each runs some."""
+    """The servers. Promises that depend only on the framework run on the first; rows begin with
+    different servers, so that each server runs some."""
     source: str
-    """What `$exception_source` begins with."""
+    """The prefix of `$exception_source`."""
     route: str | None
-    """How the framework spells the template of /items/{item_id}; None: it has none."""
+    """The framework's form of the route template /items/{item_id}, or None without templates."""
     lacks: dict[str, str] = field(default_factory=dict)
-    """Features that cannot be shown, each with its reason: a route's name, or one that stands in a test's `needs`; of one
-    server alone, "server:feature"."""
+    """Missing features and the reasons: names of routes, or of features in a test's `needs`;
+    "server:feature" limits one to a server."""
     environ: dict[str, str] = field(default_factory=dict)
     unordered: bool = False
-    """The headers of its answers come in another order each time, so they are compared in none."""
+    """The order of its response headers varies, so it is not compared."""
     oldest: tuple[str, ...] = ()
-    """The oldest versions that work, as pip wants them ("flask==2.2.5"), with what they need of others; the first is the
-    framework's. `nox -s frameworks -- <name>` asks them. The newest are those that `requirements/` pins."""
+    """The oldest supported versions as pip requirements ("flask==2.2.5"), the framework's first,
+    then its dependencies'. `nox -s frameworks -- <name>` tests them. `requirements/` pins the
+    newest."""
     oldest_environment: str = "oldest"
-    """The environment, `requirements/<oldest_environment>.txt`, in which its oldest versions live together with others'."""
+    """The environment `requirements/<oldest_environment>.txt`, in which its oldest versions are
+    installed together with others'.
+    """
     environment: str | None = None
-    """The environment of its own, `requirements/<environment>.txt`, of a framework that pins old versions of others."""
+    """The separate environment `requirements/<environment>.txt` of a framework that pins old
+    versions of other packages.
+    """
 
     def missing(self) -> str | None:
-        """Return why this row cannot run here."""
+        """Return the reason why this row cannot run here, or None."""
         absent = [name for name in self.requires if find_spec(name.replace("-", "_")) is None]
         return f"{', '.join(absent)} not installed" if absent else None
 
@@ -58,7 +65,9 @@ class Framework:
         return {name: version(name) for name in self.requires}
 
     def servers_for(self, needed: Iterable[str], *, every: bool = True) -> tuple[str, ...]:
-        """Return the servers on which a test that needs these features runs; without *every*, the first of them."""
+        """Return the servers for a test that needs these features; without *every*, only the first
+        of them.
+        """
         features = tuple(needed)
         if any(name in self.lacks for name in features):
             return ()
@@ -226,7 +235,7 @@ FRAMEWORKS = (
         protocol="asgi",
         servers=("uvicorn",),
         route="/items/{item_id}",
-        oldest=("litestar==2.13.0", "sniffio"),  # before, its routes without parameters have no template
+        oldest=("litestar==2.13.0", "sniffio"),  # in older versions, routes without parameters have no template
     ),
     Framework(
         name="blacksheep",
@@ -245,12 +254,10 @@ FRAMEWORKS = (
         requires=("channels",),
         app="channels",
         protocol="asgi",
-        servers=(
-            "uvicorn",
-        ),  # Daphne neither ends nor cuts a response that failed after its start: clients wait for ever
+        servers=("uvicorn",),  # Daphne does not end a response that failed after its start: clients wait forever
         route="/items/<str:item_id>",
         lacks=_CHANNELS,
-        # Before, what a consumer raises is lost in its own `finally`, and nobody hears of it.
+        # In older versions, a consumer's own `finally` discards its exception.
         oldest=("channels==4.1.0", "django==4.2"),
     ),
     Framework(
@@ -475,7 +482,7 @@ FRAMEWORKS = (
         route="/items/:item_id",
         lacks=_ROBYN,
         unordered=True,
-        oldest=("robyn==0.84.0",),  # before, a request's hooks and its handler run in contexts of their own
+        oldest=("robyn==0.84.0",),  # in older versions, a request's hooks and its handler run in separate contexts
     ),
     Framework(
         name="ellar",
@@ -540,9 +547,10 @@ FRAMEWORKS = (
 
 
 def selected() -> tuple[Framework, ...]:
-    """Return the rows that this run is about.
+    """Return the rows that this run tests.
 
-    Raises LookupError: `HOGLINE_FRAMEWORKS` names a row that does not exist, or one that cannot run here.
+    Raises LookupError: `HOGLINE_FRAMEWORKS` names a row that does not exist, or one that cannot run
+    here.
     """
     names = os.environ.get("HOGLINE_FRAMEWORKS", "").split()
     if not names:

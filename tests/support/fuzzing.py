@@ -1,9 +1,9 @@
-"""A fuzzer of the instance: typed mutations of what real SDKs send, every answer judged, then every page of what was stored.
+"""A fuzzer of the instance: it sends mutated requests of real SDKs, and checks responses and pages.
 
     python -m tests.support.fuzzing URL TOKEN KEY --inputs 1000000 --seed 7
 
-No input may be answered with a status of 500 or more, break the connection without an answer, or take longer than a few
-seconds; and every list, page and stream must show afterwards what the inputs left behind.
+No input may get a status of 500 or more, close the connection without a response, or take longer
+than a few seconds. Afterwards every list, page and stream must be able to show the stored events.
 """
 
 import argparse
@@ -29,7 +29,7 @@ import brotli
 import zstandard
 
 LONGEST_ANSWER_S = 8.0
-_RAW = "\x01raw:"  # a string that begins so is written into the JSON without quotes
+_RAW = "\x01raw:"  # a string with this prefix is written into the JSON without quotes
 
 
 def _raw(token: str) -> str:
@@ -98,20 +98,20 @@ class Input:
 
 @dataclass
 class Report:
-    """What became of the inputs."""
+    """The results of the inputs."""
 
     statuses: Counter = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
     slowest_s: float = 0.0
 
     def fault(self, sent: Input, what: str) -> None:
-        """Remember a fault with enough of its input to send it again."""
+        """Record a fault with enough of its input to send it again."""
         head = f"{sent.method} {sent.target[:300]} {dict(sent.headers)!r:.400} {sent.body[:600]!r}"
         self.faults.append(f"{what}: {head}")
 
 
 class Fuzzer:
-    """Makes inputs: the same ones for the same *seed*."""
+    """Generates inputs, the same ones for the same *seed*."""
 
     def __init__(self, token: str, key: str, seed: int) -> None:
         self.random = random.Random(seed)
@@ -125,7 +125,7 @@ class Fuzzer:
         )[0]
         return kind()
 
-    # -- what SDKs send -----------------------------------------------------------------------------------------------
+    # -- requests of SDKs ----------------------------------------
 
     def _event(self) -> dict:
         pick = self.random
@@ -216,7 +216,7 @@ class Fuzzer:
         return Input(pick.choice(("POST", "POST", "GET", "HEAD", "OPTIONS", "PUT")), target, headers, body)
 
     def _read(self) -> Input:
-        """A page or a question with hostile parameters."""
+        """A request for a page or an API endpoint with hostile parameters."""
         pick = self.random
         value = quote(
             str(pick.choice([*HOSTILE_TEXTS, *HOSTILE_TIMES, *HOSTILE_IDS, *HOSTILE_URLS, "9" * 30]))
@@ -258,7 +258,7 @@ class Fuzzer:
             body,
         )
 
-    # -- mutations ----------------------------------------------------------------------------------------------------
+    # -- mutations ----------------------------------------
 
     def _mutated(self, value: object) -> object:
         value = json.loads(json.dumps(value))
@@ -392,7 +392,7 @@ class Fuzzer:
 
 
 class Connection:
-    """A kept connection that sends inputs as they are and reads whole answers."""
+    """A keep-alive connection that sends inputs unchanged and reads whole responses."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -400,7 +400,7 @@ class Connection:
         self.socket: socket.socket | None = None
 
     def ask(self, sent: Input) -> tuple[int, bytes, float]:
-        """Return status, body and seconds.  Raises OSError or HTTPException: there was no answer."""
+        """Return status, body and seconds. Raises OSError or HTTPException: no response."""
         host = () if any(name == "Host" for name, _ in sent.headers) else (("Host", f"{self.host}:{self.port}"),)
         lines = [
             f"{sent.method} {sent.target} HTTP/1.1",
@@ -438,7 +438,9 @@ class Connection:
 def run(
     url: str, token: str, key: str, *, inputs: int, seed: int, longest_s: float | None = None, look_every: int = 2000
 ) -> Report:
-    """Send *inputs* inputs, at most for *longest_s*, and look at all that was stored every *look_every* of them."""
+    """Send *inputs* inputs, at most for *longest_s*; read all stored events after each
+    *look_every*.
+    """
     fuzzer, connection, report = Fuzzer(token, key, seed), Connection(url), Report()
     end_s = None if longest_s is None else time.monotonic() + longest_s
     for number in range(1, inputs + 1):
@@ -464,7 +466,7 @@ def run(
 
 
 def look(connection: Connection, key: str, sessions: list[str], report: Report) -> None:
-    """Read what was stored as a person and a program would: lists, pages, sessions, the newest of the live stream."""
+    """Read the stored events through lists, pages, sessions and the live stream."""
     allowed = (("Authorization", f"Bearer {key}"),)
     pages = {"/", "/events", "/sessions", *(f"/session/{quote(one, safe='')}" for one in sessions)}
     for path in ("/events", "/sessions"):
@@ -501,7 +503,7 @@ def _look_at(connection: Connection, sent: Input, report: Report) -> bytes:
 
 
 def main() -> int:
-    """Fuzz a running instance; 1 where anything was wrong."""
+    """Fuzz a running instance; return 1 if there was a fault."""
     parser = argparse.ArgumentParser(description="Fuzz a running instance.")
     parser.add_argument("url")
     parser.add_argument("token")

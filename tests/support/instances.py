@@ -1,4 +1,4 @@
-"""Real instances: `hogline serve` as a process of its own, on a free port, stopped or killed by pid."""
+"""Real instances: `hogline serve` in its own process, on a free port, stopped or killed by pid."""
 
 import json
 import os
@@ -29,13 +29,13 @@ class Instance:
         return self.process.pid
 
     def kill(self) -> None:
-        """As a power cut does for the process: no handler runs."""
+        """Kill the process so that no handler runs, as in a power cut."""
         self.process.kill()
         self.process.wait(30)
         self._end()
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Ask it to end, and return its status."""
+        """Ask it to end, and return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         status = self.process.wait(60)
@@ -55,7 +55,7 @@ def start_instance(
     command: tuple[str, ...] = (sys.executable, "-m", "hogline.cli"),
     cwd: Path | None = None,
 ) -> Instance:
-    """Start an instance on *data_dir* and return it once it has printed where it listens."""
+    """Start an instance on *data_dir*; return it once it has printed its address."""
     process = subprocess.Popen(
         [*command, "serve", "--data", str(data_dir), "--port", "0", *options],
         cwd=cwd,
@@ -91,6 +91,6 @@ def start_instance(
 
 
 def printed_keys(data_dir: Path) -> dict[str, str]:
-    """Return what `hogline keys --json` prints."""
+    """Return the output of `hogline keys --json`."""
     command = [sys.executable, "-m", "hogline.cli", "keys", "--data", str(data_dir), "--json"]
     return json.loads(subprocess.run(command, capture_output=True, check=True, text=True, timeout=60).stdout)

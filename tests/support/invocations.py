@@ -1,8 +1,8 @@
-"""Lambda around a function's process: Amazon's own runtime client in it, and here the API that hands it events.
+"""AWS Lambda's runtime API, for a function's process that uses Amazon's own runtime client.
 
-The process may be frozen as soon as it has answered, and is killed in the end without having run again. A platform's part is
-this API and SIGSTOP; the handler's context, its errors and its answers are the runtime client's.
-Source: AWS Lambda runtime API, version 2018-06-01.
+The process may be frozen as soon as it has responded, and may be killed while it is frozen. This
+module replaces the platform's part, the API and SIGSTOP; the handler's context, errors and
+responses are the runtime client's. Source: AWS Lambda runtime API, version 2018-06-01.
 """
 
 import itertools
@@ -24,7 +24,7 @@ _API = "/2018-06-01/runtime"
 
 
 class _Api:
-    """The runtime API of one process: one event at a time goes out, and its answer comes back."""
+    """The runtime API of one process: it hands out one event and receives the response."""
 
     def __init__(self) -> None:
         events: queue.Queue[tuple[dict[str, str], bytes] | None] = queue.Queue()
@@ -59,13 +59,13 @@ class _Api:
                 self.wfile.write(body)
 
             def log_message(self, *args: object) -> None:
-                """Stay silent."""
+                """Log nothing."""
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True
 
             def handle_error(self, request: object, address: object) -> None:
-                """Stay silent: processes are killed in the middle of requests."""
+                """Log nothing: processes are killed in the middle of requests."""
 
         self._events, self._answers = events, answers
         self._numbers = itertools.count(1)
@@ -90,7 +90,9 @@ class _Api:
 
 
 class Platform:
-    """A function's process, as Lambda keeps it. *target* is the handler's name as Lambda has it: `module.function`."""
+    """A function's process, as Lambda runs it. *target* is the handler's name in Lambda's form,
+    `module.function`.
+    """
 
     def __init__(self, target: str, **environ: str) -> None:
         self._api = _Api()
@@ -102,7 +104,7 @@ class Platform:
         )
 
     def invoke(self, event: Any, *, left_s: float = 60.0) -> dict[str, Any]:
-        """Hand *event* over, and freeze the process with its answer."""
+        """Invoke the function with *event*, and freeze the process after its response."""
         self.process.send_signal(signal.SIGCONT)
         try:
             answer = self._api.ask(event, left_s)
@@ -112,7 +114,7 @@ class Platform:
         return answer
 
     def stop(self) -> None:
-        """End it as a platform does: without a word, while it is frozen."""
+        """Kill it while it is frozen, as a platform does."""
         self.process.kill()
         self.process.wait(_WAIT_S)
         self._api.stop()

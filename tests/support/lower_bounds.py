@@ -1,10 +1,9 @@
-"""The lower bounds of what both packages depend on, as exact pins: `./dev pin` makes
+"""The lower bounds of both packages' dependencies, as exact pins: `./dev pin` makes
 `requirements/lowest.txt` from them.
 
-`nox -s lowest` runs the tests there, so that `orjson>=3.10` is a statement that was tried. Only the
-packages' own dependencies are held at their lowest; what these need in turn resolves to the newest
-version that fits, as `uv --resolution lowest-direct` does it, and the tests' own tools stay as they
-are.
+`nox -s lowest` runs the tests there, so that a bound such as `orjson>=3.10` is tested. Only the
+packages' direct dependencies are at their lowest versions; indirect ones resolve to the newest
+version that fits, as with `uv --resolution lowest-direct`, and so do the tests' own tools.
 """
 
 import tomllib
@@ -17,7 +16,7 @@ PACKAGES = {"hogline": ROOT / "sdk" / "pyproject.toml", "hogline-instance": ROOT
 
 
 def dependencies(package: str) -> list[Requirement]:
-    """Return what *package* depends on, with its extras, without the other package of the
+    """Return the dependencies of *package* and of its extras, without the other package of the
     workspace.
     """
     declared = tomllib.loads(PACKAGES[package].read_text())
@@ -31,7 +30,7 @@ def lowest(requirement: Requirement) -> str:
     """Return *requirement* pinned to its lower bound.
 
     Raises:
-        ValueError: It has no lower bound, or more than one.
+        ValueError: The requirement has no lower bound, or more than one.
     """
     bounds = [bound.version for bound in requirement.specifier if bound.operator == ">="]
     if len(bounds) != 1:
@@ -45,7 +44,7 @@ def pins() -> list[str]:
     """Return a pin for every dependency of both packages.
 
     Raises:
-        ValueError: Both name one, at different lower bounds: they are installed together.
+        ValueError: The packages, installed together, name different lower bounds.
     """
     found: dict[str, str] = {}
     for package in PACKAGES:

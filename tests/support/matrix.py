@@ -1,6 +1,7 @@
-"""Every process model times every way to end: how many events were accepted, received, duplicated.
+"""Count accepted, received and duplicated events for every process model and way to end it.
 
-`python -m tests.support.matrix [MODEL ...]` prints the table; tests/sdk/delivery/test_matrix.py asserts it.
+`python -m tests.support.matrix [MODEL ...]` prints the table; tests/sdk/delivery/test_matrix.py
+asserts it.
 """
 
 import contextlib
@@ -34,7 +35,8 @@ _WSGI, _ASGI = "tests.support.models.wsgi:app", "tests.support.models.asgi:app"
 _open = build_opener(ProxyHandler({})).open
 
 STOP, TERM, RECYCLE, KILL = "stop (SIGINT)", "SIGTERM", "max-requests", "kill -9, spool"
-# Where the server itself ends its workers before their handlers have run, only a spool keeps what waits.
+# If the server kills its workers before their exit handlers ran, only a spool keeps the queued
+# events.
 STOP_SPOOL, TERM_SPOOL = "stop (SIGINT), spool", "SIGTERM, spool"
 _SIGNALS = {
     STOP: signal.SIGINT, STOP_SPOOL: signal.SIGINT, TERM: signal.SIGTERM, TERM_SPOOL: signal.SIGTERM, RECYCLE: signal.SIGTERM,
@@ -43,7 +45,7 @@ _SIGNALS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One process model, one way to be made, one way to end."""
+    """One process model, with one way to start and one way to end it."""
 
     model: str
     preload: bool | None
@@ -56,7 +58,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one cell's events."""
+    """The counts of one cell's events."""
 
     cell: Cell
     accepted: int
@@ -93,7 +95,8 @@ def _uvicorn(cell: Cell, port: int) -> list[str]:
 
 def _hypercorn(cell: Cell, port: int) -> list[str]:
     recycle = ["--max-requests", str(RECYCLED_AFTER)] if cell.ending == RECYCLE else []
-    # Of several workers, the first that has ended makes it send SIGTERM to the others, which nobody handles there.
+    # When the first of several workers has ended, it sends SIGTERM to the others, which do not
+    # handle it.
     count = "2" if "spool" in cell.ending else "1"
     return ["-m", "hypercorn", "--bind", f"127.0.0.1:{port}", "--workers", count, *recycle, _ASGI]
 
@@ -121,7 +124,8 @@ SERVERS: dict[str, tuple[Callable[[Cell, int], list[str]], tuple[bool | None, ..
     "gunicorn sync": (_gunicorn("sync", _WSGI), (True, False), (STOP, TERM, RECYCLE, KILL)),
     "gunicorn gthread": (_gunicorn("gthread", _WSGI), (True, False), (STOP, TERM, RECYCLE, KILL)),
     "gunicorn gevent": (_gunicorn("gevent", _WSGI), (True, False), (STOP, TERM, RECYCLE, KILL)),
-    # gunicorn's quick stop is SIGQUIT to the workers, whose handling uvicorn's worker resets to dying.
+    # gunicorn's quick stop sends SIGQUIT to the workers; uvicorn's worker resets its handler to the
+    # default, which kills.
     "gunicorn uvicorn": (
         _gunicorn("uvicorn_worker.UvicornWorker", _ASGI),
         (True, False),
@@ -129,9 +133,13 @@ SERVERS: dict[str, tuple[Callable[[Cell, int], list[str]], tuple[bool | None, ..
     ),
     "uvicorn --workers": (_uvicorn, (None,), (STOP, TERM, RECYCLE, KILL)),
     "hypercorn": (_hypercorn, (None,), (STOP, TERM, TERM_SPOOL, RECYCLE, KILL)),
-    "granian asgi": (_granian("asgi", _ASGI), (None,), (STOP, TERM, KILL)),  # it recycles by time only, after a minute
+    "granian asgi": (
+        _granian("asgi", _ASGI),
+        (None,),
+        (STOP, TERM, KILL),
+    ),  # it recycles workers by time only, after a minute
     "granian wsgi": (_granian("wsgi", _WSGI), (None,), (STOP, TERM, KILL)),
-    # SIGINT is its brutal stop: it waits for nobody.
+    # SIGINT stops it without waiting for workers.
     "uwsgi": (_uwsgi, (True, False), (STOP_SPOOL, TERM, RECYCLE, KILL)),
 }
 _SCRIPTS = ("plain script", "os.fork", "multiprocessing fork", "multiprocessing spawn")
@@ -153,7 +161,7 @@ def cells(model: str) -> list[Cell]:
 
 
 def run_cell(cell: Cell, sink: Sink, folder: Path) -> Outcome:
-    """Let the processes of *cell* capture, end them, drain their spool where they have one, and count."""
+    """Let the processes of *cell* capture, end them, drain their spool if any, and count."""
     folder.mkdir(parents=True, exist_ok=True)
     environ = {**os.environ, "SINK": sink.url, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     environ.pop("LATE", None)
@@ -178,7 +186,7 @@ def run_cell(cell: Cell, sink: Sink, folder: Path) -> Outcome:
 
 
 def _drain(spool: Path, sink: Sink) -> None:
-    """Be the next process on the folder; the kernel takes a moment to bury all of those that were killed."""
+    """Start the next process on the folder; the killed ones take a moment to disappear."""
     drainer = PostHog("phc_test", host=sink.url, spool_dir=spool)
     deadline_s = time.monotonic() + 20
     while not drainer.flush(20) or (any(spool.rglob("*.spool")) and time.monotonic() < deadline_s):
@@ -188,7 +196,7 @@ def _drain(spool: Path, sink: Sink) -> None:
 
 @contextlib.contextmanager
 def _started(arguments: list[str], environ: dict[str, str], log: Path, **pipes: int) -> Iterator[subprocess.Popen]:
-    """Run Python with *arguments* in a session of its own, and leave nothing of it behind."""
+    """Run Python with *arguments* in a new session, and kill all of its processes at the end."""
     with log.open("ab") as file:
         process = subprocess.Popen(
             [sys.executable, "-W", "ignore::DeprecationWarning", *arguments],
@@ -204,7 +212,7 @@ def _started(arguments: list[str], environ: dict[str, str], log: Path, **pipes: 
 
 
 def _kill(process: subprocess.Popen) -> None:
-    """End the process and all it started, as a power cut does."""
+    """Kill the process and all that it started, as a power cut does."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait(_WAIT_S)
@@ -219,7 +227,7 @@ def _end(process: subprocess.Popen, ending: str, *, forgets_workers: bool = Fals
         try:
             process.wait(_PATIENCE_S)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, _SIGNALS[ending])  # as systemd tells all of a service's processes
+            os.killpg(process.pid, _SIGNALS[ending])  # as systemd signals all processes of a service
     process.wait(_WAIT_S)
 
 
@@ -232,13 +240,13 @@ def _serve(cell: Cell, environ: dict[str, str], log: Path) -> list[str]:
             _await_lines(log, "Started worker-", 2)
         if cell.model == "uwsgi" and cell.ending != KILL:
             _await_idle(cell, port + 1, process, log)
-        # Granian never ends where a worker starts after it was told to stop.
+        # Granian never ends if a worker starts after the stop signal.
         _end(process, cell.ending, forgets_workers=cell.model.startswith("granian"))
     return ids
 
 
 def _free_ports() -> int:
-    """Return a port of this machine that is free, and so is the next one."""
+    """Return a free port of this machine whose successor is free too."""
     while True:
         with socket.create_server(("127.0.0.1", 0)) as first:
             port = first.getsockname()[1]
@@ -247,10 +255,11 @@ def _free_ports() -> int:
 
 
 def _await_idle(cell: Cell, stats_port: int, process: subprocess.Popen, log: Path) -> None:
-    """Wait until no worker of uWSGI handles a request: in one that does when it is told to end, no exit handler runs.
+    """Wait until no worker of uWSGI handles a request: a worker that is stopped during one runs no
+    exit handlers.
 
-    A worker that loads its app when it is told to end does not end, so those that are being replaced are waited for. With
-    `preload`, they are not: their exit handlers may still be running.
+    A worker that is stopped while it loads its app does not end, so wait for workers that are being
+    replaced. Not with `preload`: their exit handlers may still be running.
     """
 
     recycled = cell.ending == RECYCLE
@@ -272,7 +281,7 @@ def _await_lines(log: Path, text: str, count: int) -> None:
 
 
 def _ask(port: int, process: subprocess.Popen, log: Path) -> str:
-    """Return the id that one request was answered with; a worker that is just being recycled is asked again."""
+    """Return the id in the response to one request; retry while the worker is recycled."""
     deadline_s = time.monotonic() + _WAIT_S
     while True:
         try:
@@ -285,8 +294,8 @@ def _ask(port: int, process: subprocess.Popen, log: Path) -> str:
 
 
 def _queue(cell: Cell, environ: dict[str, str], folder: Path, log: Path, sink: Sink) -> list[str]:
-    # Recycled one after the other, and waited for: Celery's parent does not wait for a child that has just taken another's
-    # place, and the kernel kills the children of a dead parent there.
+    # Recycle the children one after the other, and wait for each: Celery's parent does not wait for
+    # a new child, and the kernel kills the children of a dead parent there.
     recycle = cell.ending == RECYCLE
     count = 3 * RECYCLED_AFTER if recycle else REQUESTS
     (folder / "queue").mkdir()
@@ -335,7 +344,9 @@ def _script(cell: Cell, environ: dict[str, str], log: Path) -> list[str]:
 
 
 def _freeze(cell: Cell, environ: dict[str, str], log: Path) -> list[str]:
-    """Invocations with a frozen process in between, as functions in a cloud have them; one does not flush."""
+    """Invoke a function with frozen pauses in between, as a cloud platform does; one call does not
+    flush.
+    """
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     ids: list[str] = []
     with _started(["-m", "tests.support.models.script", "lambda"], environ, log, **pipes) as process:
@@ -347,7 +358,7 @@ def _freeze(cell: Cell, environ: dict[str, str], log: Path) -> list[str]:
             os.kill(process.pid, signal.SIGSTOP)
             time.sleep(0.2)
             if cell.ending == KILL and line == "lazy" and len(ids) == 25:
-                break  # the cloud takes the frozen process away
+                break  # the platform kills the frozen process
             os.kill(process.pid, signal.SIGCONT)
         if cell.ending == KILL:
             _kill(process)
@@ -366,7 +377,7 @@ def _wait_until(condition: Callable[[], bool], process: subprocess.Popen, log: P
 
 
 def run_models(models: list[str], folder: Path, together: int = 4) -> list[Outcome]:
-    """Run all cells of *models*, some at a time, against one sink."""
+    """Run all cells of *models*, a few at a time, against one sink."""
     sink = Sink()
     try:
         with ThreadPoolExecutor(together) as pool:

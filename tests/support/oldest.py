@@ -1,8 +1,9 @@
-"""The oldest versions that work, many of them together in few environments, and what CI asks there.
+"""The oldest supported versions, grouped into a few environments, and the tests that CI runs there.
 
-The frameworks' own are in their table; here are those of what tests of its own show. `requirements/<environment>.txt` pins an
-environment; `./dev pin` makes it of what `python -m tests.support.oldest <environment>` prints. Of the contract suite, CI asks
-the oldest versions one promise of each kind, on one server; `nox -s frameworks -- <name>` asks all of it.
+The frameworks' versions are in their table; this module lists those of other libraries, which have
+their own tests. `requirements/<environment>.txt` pins an environment; `./dev pin` makes it from the
+output of `python -m tests.support.oldest <environment>`. CI runs one promise of each kind on one
+server with the oldest versions; `nox -s frameworks -- <name>` runs the whole contract suite.
 """
 
 import sys
@@ -38,18 +39,19 @@ ESSENCE = tuple(
 
 @dataclass(frozen=True)
 class Library:
-    """What is no row of the table of frameworks: tests of its own show it."""
+    """A library that is not in the table of frameworks and has its own tests."""
 
     name: str
     oldest: tuple[str, ...]
-    """As `Framework.oldest`: the first is the library's, then what it needs of others."""
+    """As in `Framework.oldest`: the library's version first, then its dependencies'."""
     tests: tuple[str, ...]
     essence: tuple[str, ...]
-    """Of these tests, what CI asks the oldest version."""
+    """The tests that CI runs with the oldest version."""
     oldest_environment: str = "oldest"
 
 
-# What `tests/propagation/test_outgoing.py` asks side by side; aiohttp's client has middleware since 3.12.
+# `tests/propagation/test_outgoing.py` uses these together; aiohttp's client has middleware since
+# 3.12.
 _CLIENTS = ("aiohttp==3.12.0", "httpx==0.27.0", "requests==2.31.0", "urllib3==2.2.0", "hypothesis")
 
 
@@ -80,7 +82,7 @@ LIBRARIES = (
     ),
     Library(
         name="strawberry",
-        # Before Strawberry 0.263 something in pydantic that is private, and has gone since.
+        # Strawberry before 0.263 uses a private part of pydantic that was removed later.
         oldest=("strawberry-graphql==0.243.0", "pydantic<2.11", "fastapi==0.115.12"),
         tests=(f"{_SUITE}/test_graphql.py",),
         essence=(
@@ -104,13 +106,13 @@ def environments() -> tuple[str, ...]:
 
 
 def living_in(environment: str) -> tuple[list[Framework], list[Library]]:
-    """Return what lives in *environment*."""
+    """Return the rows and libraries of *environment*."""
     rows = [row for row in FRAMEWORKS if row.oldest and row.oldest_environment == environment]
     return rows, [library for library in LIBRARIES if library.oldest_environment == environment]
 
 
 def requirements(environment: str) -> list[str]:
-    """Return the floors of all that lives in *environment*."""
+    """Return the lower bounds of everything in *environment*."""
     rows, libraries = living_in(environment)
     return sorted({requirement for one in (*rows, *libraries) for requirement in one.oldest})
 

@@ -17,13 +17,13 @@ _START_S = 60.0
 
 
 class Postgres:
-    """A running server; each test makes a database of its own in it."""
+    """A running server, in which each test creates its own database."""
 
     def __init__(self, port: int) -> None:
         self._port = port
 
     def new_database(self) -> str:
-        """Make an empty database and return its URL for SQLAlchemy."""
+        """Create an empty database and return its URL for SQLAlchemy."""
         import psycopg
 
         name = f"test_{uuid.uuid4().hex}"
@@ -37,10 +37,10 @@ class Postgres:
 
 @contextmanager
 def running_postgres() -> Iterator[Postgres]:
-    """Start a server; skips the test where PostgreSQL is not installed."""
+    """Start a server; skip the test if PostgreSQL is not installed."""
     programs = Path(require("postgres")).parent
     folder = Path(tempfile.mkdtemp(prefix="hogline-postgres-"))
-    # The server refuses to run as root; Debian's package has made a user for it.
+    # The server refuses to run as root; Debian's package creates a user for it.
     user = "postgres" if os.geteuid() == 0 else None
     if user:
         shutil.chown(folder, user)

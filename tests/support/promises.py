@@ -1,7 +1,8 @@
-"""What the contract suite promises of each framework, on which servers; and what became of it in the last run.
+"""The contract suite's promises for each framework and server, and their results in the last run.
 
-Read from the suite itself: a test that takes the fixture `site` is a promise, its docstring the sentence, its `needs` the
-features without which a row is not asked. Results are pytest's own (`--junitxml`), where a run has left some.
+They are read from the suite itself: a test with the fixture `site` is a promise, its docstring is
+the sentence, and its `needs` are the features that a row must have. Results come from pytest's
+`--junitxml` file, if there is one.
 """
 
 import ast
@@ -32,7 +33,8 @@ GROUPS = {
     ("responses", None): "same responses",
     ("processes", None): "shutdown",
 }
-"""The columns of the support matrix: a test module of the suite, or a class of one, to its title."""
+"""The columns of the support matrix: a test module of the suite, or a class of one, to its title.
+"""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Promise:
     sentence: str
     needs: tuple[str, ...]
     every_server: bool
-    """Whether it runs on every server of a row, or on one."""
+    """Whether it runs on every server of a row, or only on one."""
 
     def servers(self, row: Framework) -> tuple[str, ...]:
         """Return the servers of *row* on which it runs."""
@@ -56,12 +58,12 @@ class Cell:
     """One framework and one part of the suite."""
 
     asked: int
-    """Promises that it is asked for, on one server at least."""
+    """The number of promises that run on at least one server."""
     all: int
     failed: tuple[str, ...]
-    """"server: test" of what the last run found broken."""
+    """"server: test" for each failure of the last run."""
     ran: bool
-    """Whether the last run asked all of it."""
+    """Whether the last run included all of them."""
 
     @property
     def text(self) -> str:
@@ -90,7 +92,7 @@ def promises() -> list[Promise]:
 
 
 def cell(row: Framework, title: str, known: list[Promise], results: dict[tuple[str, str, str], str]) -> Cell:
-    """Return what *row* shows of the part *title*."""
+    """Return the results of *row* for the part *title*."""
     wanted = [promise for promise in known if promise.group == title]
     asked = {promise.test: promise.servers(row) for promise in wanted}
     states = {(server, test): results.get((row.name, server, test)) for test, on in asked.items() for server in on}
@@ -99,7 +101,9 @@ def cell(row: Framework, title: str, known: list[Promise], results: dict[tuple[s
 
 
 def last_results() -> dict[tuple[str, str, str], str]:
-    """Return "passed", "failed" or "skipped" by framework, server and test; the worst of a test's cases."""
+    """Return "passed", "failed" or "skipped" by framework, server and test; the worst of a test's
+    cases.
+    """
     ids = {f"{row.name}-{server}": (row.name, server) for row in FRAMEWORKS for server in row.servers}
     by_length = sorted(ids, key=len, reverse=True)
     found: dict[tuple[str, str, str], str] = {}

@@ -1,4 +1,6 @@
-"""Scripts in processes of their own, each with a client for the sink: what a fork, a signal or an exit does is real there."""
+"""Run scripts in new processes, with a client for the sink, so that forks, signals and exits are
+real.
+"""
 
 import os
 import subprocess
@@ -18,7 +20,7 @@ client = PostHog("phc_test", host=os.environ["SINK"], flush_interval=60)
 def run_script(
     sink: Sink, script: str, *, environ: dict[str, str] | None = None, timeout_s: float = 60, **how: Any
 ) -> subprocess.CompletedProcess[str]:
-    """Run *script* after the prelude, and return how it ended; *how* goes to `subprocess.run`."""
+    """Run *script* after the prelude, and return the result; *how* goes to `subprocess.run`."""
     return subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PRELUDE + textwrap.dedent(script)],
         env={**os.environ, "SINK": sink.url, **(environ or {})},
@@ -31,7 +33,7 @@ def run_script(
 
 
 def output_of(sink: Sink, script: str, *, timeout_s: float = 60) -> str:
-    """Run *script*, which has to end without an error, and return what it printed."""
+    """Run *script*, which must succeed, and return its output."""
     process = run_script(sink, script, timeout_s=timeout_s)
     assert process.returncode == 0, process.stderr
     assert "Traceback" not in process.stderr, process.stderr

@@ -1,8 +1,8 @@
-"""What `./dev test WORD ...` runs: words that name a framework, an area or a test file become pytest's arguments.
+"""Turn the words of `./dev test WORD ...`, such as a framework or an area, into pytest's arguments.
 
-`./dev test flask` runs the contract suite for Flask's row, and every test file that imports its interceptor. An area is a
-folder below tests/ (`delivery`), or the name of a test file (`ingest` for test_ingest.py). Everything else goes to pytest as
-it is.
+`./dev test flask` runs the contract suite for Flask's row, and every test file that imports its
+interceptor. An area is a folder below tests/ (`delivery`), or the name of a test file (`ingest` for
+test_ingest.py). Everything else goes to pytest unchanged.
 """
 
 import difflib
@@ -50,7 +50,9 @@ def select(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def _is_selector(word: str, before: str) -> bool:
-    """Return whether *word*, after the argument *before*, names what to run; paths, options and their values do not."""
+    """Return whether *word*, after the argument *before*, is a name and not a path, an option or a
+    value.
+    """
     takes_value = before in _WITH_VALUE or (before.startswith("--") and "=" not in before and before not in _FLAGS)
     return not (takes_value or word.startswith("-") or "/" in word or "::" in word or word.endswith(".py"))
 
@@ -75,7 +77,7 @@ def _tests_of_area(name: str) -> list[str]:
 
 
 def _areas() -> dict[str, list[str]]:
-    """Return the folders of tests and the test files, by the names that `./dev test` knows them by."""
+    """Return the folders of tests and the test files, by their names for `./dev test`."""
     found: dict[str, list[str]] = {}
     for path in sorted(TESTS.rglob("test_*.py")):
         for area in {*path.relative_to(TESTS).parent.parts}:

@@ -1,4 +1,4 @@
-"""Real servers: each a process of its own on a free loopback port, with its log, stopped by its pid."""
+"""Real servers: each in its own process on a free loopback port, with its log."""
 
 import json
 import os
@@ -21,7 +21,7 @@ _PACKAGE = "tests.interceptors.apps"
 _WERKZEUG = (
     "from werkzeug.serving import run_simple; from {} import app; run_simple('127.0.0.1', 0, app, threaded=True)"
 )
-# These two say nothing of their port.
+# These two do not print their port.
 _CHEROOT = """
 import signal, sys
 from cheroot.wsgi import Server
@@ -60,7 +60,7 @@ _GUNICORN = (
     "--no-control-socket",
 )
 
-# Forks after the import, with no lazy-apps; its own word for "end when you are told to".
+# Without lazy-apps it forks after the import; die-on-term makes it end at SIGTERM.
 _UWSGI = (
     "-c",
     "import pyuwsgi; pyuwsgi.run()",
@@ -69,10 +69,10 @@ _UWSGI = (
     "--master",
     "--processes",
     "1",
-    "--enable-threads",  # else no thread of the app's own runs, so no sender
+    "--enable-threads",  # otherwise no thread of the app runs, so the client's worker does not either
     "--die-on-term",
     "--add-header",
-    "Connection: close",  # it closes each connection, and says so only when told to
+    "Connection: close",  # it closes each connection, and announces that only with this option
     "--disable-logging",
     "--need-app",
     "--stats",
@@ -80,7 +80,8 @@ _UWSGI = (
     "--module",
 )
 
-# What follows the interpreter's name; "{app}" is the app's module, "{target}" that module's app as servers spell it.
+# Arguments of the interpreter; "{app}" is the app's module, "{target}" the app in the servers'
+# notation.
 _COMMANDS: dict[str, tuple[str, ...]] = {
     "uvicorn": (*_UVICORN, "--loop", "asyncio", "--http", "h11", "{target}"),
     "uvicorn-uvloop": (*_UVICORN, "--loop", "uvloop", "--http", "httptools", "{target}"),
@@ -91,25 +92,25 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
     "gunicorn-preload": (*_GUNICORN, "--preload", "--worker-class", "sync", "{target}"),
     "gunicorn-uvicorn": (*_GUNICORN, "--worker-class", "uvicorn_worker.UvicornWorker", "{target}"),
     "gunicorn-asgi": (*_GUNICORN, "--worker-class", "asgi", "{target}"),
-    # Unless told otherwise, waitress takes proxies' headers away before an app can see them.
+    # By default, waitress removes proxies' headers before an app can see them.
     "waitress": ("-m", "waitress", "--listen=127.0.0.1:0", "--no-clear-untrusted-proxy-headers", "{target}"),
     "gunicorn-gevent": (*_GUNICORN, "--worker-class", "gevent", "{target}"),
     "gevent": ("-c", _GEVENT.format("{app}")),
     "cheroot": ("-c", _CHEROOT.format("{app}")),
     "uwsgi": (*_UWSGI, "{target}"),
     "werkzeug": ("-c", _WERKZEUG.format("{app}")),
-    # It does not say which port it was given: "{port}" is a free one.
+    # It does not print its port, so "{port}" is a free one.
     "granian": ("-m", "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", "{port}", "{target}"),
-    # Frameworks that bring their own server: the app's module starts it, and says where.
+    # Frameworks with their own server: the app's module starts it and prints its address.
     "aiohttp": ("-m", "{app}"),
     "robyn": ("-m", "{app}"),
-    "robyn-alone": ("-m", "{app}", "{port}"),  # without the door to other option sets
+    "robyn-alone": ("-m", "{app}", "{port}"),  # without the page that offers other sets of options
     "sanic": ("-m", "{app}"),
     "tornado": ("-m", "{app}"),
     "runserver": ("-m", "{app}", "runserver", "--noreload", "127.0.0.1:0"),
 }
 
-# Lines that no server may have logged because of us, whatever the app did.
+# Lines that a server must never log because of us, whatever the app does.
 _FORBIDDEN = (
     "Task exception was never retrieved",
     "Exception ignored in",
@@ -120,8 +121,8 @@ _FORBIDDEN = (
     "ASGI callable returned without",
 )
 
-# Lines of that kind that a framework logs by itself, with us or without.
-_THEIR_OWN = ("coroutine 'ServerErrorMiddleware.error_response'",)  # Connexion's last resort, when a stream fails
+# Lines of that kind that a framework also logs without us.
+_THEIR_OWN = ("coroutine 'ServerErrorMiddleware.error_response'",)  # Connexion logs this when a stream fails
 
 
 @dataclass
@@ -133,14 +134,14 @@ class Server:
     port: int
     log_path: Path
     stats_port: int = 0
-    """Where uWSGI says what its workers do."""
+    """The address of uWSGI's stats server."""
 
     @property
     def log(self) -> str:
         return self.log_path.read_text(errors="replace")
 
     def ends(self) -> bool:
-        """Tell whether it ends by itself, within a moment."""
+        """Return whether it ends by itself within a moment."""
         try:
             self.process.wait(0.5)
         except subprocess.TimeoutExpired:
@@ -159,7 +160,9 @@ class Server:
             raise AssertionError(f"{self.name} did not end in {_STOP_S} s:\n{self.log[-3000:]}") from None
 
     def complaints(self) -> list[str]:
-        """Return what the log holds that we are to blame for: forbidden lines, and tracebacks that end in our own code."""
+        """Return the log's lines that are our fault: forbidden lines, and tracebacks that end in
+        our code.
+        """
         found = [line for line in self.log.splitlines() if any(text in line for text in _FORBIDDEN)]
         found = [line for line in found if not any(text in line for text in _THEIR_OWN)]
         last = ""
@@ -174,7 +177,9 @@ class Server:
 
 
 def start_server(name: str, app: str, log_path: Path, environ: Mapping[str, str]) -> Server:
-    """Start server *name* with the app of the module *app* (below tests.interceptors.apps), and wait until it answers."""
+    """Start server *name* with the app of the module *app* in tests.interceptors.apps; wait until
+    it responds.
+    """
     module = f"{_PACKAGE}.{app}"
     port = _free_port() if "{port}" in _COMMANDS[name] else 0
     stats_port = _free_port() if name == "uwsgi" else 0
@@ -204,14 +209,16 @@ def start_server(name: str, app: str, log_path: Path, environ: Mapping[str, str]
 
 
 def uwsgi_workers(stats_port: int) -> list[dict[str, Any]]:
-    """Return what uWSGI's stats server says of its workers."""
+    """Return the state of uWSGI's workers, from its stats server."""
     with socket.create_connection(("127.0.0.1", stats_port), timeout=20) as connection:
         workers: list[dict[str, Any]] = json.loads(b"".join(iter(lambda: connection.recv(65536), b"")))["workers"]
     return workers
 
 
 def is_idle(worker: dict[str, Any]) -> bool:
-    """Return whether a worker of uWSGI is done with its last request, which it is only after the client has the answer."""
+    """Return whether a worker of uWSGI has finished its last request, which is after the client has
+    the response.
+    """
     return worker["status"] == "idle" and not any(core["in_request"] for core in worker["cores"])
 
 

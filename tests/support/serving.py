@@ -1,4 +1,6 @@
-"""An app of the test's own, served in this process: WSGI's on one thread, where a request finds what another left; ASGI's by uvicorn."""
+"""Serve a test's own app in this process: WSGI on one thread, so that leaks between requests show;
+ASGI by uvicorn.
+"""
 
 import asyncio
 import socket
@@ -26,7 +28,7 @@ VISITOR = {
 
 @dataclass(frozen=True)
 class Answer:
-    """One response as it came over the wire; the server's own `Date` and `Server` left out."""
+    """One response as received, without the server's own `Date` and `Server`."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -44,7 +46,7 @@ class Answer:
 
 
 class Site:
-    """An app that is being served, and the events that its requests caused."""
+    """An app that is being served, and the events of its requests."""
 
     def __init__(self, port: int, posthog: PostHog, sink: Sink) -> None:
         self.port = port
@@ -52,7 +54,7 @@ class Site:
         self._sink = sink
 
     def get(self, path: str, headers: dict[str, str] | None = None, *, host: str = "shop.example") -> Answer:
-        """Ask, and wait until the server is done with the request."""
+        """Send a request, and wait until the server has finished it."""
         with self.connect(path, headers, host=host) as connection:
             raw = b""
             while chunk := connection.recv(65536):
@@ -60,7 +62,7 @@ class Site:
         return Answer.read(raw)
 
     def connect(self, path: str, headers: dict[str, str] | None = None, *, host: str = "shop.example") -> socket.socket:
-        """Ask, and leave the reading to the caller."""
+        """Send a request, and let the caller read the response."""
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=30)
         lines = [f"GET {path} HTTP/1.1", f"Host: {host}", "Connection: close"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
@@ -69,12 +71,14 @@ class Site:
 
     @property
     def events(self) -> list[SunkEvent]:
-        """Everything that was captured so far, as it arrived."""
+        """All events captured so far, in order of arrival."""
         assert self._posthog.flush(20)
         return self._sink.events
 
     def wait_for(self, count: int) -> list[SunkEvent]:
-        """Return all events, once there are *count*: some apps go on for a moment after their answer was sent."""
+        """Wait for *count* events and return all: some apps run on for a moment after their
+        response was sent.
+        """
         self._sink.wait_until(lambda: len(self.events) >= count, _WAIT_S)
         return self.events
 
@@ -89,19 +93,19 @@ def serving(app: Any, posthog: PostHog, sink: Sink) -> Iterator[Site]:
 
     class Handler(WSGIRequestHandler):
         def log_message(self, *args: object) -> None:
-            """Stay silent."""
+            """Log nothing."""
 
         def address_string(self) -> str:
             return str(self.client_address[0])
 
     class Server(WSGIServer):
-        def server_bind(self) -> None:  # without asking for the machine's name
+        def server_bind(self) -> None:  # without looking up the machine's name
             TCPServer.server_bind(self)
             self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
             self.setup_environ()
 
         def handle_error(self, request: object, address: object) -> None:
-            """Stay silent: clients leave in the middle of responses."""
+            """Log nothing: clients disconnect in the middle of responses."""
 
     server = Server(("127.0.0.1", 0), Handler)
     server.set_app(app)
@@ -116,7 +120,7 @@ def serving(app: Any, posthog: PostHog, sink: Sink) -> Iterator[Site]:
 
 
 class AsgiSite(Site):
-    """A site whose server sends bodies in chunks."""
+    """A site whose server sends chunked bodies."""
 
     def get(self, path: str, headers: dict[str, str] | None = None, *, host: str = "shop.example") -> Answer:
         answer = super().get(path, headers, host=host)
@@ -150,7 +154,9 @@ def serving_asgi(
 
 @contextmanager
 def serving_own(start: Callable[[], AbstractAsyncContextManager[int]], posthog: PostHog, sink: Sink) -> Iterator[Site]:
-    """Serve with a framework's own server, on an event loop in a thread; *start* opens it, gives its port, and closes it."""
+    """Serve with a framework's own server, on an event loop in a thread; *start* opens it, yields
+    its port, and closes it.
+    """
     ports: list[int] = []
     failures: list[BaseException] = []
     end: list[Callable[[], object]] = []
@@ -183,5 +189,5 @@ def serving_own(start: Callable[[], AbstractAsyncContextManager[int]], posthog: 
 
 
 def now() -> str | None:
-    """Return who acts, as the code at this place sees it."""
+    """Return the acting distinct id in the current context."""
     return hogline.get_context_distinct_id()

@@ -1,4 +1,6 @@
-"""The sink: a real HTTP server that answers like PostHog and keeps what it was sent. Tests assert on what arrived here."""
+"""The sink: a real HTTP server that responds like PostHog and keeps the events, on which tests
+assert.
+"""
 
 import threading
 import time
@@ -37,11 +39,11 @@ class SunkRequest:
     status: int
     connection: int
     verdicts: dict[str, str]
-    """What was answered for each event, where the answer says so (capture v1)."""
+    """The result of each event, if the response has results (capture v1)."""
 
     @property
     def events(self) -> list[SunkEvent]:
-        """The events that were taken."""
+        """The events that were accepted."""
         batch = self.body.get("batch", []) if isinstance(self.body, dict) else []
         batch = [item for item in batch if self.verdicts.get(item["uuid"]) not in ("drop", "retry")]
         return [
@@ -92,19 +94,21 @@ def _decompressed(raw: bytes, encoding: str) -> bytes:
 
         return zstd.decompress(raw)
     if encoding == "deflate":
-        return zlib.decompress(raw)  # fails on raw deflate, as the server does
+        return zlib.decompress(raw)  # fails on raw deflate, as PostHog's server does
     return zlib.decompress(raw, 31) if encoding == "gzip" else raw
 
 
 class Sink:
-    """Answers every POST with 200 `{"status": 1}`, or "ok" for each event of capture v1, unless told otherwise with `answer()`."""
+    """Responds to every POST with 200 `{"status": 1}`, or "ok" for each event of capture v1;
+    `answer()` changes that.
+    """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._answers: deque[_Answer] = deque()
-        self.flags: dict[str, Any] = {}  # what `/flags/` answers: keys to values, or to whole records
-        self.flags_more: dict[str, Any] = {}  # what else stands in that answer
-        self.definitions: dict[str, Any] | None = None  # what `/flags/definitions` answers; None: 401
+        self.flags: dict[str, Any] = {}  # the flags in responses of `/flags/`: keys to values, or to whole records
+        self.flags_more: dict[str, Any] = {}  # other fields of that response
+        self.definitions: dict[str, Any] | None = None  # the response of `/flags/definitions`; None means 401
         self.remote_config: dict[str, bytes] = {}
         self.requests: list[SunkRequest] = []
         sink = self
@@ -119,14 +123,14 @@ class Sink:
             do_GET = do_POST  # noqa: N815 - the name that http.server calls
 
             def log_message(self, *args: object) -> None:
-                """Stay silent: tests read `requests`."""
+                """Log nothing: tests read `requests`."""
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True
             request_queue_size = 128
 
             def handle_error(self, request: object, address: object) -> None:
-                """Stay silent: clients under test are killed in the middle of requests."""
+                """Log nothing: clients under test are killed in the middle of requests."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -180,9 +184,9 @@ class Sink:
         verdict: Callable[[dict[str, Any]], str] | None = None,
         path: str = "",
     ) -> None:
-        """Answer the next *times* requests, to a path that begins with *path*, like this.
+        """Respond to the next *times* requests, to a path that begins with *path*, in this way.
 
-        With a *verdict*, capture v1 gets what it says of each event.
+        With a *verdict*, capture v1 gets its result for each event.
         """
         with self._changed:
             answer = _Answer(status, headers or {}, None if verdict else body, delay_s, verdict or _ok, path)
@@ -229,7 +233,7 @@ class Sink:
 
     @property
     def events(self) -> list[SunkEvent]:
-        """The events of all requests that were answered with success, in order of arrival."""
+        """The events of all requests that succeeded, in order of arrival."""
         with self._changed:
             return [event for request in self.requests if 200 <= request.status < 300 for event in request.events]
 
@@ -242,7 +246,9 @@ class Sink:
         return self.named(name) if name else self.events
 
     def wait_until(self, condition: Any, timeout_s: float = 20.0) -> None:
-        """Wait until *condition()* holds; fails the test with what has arrived instead."""
+        """Wait until *condition()* is true; otherwise fail the test and show the events that
+        arrived.
+        """
         deadline_s = time.monotonic() + timeout_s
         while not condition():
             rest_s = deadline_s - time.monotonic()
@@ -255,7 +261,7 @@ class Sink:
                 self._changed.wait(min(rest_s, 0.2))
 
     def clear(self) -> None:
-        """Forget what arrived and what was to be answered."""
+        """Forget all requests and planned responses."""
         with self._changed:
             self.requests.clear()
             self._answers.clear()
@@ -267,7 +273,7 @@ class Sink:
 
 
 def person_of(event: SunkEvent) -> str | None:
-    """Return who an event belongs to, None for nobody."""
+    """Return the distinct id of an event, or None for a personless one."""
     return None if event.properties.get("$process_person_profile") is False else event.distinct_id
 
 
@@ -276,7 +282,7 @@ def names(events: Sequence[SunkEvent]) -> list[str]:
 
 
 def exception_of(event: SunkEvent) -> tuple[str, bool, int]:
-    """Return what matters of an exception event: its type, whether it was handled, and the response's status."""
+    """Return an exception event's type, whether it was handled, and the response's status."""
     assert event.event == "$exception"
     first = event.properties["$exception_list"][0]
     return first["type"], first["mechanism"]["handled"], event.properties.get("$response_status_code")

@@ -1,6 +1,7 @@
-"""A site: one framework's app on one real server, and what its requests made arrive at the sink.
+"""A site: one framework's app on one real server, and the events of its requests at the sink.
 
-Requests carry an id of their own (`rid`), so that tests share a server: `site.events(answer)` are the events of one request.
+Each request carries a unique id (`rid`), so that tests can share a server: `site.events(answer)`
+are the events of one request.
 """
 
 import http.client
@@ -21,13 +22,13 @@ from tests.support.sink import Sink, SunkEvent
 HOST = "shop.example"
 WAIT_S = 20.0
 _SILENT_S = 3.0  # waitress never closes the connection of a thread that exited
-_ALIVE = 4  # servers of one test process at a time; the longest unused one makes room
+_ALIVE = 4  # the most servers of one test process; the least recently used one is stopped
 _rids = itertools.count(1)
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def needs(*features: str) -> Callable[[_F], _F]:
-    """Ask only the frameworks whose row does not say that one of *features* is lacking."""
+    """Run only for the frameworks that have all of *features*."""
 
     def note(function: _F) -> _F:
         function.needs = features  # type: ignore[attr-defined]
@@ -37,9 +38,10 @@ def needs(*features: str) -> Callable[[_F], _F]:
 
 
 def on_every_server(function: _F) -> _F:
-    """Mark a promise that depends on the server as much as on the framework: it runs on every server of a row.
+    """Mark a promise that depends on the server too: it runs on every server of a row.
 
-    Other promises run on the first server of a row that has what they need; `nox -s nightly` runs all on every server.
+    Other promises run on the first server of a row that has what they need; `nox -s nightly` runs
+    all on every server.
     """
     function.on_every_server = True  # type: ignore[attr-defined]
     return function
@@ -60,7 +62,7 @@ def visitor(name: str) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Answer:
-    """One response as it came over the wire."""
+    """One response as received."""
 
     rid: str
     status: int
@@ -70,7 +72,7 @@ class Answer:
 
     @property
     def shape(self) -> tuple[Any, ...]:
-        """Everything but what a server says of itself and the time."""
+        """The response without the headers in which a server names itself and the time."""
         return (
             self.status,
             [h for h in self.headers if h[0].lower() not in ("date", "server")],
@@ -80,7 +82,7 @@ class Answer:
 
 
 class Connection:
-    """A keep-alive connection, spoken byte by byte."""
+    """A keep-alive connection, on which a test controls every byte."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
@@ -96,7 +98,7 @@ class Connection:
         self._socket.sendall(raw)
 
     def read(self, rid: str, method: str = "GET") -> Answer:
-        """Read one response, to its end or to the connection's."""
+        """Read one response, to its end or the connection's."""
         response = http.client.HTTPResponse(_Lent(self._reader), method=method)  # type: ignore[arg-type]
         response.begin()
         complete = True
@@ -107,11 +109,11 @@ class Connection:
         return Answer(rid, response.status, tuple(response.getheaders()), body, complete)
 
     def receive(self, size: int) -> bytes:
-        """Read *size* bytes as they come."""
+        """Read *size* bytes."""
         return self._reader.read(size)
 
     def begin(self) -> bytes:
-        """Read where an answer says its status; nothing if none comes."""
+        """Read the start of the status line; b"" if the connection closes first."""
         self._socket.settimeout(_SILENT_S)
         try:
             return self._reader.read(12)
@@ -124,7 +126,9 @@ class Connection:
 
 
 class _Lent:
-    """A reader that outlives the response that reads from it: the next one begins where it ended."""
+    """A reader that stays open after a response, so that the next response begins where the last
+    ended.
+    """
 
     def __init__(self, reader: Any) -> None:
         self._reader = reader
@@ -150,7 +154,7 @@ def request_bytes(
     host: str | None = HOST,
     close: bool = True,
 ) -> bytes:
-    """Return a request as it goes over the wire; header values may be any bytes."""
+    """Return the bytes of a request; header values may be any bytes."""
     lines = [f"{method} {path}{'&' if '?' in path else '?'}rid={rid} HTTP/1.1".encode()]
     if host is not None:
         lines.append(b"Host: " + host.encode("latin-1"))
@@ -184,7 +188,7 @@ class Site:
             raise
 
     def stop(self) -> None:
-        """End the server; what waited there arrives first."""
+        """Stop the server after its queued events have arrived."""
         try:
             self.server.stop()
         finally:
@@ -194,7 +198,9 @@ class Site:
         return f"{self.framework.name} on {self.server.name}"
 
     def ask(self, path: str, **request: Any) -> Answer:
-        """Ask on a connection of its own, and read to the end; keywords are `request_bytes`'."""
+        """Send a request on a new connection and read the response; keywords are those of
+        `request_bytes`.
+        """
         rid = request.pop("rid", None) or new_rid()
         with self.connect() as connection:
             connection.send(request_bytes(path, rid, **request))
@@ -208,42 +214,46 @@ class Site:
             raise AssertionError(f"{self!r} does not answer:\n{self.server.log[-3000:]}") from error
 
     def end_of(self, path: str, **request: Any) -> bytes:
-        """Ask, and return how the answer begins; nothing for a connection that is closed, or forgotten, without one."""
+        """Send a request and return the start of the response; b"" if the connection closes or
+        hangs without one.
+        """
         with self.connect() as connection:
             connection.send(request_bytes(path, request.pop("rid", None) or new_rid(), **request))
             return connection.begin()
 
     def answers(self) -> bool:
-        """Tell whether the server serves; some end a worker and start another."""
+        """Return whether the server responds; some end a worker and start another."""
         try:
             return self.ask("/who").status == 200
         except (OSError, AssertionError, http.client.HTTPException):
             return False
 
     def flush(self) -> None:
-        """Have the process send what waits."""
+        """Have the process flush its queued events."""
         with self.connect() as connection:
             connection.send(f"GET /-/flush HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
             assert connection.read("-").body == b"flushed"
 
     def alive(self) -> int:
-        """Return how many contexts and exchanges the process holds; for a server of one process."""
+        """Return how many contexts and exchanges the process holds. The server must have one
+        process.
+        """
         with self.connect() as connection:
             connection.send(f"GET /-/alive HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
             return int(connection.read("-").body)
 
     def asked(self, call: str) -> int:
-        """Return how often callbacks were asked by requests with the header X-Call: *call*."""
+        """Return how often callbacks ran in requests with the header X-Call: *call*."""
         with self.connect() as connection:
             connection.send(f"GET /-/calls?call={call} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
             return int(connection.read("-").body)
 
     def arrived(self, rid: str) -> list[SunkEvent]:
-        """Return the events of one request that have arrived: said by its code, or captured with its URL."""
+        """Return the arrived events of one request, found by the test's id or by the URL."""
         return [event for event in self.sink.events if _rid_of(event) == rid]
 
     def events(self, answer: Answer | str, count: int) -> list[SunkEvent]:
-        """Return the events of one request: wait for *count* of them, and see that there are no more."""
+        """Return the events of one request: wait for *count*, and check that there are no more."""
         rid = answer if isinstance(answer, str) else answer.rid
         deadline_s = time.monotonic() + WAIT_S
         self.flush()
@@ -260,14 +270,14 @@ class Site:
         return self.events(answer, 1)[0]
 
     def complaints(self) -> list[str]:
-        """Return what is wrong with the log, and which events arrived that belong to no request."""
+        """Return faults in the log, and events that belong to no request."""
         strangers = [event for event in self.sink.events if _rid_of(event) is None]
         found = [*self.server.complaints(), *(f"event of no request: {event.raw}"[:2000] for event in strangers)]
         return [f"{self!r}: {text}" for text in found]
 
 
 class Sites:
-    """The servers of one test process, started when first asked for and kept for the tests to come."""
+    """The servers of one test process, started on first use and kept for later tests."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -286,7 +296,7 @@ class Sites:
         return self._running[key]
 
     def stop(self) -> None:
-        """End all servers. Fails if anything was wrong with one of them, whichever test it was."""
+        """Stop all servers. Fails if one of them had a fault in any test."""
         while self._running:
             self._stop(next(iter(self._running)))
         assert not self._complaints, "\n".join(self._complaints[:20])

@@ -1,7 +1,8 @@
-"""A soak: many visitors at once on one site, with waits, streams, work after the response, errors, and clients that leave.
+"""A soak: many concurrent visitors of one site, with waits, streams, errors and disconnecting
+clients.
 
-Each visitor makes one request under a name of its own. Afterwards every event has to be its own visitor's, and nothing of any
-request may still live in the server.
+Each visitor makes one request under a unique name. Afterwards every event must belong to its own
+visitor, and no object of a request may still be alive in the server.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from tests.support.site import Site, new_rid, request_bytes, visitor
 
 _AT_ONCE = 40
 _WAIT_S = 30.0
-# route -> (how often, the events that it makes; None: as many as come until its client left)
+# route -> (how often, its number of events; None: any number, until its client disconnects)
 _ROUTES: dict[str, tuple[int, int | None]] = {
     "/slow?delay_ms={delay_ms}": (6, 1),
     "/tag": (3, 1),
@@ -29,32 +30,35 @@ _ROUTES: dict[str, tuple[int, int | None]] = {
     "/stream-long": (1, None),
     "/slow?delay_ms={delay_ms}&leave=1": (1, None),
 }
-_LEAVES = "leave=1"  # before anything is answered: some frameworks cancel the handler then
+_LEAVES = "leave=1"  # before any response: some frameworks then cancel the handler
 _FEATURES = ("background", "task", "thread", "sync")
 
 
 @dataclass
 class Soaked:
-    """What became of a soak."""
+    """The results of a soak."""
 
     requests: int = 0
     left: int = 0
-    """Clients that closed the connection in the middle of a stream, or while the handler waited."""
+    """Number of clients that closed the connection in the middle of a stream, or while the handler
+    waited.
+    """
     refused: list[str] = field(default_factory=list)
-    """Requests that the server took no notice of, as servers with a short queue do under load."""
+    """Number of requests that the server ignored, as servers with a short backlog do under load."""
     events: int = 0
     mixed: list[str] = field(default_factory=list)
-    """Events with another visitor's person, session, URL or tag."""
+    """Number of events with another visitor's person, session, URL or tag."""
     missing: list[str] = field(default_factory=list)
-    """Requests whose events did not arrive."""
+    """Number of requests whose events did not arrive."""
     alive: int = 0
-    """Contexts and exchanges that the server still holds."""
+    """Number of contexts and exchanges that the server still holds."""
 
 
 def soak(site: Site, requests: int, *, seed: int = 4, settle_s: float = _WAIT_S) -> Soaked:
-    """Have *requests* visitors come, and return what their events say, and what lives once all is still.
+    """Send the requests of *requests* visitors; return faults in their events, and objects still
+    alive when all is idle.
 
-    Some servers let a stream run to its end although its client left, for which there is time until *settle_s* later.
+    Some servers finish a stream although its client disconnected; *settle_s* is the time for that.
     """
     rng = random.Random(seed)
     lacks = site.framework.lacks
@@ -77,7 +81,7 @@ def soak(site: Site, requests: int, *, seed: int = 4, settle_s: float = _WAIT_S)
 
 
 async def _come(port: int, asked: dict[str, str]) -> set[str]:
-    """Ask all of it, and return which requests got no answer."""
+    """Send all requests, and return those without a response."""
     limit = asyncio.Semaphore(_AT_ONCE)
     refused = set(asked)
 
@@ -98,7 +102,7 @@ async def _come(port: int, asked: dict[str, str]) -> set[str]:
                 else:
                     await asyncio.wait_for(reader.read(), _WAIT_S)
             except (ConnectionError, asyncio.IncompleteReadError):
-                pass  # gunicorn resets a connection whose error it has answered
+                pass  # gunicorn resets a connection after an error response
             finally:
                 writer.transport.abort()
 
@@ -120,7 +124,7 @@ def _judge(site: Site, wanted: dict[str, int | None], result: Soaked) -> None:
     for rid, event in events:
         name, person = f"v-{rid}", person_of(event)
         if event.event == "alone" or (event.event == "closed" and person is None):
-            right = person is None  # a bare thread's, and that of a generator which was collected, are nobody's
+            right = person is None  # events of a bare thread, or of a garbage-collected generator, belong to no visitor
         else:
             known = event.properties
             right = (
@@ -134,6 +138,6 @@ def _judge(site: Site, wanted: dict[str, int | None], result: Soaked) -> None:
 
 
 def _rid(event) -> str | None:
-    """Return the test's id of the request that an event is of, by its own word; by its URL where it has none."""
+    """Return the test's id of an event's request, from its properties or else from its URL."""
     said = event.properties.get("rid")
     return said or event.properties.get("$current_url", "").partition("rid=")[2].partition("&")[0] or None

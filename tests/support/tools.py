@@ -2,7 +2,8 @@
 
 An absent tool skips the test with a reason; CI turns that into a failure.
 
-`HOGLINE_REQUIRE` holds the names that must not skip, separated by spaces: "node browser redis postgres".
+`HOGLINE_REQUIRE` holds the names that must not be skipped, separated by spaces: "node browser redis
+postgres".
 """
 
 import os
@@ -21,7 +22,7 @@ _EXECUTABLES = {
     "redis": ("redis-server", "valkey-server"),
     "postgres": ("initdb",),
 }
-# npm packages by exact version, so that two runs test the same thing.
+# npm packages by exact version, so that all runs test the same code.
 NPM_VERSIONS = {"posthog-js": "1.449.2", "posthog-node": "5.70.0"}
 
 
@@ -32,7 +33,9 @@ def _missing(name: str, reason: str) -> None:
 
 
 def require(name: str) -> str:
-    """Return the path of the tool *name* ("node", "npm", "browser", "redis", "postgres"), or skip the test with a reason."""
+    """Return the path of the tool *name* ("node", "npm", "browser", "redis", "postgres"), or skip
+    the test with a reason.
+    """
     for executable in _EXECUTABLES[name]:
         if path := shutil.which(executable):
             return path
@@ -44,7 +47,9 @@ def require(name: str) -> str:
 
 
 def npm_package(name: str) -> Path:
-    """Return the folder of the npm package *name* at its pinned version, installing it into .cache/npm once."""
+    """Return the folder of the npm package *name* at its pinned version, installing it into
+    .cache/npm once.
+    """
     require("node")
     npm = require("npm")
     prefix = _NPM_CACHE / f"{name}-{NPM_VERSIONS[name]}"

@@ -78,7 +78,7 @@ def test_json_laid_out_in_lines_does_not_break_the_stream(reader):
 
 
 def test_the_backlog_comes_first_oldest_first(reader):
-    """`backlog=` sends stored events first, so that none is missed between a page and its stream."""
+    """`backlog=` sends stored events first: none is missed between a page and its stream."""
     name = str(uuid.uuid4())
     sent = [event(name, after_s=index) for index in range(3)]
     reader.send(*sent)

@@ -1,4 +1,4 @@
-"""Project lookup: projects and keys of other processes are known after `project_lookup_max_age_s`."""
+"""Project lookup: keys of other processes are known after `project_lookup_max_age_s`."""
 
 import hashlib
 import json

@@ -47,7 +47,7 @@ def request(after_s, url="https://shop.example/"):
 
 
 def test_the_line_of_many_requests_takes_work_in_proportion():
-    """Four times the events take at most eight times the work; a quadratic algorithm takes sixteen."""
+    """Four times the events take at most eight times the work; quadratic work is sixteen."""
 
     def seconds(count):
         events = [one for number in range(count) for one in (page_view(number), request(number + 0.1))]
@@ -183,7 +183,7 @@ def test_times_at_the_ends_of_the_calendar_are_answered(reader, path, before):
 
 
 def test_a_server_does_not_name_the_visitors_device(reader):
-    """A session without browser events has the device of the User-Agent, never the server's `$os`."""
+    """Without browser events, the device comes from the User-Agent, never from `$os`."""
     agent = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Mobile/15E148 Safari/604.1"
     known, unknown = str(uuid.uuid4()), str(uuid.uuid4())
     server = dollars(lib="hogline", is_server=True, os="Linux", os_version="12", request_method="GET", request_id="r")

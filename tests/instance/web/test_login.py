@@ -30,7 +30,7 @@ def sign_in(reader, password, target="/sessions"):
 
 
 def test_pages_ask_for_the_password_and_the_cookie_opens_them(guarded):
-    """Every page redirects to the login and back; scripts and other sites cannot read the cookie."""
+    """Every page redirects to the login and back; scripts cannot read the cookie."""
     for path in ("/", "/events?event=a%26b", "/sessions", "/session/x", "/event/x"):
         answer = guarded.get(path, key=None)
         assert (answer.status, answer.headers["Location"]) == (303, f"/login?next={quote(path, safe='')}"), path

@@ -1,4 +1,4 @@
-"""Parts common to all pages: security headers, links, durations, and the limit of failed sign-ins."""
+"""Parts of all pages: security headers, links, durations, the limit of failed sign-ins."""
 
 import re
 from datetime import timedelta

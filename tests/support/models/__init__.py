@@ -1,1 +1,2 @@
-"""The same few lines in every process model: one client made at import, and an event for each request, task or line."""
+"""The same small program in every process model: a client created at import, and one event per
+request or task."""

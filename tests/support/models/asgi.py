@@ -1,4 +1,4 @@
-"""ASGI: the same, behind the interceptor, which flushes with the lifespan's end."""
+"""ASGI: the same app behind the interceptor, which flushes when the lifespan ends."""
 
 from hogline.interceptors.asgi import PostHogInterceptor
 from tests.support.models.client import capture, client

@@ -1,4 +1,6 @@
-"""Celery: each task captures one event. With LATE the client is made in the worker's child, else before the fork."""
+"""Celery: each task captures one event. With LATE the client is created in the worker's child,
+otherwise before the fork.
+"""
 
 import os
 from pathlib import Path

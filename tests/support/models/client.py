@@ -1,4 +1,6 @@
-"""The client: made where this is imported, so before the fork under a server that preloads. Nothing leaves by itself."""
+"""The client is created at import, so before the fork under a preloading server. It sends only on
+flush.
+"""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Scripts: how a process is made is the first argument, how it ends is up to who started it, or the script just ends."""
+"""Scripts: the first argument says how the process is created; it ends by itself or by a signal."""
 
 import multiprocessing
 import os
@@ -25,7 +25,7 @@ def task(number):
 
 
 def wait():
-    """Until somebody ends this process, where somebody will."""
+    """Wait for a signal if the cell ends this process with one."""
     if "STAY" in os.environ:
         say("ready", str(os.getpid()))
         multiprocessing.Event().wait(60)
@@ -56,7 +56,9 @@ def main(model):
             os._exit(0)
         os.waitpid(pid, 0)
     elif model == "lambda":
-        for line in sys.stdin:  # an invocation: capture, flush, answer; frozen in between
+        for (
+            line
+        ) in sys.stdin:  # an invocation captures, flushes and responds; the process is frozen between two of them
             ids = [capture(f"{line.strip()} {n}") for n in range(COUNT)]
             if line.strip() != "lazy":
                 client.flush(20)
