@@ -1,4 +1,4 @@
-"""A checkpoint that does not fit its journal skips nothing; a full disk fills no folder; a lost database is noticed."""
+"""Damaged state: a checkpoint that does not fit its journal, a full disk, a missing database."""
 
 import json
 import shutil
@@ -28,14 +28,14 @@ WRONG = {
 
 @pytest.mark.parametrize("wrong", WRONG, ids=str)
 def test_a_position_outside_the_journal_is_not_believed(tmp_path, caplog, wrong):
-    """Everything is taken again, which ids make harmless, and the log says so."""
+    """All records are processed again and deduplicated by id, and the log says so."""
     (tmp_path / "checkpoint.json").write_text(json.dumps(WRONG[wrong](3)))
     assert read_checkpoint(tmp_path, {2: 500, 3: 1000}) is None
     assert "taken again" in caplog.text
 
 
 def test_a_position_inside_the_journal_is_believed(tmp_path):
-    """At either end of a segment too, and when no segment is left."""
+    """Positions at either end of a segment are valid, and any position when no segment is left."""
     for place in (0, 1000):
         (tmp_path / "checkpoint.json").write_text(json.dumps({"done": [3, place], "doing": [3, 1000], "name": "n"}))
         assert read_checkpoint(tmp_path, {2: 500, 3: 1000}) is not None
@@ -43,7 +43,7 @@ def test_a_position_inside_the_journal_is_believed(tmp_path):
 
 
 def test_accepted_events_survive_a_checkpoint_from_another_copy(serve, tmp_path):
-    """Fifty accepted events, kill -9, a checkpoint past their end: all fifty are stored, and no file of theirs is lost before."""
+    """Fifty accepted events are all stored after kill -9 and with a checkpoint past their end."""
     served = serve(environ=NEVER)
     reader = Reader(served.url, served.token, served.key)
     for number in range(50):
@@ -59,7 +59,7 @@ def test_accepted_events_survive_a_checkpoint_from_another_copy(serve, tmp_path)
 
 
 def test_replay_takes_time_in_proportion(serve):
-    """Six thousand records of one event are stored again within seconds of a restart."""
+    """Six thousand records of one event each are stored within seconds of a restart."""
     served = serve(environ=NEVER)
     pool = Reader(served.url, served.token, served.key)
     body = json.dumps({"api_key": pool.token, "batch": [event("many")]}).encode()
@@ -77,7 +77,9 @@ def test_replay_takes_time_in_proportion(serve):
 @pytest.mark.parametrize("how", ["removed", "emptied"])
 @pytest.mark.parametrize("command", ["serve", "keys"])
 def test_a_lost_database_beside_a_full_store_is_refused(tmp_path, how, command):
-    """New keys would answer every SDK 200 and drop its events; the sentence says what to do, and the key file stays."""
+    """With new keys, every SDK would get 200 and lose its events.
+
+    The message says what to do, and the key file stays."""
     folder = tmp_path / "data"
     served = start_instance(folder)
     key = served.key
@@ -108,7 +110,7 @@ def test_a_lost_database_beside_a_full_store_is_refused(tmp_path, how, command):
 
 
 def test_keys_are_letters_and_digits(serve):
-    """A double click selects a whole one."""
+    """A double click selects the whole key."""
     served = serve()
     assert served.token.removeprefix("phc_").isalnum()
     assert served.key.removeprefix("phx_").isalnum()

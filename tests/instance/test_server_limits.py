@@ -1,4 +1,4 @@
-"""The server's limits: heads, bodies and connections end in time, questions hold up no monitor, options are checked."""
+"""The server's limits: time of heads and bodies, connections, queries beside monitors, options."""
 
 import socket
 import subprocess
@@ -26,7 +26,7 @@ def connect(served):
     ids=["nothing", "half a head", "half a form", "half a body", "half of chunks"],
 )  # fmt: skip
 def test_a_request_that_never_ends_is_closed_in_time(serve, begin):
-    """With an answer, and whichever part is missing."""
+    """The client gets a response, whichever part is missing."""
     served = serve(environ={"HOGLINE_HEAD_TIMEOUT_S": "0.5", "HOGLINE_BODY_TIMEOUT_S": "0.5"})
     with connect(served) as one:
         one.sendall(begin)
@@ -38,7 +38,7 @@ def test_a_request_that_never_ends_is_closed_in_time(serve, begin):
 
 
 def test_connections_have_a_bound_below_the_file_limit(serve):
-    """The one too many is told so, and when another goes the next is served."""
+    """The connection over the limit gets a 503, and the next one is served when another closes."""
     served = serve(environ={"HOGLINE_MAX_CONNECTIONS": "5", "HOGLINE_HEAD_TIMEOUT_S": "30"})
     held = [connect(served) for _ in range(5)]
     time.sleep(0.3)
@@ -51,7 +51,7 @@ def test_connections_have_a_bound_below_the_file_limit(serve):
 
 
 def test_the_file_limit_is_raised_at_the_start(serve):
-    """A soft limit of 256 files would be reached by a few hundred visitors."""
+    """A few hundred visitors would reach a soft limit of 256 files."""
     import resource
 
     served = serve(preexec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 4096)))
@@ -65,7 +65,7 @@ def test_the_file_limit_is_raised_at_the_start(serve):
     ["/_health", "/_ready", "/", "/events", "/ui/live", "/e/", "/flags/?v=2", "/nothing", "/ui/static/style.css"],
 )
 def test_head_is_get_without_a_body(reader, path):
-    """Monitors and link checkers ask with HEAD; a stream does not keep them."""
+    """Monitors and link checkers send HEAD; the live stream ends at once for them."""
     got = reader.pool.request("GET", reader.url + path, redirect=False, preload_content=False)
     got.close()
     asked = reader.pool.request("HEAD", reader.url + path, redirect=False)
@@ -78,7 +78,7 @@ def test_head_is_get_without_a_body(reader, path):
 
 
 def test_health_waits_for_no_question(reader):
-    """Slow questions take every reader of the store; a monitor is still answered."""
+    """Slow queries occupy all clients of the store, and a monitor still gets a response."""
     ask = threading.Thread
     questions = [ask(target=lambda: reader.get("/events", key=None, search="x" * 900)) for _ in range(30)]
     for one in questions:
@@ -97,7 +97,7 @@ def test_health_waits_for_no_question(reader):
      ("FLUSH_ROWS", "0"), ("MAX_EVENT_BYTES", "1e9"), ("HEAD_TIMEOUT_S", "-inf")],
 )  # fmt: skip
 def test_an_option_that_cannot_work_is_refused_with_a_sentence(tmp_path, option, value):
-    """It names the option, the value and what to write instead; there is no traceback."""
+    """The message names the option, the value and what to write instead, without a traceback."""
     import os
 
     run = subprocess.run(
@@ -123,7 +123,7 @@ ELSEWHERE = [
 @pytest.mark.parametrize("headers", ELSEWHERE, ids=str)
 @pytest.mark.parametrize("path", ["/login", "/logout"])
 def test_a_page_from_elsewhere_signs_nobody_in_or_out(serve_once, path, headers):
-    """Nor can it use up the owner's attempts: after a hundred of its forms the right password is taken."""
+    """It can't use up the owner's attempts: after a hundred posts the password still works."""
     for _ in range(10):
         answer = serve_once.pool.request(
             "POST",
@@ -148,7 +148,7 @@ def test_a_page_from_elsewhere_signs_nobody_in_or_out(serve_once, path, headers)
 
 @pytest.mark.parametrize("path", ["/ui/live?backlog=0", "/", "/api/projects/@current/events/"])
 def test_a_page_from_elsewhere_reads_nothing(reader, path):
-    """Frames, scripts, fetches and other names are refused; a link that a person follows is not."""
+    """Frames, scripts, fetches and other host names are refused; a followed link is not."""
     for host in ("a7.localhost", "evil.example", "127.0.0.1.evil.example"):
         assert reader.get(path, headers={"Host": host}).status == 421
     for site, mode, dest in (
@@ -164,7 +164,7 @@ def test_a_page_from_elsewhere_reads_nothing(reader, path):
 
 
 def test_live_readers_have_a_bound(serve):
-    """The one too many is answered 503 with the option's name."""
+    """The request over the limit gets a 503 with the option's name."""
     served = serve(environ={"HOGLINE_LIVE_MAX_READERS": "3"})
     pool = urllib3.PoolManager(retries=False, timeout=WAIT_S, maxsize=10)
     held = [pool.request("GET", f"{served.url}/ui/live", preload_content=False) for _ in range(3)]

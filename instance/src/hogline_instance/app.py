@@ -95,7 +95,7 @@ def _api_router(services: Services, access: Access, features: Sequence[Feature])
 
 def _health_router(services: Services, ingest: IngestApp) -> APIRouter:
     router = APIRouter(tags=["health"])
-    # Threads of their own: monitors must get their answer while questions use all others.
+    # Separate threads: monitors must get a response while queries use all others.
     threads = ThreadPoolExecutor(2, thread_name_prefix="hogline-health")
 
     @router.get("/_health")

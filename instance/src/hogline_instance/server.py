@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 __all__ = ["run"]
 
 _DRAIN_CONNECTIONS_S = 10
-# The store, the database and the journal open files of their own.
+# File descriptors left for the store, the database and the journal.
 _OTHER_FILES = 256
 _MOST_FILES = 65_536
 _LINGER_S = 2.0  # longest time that a refused client's data is read and discarded
@@ -74,9 +74,9 @@ def raise_file_limit() -> int:
 
 
 class _LimitedProtocol(HttpToolsProtocol):
-    """HTTP/1.1 with bounds on a request's head, on the time of head and body, and on connections.
+    """HTTP/1.1 with limits on a request's head, its duration, and the number of connections.
 
-    uvicorn has none of these: it would collect a head for ever, and wait for ever for its end.
+    uvicorn has none of these: it would buffer a head without a limit, and wait forever for its end.
     """
 
     max_header_bytes: int
@@ -133,7 +133,7 @@ class _LimitedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def _expect_within(self, limit_s: float | None) -> None:
-        """Close the connection unless the next part of a request is whole within *limit_s*."""
+        """Close the connection unless the next part of a request is complete within *limit_s*."""
         if self._deadline is not None:
             self._deadline.cancel()
         self._deadline = None if limit_s is None else self.loop.call_later(limit_s, self._too_slow)

@@ -1,4 +1,4 @@
-"""An event is listed once, however often it was sent, at whatever times and under whatever names."""
+"""An event is listed once, even if it was resent with other times or names."""
 
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -7,7 +7,7 @@ from tests.instance.reader import dollars, event
 
 
 def listed(reader, **query):
-    """Every uuid of every page, in order."""
+    """Return the uuids of all pages, in order."""
     found, url = [], "/api/projects/@current/events/"
     parameters = {"limit": 7, **query}
     for _ in range(100):
@@ -22,7 +22,7 @@ def listed(reader, **query):
 
 
 def test_copies_at_other_times_and_under_other_names_are_one_event(reader):
-    """Over all pages, across midnight, with each filter that either copy matches."""
+    """This holds over all pages, across midnight, and for each filter that either copy matches."""
     session = str(uuid.uuid4())
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     others = [

@@ -57,7 +57,7 @@ def test_lengths_of_time_read_naturally(seconds, words):
 
 
 def test_failed_sign_ins_are_throttled_by_client():
-    """Five a minute from one address; other addresses may go on, whatever strangers do; a minute later all may."""
+    """One address may fail five times a minute; others, and all a minute later, may go on."""
     throttle = Throttle()
     for moment in range(5):
         assert throttle.wait_s("a", moment) == 0

@@ -27,7 +27,7 @@ _MAX_ROUNDS = 50  # bounds the loop when a page is full of duplicates that are n
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Events newest first, and where the next page starts (None at the end)."""
+    """Events newest first, and the cursor of the next page (None at the end)."""
 
     events: tuple[StoredEvent, ...]
     next: Cursor | None
@@ -78,10 +78,10 @@ def _place(event: StoredEvent) -> tuple[int, str, str]:
 
 
 def _first_copies(store: Store, project_id: int, uuids: set[str]) -> dict[str, tuple[int, str, str]]:
-    """Return the place of the copy that came first, for each of *uuids* that has copies at several places.
+    """Return the place of the first copy, for each of *uuids* with copies at several places.
 
-    A client that sends an event again may give it another time or name. The engine merges only
-    copies at the same place, so the copy that came first is the one that lists show.
+    A client that resends an event may give it another time or name. The engine merges only copies
+    at the same place, so lists show the copy that came first.
     """
     if not uuids:
         return {}

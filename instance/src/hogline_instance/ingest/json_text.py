@@ -1,7 +1,7 @@
 """Read untrusted JSON, with numbers that common parsers refuse turned into text.
 
-Sources: RFC 8259 section 6 lets a parser bound the range of numbers; Python refuses integers of over
-4,300 digits, and a number beyond 1.8e308 becomes infinite, which is no JSON.
+Sources: RFC 8259 section 6 lets a parser limit the range of numbers; Python refuses integers of
+over 4,300 digits, and a number beyond 1.8e308 becomes infinite, which JSON cannot express.
 """
 
 import json
@@ -16,7 +16,7 @@ __all__ = ["read_json", "readable"]
 
 _MAX_DIGITS = 300
 # Digits become 0 and a plus is removed, so that two searches for constant bytes find the few
-# texts that need a closer look.
+# texts that may hold such a number.
 _DIGITS_TO_ZERO = bytes.maketrans(b"123456789E", b"000000000e")
 _MANY_DIGITS = b"0" * _MAX_DIGITS
 _LARGE_EXPONENT = b"e000"
@@ -26,8 +26,8 @@ _UNREADABLE = re.compile(rb"[:\[,\s]-?(?:[0-9]{300}|[0-9]+(?:\.[0-9]+)?[eE]\+?[0
 def read_json(text: bytes) -> Any:
     """Return the value of *text*. Raises BodyError: it is not JSON.
 
-    NaN, lone surrogates and broken UTF-8 are read as a browser's JSON.stringify may have meant
-    them. An integer of over 300 digits and a float beyond the largest are kept as their text.
+    NaN becomes null, as JSON.stringify writes it; lone surrogates and broken UTF-8 are tolerated.
+    An integer of over 300 digits and a float beyond the largest are kept as text.
     """
     try:
         return json.loads(

@@ -61,12 +61,12 @@ def _position(stored: object) -> Position:
 
 
 def _check(checkpoint: Checkpoint, sizes: Mapping[int, int]) -> None:
-    """Raise ValueError unless each position lies in a segment that is there, or none is left."""
+    """Raise ValueError unless each position lies in an existing segment, or none is left."""
     for place in (checkpoint.done, checkpoint.doing):
         if place is None or not sizes:
             continue
         if place.segment > max(sizes) or place.offset > sizes.get(place.segment, 0):
-            raise ValueError(f"it names byte {place.offset} of segment {place.segment}, which is not there")
+            raise ValueError(f"it names byte {place.offset} of segment {place.segment}, which does not exist")
     if checkpoint.doing is not None and checkpoint.doing < checkpoint.done:
         raise ValueError("it ends before it begins")
 

@@ -241,7 +241,7 @@ class Journal:
             _log.error("journal: segment %d keeps a torn tail: %s", self._segment, error)
         self._close_segment()
         if good_bytes == 0:
-            # Nothing was accepted into it: a disk that stays full must not be filled with names.
+            # Remove the segment, since it is empty: a full disk must not collect empty files.
             segment_path(self._folder, self._segment).unlink(missing_ok=True)
             self._sizes.pop(self._segment, None)
         self._segment += 1

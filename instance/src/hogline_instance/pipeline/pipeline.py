@@ -61,7 +61,7 @@ class Pipeline:
         self.stored_rows = 0
         self.rejected_rows = 0
         self.dropped_rows: dict[str, int] = {}
-        """How many events the steps dropped since the start, by reason."""
+        """Counts of the events that the steps dropped since the start, by reason."""
         self.last_error: str | None = None
         self._oldest_s = 0.0
         self._closed = False

@@ -115,8 +115,8 @@ class Projects:
             if session.scalar(select(ProjectRow.id).limit(1)) is not None:
                 return
             if holds_events and self._key_file.exists():
-                # New keys would replace the old ones, and every app that has the old token would be
-                # answered 200 while its events are dropped.
+                # New keys would replace the old ones, and every app with the old token would get
+                # 200 while its events are dropped.
                 raise SettingsError(
                     f"{self._key_file.parent} holds events and a key, but its SQL database has no project: restore the"
                     " database (a copy from before the last migration lies beside it), or set HOGLINE_DATABASE_URL to"
@@ -141,7 +141,7 @@ def _project(row: ProjectRow) -> Project:
 
 
 def _random_text() -> str:
-    # Letters and digits alone, which a double click selects whole. 43 of them are 256 bits.
+    # Only alphanumeric characters, since a double click selects all of them. 43 are 256 bits.
     return "".join(secrets.choice(_ALPHABET) for _ in range(43))
 
 

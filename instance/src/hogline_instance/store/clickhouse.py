@@ -122,7 +122,7 @@ class Store:
     @contextlib.contextmanager
     def _reader(self) -> Iterator[Any]:
         if not self._reading.acquire(timeout=self._limits["max_execution_time"]):
-            raise StoreError("too many questions at once; ask again in a moment")
+            raise StoreError("too many queries at once; try again in a moment")
         try:
             try:
                 client = self._idle.pop()

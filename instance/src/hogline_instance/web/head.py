@@ -13,7 +13,7 @@ _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 async def answer_head(app: Any, scope: _Scope, receive: _Receive, send: _Send) -> None:
-    """Let *app* answer GET, send its head alone, and stop it: a live stream would never end."""
+    """Run *app* with GET, send only the head, and stop it: a live stream would never end."""
     answered = asyncio.Event()
 
     async def send_head(message: MutableMapping[str, Any]) -> None:

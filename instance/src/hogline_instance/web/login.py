@@ -26,9 +26,9 @@ class NotSignedInError(Exception):
 
 @dataclass(slots=True)
 class Throttle:
-    """Allows *limit* failures in *window_s* seconds to each client.
+    """Allows *limit* failures per *window_s* seconds from each client.
 
-    There is no bound for all clients together: strangers would use it to keep the owner out.
+    There is no common limit: attackers would use it to lock out the owner.
     """
 
     limit: int = 5

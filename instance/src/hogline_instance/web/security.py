@@ -62,7 +62,7 @@ class HostGuard:
 
 
 def _is_from_elsewhere(method: str, headers: Mapping[bytes, bytes], origin: str, host: str) -> bool:
-    """Return whether a page of another site sent this: browsers say so in `Origin` and `Sec-Fetch-*`.
+    """Return whether a page of another site sent this, by `Origin` and `Sec-Fetch-*`.
 
     A person may still follow a link to a page here. An opaque origin (`null`) is a sandboxed frame,
     a file or a redirect, and so not a page of this site.
@@ -79,7 +79,7 @@ def _is_from_elsewhere(method: str, headers: Mapping[bytes, bytes], origin: str,
 
 def _is_local(host: str) -> bool:
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    # Not `*.localhost`: a page could use a hundred such names to get around limits of connections.
+    # Not `*.localhost`: a page could use many such names to evade browsers' connection limits.
     if name.lower().removesuffix(".") == "localhost":
         return True
     try:
