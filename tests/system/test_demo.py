@@ -130,7 +130,7 @@ def test_the_shop_is_written_in_nine_frameworks():
 
 def test_dev_demo_takes_the_name_of_a_framework():
     """`./dev demo --app NAME` becomes `hogline demo --app FILE`; a name without a shop is refused in one line."""
-    for name, says in (("flask", "ends all of it"), ("nothing", "'nothing' is no file")):
+    for name, says in (("flask", "end it all"), ("nothing", "'nothing' is no file")):
         run = subprocess.run(
             ["./dev", "demo", "--once", f"--app={name}"],
             cwd=ROOT,
