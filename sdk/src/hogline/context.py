@@ -144,7 +144,8 @@ def clear_context() -> None:
 def _after_fork_in_child() -> None:
     """Forget the parent's request: a worker that is forked in the middle of one serves other requests.
 
-    Copies of the variables, such as an event loop's tasks have, hold the same contexts; so these are emptied, too.
+    Copies of the variables, such as an event loop's tasks have, hold the same contexts; so these
+    are emptied, too.
     """
     context = current.get()
     while context is not None:
@@ -227,7 +228,8 @@ class StepContext:
     """A request's context for the steps of a body that is made later: a `with` block around each step.
 
     *root* is the context that the request began with, or None where another interceptor handles the
-    context. *context* is the one that the first step finds; a step's changes stay for the next step.
+    context. *context* is the one that the first step finds; a step's changes stay for the next
+    step.
     """
 
     __slots__ = ("_context", "_outer", "_root")

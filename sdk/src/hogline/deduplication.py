@@ -1,8 +1,8 @@
 """Deduplication: each exception becomes one event, however many layers observe it.
 
-A captured exception is marked with the numbers of the requests and tasks that captured it. A list of
-captured exceptions would keep their frames alive for as long as a connection lasts, so only exceptions
-that refuse the mark are held (rule `never-hold-exceptions`).
+A captured exception is marked with the numbers of the requests and tasks that captured it. A list
+of captured exceptions would keep their frames alive for as long as a connection lasts, so only
+exceptions that refuse the mark are held (rule `never-hold-exceptions`).
 """
 
 import itertools

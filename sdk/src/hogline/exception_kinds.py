@@ -1,8 +1,9 @@
 """What an exception of a request means: an HTTP answer, noise, or a mistake.
 
-Exceptions are recognised by class, never by attribute: errors of upstream clients have a `.status_code`
-too, and are this server's 500 (rule `identify-by-class`). Classes are compared by qualified name along
-the MRO, so no framework is imported. Source: docs/internals/frameworks.md#what-an-exception-means.
+Exceptions are recognised by class, never by attribute: errors of upstream clients have a
+`.status_code` too, and are this server's 500 (rule `identify-by-class`). Classes are compared by
+qualified name along the MRO, so no framework is imported. Source:
+docs/internals/frameworks.md#what-an-exception-means.
 """
 
 from collections.abc import Callable, Iterator
@@ -83,7 +84,8 @@ _STATUS: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("werkzeug.exceptions", "HTTPException"): _werkzeug,
 }
 
-# The client went away, or control flow: no mistake. Source: docs/internals/frameworks.md#not-errors.
+# The client went away, or control flow: no mistake. Source:
+# docs/internals/frameworks.md#not-errors.
 _NOISE: frozenset[tuple[str, str]] = frozenset(
     {
         ("arq.worker", "Retry"),
@@ -120,7 +122,8 @@ _NOISE: frozenset[tuple[str, str]] = frozenset(
 # By the module that defines them: asyncio's, gevent's, trio's.
 _EXITS = {("asyncio.exceptions", "CancelledError"), ("greenlet", "GreenletExit"), ("trio", "Cancelled")}
 
-# Not subclasses of Exception, so that a task's `except Exception` does not stop them; still mistakes.
+# Not subclasses of Exception, so that a task's `except Exception` does not stop them; still
+# mistakes.
 _MISTAKES = frozenset({("dramatiq.middleware.time_limit", "TimeLimitExceeded")})
 
 # Frameworks raise these *from* the real error once a response has begun.
@@ -239,7 +242,8 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def _is_noise(error: BaseException) -> bool:
-    # CancelledError, GeneratorExit, SystemExit, KeyboardInterrupt and trio's Cancelled are no Exceptions.
+    # CancelledError, GeneratorExit, SystemExit, KeyboardInterrupt and trio's Cancelled are no
+    # Exceptions.
     if not isinstance(error, Exception):
         return (type(error).__module__, type(error).__qualname__) not in _MISTAKES
     if any((kind.__module__, kind.__qualname__) in _NOISE for kind in type(error).__mro__):

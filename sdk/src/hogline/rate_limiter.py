@@ -1,7 +1,7 @@
 """A token bucket for each kind of exception. The caller passes the time.
 
-posthog-python and posthog-js keep a bucket for each type, this one keeps it for each fingerprint. A full
-bucket lets through as many as its size; theirs let through one less.
+posthog-python and posthog-js keep a bucket for each type, this one keeps it for each fingerprint. A
+full bucket lets through as many as its size; theirs let through one less.
 """
 
 import os

@@ -101,8 +101,8 @@ class RequestExceptions:
 def _is_captured_if_handled(rules: ExceptionCapture, status: int, own_status: int | None) -> bool:
     """Return whether an exception that was answered with *status* is an error by these rules."""
     if rules.handled == "by_status":
-        # A WebSocket's 101 answered the handshake. The exception closes the socket with a code that stands for its
-        # own status.
+        # A WebSocket's 101 answered the handshake. The exception closes the socket with a code that
+        # stands for its own status.
         answered = own_status if own_status is not None and status == _SWITCHING_PROTOCOLS else status
         return answered >= rules.min_status_to_capture
     return rules.handled == "capture"

@@ -1,8 +1,9 @@
 """Exchange: one request and its response.
 
-A protocol file (asgi, wsgi, ...) makes an Exchange, enters it around the app and closes it. A framework
-file adds what the protocol cannot see, with `annotate()` and `observe()`. URL, address, identity and
-redaction are decided here, once. Nothing is read from the request until something is captured.
+A protocol file (asgi, wsgi, ...) makes an Exchange, enters it around the app and closes it. A
+framework file adds what the protocol cannot see, with `annotate()` and `observe()`. URL, address,
+identity and redaction are decided here, once. Nothing is read from the request until something is
+captured.
 """
 
 import re
@@ -41,8 +42,8 @@ HEADERS = (
     tracing.SESSION_ID, tracing.DISTINCT_ID, tracing.WINDOW_ID, "cookie", "host", "user-agent", *get_args(AddressHeader),
 )  # fmt: skip
 """The only headers that an exchange ever asks a protocol for."""
-# The callbacks that are running here, each as [exchange, name]. A list is emptied when its callback has
-# returned, since a task that the callback started inherits this variable.
+# The callbacks that are running here, each as [exchange, name]. A list is emptied when its callback
+# has returned, since a task that the callback started inherits this variable.
 _running: ContextVar[tuple[list[Any], ...]] = ContextVar("hogline_callbacks", default=())
 
 RequestLine: TypeAlias = tuple[str | None, str, str, str, str | None]
@@ -190,8 +191,8 @@ class Exchange(CaptureScope):
     def is_same_request(self, other: "Exchange") -> bool:
         """Return whether *other*, read from another scope or environ, is this same request.
 
-        A bridge between WSGI and ASGI makes a new scope or environ out of the same facts. An HTTP client
-        that calls an app in this process sends another path or other headers.
+        A bridge between WSGI and ASGI makes a new scope or environ out of the same facts. An HTTP
+        client that calls an app in this process sends another path or other headers.
         """
         method, _, path, query, peer = self.read()
         its_method, _, _, its_query, its_peer = other.read()
@@ -332,8 +333,8 @@ class Exchange(CaptureScope):
     def answer(self, name: str) -> Any:
         """Return what the app's callback *name* returns for this request; None if there is none. Never raises.
 
-        A callback may capture, or do what others capture (a query's span, an HTTP call), which asks who
-        acts: a callback that is running already answers None instead of running inside itself.
+        A callback may capture, or do what others capture (a query's span, an HTTP call), which asks
+        who acts: a callback that is running already answers None instead of running inside itself.
         """
         if self._answers is not None and name in self._answers:
             return self._answers[name]

@@ -33,7 +33,8 @@ class Policy:
         self.settings: InterceptorSettings = settings
         self.exceptions: ExceptionCapture | None = settings.exceptions
         self.trusted_proxies: int | tuple[Network, ...] | None = settings.proxies
-        # Whether the first address of the list is taken for the visitor's, although visitors can forge it.
+        # Whether the first address of the list is taken for the visitor's, although visitors can
+        # forge it.
         self.believes_visitors: bool = self.trusted_proxies is None and settings.address_header != "forwarded"
         self.secret_names: frozenset[str] = frozenset(map(plain_name, settings.secret_parameters))
         self.source: str = source  # `$exception_source`, "<framework>.interceptor"

@@ -75,8 +75,8 @@ def page_facts(
 ) -> Mapping[str, str]:
     """Return `$request_path`, and `$current_url`, the URL that the visitor asked for, if *host* is usable.
 
-    Secrets are masked and long URLs cut; the URL never holds userinfo or a fragment. *secret_names* are
-    further parameters to mask.
+    Secrets are masked and long URLs cut; the URL never holds userinfo or a fragment. *secret_names*
+    are further parameters to mask.
     """
     if len(scheme) + len(host or "") + len(path) + len(query) > _LONGEST_REMEMBERED:
         return _page_facts(scheme, host, path, query, mode, secret_names)

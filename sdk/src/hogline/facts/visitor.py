@@ -47,7 +47,8 @@ NOBODY = visitor("", "", "", "", "", "")
 def plain_visitor(joined: bytes) -> Visitor | None:
     """Return the visitor for header values *joined* by newlines; None if they must be parsed one by one.
 
-    All values at once, since nearly all are plain, and cached, since a visitor's next request has the same.
+    All values at once, since nearly all are plain, and cached, since a visitor's next request has
+    the same.
     """
     return _plain_visitor(joined) if len(joined) <= _MAX_CHARACTERS else None
 

@@ -2,8 +2,8 @@
 
     app = web.Application(middlewares=[PostHogInterceptor(client=posthog, capture_exceptions=True), ...])
 
-Each request is a task of its own, so the context stays when the handler returns: a streamed body, and
-everything else until the task ends, still belongs to the visitor.
+Each request is a task of its own, so the context stays when the handler returns: a streamed body,
+and everything else until the task ends, still belongs to the visitor.
 Source: docs/internals/frameworks.md#aiohttp.
 """
 
@@ -100,8 +100,8 @@ class AiohttpExchange(Exchange):
     def watch(self) -> None:
         """Observe the status that leaves, and the end of the request's task.
 
-        This patches the request's own writer: the signal `on_response_prepare` is frozen by the time that
-        a middleware runs, and is not sent for aiohttp's own answer to an error.
+        This patches the request's own writer: the signal `on_response_prepare` is frozen by the
+        time that a middleware runs, and is not sent for aiohttp's own answer to an error.
         """
         writer: Any = self._request.writer
         write_headers = writer.write_headers
@@ -118,7 +118,8 @@ class AiohttpExchange(Exchange):
     def _ended(self, task: "asyncio.Task[Any]") -> None:
         """Record an exception of a body while it was sent, which aiohttp only logs; then judge all of them."""
         error = None if task.cancelled() else task.exception()
-        # When aiohttp cannot answer an error any more, it raises another while it handles the first.
+        # When aiohttp cannot answer an error any more, it raises another while it handles the
+        # first.
         known = self._escaped is not None and error is not None and is_within(self._escaped, error)
         if error is not None and not known and not self.is_gone(error):
             self.observe(error, handled=False)
@@ -169,12 +170,13 @@ class PostHogInterceptor:
     def _with_observer(self, handler: Any, request: web.Request) -> Handler:
         """Return *handler* with an observer inside its last middleware.
 
-        aiohttp composes middlewares as `partial(middleware, handler=next)`, once for each route. A handler
-        that was composed in another way is observed from here, so an inner middleware may answer an
-        exception unseen.
+        aiohttp composes middlewares as `partial(middleware, handler=next)`, once for each route. A
+        handler that was composed in another way is observed from here, so an inner middleware may
+        answer an exception unseen.
 
-        The observed handler is kept as an attribute of the handler, so that both are collected together.
-        Wrappers copy attributes of what they wrap, so the attribute may belong to another handler.
+        The observed handler is kept as an attribute of the handler, so that both are collected
+        together. Wrappers copy attributes of what they wrap, so the attribute may belong to another
+        handler.
         """
         kept: tuple[PostHogInterceptor, Any, Handler] | None = getattr(handler, _OBSERVED, None)
         if kept is not None and kept[0] is self and kept[1] is handler:

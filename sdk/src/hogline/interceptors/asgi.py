@@ -2,8 +2,8 @@
 
     app = PostHogInterceptor(app, client=posthog, capture_exceptions=True)
 
-The outermost interceptor of a request owns its exchange. Interceptors inside it (a mounted app's, or the
-same one twice) find that exchange and only observe. `receive` and the body are never touched
+The outermost interceptor of a request owns its exchange. Interceptors inside it (a mounted app's,
+or the same one twice) find that exchange and only observe. `receive` and the body are never touched
 (rule `hands-off-bodies`).
 """
 
@@ -51,7 +51,8 @@ class AsgiExchange(Exchange):
     def __init__(self, policy: Policy, scope: Scope) -> None:
         self.policy = policy
         self.scope = scope
-        # Mounts and proxies' middleware change these on the way in; the browser's request came first.
+        # Mounts and proxies' middleware change these on the way in; the browser's request came
+        # first.
         get = scope.get
         self._arrived = get("path"), get("root_path"), get("scheme"), get("client")
 
@@ -339,7 +340,8 @@ class _Watch:
         self._send = send
         self._before = sys.exc_info()[1]  # an exception that is handled around the app is not this request's
 
-    # Not a coroutine, which would be one more frame for each message: the caller awaits the server's own.
+    # Not a coroutine, which would be one more frame for each message: the caller awaits the
+    # server's own.
     @_marked_as_coroutine_function
     def send(self, message: Message) -> Awaitable[None]:
         kind = message["type"]
@@ -356,7 +358,8 @@ class _Watch:
         elif kind == "websocket.close":
             if exchange.status is None:
                 exchange.status = 403  # a handshake that was refused; ASGI specification, "Close - send event"
-            # An app that closes a socket inside its own `except` has handled it; a framework's answer has a known class.
+            # An app that closes a socket inside its own `except` has handled it; a framework's
+            # answer has a known class.
             if error is not None and http_status(error) is not None:
                 self._handling(error)
         sending = self._send(message)

@@ -3,7 +3,8 @@
     @PostHogInterceptor(client=posthog, capture_exceptions=True)
     def handler(event, context): ...
 
-Sources: AWS's pages on the proxy integration's formats 1.0 and 2.0, and on Lambda behind an Application Load Balancer.
+Sources: AWS's pages on the proxy integration's formats 1.0 and 2.0, and on Lambda behind an
+Application Load Balancer.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -5,8 +5,8 @@
     def main(req: func.HttpRequest) -> func.HttpResponse: ...
 
 The request has an absolute URL, as Azure's front end saw it, and no route template. Azure passes
-arguments by the names of the function's bindings, so the request is recognised by its type; with Azure's
-extension for streams it is Starlette's.
+arguments by the names of the function's bindings, so the request is recognised by its type; with
+Azure's extension for streams it is Starlette's.
 """
 
 from collections.abc import Callable, Sequence

@@ -2,9 +2,9 @@
 
     app = PostHogInterceptor(app, client=posthog, capture_exceptions=True)
 
-BlackSheep answers exceptions after all middlewares, and streams bodies later, so one of its own middlewares
-would know neither the status nor what a streamed body raises. So the interceptor stands around the
-application, and adds two middlewares, the first and the last, that observe exceptions.
+BlackSheep answers exceptions after all middlewares, and streams bodies later, so one of its own
+middlewares would know neither the status nor what a streamed body raises. So the interceptor stands
+around the application, and adds two middlewares, the first and the last, that observe exceptions.
 Source: docs/internals/frameworks.md#blacksheep.
 """
 
@@ -148,7 +148,8 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
             exchange.annotate(route=exchange.find_route())
         handler = None if in_socket else _handler_of(application, error)
         if handler is not None and handler.__module__.startswith("blacksheep.") and http_status(error) is None:
-            # BlackSheep's own handler, for requests that pydantic finds invalid: the exception has no status yet.
+            # BlackSheep's own handler, for requests that pydantic finds invalid: the exception has
+            # no status yet.
             if rules.min_status_to_capture <= _BAD_REQUEST:
                 exchange.observe(error, handled=True, policy=self._policy)
             return

@@ -2,10 +2,11 @@
 
     app.install(PostHogInterceptor(client=posthog, capture_exceptions=True))
 
-A plugin wraps the callbacks of routes. It also learns the app that it is installed in, and wraps `app.wsgi`,
-which every server calls. Plugins do not see hooks, routing, or a generator that fails before its first item:
-Bottle turns these errors into `HTTPError`s, which all go through the app's private `_cast`. Without that
-method the interceptor sees only what a plugin sees. Source: docs/internals/frameworks.md#bottle.
+A plugin wraps the callbacks of routes. It also learns the app that it is installed in, and wraps
+`app.wsgi`, which every server calls. Plugins do not see hooks, routing, or a generator that fails
+before its first item: Bottle turns these errors into `HTTPError`s, which all go through the app's
+private `_cast`. Without that method the interceptor sees only what a plugin sees. Source:
+docs/internals/frameworks.md#bottle.
 """
 
 import functools
@@ -57,7 +58,8 @@ class PostHogInterceptor:
             _log.warning("hogline: the Bottle app %r has an interceptor already; the second one is ignored", app)
             return
         self._app = app
-        # Bottle refuses to set an attribute twice; the layer calls what was there, so it may replace it.
+        # Bottle refuses to set an attribute twice; the layer calls what was there, so it may
+        # replace it.
         object.__setattr__(app, "wsgi", wsgi.Layer(app.wsgi, self._policy, BottleExchange))
         if self._policy.exceptions is not None and hasattr(app, "_cast"):
             object.__setattr__(app, "_cast", self._observing(app._cast))  # noqa: SLF001 - see the module's docstring

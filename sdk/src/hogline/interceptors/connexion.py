@@ -2,9 +2,10 @@
 
     app.add_middleware(PostHogInterceptor, MiddlewarePosition.BEFORE_EXCEPTION, client=posthog, capture_exceptions=True)
 
-In this position only Connexion's last resort for errors of middleware is further out. Connexion answers every
-exception inside the `except` that caught it, in the same task, so the exception is current when the response
-starts. Its own handler for `Exception` is a last resort; a handler that the app registered for it is not.
+In this position only Connexion's last resort for errors of middleware is further out. Connexion
+answers every exception inside the `except` that caught it, in the same task, so the exception is
+current when the response starts. Its own handler for `Exception` is a last resort; a handler that
+the app registered for it is not.
 Source: docs/internals/frameworks.md#connexion.
 """
 
@@ -55,8 +56,8 @@ class ConnexionExchange(asgi.AsgiExchange):
         self, error: BaseException, *, handled: bool, status: int | None = None, policy: Policy | None = None
     ) -> None:
         """Record an exception; one that only Connexion's own handler for `Exception` answers was not handled."""
-        # Starlette clears the traceback of an answered exception. An exception that refuses this raises another,
-        # which is no second mistake.
+        # Starlette clears the traceback of an answered exception. An exception that refuses this
+        # raises another, which is no second mistake.
         if self.status is not None and any(is_within(known, error) and known is not error for known in self._observed):
             return
         self._observed.append(error)

@@ -2,9 +2,10 @@
 
     app.use_global_interceptors(PostHogInterceptor(client=posthog, capture_exceptions=True))
 
-Ellar's interceptors run inside guards and middleware, and a route's `@UseInterceptors` replaces the global
-ones. So this one only observes exceptions of handlers and inner interceptors. A layer around the app's
-middleware owns the request's context, and sees the exceptions that are answered elsewhere.
+Ellar's interceptors run inside guards and middleware, and a route's `@UseInterceptors` replaces the
+global ones. So this one only observes exceptions of handlers and inner interceptors. A layer around
+the app's middleware owns the request's context, and sees the exceptions that are answered
+elsewhere.
 Source: docs/internals/frameworks.md#ellar-and-nestipy.
 """
 
@@ -77,8 +78,9 @@ async def _nowhere(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) ->
     """Stand in for the app of an interceptor that has none yet."""
 
 
-# A patch: the list of middleware is a setting, which is read before interceptors are registered on the app. This
-# method is called once, with the app's first request or its lifespan, when every interceptor is known.
+# A patch: the list of middleware is a setting, which is read before interceptors are registered on
+# the app. This method is called once, with the app's first request or its lifespan, when every
+# interceptor is known.
 @functools.cache
 def _hook_app() -> None:
     build = App.build_middleware_stack

@@ -2,10 +2,11 @@
 
     PostHogInterceptor(app, client=posthog, capture_exceptions=True)      # or PostHogInterceptor(...).install(app)
 
-Falcon's middleware ends before the body is rendered and streamed, and an app has slots, so none of its methods
-can be replaced. The app's class is therefore replaced by a subclass whose `__call__` goes through the layer of
-its protocol; the app stays the same object. The documented error reporter (Falcon 4.4) reports exceptions;
-in older versions one private method handles all of them. Source: docs/internals/frameworks.md#falcon.
+Falcon's middleware ends before the body is rendered and streamed, and an app has slots, so none of
+its methods can be replaced. The app's class is therefore replaced by a subclass whose `__call__`
+goes through the layer of its protocol; the app stays the same object. The documented error reporter
+(Falcon 4.4) reports exceptions; in older versions one private method handles all of them. Source:
+docs/internals/frameworks.md#falcon.
 """
 
 import logging
@@ -227,7 +228,8 @@ def _reporting(kind: Any, observer: _AppObserver, *, is_asgi: bool) -> dict[str,
 def _handling(kind: Any, observer: _AppObserver, *, is_asgi: bool) -> dict[str, Any]:
     """Return, for a Falcon without error reporters, its private method for exceptions with an observer.
 
-    An error handler cannot observe: one that is registered for a class hides the one for its base class.
+    An error handler cannot observe: one that is registered for a class hides the one for its base
+    class.
     """
 
     def after(request: Any, error: BaseException, raised: BaseException | None, *, rendered: bool) -> None:

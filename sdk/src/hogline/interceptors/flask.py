@@ -2,8 +2,9 @@
 
     PostHogInterceptor(app, client=posthog, capture_exceptions=True)      # or PostHogInterceptor(...).init_app(app)
 
-Flask answers errors itself, so none escapes to WSGI. `app.handle_user_exception` sees exceptions of views and
-hooks before any error handler does; the signal `got_request_exception` reports those that no handler answered.
+Flask answers errors itself, so none escapes to WSGI. `app.handle_user_exception` sees exceptions of
+views and hooks before any error handler does; the signal `got_request_exception` reports those that
+no handler answered.
 Source: docs/internals/frameworks.md#flask.
 """
 
@@ -31,7 +32,8 @@ _WITHOUT_BODY = (204, 304)
 class FlaskExchange(wsgi.WsgiExchange):
     """A WSGI exchange that knows Flask's request and routes.
 
-    Flask drops its request before the body is read, so the request is kept when the response begins.
+    Flask drops its request before the body is read, so the request is kept when the response
+    begins.
     """
 
     _kept: flask.Request | None = None

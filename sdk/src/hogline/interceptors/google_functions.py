@@ -4,9 +4,9 @@
     @PostHogInterceptor(client=posthog, capture_exceptions=True)
     def handler(request): ...
 
-An HTTP function gets a `flask.Request`, or Starlette's under `functions_framework.aio`. Each framework
-answers its own HTTP exceptions that leave the function, and 500 for any other. A typed function gets an
-object that was made from the body of Flask's request.
+An HTTP function gets a `flask.Request`, or Starlette's under `functions_framework.aio`. Each
+framework answers its own HTTP exceptions that leave the function, and 500 for any other. A typed
+function gets an object that was made from the body of Flask's request.
 """
 
 import sys

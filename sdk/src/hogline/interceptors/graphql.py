@@ -2,8 +2,8 @@
 
     schema.execute(query, middleware=[PostHogInterceptor(client=posthog, capture_exceptions=True)])
 
-GraphQL answers 200 with a list of errors, so no HTTP interceptor sees what a resolver raises. The context is
-that of the HTTP request: the interceptor of the surrounding framework begins it.
+GraphQL answers 200 with a list of errors, so no HTTP interceptor sees what a resolver raises. The
+context is that of the HTTP request: the interceptor of the surrounding framework begins it.
 Source: docs/internals/frameworks.md#graphql.
 """
 
@@ -43,7 +43,8 @@ class Operation:
                 if path:
                     tag("graphql_path", ".".join(map(str, path)))
                 exchange = exchange or _WithoutRequest(self._policy)
-                # Only GraphQL's last resort answers an exception; code raises its own errors on purpose.
+                # Only GraphQL's last resort answers an exception; code raises its own errors on
+                # purpose.
                 exchange.observe(error, handled=http_status(error) is not None, policy=self._policy)
                 _judge(exchange, error)
 
@@ -53,7 +54,8 @@ def _judge(exchange: Exchange, error: BaseException) -> None:
     if exchange.status is not None or exchange.policy.exceptions is not None:
         exchange.judge(error)
         return
-    # An outer interceptor that captures no exceptions does not observe the status; GraphQL's own is known.
+    # An outer interceptor that captures no exceptions does not observe the status; GraphQL's own is
+    # known.
     exchange.status = 101 if _is_socket(exchange) else 200
     try:
         exchange.judge(error)

@@ -2,9 +2,9 @@
 
     grpc.server(pool, interceptors=[PostHogInterceptor(client=posthog, capture_exceptions=True)])       # grpc.aio.server too
 
-The ids come as metadata of the call. gRPC runs interceptors on the server's own thread, so everything happens
-inside the method's behaviour, which stays synchronous or asynchronous. A call ends with a code; events and the
-threshold use the corresponding HTTP status.
+The ids come as metadata of the call. gRPC runs interceptors on the server's own thread, so
+everything happens inside the method's behaviour, which stays synchronous or asynchronous. A call
+ends with a code; events and the threshold use the corresponding HTTP status.
 Source: docs/internals/frameworks.md#grpc and docs/internals/frameworks.md#http-exceptions.
 """
 
@@ -28,7 +28,8 @@ from hogline.settings.typed import InterceptorOptions
 
 __all__ = ["STATUS", "GrpcExchange", "PostHogInterceptor"]
 
-# The HTTP status of each code as in google.rpc.Code, except RESOURCE_EXHAUSTED, which here is the server's error.
+# The HTTP status of each code as in google.rpc.Code, except RESOURCE_EXHAUSTED, which here is the
+# server's error.
 STATUS = {
     "OK": 200, "CANCELLED": 499, "UNKNOWN": 500, "INVALID_ARGUMENT": 400, "DEADLINE_EXCEEDED": 504, "NOT_FOUND": 404,
     "ALREADY_EXISTS": 409, "PERMISSION_DENIED": 403, "RESOURCE_EXHAUSTED": 503, "FAILED_PRECONDITION": 400, "ABORTED": 409,
@@ -257,7 +258,8 @@ class _Call:
         with guard("exception capture", self._policy.lose_exception):
             status = _status(self._context, "UNKNOWN")
             if not _is_abort(error):
-                # A stream of requests raises exactly this class when its client is gone; upstream errors are subclasses.
+                # A stream of requests raises exactly this class when its client is gone; upstream
+                # errors are subclasses.
                 if type(error) is not grpc.RpcError:
                     exchange.observe(error, handled=self._may_be_handled, status=status, policy=self._policy)
             elif status >= rules.min_status_to_capture:
@@ -293,7 +295,8 @@ class _Responses:
                 raise
 
     def __del__(self) -> None:
-        # The server drops an iterator whose client has left; its end belongs to the call, whatever runs here now.
+        # The server drops an iterator whose client has left; its end belongs to the call, whatever
+        # runs here now.
         close = getattr(self._answers, "close", None)
         if not self._ended and close is not None:
             with self._step:

@@ -2,7 +2,8 @@
 
     app = Litestar(plugins=[PostHogInterceptor(client=posthog, capture_exceptions=True)])
 
-No exception of a handler leaves Litestar, and its middleware does not run for a 404, so the interceptor wraps
+No exception of a handler leaves Litestar, and its middleware does not run for a 404, so the
+interceptor wraps
 `app.asgi_handler` when the app starts.
 Source: docs/internals/frameworks.md#litestar.
 """
@@ -128,7 +129,8 @@ class _LitestarLayer(asgi.PostHogInterceptor):
 def _has_handler(error: Exception, scope: Any) -> bool:
     """Return whether more than the last resort answers *error*: its own class, or a handler for one of its classes.
 
-    A handler for 500 or for `Exception` is an error page and does not count, as in other frameworks.
+    A handler for 500 or for `Exception` is an error page and does not count, as in other
+    frameworks.
     """
     if isinstance(error, HTTPException) or http_status(error) is not None:
         return True

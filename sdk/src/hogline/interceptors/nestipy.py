@@ -3,9 +3,10 @@
     app.use_global_interceptors(posthog_interceptor(client=posthog, capture_exceptions=True))
 
 Nestipy keeps the current request in one object for all requests, so with middleware that awaits, an
-interceptor may get another visitor's request. So this one only observes exceptions; an ASGI layer around the
-app, which has its own scope, owns context and facts. Nestipy answers every exception with a new one that has
-no chain to the original, so no layer further out can observe the original.  Source: docs/internals/frameworks.md#ellar-and-nestipy.
+interceptor may get another visitor's request. So this one only observes exceptions; an ASGI layer
+around the app, which has its own scope, owns context and facts. Nestipy answers every exception
+with a new one that has no chain to the original, so no layer further out can observe the original.
+Source: docs/internals/frameworks.md#ellar-and-nestipy.
 """
 
 import functools

@@ -3,8 +3,9 @@
 app = PyNestFactory.create(AppModule)
 app.use(PostHogInterceptor, client=posthog, capture_exceptions=True)
 
-PyNest has no interceptors of its own; `app.use` adds middleware. A route's `@UseFilters` answers inside
-the route, where no middleware sees the exception; with global filters the interceptor sees it.  Source: docs/internals/frameworks.md#starlette.
+PyNest has no interceptors of its own; `app.use` adds middleware. A route's `@UseFilters` answers
+inside the route, where no middleware sees the exception; with global filters the interceptor sees
+it.  Source: docs/internals/frameworks.md#starlette.
 """
 
 from hogline.interceptors import starlette

@@ -3,9 +3,10 @@
     config.include("hogline.interceptors.pyramid")                           # options are settings: hogline.client, ...
     PostHogInterceptor(config, client=posthog, capture_exceptions=True)      # or in code
 
-The execution policy, a documented hook, gets the environ before anything else and returns the WSGI app that the
-router calls. So the WSGI layer surrounds tweens, callbacks and the iteration of the body. A tween inside
-Pyramid's exception views observes the exceptions that they turn into responses. Source: docs/internals/frameworks.md#pyramid.
+The execution policy, a documented hook, gets the environ before anything else and returns the WSGI
+app that the router calls. So the WSGI layer surrounds tweens, callbacks and the iteration of the
+body. A tween inside Pyramid's exception views observes the exceptions that they turn into
+responses. Source: docs/internals/frameworks.md#pyramid.
 """
 
 import logging

@@ -2,8 +2,9 @@
 
     PostHogInterceptor(app, client=posthog, capture_exceptions=True)      # or PostHogInterceptor(...).init_app(app)
 
-Quart answers errors itself, after it has left their `except`. `app.handle_user_exception` sees exceptions of
-handlers and hooks before any error handler does; signals report those that no handler answered.
+Quart answers errors itself, after it has left their `except`. `app.handle_user_exception` sees
+exceptions of handlers and hooks before any error handler does; signals report those that no handler
+answered.
 Source: docs/internals/frameworks.md#quart.
 """
 

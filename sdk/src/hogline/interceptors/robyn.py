@@ -2,8 +2,9 @@
 
     PostHogInterceptor(app, client=posthog, capture_exceptions=True)      # before the routes
 
-Robyn runs a request's hooks and its handler in one context of the request's own; a synchronous handler runs
-in a thread. Streamed bodies run outside that context, so each of their steps restores it.
+Robyn runs a request's hooks and its handler in one context of the request's own; a synchronous
+handler runs in a thread. Streamed bodies run outside that context, so each of their steps restores
+it.
 Source: docs/internals/frameworks.md#robyn.
 """
 
@@ -78,8 +79,8 @@ class PostHogInterceptor:
     def watch(self, router: Robyn | SubRouter) -> None:
         """Observe the handlers that are added to *router* from now on; sub-routers keep their own routes.
 
-        A patch: Robyn passes an exception only to the handler of `@app.exception`, and only if there was
-        one when the route was added.
+        A patch: Robyn passes an exception only to the handler of `@app.exception`, and only if
+        there was one when the route was added.
         """
         routes: Any = router.router
         if routes.routes:
@@ -211,7 +212,8 @@ class _Body:
                 raise
 
     def __del__(self) -> None:
-        # Robyn drops a body whose client has left; its end belongs to the request, whatever runs here now.
+        # Robyn drops a body whose client has left; its end belongs to the request, whatever runs
+        # here now.
         close = getattr(self._content, "close", None)
         if close is not None:
             with self._step:

@@ -2,8 +2,8 @@
 
     PostHogInterceptor(app, client=posthog, capture_exceptions=True)
 
-Sanic serves all requests of a connection in one task and one context. Each request's context begins when its
-head was read, inherits nothing, and ends when its response was made.
+Sanic serves all requests of a connection in one task and one context. Each request's context begins
+when its head was read, inherits nothing, and ends when its response was made.
 Source: docs/internals/frameworks.md#sanic.
 """
 

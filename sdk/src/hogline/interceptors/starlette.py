@@ -3,8 +3,9 @@
     app.add_middleware(PostHogInterceptor, client=posthog, capture_exceptions=True)
 
 `add_middleware` puts a middleware inside ServerErrorMiddleware, whose 500 handlers then run after it; and an inner
-BaseHTTPMiddleware runs the app in another task, where an outer middleware cannot see the exceptions that are
-answered. So with the first request the interceptor moves around the whole stack (the public attribute
+BaseHTTPMiddleware runs the app in another task, where an outer middleware cannot see the exceptions
+that are answered. So with the first request the interceptor moves around the whole stack (the
+public attribute
 `middleware_stack`). Where middleware may run the app in another task, it leaves observers inside: in its old
 place, and around Starlette's own ExceptionMiddleware.
 Source: docs/internals/frameworks.md#techniques and docs/internals/frameworks.md#starlette.
@@ -124,9 +125,9 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
     def _move_out(self, application: Starlette, scope: asgi.Scope) -> None:
         """Put a copy of this interceptor around the application's whole stack.
 
-        In a Mount or a Route it stays, since its options hold for that part only. There the scope has a
-        router already. A mounted application finds its parent's router in the scope too, so its own stack
-        is searched for this interceptor.
+        In a Mount or a Route it stays, since its options hold for that part only. There the scope
+        has a router already. A mounted application finds its parent's router in the scope too, so
+        its own stack is searched for this interceptor.
         """
         stack: Any = application.middleware_stack
         layers = list(_layers(stack))
@@ -139,8 +140,8 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
     def _leave(self, layers: list[Any]) -> None:
         """Take this interceptor out of the stack's *layers*, and keep full observers only where they are needed.
 
-        The outermost layer sees every exception that is answered in its own task. It does not see those in
-        layers inside middleware that runs the app in another task.
+        The outermost layer sees every exception that is answered in its own task. It does not see
+        those in layers inside middleware that runs the app in another task.
         """
         is_hidden, hidden = False, []
         for layer in layers[:-1]:
@@ -158,8 +159,8 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
         return (asgi.Observer if is_hidden else asgi.EscapeObserver)(self.app, self._policy)
 
     def _handled_outside(self, scope: asgi.Scope) -> bool:
-        # In the one request that moved the interceptor, the 500 handler runs after this call, and needs the context.
-        # The next request inherits nothing in any case (rule `fresh-context`).
+        # In the one request that moved the interceptor, the 500 handler runs after this call, and
+        # needs the context. The next request inherits nothing in any case (rule `fresh-context`).
         return not self._stays and isinstance(scope.get("app"), Starlette)
 
     def _observe_innermost(self) -> None:

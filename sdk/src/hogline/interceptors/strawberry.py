@@ -2,8 +2,9 @@
 
     schema = strawberry.Schema(Query, extensions=[PostHogInterceptor(client=posthog, capture_exceptions=True)])
 
-Strawberry calls the interceptor to make an extension for each operation. The extension reads the errors right
-after execution, before other extensions mask them, and again at the end, for errors before execution.
+Strawberry calls the interceptor to make an extension for each operation. The extension reads the
+errors right after execution, before other extensions mask them, and again at the end, for errors
+before execution.
 """
 
 from collections.abc import Iterator

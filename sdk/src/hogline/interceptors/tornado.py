@@ -2,10 +2,10 @@
 
     PostHogInterceptor(application, client=posthog, capture_exceptions=True)
 
-Tornado has no middleware. `Application.get_handler_delegate`, which is documented as an extension point, gets the
-class that serves a request, and the interceptor replaces that class by a subclass. So it does not matter that apps
-override `prepare`, `log_exception` or `write_error` without calling `super()`. Each request is a task of its own,
-so its context is not restored.
+Tornado has no middleware. `Application.get_handler_delegate`, which is documented as an extension
+point, gets the class that serves a request, and the interceptor replaces that class by a subclass.
+So it does not matter that apps override `prepare`, `log_exception` or `write_error` without calling
+`super()`. Each request is a task of its own, so its context is not restored.
 Source: docs/internals/frameworks.md#tornado.
 """
 
@@ -141,8 +141,9 @@ class PostHogInterceptor:
             exchange.observe(error, handled=handled)
 
 
-# A mixin before every handler's class. `_execute` and `_handle_request_exception` are private, but exist since the
-# first version. Tornado has no better hook: apps override the public `prepare` and `log_exception`.
+# A mixin before every handler's class. `_execute` and `_handle_request_exception` are private, but
+# exist since the first version. Tornado has no better hook: apps override the public `prepare` and
+# `log_exception`.
 class _ObservedHandler(RequestHandler):
     hogline_interceptor: ClassVar[PostHogInterceptor]
     # Weakly, since the exchange holds its handler.

@@ -2,9 +2,10 @@
 
     app = PostHogInterceptor(app, client=posthog, capture_exceptions=True)
 
-A server's thread serves one request after the other, and reads the body after the app returned. So a body
-that is made while it is read restores the request's context for each step; otherwise the context ends with
-the call. Lists, files and other whole results are returned untouched (rule `hands-off-bodies`).
+A server's thread serves one request after the other, and reads the body after the app returned. So
+a body that is made while it is read restores the request's context for each step; otherwise the
+context ends with the call. Lists, files and other whole results are returned untouched (rule
+`hands-off-bodies`).
 Source: docs/internals/frameworks.md#wsgi-servers.
 """
 
@@ -58,7 +59,8 @@ class WsgiExchange(Exchange):
     def __init__(self, policy: Policy, environ: Environ) -> None:
         self.policy = policy
         self.environ = environ
-        # Mounts move a part of the path from the one to the other; the browser's request came first.
+        # Mounts move a part of the path from the one to the other; the browser's request came
+        # first.
         self._script_name = environ.get("SCRIPT_NAME")
         self._path_info = environ.get("PATH_INFO")
 
@@ -171,7 +173,8 @@ class Layer:
         if _is_whole(result, environ):
             exchange.end()
             return result
-        # A context that `restore` left in place was not ours; then the body starts with the request's first one.
+        # A context that `restore` left in place was not ours; then the body starts with the
+        # request's first one.
         context = mine if at_return is None or at_return is current.get() else at_return
         return _Body(result, response, mine, context, exchange)
 
@@ -254,8 +257,8 @@ class _Response:
         except Exception as error:
             self._policy.complain("request", error)
         if inner is None and exchange.has_more_to_end:
-            # At once, not when the body ends: by then the facts of a framework's request may be gone, and the
-            # server may not close the body.
+            # At once, not when the body ends: by then the facts of a framework's request may be
+            # gone, and the server may not close the body.
             exchange.close()
         return self.write
 
@@ -351,8 +354,8 @@ class _WatchedBody:
 class _Body(_WatchedBody):
     """A body that is made while it is read: each step runs in the request's context.
 
-    Between two steps nothing of it stays on the thread, so servers may leave it unclosed. *exchange* ends with the
-    body, if it is the layer's own.
+    Between two steps nothing of it stays on the thread, so servers may leave it unclosed.
+    *exchange* ends with the body, if it is the layer's own.
     """
 
     __slots__ = ("_context", "_exchange", "_root")
@@ -446,7 +449,8 @@ def _is_whole(result: Any, environ: Environ) -> bool:
         return False
     if isinstance(wrapper, type):
         return isinstance(result, wrapper)
-    # uWSGI's and mod_wsgi's wrapper is a function: uWSGI recognises the file itself, mod_wsgi a stream around it.
+    # uWSGI's and mod_wsgi's wrapper is a function: uWSGI recognises the file itself, mod_wsgi a
+    # stream around it.
     return hasattr(result, "read") or hasattr(result, "filelike")
 
 

@@ -2,8 +2,8 @@
 
     ClientSession(middlewares=(PostHogPropagation(hosts=["api.shop.example"]),))
 
-Every hop is a request of its own with the caller's headers, so a header of one hop is not on the next. A request
-with its own `middlewares=` does not use the session's, and gets no header.
+Every hop is a request of its own with the caller's headers, so a header of one hop is not on the
+next. A request with its own `middlewares=` does not use the session's, and gets no header.
 Source: docs/internals/frameworks.md#aiohttp-client.
 """
 

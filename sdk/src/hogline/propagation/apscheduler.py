@@ -2,8 +2,9 @@
 
     PostHogPropagation(scheduler, client=posthog)
 
-A job is stored as a dict, of which every scheduler reads only the keys that it knows: the carrier is one more key.
-No hook runs where a job is made, restored or run, so `Job` and the scheduler's look-up of executors are wrapped.
+A job is stored as a dict, of which every scheduler reads only the keys that it knows: the carrier
+is one more key. No hook runs where a job is made, restored or run, so `Job` and the scheduler's
+look-up of executors are wrapped.
 Source: APScheduler 3.11's `job.py` and `executors/`; docs/internals/frameworks.md#apscheduler.
 """
 

@@ -5,9 +5,9 @@
 
     pool = PostHogPropagation().pool(await create_pool(RedisSettings()))
 
-A job has no headers. Its serializer gets a dict, of which every worker reads only the keys that it knows: the
-carrier is one more key. arq calls the deserializer in the asyncio task that runs the job, so a context variable
-passes the carrier on to the function.
+A job has no headers. Its serializer gets a dict, of which every worker reads only the keys that it
+knows: the carrier is one more key. arq calls the deserializer in the asyncio task that runs the
+job, so a context variable passes the carrier on to the function.
 Source: docs/internals/frameworks.md#arq, and arq 0.28's `jobs.py` and `worker.py`.
 """
 

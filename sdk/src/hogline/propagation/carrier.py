@@ -1,9 +1,9 @@
 """Carrier: a context that travels with a task, as one line of ASCII JSON.
 
-It holds the three ids, and the facts of the request that queued the task. A carrier from a broker is not
-trusted, since anyone who can write to the queue may have written it: it is bounded, its values are cleaned
-like headers, and only properties that a request may have are accepted. A broken carrier, or one of another
-version, counts as none.
+It holds the three ids, and the facts of the request that queued the task. A carrier from a broker
+is not trusted, since anyone who can write to the queue may have written it: it is bounded, its
+values are cleaned like headers, and only properties that a request may have are accepted. A broken
+carrier, or one of another version, counts as none.
 """
 
 import json
@@ -24,8 +24,9 @@ VERSION = 1
 MAX_BYTES = 65_536
 """The largest carrier that is read, whatever the sender's bound was."""
 _MAX_NAME_CHARACTERS = 200
-# The facts of a request, most important first: if not all fit, the last ones are left out. Other properties with a
-# `$` control the server (`$set`, `$process_person_profile` ...) and do not travel.
+# The facts of a request, most important first: if not all fit, the last ones are left out. Other
+# properties with a `$` control the server (`$set`, `$process_person_profile` ...) and do not
+# travel.
 _FACTS = (
     "$window_id", "$request_id", "$request_route", "$request_method", "$request_path", "$groups", "$ip", "$current_url",
     "$user_agent", "$raw_user_agent",

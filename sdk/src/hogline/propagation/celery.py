@@ -87,8 +87,8 @@ class PostHogPropagation:
         if run is not None and run.identity == task_id:
             run.failed(exception)
             return
-        # The worker's main process sends this signal for a child that was killed by a time limit or by the system. For
-        # a time limit it sends the signal twice; the second one has the request.
+        # The worker's main process sends this signal for a child that was killed by a time limit or
+        # by the system. For a time limit it sends the signal twice; the second one has the request.
         request = getattr(sender, "request", None)
         known = getattr(request, "id", None) == task_id
         if not known and isinstance(exception, TimeLimitExceeded) and VERSION >= _SIGNALS_TWICE:

@@ -4,10 +4,10 @@
         def ready(self):
             PostHogPropagation(client=posthog)
 
-A task has nothing but arguments, so the carrier is a keyword argument, which is removed before the function is
-called. This has two consequences: the carrier shows in `TaskResult.kwargs`, and workers must have the
-propagation installed before senders do. No hook surrounds a task, so `Task` is wrapped, and backends' own
-subclasses inherit that.
+A task has nothing but arguments, so the carrier is a keyword argument, which is removed before the
+function is called. This has two consequences: the carrier shows in `TaskResult.kwargs`, and workers
+must have the propagation installed before senders do. No hook surrounds a task, so `Task` is
+wrapped, and backends' own subclasses inherit that.
 Source: Django 6.0's `django/tasks/base.py`.
 """
 

@@ -2,8 +2,9 @@
 
     PostHogPropagation(broker, client=posthog)
 
-The carrier is an option of the message. Dramatiq enqueues delayed and retried messages again, from threads without
-a context, so a carrier that is already there stays. Source: docs/internals/frameworks.md#dramatiq.
+The carrier is an option of the message. Dramatiq enqueues delayed and retried messages again, from
+threads without a context, so a carrier that is already there stays. Source:
+docs/internals/frameworks.md#dramatiq.
 """
 
 import threading

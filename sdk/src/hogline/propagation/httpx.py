@@ -2,8 +2,8 @@
 
     PostHogPropagation(httpx.Client(), hosts=["api.shop.example"])
 
-If a client's hooks are replaced later, ours is lost; `PostHogTransport` and `AsyncPostHogTransport` do the same
-around a transport. Source: docs/internals/frameworks.md#httpx.
+If a client's hooks are replaced later, ours is lost; `PostHogTransport` and `AsyncPostHogTransport`
+do the same around a transport. Source: docs/internals/frameworks.md#httpx.
 """
 
 from collections.abc import Sequence

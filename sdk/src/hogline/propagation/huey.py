@@ -2,9 +2,10 @@
 
     PostHogPropagation(huey, client=posthog)
 
-A message is a pickled tuple of fixed fields, and another field would break every other consumer. So the carrier
-follows the pickle, where `pickle.loads` stops reading, inside the signature of a SignedSerializer. No hook
-surrounds a task together with its retries and pipelines, so the instance's `execute` is wrapped. Source: huey 3.5's `api.py`.
+A message is a pickled tuple of fixed fields, and another field would break every other consumer. So
+the carrier follows the pickle, where `pickle.loads` stops reading, inside the signature of a
+SignedSerializer. No hook surrounds a task together with its retries and pipelines, so the
+instance's `execute` is wrapped. Source: huey 3.5's `api.py`.
 """
 
 import functools

@@ -2,8 +2,8 @@
 
     provider.add_span_processor(PostHogSpanProcessor())
 
-The attributes are PostHog's own, `sessionId` and `posthogDistinctId`; one that is already there stays. (For the
-other direction, the active trace on events, nothing needs to be installed.)
+The attributes are PostHog's own, `sessionId` and `posthogDistinctId`; one that is already there
+stays. (For the other direction, the active trace on events, nothing needs to be installed.)
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,8 @@
 """Outgoing HTTP: the three headers that carry a context to the next service, and the hosts that may get them.
 
-This is what posthog-js's `tracing_headers` does in a browser. A host that is not listed never gets a header,
-on any redirect: every HTTP client's file asks here for each hop. Source: docs/internals/frameworks.md#outgoing-http.
+This is what posthog-js's `tracing_headers` does in a browser. A host that is not listed never gets
+a header, on any redirect: every HTTP client's file asks here for each hop. Source:
+docs/internals/frameworks.md#outgoing-http.
 """
 
 import re
@@ -23,8 +24,8 @@ NAMES = (SESSION_ID, DISTINCT_ID, WINDOW_ID)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _CLEAR = re.compile(r"[^\\\s\x00-\x20\x7f]+")
 _DOTS = re.compile("[.\u3002\uff0e\uff61]")
-# Python's codec replaces these letters, as IDNA 2003 did, so straße.example would become another host than the one
-# that clients connect to. Source: UTS 46, section 4, Deviations.
+# Python's codec replaces these letters, as IDNA 2003 did, so straße.example would become another
+# host than the one that clients connect to. Source: UTS 46, section 4, Deviations.
 _DEVIATIONS = frozenset("ß\u03c2\u200c\u200d")
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 

@@ -2,9 +2,10 @@
 
     mirror()
 
-A patch: posthog-python has no hook for the source of its context. Its own contexts stay as they are; outside them,
-and as their outermost parent, it sees the request: session, distinct id, and the facts as tags. Nothing is copied,
-so nothing needs to be ended. Source: posthog-python 7.91's `contexts.py`.
+A patch: posthog-python has no hook for the source of its context. Its own contexts stay as they
+are; outside them, and as their outermost parent, it sees the request: session, distinct id, and the
+facts as tags. Nothing is copied, so nothing needs to be ended. Source: posthog-python 7.91's
+`contexts.py`.
 """
 
 from typing import Any

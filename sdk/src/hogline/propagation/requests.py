@@ -2,8 +2,9 @@
 
     PostHogPropagation(requests.Session(), hosts=["api.shop.example"])
 
-Each hop is a copy of the prepared request, so a header of one hop is not on the next. `requests.get` and its kin
-make a new session each time and have no hook. Source: docs/internals/frameworks.md#requests.
+Each hop is a copy of the prepared request, so a header of one hop is not on the next.
+`requests.get` and its kin make a new session each time and have no hook. Source:
+docs/internals/frameworks.md#requests.
 """
 
 from collections.abc import Sequence

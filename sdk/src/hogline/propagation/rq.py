@@ -8,8 +8,9 @@ The carrier is an entry of the job's `meta`. Options are a class attribute:
     class Worker(PostHogWorker):
         propagation = {"client": posthog, "every_attempt": True}
 
-RQ's worker forks for each job and ends through `os._exit`, which runs no exit handlers, so events are sent at the
-end of the job. Source: docs/internals/frameworks.md#rq and docs/internals/frameworks.md#fork.
+RQ's worker forks for each job and ends through `os._exit`, which runs no exit handlers, so events
+are sent at the end of the job. Source: docs/internals/frameworks.md#rq and
+docs/internals/frameworks.md#fork.
 """
 
 from collections.abc import Mapping

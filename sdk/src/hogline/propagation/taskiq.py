@@ -2,8 +2,8 @@
 
     broker.add_middlewares(PostHogPropagation(client=posthog))
 
-The carrier is a label of the message, a string. With any retry middleware, a retry is the same task sent again
-while its failure is handled. Source: docs/internals/frameworks.md#taskiq.
+The carrier is a label of the message, a string. With any retry middleware, a retry is the same task
+sent again while its failure is handled. Source: docs/internals/frameworks.md#taskiq.
 """
 
 import functools
@@ -82,7 +82,8 @@ class PostHogPropagation(TaskiqMiddleware):
 def _label_scheduled_tasks() -> None:
     """Put the carrier on messages as soon as they are made.
 
-    A patch: no hook runs where a task is scheduled. `pre_send` runs later, in the scheduler's process, without a context.
+    A patch: no hook runs where a task is scheduled. `pre_send` runs later, in the scheduler's
+    process, without a context.
     """
     original = AsyncKicker._prepare_message
     if hasattr(original, "__wrapped__"):

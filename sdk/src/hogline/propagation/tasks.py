@@ -1,7 +1,8 @@
 """One run of a queued task: the seam that all queues share, as `exchange` is for requests.
 
-A queue's file injects a carrier where a task is published, begins a run where a worker starts the task,
-passes it the task's exception, and ends it. Identity, properties and the exception policy are decided here.
+A queue's file injects a carrier where a task is published, begins a run where a worker starts the
+task, passes it the task's exception, and ends it. Identity, properties and the exception policy are
+decided here.
 """
 
 from collections.abc import Callable, Mapping
@@ -138,7 +139,8 @@ class TaskRun(CaptureScope):
     def __enter__(self) -> Self:
         return self
 
-    # No contextlib here: its __exit__ assigns exc.__traceback__, which replaces exceptions that refuse it (rule `no-contextlib-around-app`).
+    # No contextlib here: its __exit__ assigns exc.__traceback__, which replaces exceptions that
+    # refuse it (rule `no-contextlib-around-app`).
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -168,7 +170,8 @@ class TaskRun(CaptureScope):
         self.policy.client.exceptions.capture_once(
             error, Mechanism(type="task", handled=False), source=self.policy.source, context=context, is_limited=True
         )
-        # An eager task runs inside the code that queued it, which may let the same exception propagate.
+        # An eager task runs inside the code that queued it, which may let the same exception
+        # propagate.
         outer = self._previous.origin if self._previous is not None else None
         if isinstance(outer, CaptureScope) and captured_before(error, self):
             mark_captured(error, outer)

@@ -6,9 +6,9 @@
     loop.run_in_executor(None, carry(work))             # any callable, for any executor
     process_pool.submit(carry(work))
 
-Only Hogline's context is carried, no other context variable. What the function says there stays there, and the
-thread's own context is restored when it ends. `asyncio.to_thread`, created tasks and anyio need none of this. Source:
-docs/internals/frameworks.md#context-visibility.
+Only Hogline's context is carried, no other context variable. What the function says there stays
+there, and the thread's own context is restored when it ends. `asyncio.to_thread`, created tasks and
+anyio need none of this. Source: docs/internals/frameworks.md#context-visibility.
 """
 
 import concurrent.futures
@@ -35,8 +35,9 @@ _POOLS = frozenset({"concurrent.futures.thread", "multiprocessing.pool"})  # who
 def carry(function: Callable[_P, _T]) -> Callable[_P, _T]:
     """Return *function*, to be called wherever and whenever in the context of this moment.
 
-    It may be a coroutine function. The result can be pickled if *function* can be, so process pools of the
-    standard library, joblib and dask run it too; another process gets the ids, the facts and the tags.
+    It may be a coroutine function. The result can be pickled if *function* can be, so process pools
+    of the standard library, joblib and dask run it too; another process gets the ids, the facts and
+    the tags.
     """
     if not inspect.iscoroutinefunction(function):
         return cast("Callable[_P, _T]", _CarriedFunction(function, current.get()))
@@ -117,11 +118,13 @@ def _carried(run: Callable[[], None]) -> Callable[..., None]:
 def patch() -> None:
     """Let every `threading.Thread` and `ThreadPoolExecutor` of this process carry the context. Safe to call twice.
 
-    A patch, since neither has a hook; opt-in, since it changes other people's threads: one that a request
-    happens to start and that outlives it, a library's connection pool for example, keeps that visitor.
+    A patch, since neither has a hook; opt-in, since it changes other people's threads: one that a
+    request happens to start and that outlives it, a library's connection pool for example, keeps
+    that visitor.
 
-    It does not reach other processes (`ProcessPoolExecutor`, `multiprocessing`, joblib, dask), the threads
-    of `multiprocessing.pool`, greenlets, nor what `_thread.start_new_thread` starts: `carry` functions there.
+    It does not reach other processes (`ProcessPoolExecutor`, `multiprocessing`, joblib, dask), the
+    threads of `multiprocessing.pool`, greenlets, nor what `_thread.start_new_thread` starts:
+    `carry` functions there.
     """
     if _originals:
         return
@@ -129,7 +132,8 @@ def patch() -> None:
 
     @functools.wraps(_originals["start"])
     def start(self: threading.Thread) -> None:
-        # An executor's own threads outlive the request; what is submitted to them carries its own context.
+        # An executor's own threads outlive the request; what is submitted to them carries its own
+        # context.
         if current.get() is not None and not _serves_many(self) and not isinstance(self, Thread):
             self.run = _carried(self.run)  # type: ignore[method-assign]
         _originals["start"](self)
@@ -168,6 +172,7 @@ class _Visit:
         self._previous = current.get()
         current.set(self._guest)
 
-    # No contextlib here: its __exit__ assigns exc.__traceback__, which replaces exceptions that refuse it (rule `no-contextlib-around-app`).
+    # No contextlib here: its __exit__ assigns exc.__traceback__, which replaces exceptions that
+    # refuse it (rule `no-contextlib-around-app`).
     def __exit__(self, *exc: object) -> None:
         restore(self._guest, self._previous)

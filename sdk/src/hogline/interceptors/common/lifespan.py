@@ -1,7 +1,7 @@
 """The lifespan of an ASGI app: queued events are sent before the server hears that shutdown is complete.
 
-No later moment is certain: uvicorn raises the signal that ended it again, and the process dies before
-Python's exit handlers run. Source: docs/internals/rules.md#flush-at-lifespan.
+No later moment is certain: uvicorn raises the signal that ended it again, and the process dies
+before Python's exit handlers run. Source: docs/internals/rules.md#flush-at-lifespan.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping

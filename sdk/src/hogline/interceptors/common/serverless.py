@@ -1,8 +1,8 @@
 """Serverless functions: one invocation is one exchange, and its events are sent before it returns.
 
-A platform freezes or ends the process between invocations, so a thread cannot send later. The flush is
-therefore a part of the invocation, bounded in time. Each platform's file reads the platform's event and
-the function's result.
+A platform freezes or ends the process between invocations, so a thread cannot send later. The flush
+is therefore a part of the invocation, bounded in time. Each platform's file reads the platform's
+event and the function's result.
 """
 
 import functools
@@ -173,7 +173,8 @@ class _Call:
         self._close()
         if not self.owns:
             return streamed.Held(self, None, None)
-        # A context that `restore` left in place was not ours; then the body starts with the call's first one.
+        # A context that `restore` left in place was not ours; then the body starts with the call's
+        # first one.
         context = self._mine if at_return is None or at_return is current.get() else at_return
         return streamed.Held(self, self._mine, context)
 

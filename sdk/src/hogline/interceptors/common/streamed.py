@@ -1,8 +1,8 @@
 """What remains to be run when a serverless function has returned: a streamed body, a background task.
 
-Each step runs in the context of its call, and the last one ends the call. Three kinds are recognised: an
-iterator, as Flask accepts it; Werkzeug's response with an iterator inside; Starlette's response, with a
-streamed body or a background task.
+Each step runs in the context of its call, and the last one ends the call. Three kinds are
+recognised: an iterator, as Flask accepts it; Werkzeug's response with an iterator inside;
+Starlette's response, with a streamed body or a background task.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator

@@ -54,10 +54,10 @@ def _answer(request: Any, error: BaseException, answer: Callable[[], Any]) -> An
         raise
 
 
-# A patch: Django calls `process_exception` of the last middleware first, and one that answers hides the
-# exception from the others, ours included. One method calls them all, so that method is wrapped.
-# A second patch: REST framework and Ninja are imported with the URLconf, at the first request, later than
-# any documented hook without a cost per request.
+# A patch: Django calls `process_exception` of the last middleware first, and one that answers hides
+# the exception from the others, ours included. One method calls them all, so that method is
+# wrapped. A second patch: REST framework and Ninja are imported with the URLconf, at the first
+# request, later than any documented hook without a cost per request.
 @functools.cache
 def _hook_handler() -> None:
     ask, resolve = BaseHandler.process_exception_by_middleware, BaseHandler.resolve_request

@@ -1,7 +1,7 @@
 """A Django request as an exchange, with its URL pattern and its user.
 
-Nothing here calls `get_host()` or builds URLs with Django: these raise on a bad Host header, which would
-turn the app's answer into a 400.
+Nothing here calls `get_host()` or builds URLs with Django: these raise on a bad Host header, which
+would turn the app's answer into a 400.
 """
 
 from typing import Any
@@ -43,7 +43,8 @@ class DjangoExchange(wsgi.WsgiExchange):
         """Return the request line, with the scheme that the project's proxy settings give."""
         get, path = self.environ.get, self._path or "/"
         prefix = (get("SCRIPT_NAME") or "").rstrip("/")
-        # Under ASGI the path includes the prefix; with FORCE_SCRIPT_NAME and some servers it does not.
+        # Under ASGI the path includes the prefix; with FORCE_SCRIPT_NAME and some servers it does
+        # not.
         if prefix and not (path == prefix or path.startswith(f"{prefix}/")):
             path = prefix + path
         return (
@@ -139,7 +140,8 @@ class DjangoExchange(wsgi.WsgiExchange):
             Follower(self, None, at_end, is_asgi=is_asgi).follow(response)
 
     def _end(self) -> None:
-        # Break the cycles of request, exchange and context; they would wait for a garbage collection.
+        # Break the cycles of request, exchange and context; they would wait for a garbage
+        # collection.
         self._request.__dict__.pop(ATTRIBUTE, None)
         mine, self._mine = self._mine, None
         if mine is not None:

@@ -42,7 +42,8 @@ class Follower:
             response.streaming_content = self._read_async(content)
         else:
             response.streaming_content = self._read(content)
-        # `close` is wrapped because the app's own closers, such as a generator's `finally`, are registered already.
+        # `close` is wrapped because the app's own closers, such as a generator's `finally`, are
+        # registered already.
         self._close = response.close
         response.close = self.close
 

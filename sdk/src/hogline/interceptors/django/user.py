@@ -1,8 +1,8 @@
 """The signed-in user of a Django request, found without side effects.
 
-Evaluating `request.user` queries the database, which is forbidden in the event loop, and marks the session
-as accessed, which makes the response vary by cookie. So a user that the app has not read yet is taken from
-the session through a session store of our own.
+Evaluating `request.user` queries the database, which is forbidden in the event loop, and marks the
+session as accessed, which makes the response vary by cookie. So a user that the app has not read
+yet is taken from the session through a session store of our own.
 """
 
 from asyncio import get_running_loop

@@ -2,8 +2,9 @@
 
     PostHogInterceptor(app, client=posthog, distinct_id=signed_in_user)
 
-Reading `current_user` loads the user and marks the session as accessed, which makes the response vary by
-cookie. So a user that the app itself has not read is taken from the session without marking it.
+Reading `current_user` loads the user and marks the session as accessed, which makes the response
+vary by cookie. So a user that the app itself has not read is taken from the session without marking
+it.
 """
 
 from typing import Any
