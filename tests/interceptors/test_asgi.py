@@ -350,3 +350,47 @@ def test_headers_that_cannot_be_read_are_nobodys(posthog, sink, headers, options
     assert sink.wait_for(1)[0].properties["$request_path"] == "/a"
     if headers != [("x-posthog-session-id", "s")]:  # texts have no name that we ask for
         assert "headers failed" in caplog.text
+
+
+class Sending:
+    """What a server that is not written in Python returns from `send`: no coroutine."""
+
+    def __init__(self, fails):
+        self.fails = fails
+
+    def __await__(self):
+        if self.fails:
+            raise OSError("the client went away")
+        return iter(())
+
+
+@shows("client-went-away")
+@pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "python"])
+@pytest.mark.parametrize("fails_at", ["http.response.start", "http.response.body"])
+@pytest.mark.parametrize("wrapped", [True, False], ids=["from it", "itself"])
+def test_what_the_servers_send_raises_is_no_event(compiled, fails_at, wrapped):
+    """Whatever kind of awaitable it returns, and also if the app raises another error from it."""
+    client = RecordingPostHog()
+
+    async def sent(fails):
+        if fails:
+            raise OSError("the client went away")
+
+    def send(message):
+        return (Sending if compiled else sent)(message["type"] == fails_at)
+
+    async def app(scope, receive, send):
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"x"})
+        except OSError as error:
+            if wrapped:
+                raise RuntimeError("cannot answer") from error
+            raise
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    served = PostHogInterceptor(app, client=client, capture_exceptions=True)
+    with pytest.raises((OSError, RuntimeError)):
+        asyncio.run(served(scope, None, send))
+    assert client.events == []
+    client.shutdown()
