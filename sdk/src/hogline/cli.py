@@ -8,8 +8,8 @@ from hogline.version import __version__
 __all__ = ["main"]
 
 _GROUP = "hogline.commands"
-_OWN = {"doctor": "check what stands between an app and its events, and say what to do"}
-# Commands that another package brings, so that their absence can say what to install.
+_OWN = {"doctor": "check everything that can stand between an app and its events, and say what to do"}
+# Commands of another package: if it is missing, the command line says what to install.
 _FROM_INSTANCE = {
     "serve": "run a PostHog instance in one process",
     "keys": "print the URL, project token and personal key of an instance's data folder",

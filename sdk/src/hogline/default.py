@@ -50,7 +50,7 @@ _made_client: Client | None = None
 def default_client() -> Client:
     """Return the client that the module-level functions and interceptors without a `client` use.
 
-    Raises RuntimeError: it is being made at this moment, and the caller is what its making waits for: a log handler, say.
+    Raises RuntimeError: it is just being made, and that waits for the caller, for example a log handler.
     """
     client = _chosen or Client.first() or _made()
     if client is None:
@@ -59,10 +59,10 @@ def default_client() -> Client:
 
 
 def _made() -> Client | None:
-    """Make the default client, or wait for the thread that makes it; None: nobody can have it yet.
+    """Make the default client, or wait for the thread that makes it; None: it cannot be had yet.
 
-    A client that is made may log, and the app's log handlers may capture. Such a handler runs inside the making, or in a
-    thread that holds the lock of a handler which the making waits for: so nobody waits here for ever.
+    Making a client may log, and the app's log handlers may capture. Such a handler runs inside this call, or in a thread that
+    holds the lock of a handler that this call waits for. So the wait has a limit.
     """
     global _chosen, _made_client, _is_making  # noqa: PLW0603 - the default client is this module's state
     lock = _lock
@@ -81,7 +81,7 @@ def _made() -> Client | None:
 
 
 def _after_fork_in_child() -> None:
-    """Let go of what a thread of the parent held while it made its client."""
+    """Replace the lock: a thread of the parent may have held it while it made its client."""
     global _lock, _is_making
     _lock, _is_making = threading.RLock(), False
 
@@ -91,7 +91,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def set_default_client(client: Client | None) -> None:
-    """Say which client is the default one; None goes back to the rule."""
+    """Choose the default client; None returns to the rule above."""
     global _chosen, _made_client  # noqa: PLW0603
     _chosen = client
     if client is None:
@@ -123,12 +123,12 @@ def of_default(
 ) -> "Callable[[Callable[[], None]], Callable[_P, _T]]":
     """Return a decorator that makes a function call the default client's *method*, with the method's own parameters.
 
-    A call from inside the making of the default client comes to nothing, and returns None.
+    A call from inside the making of the default client does nothing, and returns None.
     """
 
     def decorate(named: Callable[[], None]) -> Callable[_P, _T]:
         @functools.wraps(named)
-        def handed_on(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        def call_default(*args: _P.args, **kwargs: _P.kwargs) -> _T:
             client = _chosen or Client.first() or _made()
             found: Any = getattr(client, named.__name__)(*args, **kwargs) if client is not None else None
             result: _T = found
@@ -136,8 +136,8 @@ def of_default(
 
         signature = inspect.signature(method)
         parameters = list(signature.parameters.values())[1:]
-        handed_on.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        return handed_on
+        call_default.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return call_default
 
     return decorate
 
@@ -201,14 +201,14 @@ def new_context(fresh: bool = False, capture_exceptions: bool | None = None, cli
     """Return a `with` block whose events share what is tagged and identified inside it.
 
     A *fresh* one inherits nothing. With *capture_exceptions*, an `Exception` that leaves the block is captured by *client*
-    (the default client when None) and goes on its way; None: as the client's own `capture_exceptions` says.
+    (None: the default client) and raised on; None follows the client's own `capture_exceptions`.
     """
 
     def send(error: BaseException) -> None:
         if capture_exceptions:
             (client or default_client()).capture_exception(error)
             return
-        asked = client or _chosen or Client.first()  # none is made only to be asked
+        asked = client or _chosen or Client.first()  # no client is made just for this check
         if asked is not None and asked.settings.capture_exceptions:
             asked.capture_exception(error)
 

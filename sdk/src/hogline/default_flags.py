@@ -1,4 +1,4 @@
-"""The module-level functions that ask the default client about flags: `hogline.evaluate_flags(...)` and its kin."""
+"""The module-level functions for the default client's flags: `hogline.evaluate_flags(...)` and its kin."""
 
 from hogline.client import Client
 from hogline.default import of_default
@@ -67,7 +67,7 @@ def get_remote_config_payload() -> None:
 
 @of_default(Client.load_feature_flags)
 def load_feature_flags() -> None:
-    """Ask for the flag definitions now; see `PostHog.load_feature_flags`."""
+    """Load the flag definitions now; see `PostHog.load_feature_flags`."""
 
 
 @of_default(Client.feature_flag_definitions)

@@ -1,9 +1,9 @@
-"""The errors Hogline raises at its own callers, never inside a request.
+"""The errors that Hogline raises at its callers, never inside a request.
 
 HoglineError
  +-- SettingsError (ValueError)     an option has a value that cannot work; raised where the client is made
  +-- EventTooLarge (ValueError)     one event is over `max_event_bytes`; counted as a drop, seen only with debug=True
- +-- DeliveryError (RuntimeError)   a batch was given up; handed to `on_error`, never raised at the caller
+ +-- DeliveryError (RuntimeError)   a batch was dropped; given to `on_error`, never raised at the caller
 """
 
 __all__ = ["DeliveryError", "EventTooLarge", "HoglineError", "SettingsError"]
@@ -31,7 +31,7 @@ class EventTooLarge(HoglineError, ValueError):  # noqa: N818 - the name says wha
 
 
 class DeliveryError(HoglineError, RuntimeError):
-    """A batch was given up: the server refused it, or every attempt failed."""
+    """A batch was dropped: the server refused it, or every attempt failed."""
 
     def __init__(
         self,
@@ -47,5 +47,5 @@ class DeliveryError(HoglineError, RuntimeError):
         self.reason = reason
         self.events = events
         self.status = status
-        self.request_id = request_id  # capture v1: the id that the server knows the request by
+        self.request_id = request_id  # capture v1: the id of the request on the server
         self.details = details  # capture v1: why the server dropped each of the events

@@ -67,7 +67,7 @@ def set_attribute(client: Any, name: str, value: Any) -> bool:
         return False
     value = checked(_DECLARED[own], value)
     if value == getattr(settings, own):
-        return True
+        return own != "project_token"  # which a client holds itself, too: it is read for each request
     if own not in _CHANGEABLE:
         raise SettingsError(
             f"{name} of a client cannot change after the client was made; pass it to PostHog({own}=...), "

@@ -47,7 +47,7 @@ _observers: "list[Callable[[Client], None]]" = []
 class Client:
     """A PostHog client for one project.
 
-    `capture()` and its kin only enqueue, so they are the same in `async def`. Methods that wait have an awaitable twin.
+    `capture()` and similar methods only enqueue, so they are the same in `async def`. Methods that wait have an awaitable twin.
     *project_token* and every option of `ClientSettings` may also come from the environment (`HOGLINE_*`).
 
     Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot work.

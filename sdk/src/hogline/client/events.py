@@ -14,6 +14,7 @@ from hogline.event import checked_event_id, distinct_id_text, new_stamp, timesta
 from hogline.exceptions import EventTooLarge
 from hogline.facts.process import library_properties, runtime_properties
 from hogline.facts.span import active_span
+from hogline.guard import guard
 from hogline.log_throttle import ThrottledLog
 from hogline.settings import ClientSettings
 from hogline.tracebacks import fit
@@ -203,12 +204,9 @@ class EventPipeline:
         self, hook: Callable[[dict[str, Any]], dict[str, Any] | None], message: dict[str, Any]
     ) -> dict[str, Any] | None:
         """Return the event that the user's *hook* returned, or None: it drops the event, or it failed (fail closed)."""
-        event_id = message["uuid"]
-        try:
+        event_id, changed = message["uuid"], None
+        with guard("before_send", self.log_failure):
             changed = hook(message)
-        except Exception as error:
-            self.log_failure("before_send", error)
-            changed = None
         if changed is not None and not isinstance(changed, dict):
             self.log_failure("before_send", TypeError(f"it returned {type(changed).__name__}, not a dict or None"))
             changed = None

@@ -1,7 +1,7 @@
 """OpenFeature: `api.set_provider(PostHogProvider(posthog))`.
 
-The targeting key is the distinct id; without one the request's context says who it is about. Attributes are person properties,
-apart from `groups`, `group_properties` and `device_id`, which mean what they mean to `evaluate_flags()`.
+The targeting key is the distinct id; without one the distinct id of the context is used. Attributes are person properties,
+except `groups`, `group_properties` and `device_id`, which have the meaning that they have for `evaluate_flags()`.
 
 A flag's value is its variant, or on and off. Booleans ask whether it is on; texts are its variant; numbers and objects are its
 payload, or a variant that reads as a number. A flag that is off answers anything but a boolean with the default.
@@ -25,11 +25,11 @@ __all__ = ["PostHogProvider"]
 _T = TypeVar("_T")
 _Tree = Sequence[Any] | Mapping[str, Any]
 Reading = Callable[[FlagValue, Any], Any]
-"""What a value and a payload are to one type of OpenFeature's; None: nothing."""
+"""Converts a flag's value and payload to one of OpenFeature's types; None: they have no such form."""
 
 
 class PostHogProvider(AbstractProvider):
-    """Answers OpenFeature's questions with PostHog's flags. *client* None: the default client. The client stays its owner's."""
+    """Evaluates OpenFeature's flags with PostHog. *client* None: the default client. The provider never shuts the client down."""
 
     def __init__(self, client: Client | None = None, *, send_feature_flag_events: bool = True) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class PostHogProvider(AbstractProvider):
         return Metadata(name="PostHog")
 
     def initialize(self, evaluation_context: EvaluationContext) -> None:  # noqa: ARG002 - OpenFeature's signature
-        """Load the definitions, where the client has a key for them."""
+        """Load the definitions, if the client has a key for them."""
         client = self._client or default_client()
         if client.settings.secret_key and client.settings.enable_local_evaluation:
             client.load_feature_flags()
@@ -52,7 +52,7 @@ class PostHogProvider(AbstractProvider):
         evaluation_context: EvaluationContext | None = None,
         tracking_event_details: Any = None,
     ) -> None:
-        """Capture an event of that name; what is tracked becomes its properties."""
+        """Capture an event of that name, with the tracked attributes as its properties."""
         details = tracking_event_details
         properties = dict(getattr(details, "attributes", None) or {})
         if getattr(details, "value", None) is not None:
@@ -124,7 +124,7 @@ class PostHogProvider(AbstractProvider):
         """`resolve_object_details()` that lets the event loop run."""
         return await self._aresolve(flag_key, default_value, evaluation_context, _as_tree)
 
-    # -- what they share ----------------------------------------------------------------------------------------------
+    # -- shared parts ----------------------------------------------------------------------------------------------
 
     def _resolve(
         self, key: str, default: _T, context: EvaluationContext | None, reading: Reading
@@ -159,7 +159,7 @@ class PostHogProvider(AbstractProvider):
 
 
 def _about(context: EvaluationContext | None) -> dict[str, Any]:
-    """Return what `evaluate_flags()` is to be told of *context*."""
+    """Return the arguments for `evaluate_flags()` from *context*."""
     if context is None:
         return {"distinct_id": None, "groups": None}
     attributes = dict(context.attributes)
