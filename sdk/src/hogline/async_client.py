@@ -4,7 +4,8 @@
         posthog.capture("checkout", distinct_id="user-1")
         flags = await posthog.evaluate_flags("user-1")
 
-New code needs no other class: `PostHog` captures without waiting, and has `aflush()`, `aevaluate_flags()` and their kin.
+New code needs no other class: `PostHog` captures without waiting, and has `aflush()`,
+`aevaluate_flags()` and their kin.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,10 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class AsyncPosthog:
-    """A client with posthog-python's asynchronous methods. Options are those of `PostHog`; `client` is the `PostHog` inside."""
+    """A client with posthog-python's asynchronous methods. Options are those of `PostHog`.
+
+    `client` is the `PostHog` inside.
+    """
 
     def __init__(
         self, project_token: str | None = None, host: str | None = None, **options: Unpack[ClientOptions]
@@ -47,7 +51,7 @@ class AsyncPosthog:
     ) -> None:
         await self.shutdown()
 
-    # -- these only enqueue ----------------------------------------------------------------------------------------------
+    # -- these only enqueue ------------------------------------------------------------------------
 
     def capture(self, event: str, **arguments: Any) -> str | None:
         """Send *event*; see `PostHog.capture`."""
@@ -107,7 +111,7 @@ class AsyncPosthog:
         """Return the counts; see `PostHog.stats`."""
         return self.client.stats()
 
-    # -- these wait ------------------------------------------------------------------------------------------------------
+    # -- these wait --------------------------------------------------------------------------------
 
     async def capture_immediate(self, event: str, **arguments: Any) -> str | None:
         """Send *event* and wait until everything queued is sent, as a platform that may freeze the process needs it."""

@@ -1,4 +1,7 @@
-"""The `hogline` command. Its subcommands are entry points of the group `hogline.commands`; the instance adds its own."""
+"""The `hogline` command. Its subcommands are entry points of the group `hogline.commands`.
+
+The instance adds its own.
+"""
 
 import sys
 from importlib.metadata import EntryPoint, entry_points
@@ -19,7 +22,10 @@ _FROM_INSTANCE = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one subcommand and return its exit status; 2 means the command line was not understood."""
+    """Run one subcommand and return its exit status.
+
+    2 means the command line was not understood.
+    """
     arguments = sys.argv[1:] if argv is None else argv
     commands = {entry.name: entry for entry in entry_points(group=_GROUP)}
     if not arguments or arguments[0] in ("-h", "--help", "help"):

@@ -1,7 +1,8 @@
 """The module-level functions: `hogline.capture(...)` is the default client's `capture`.
 
-The default client is the first one made in this process that was not shut down; without one, a client made from the
-environment (`HOGLINE_PROJECT_TOKEN`, `HOGLINE_HOST`, or PostHog's own variables).
+The default client is the first one made in this process that was not shut down; without one, a
+client made from the environment (`HOGLINE_PROJECT_TOKEN`, `HOGLINE_HOST`, or PostHog's own
+variables).
 """
 
 import functools
@@ -50,7 +51,8 @@ _made_client: Client | None = None
 def default_client() -> Client:
     """Return the client that the module-level functions and interceptors without a `client` use.
 
-    Raises RuntimeError: it is just being made, and that waits for the caller, for example a log handler.
+    Raises RuntimeError: it is just being made, and that waits for the caller, for example a log
+    handler.
     """
     client = _chosen or Client.first() or _made()
     if client is None:
@@ -61,8 +63,9 @@ def default_client() -> Client:
 def _made() -> Client | None:
     """Make the default client, or wait for the thread that makes it; None: it cannot be had yet.
 
-    Making a client may log, and the app's log handlers may capture. Such a handler runs inside this call, or in a thread that
-    holds the lock of a handler that this call waits for. So the wait has a limit.
+    Making a client may log, and the app's log handlers may capture. Such a handler runs inside this
+    call, or in a thread that holds the lock of a handler that this call waits for. So the wait has
+    a limit.
     """
     global _chosen, _made_client, _is_making  # noqa: PLW0603 - the default client is this module's state
     lock = _lock
@@ -159,7 +162,10 @@ def set() -> None:  # noqa: A001 - posthog-python's name
 
 @of_default(Client.set_once)
 def set_once() -> None:
-    """Set person properties that are not set yet through the default client; see `PostHog.set_once`."""
+    """Set person properties that are not set yet through the default client.
+
+    See `PostHog.set_once`.
+    """
 
 
 @of_default(Client.identify)
@@ -189,7 +195,10 @@ def flush() -> None:
 
 @of_default(Client.join)
 def join() -> None:
-    """Send what waits in the default client and stop it; posthog-python's older name; see `PostHog.join`."""
+    """Send what waits in the default client and stop it; posthog-python's older name.
+
+    See `PostHog.join`.
+    """
 
 
 @of_default(Client.shutdown)
@@ -200,8 +209,9 @@ def shutdown() -> None:
 def new_context(fresh: bool = False, capture_exceptions: bool | None = None, client: Client | None = None) -> Scope:
     """Return a `with` block whose events share what is tagged and identified inside it.
 
-    A *fresh* one inherits nothing. With *capture_exceptions*, an `Exception` that leaves the block is captured by *client*
-    (None: the default client) and raised on; None follows the client's own `capture_exceptions`.
+    A *fresh* one inherits nothing. With *capture_exceptions*, an `Exception` that leaves the block
+    is captured by *client* (None: the default client) and raised on; None follows the client's own
+    `capture_exceptions`.
     """
 
     def send(error: BaseException) -> None:

@@ -77,9 +77,15 @@ def feature_flag_definitions() -> None:
 
 @of_default(Client.get_feature_flag_evaluation_runtime)
 def get_feature_flag_evaluation_runtime() -> None:
-    """Return where a flag is meant to be evaluated; see `PostHog.get_feature_flag_evaluation_runtime`."""
+    """Return where a flag is meant to be evaluated.
+
+    See `PostHog.get_feature_flag_evaluation_runtime`.
+    """
 
 
 @of_default(Client.get_feature_flag_keys_by_evaluation_runtime)
 def get_feature_flag_keys_by_evaluation_runtime() -> None:
-    """Return the flags that suit a runtime; see `PostHog.get_feature_flag_keys_by_evaluation_runtime`."""
+    """Return the flags that suit a runtime.
+
+    See `PostHog.get_feature_flag_keys_by_evaluation_runtime`.
+    """

@@ -1,6 +1,7 @@
 """The guard: the one way to swallow an exception that must not reach the host app.
 
-`with guard("properties", policy.complain): return callback(request)`; `grep -rn "guard("` lists every place.
+`with guard("properties", policy.complain): return callback(request)`; `grep -rn "guard("` lists
+every place.
 """
 
 import logging
@@ -12,7 +13,10 @@ __all__ = ["Report", "guard"]
 _log = logging.getLogger("hogline")
 
 Report = Callable[[str, Exception], object]
-"""Counts or logs a failure: takes the name of what failed, and the exception. It may raise that exception again."""
+"""Counts or logs a failure: takes the name of what failed, and the exception.
+
+It may raise that exception again.
+"""
 
 
 class guard:  # noqa: N801 - it reads as a statement
@@ -22,7 +26,8 @@ class guard:  # noqa: N801 - it reads as a statement
     What is no `Exception` (cancellation, exit, an interrupt) always does.
     """
 
-    # No contextlib: its __exit__ assigns exc.__traceback__, which replaces exceptions that refuse the assignment.
+    # No contextlib: its __exit__ assigns exc.__traceback__, which replaces exceptions that refuse
+    # the assignment.
     __slots__ = ("_report", "_what")
 
     def __init__(self, what: str, report: Report) -> None:

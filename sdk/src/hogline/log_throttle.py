@@ -15,8 +15,8 @@ _MAX_SUBJECTS = 100
 class ThrottledLog:
     """Writes to the logger `hogline` at most one line every *every_s* seconds about each subject.
 
-    Remembers at most 100 subjects. It has no lock, which a fork or a signal handler could find taken: of two threads that
-    report at the same moment both may write.
+    Remembers at most 100 subjects. It has no lock, which a fork or a signal handler could find
+    taken: of two threads that report at the same moment both may write.
     """
 
     __slots__ = ("_every_s", "_logged_at_s", "_logger")
@@ -27,12 +27,18 @@ class ThrottledLog:
         self._logged_at_s: dict[str, float] = {}
 
     def is_due(self, subject: str, every_s: float | None = None) -> bool:
-        """Return whether a line about *subject* may be written now; *every_s* replaces the log's own interval."""
+        """Return whether a line about *subject* may be written now.
+
+        *every_s* replaces the log's own interval.
+        """
         last_s = self._logged_at_s.get(subject)
         return last_s is None or time.monotonic() - last_s >= (self._every_s if every_s is None else every_s)
 
     def note(self, subject: str) -> float | None:
-        """Note that a line about *subject* is written now. Returns the seconds since the last one, None if there was none."""
+        """Note that a line about *subject* is written now.
+
+        Returns the seconds since the last one, None if there was none.
+        """
         now_s, last_s = time.monotonic(), self._logged_at_s.get(subject)
         if last_s is None and len(self._logged_at_s) >= _MAX_SUBJECTS:
             self._logged_at_s.clear()

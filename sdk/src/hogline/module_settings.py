@@ -1,7 +1,8 @@
 """Configuration by the module's attributes, as posthog-python has it: `hogline.api_key = "phc_..."`.
 
-The attributes configure the default client, which is made at the first call of a module-level function. What is set later takes
-effect if an option may change while a client lives, and else raises: nothing is ignored in silence.
+The attributes configure the default client, which is made at the first call of a module-level
+function. What is set later takes effect if an option may change while a client lives, and else
+raises: nothing is ignored in silence.
 """
 
 import dataclasses

@@ -1,4 +1,7 @@
-"""posthog-python's request errors and hosts under its module's name. `on_error` gets an `APIError`."""
+"""posthog-python's request errors and hosts under its module's name.
+
+`on_error` gets an `APIError`.
+"""
 
 from hogline.exceptions import DeliveryError
 
@@ -12,4 +15,7 @@ APIError = DeliveryError
 
 
 class QuotaLimitError(DeliveryError):
-    """A quota is used up. Hogline raises it nowhere: `$feature_flag_error` is `quota_limited`, and the log says so."""
+    """A quota is used up.
+
+    Hogline raises it nowhere: `$feature_flag_error` is `quota_limited`, and the log says so.
+    """

@@ -5,8 +5,9 @@
         [event] = posthog.events
         assert event.event == "checkout"
 
-The pytest fixture `posthog` records every client of the process, also those that the app made itself, before or during the test.
-`posthog_flags` forces flags for all of them. `with recording() as posthog:` does the same without pytest.
+The pytest fixture `posthog` records every client of the process, also those that the app made
+itself, before or during the test. `posthog_flags` forces flags for all of them. `with recording()
+as posthog:` does the same without pytest.
 """
 
 from collections.abc import Callable, Iterator
@@ -79,7 +80,10 @@ class _Recorder:
 
 
 class RecordingPostHog(Client):
-    """A client whose events stay in `events`. Its flags are unknown unless they are forced. Options are those of `PostHog`."""
+    """A client whose events stay in `events`. Its flags are unknown unless they are forced.
+
+    Options are those of `PostHog`.
+    """
 
     def __init__(self, project_token: str = "phc_testing", **options: Unpack[ClientOptions]) -> None:  # noqa: S107 - no password
         self._recorder = _Recorder()
@@ -119,7 +123,10 @@ class RecordingPostHog(Client):
 
 @contextmanager
 def recording(**options: Unpack[ClientOptions]) -> Iterator[RecordingPostHog]:
-    """Record every client of this process in this block, whoever made it and when; *options* are for the recording client."""
+    """Record every client of this process in this block, whoever made it and when.
+
+    *options* are for the recording client.
+    """
     previous = chosen_client()
     posthog = RecordingPostHog(**options)
 
@@ -139,7 +146,10 @@ if pytest is not None:
 
     @pytest.fixture
     def posthog() -> Iterator[RecordingPostHog]:
-        """Every client of the process records here what it would have sent; the default client for the time of the test."""
+        """Every client of the process records here what it would have sent.
+
+        The default client for the time of the test.
+        """
         with recording() as client:
             yield client
 

@@ -1,4 +1,6 @@
-"""The client: what a user holds. `client.py` has every public method, and the parts that they hand their work to.
+"""The client: what a user holds.
+
+`client.py` has every public method, and the parts that they hand their work to.
 
 Guards the app from everything below: no error of ours leaves this package.
 """

@@ -1,7 +1,11 @@
-"""Client: what a user holds. Every public method stands here, in posthog-python's words, and hands its work to one of the client's parts.
+"""Client: what a user holds.
 
-Each method guards the app: bad data and failures of ours are logged and counted, never raised (unless `debug=True`). Wrong use
-of a method, such as an argument that it does not take, raises TypeError as in any Python call.
+Every public method stands here, in posthog-python's words, and hands its work to one of the
+client's parts.
+
+Each method guards the app: bad data and failures of ours are logged and counted, never raised
+(unless `debug=True`). Wrong use of a method, such as an argument that it does not take, raises
+TypeError as in any Python call.
 """
 
 import _thread
@@ -50,7 +54,8 @@ class Client:
     `capture()` and similar methods only enqueue, so they are the same in `async def`. Methods that wait have an awaitable twin.
     *project_token* and every option of `ClientSettings` may also come from the environment (`HOGLINE_*`).
 
-    Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot work.
+    Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot
+    work.
     """
 
     _ai: "AiLane | None" = None
@@ -117,7 +122,10 @@ class Client:
             return read_attribute(self, name)
 
         def __setattr__(self, name: str, value: Any) -> None:
-            """Change an option that may change while a client lives. Raises SettingsError: it is any other option."""
+            """Change an option that may change while a client lives.
+
+            Raises SettingsError: it is any other option.
+            """
             if not set_attribute(self, name, value):
                 object.__setattr__(self, name, value)
 
@@ -129,7 +137,7 @@ class Client:
     def __repr__(self) -> str:
         return f"PostHog({self.project_token[:8]}..., host={self.settings.host!r})"
 
-    # -- events -------------------------------------------------------------------------------------------------------
+    # -- events ------------------------------------------------------------------------------------
 
     def capture(
         self,
@@ -144,7 +152,9 @@ class Client:
         send_feature_flags: bool | Mapping[str, Any] = False,
         disable_geoip: bool | None = None,
     ) -> str | None:
-        """Send *event* with the context's properties. Returns the id that is on the wire, or None: nothing will be sent.
+        """Send *event* with the context's properties.
+
+        Returns the id that is on the wire, or None: nothing will be sent.
 
         *properties* win over the context's, the context's over the client's defaults. Without a distinct id from here or
         the context, the event belongs to nobody (`$process_person_profile: false`). *groups* maps type to key. *flags*, from
@@ -175,7 +185,8 @@ class Client:
     ) -> str | None:
         """Send an AI event (`$ai_generation`, `$ai_span` ...) of up to 8 MiB to the endpoint for these; otherwise as `capture()`.
 
-        It has a queue and a thread of its own, so that large events hold up no others. The properties are sent as given.
+        It has a queue and a thread of its own, so that large events hold up no others. The
+        properties are sent as given.
         """
         with guard("capture_ai", self._events.raise_or_count):
             if flags is not None or send_feature_flags:
@@ -199,13 +210,16 @@ class Client:
         send_feature_flags: bool | Mapping[str, Any] = False,
         disable_geoip: bool | None = None,
     ) -> str | None:
-        """Send *exception* (or the one being handled) as `$exception`, once for each object. Never raises, never keeps it.
+        """Send *exception* (or the one being handled) as `$exception`, once for each object.
+
+        Never raises, never keeps it.
 
         *exception* may be the triple of `sys.exc_info()` too. Of *properties*, `$exception_level` (fatal, error, warning, log,
         info, debug) and `$exception_fingerprint` (a text: what groups with what) are taken; properties that the SDK or the
         server sets itself are ignored. *flags*, from `evaluate_flags()`, puts `$feature/<key>` on the event.
         """
-        # Code that handles a RecursionError has few calls left on its stack: all that happens on it is this one frame.
+        # Code that handles a RecursionError has few calls left on its stack: all that happens on it
+        # is this one frame.
         try:
             error = exception if exception is not None else sys.exc_info()[1]
             if flags is not None or send_feature_flags:
@@ -238,7 +252,7 @@ class Client:
             self._events.raise_or_count("capture_exception", failure)
             return None
 
-    # -- persons and groups -------------------------------------------------------------------------------------------
+    # -- persons and groups ------------------------------------------------------------------------
 
     def set(
         self,
@@ -279,7 +293,10 @@ class Client:
         uuid: Any = None,
         disable_geoip: bool | None = None,
     ) -> str | None:
-        """Say that *distinct_id* is a known person, with *properties*; *anonymous_id*'s earlier events become theirs."""
+        """Say that *distinct_id* is a known person, with *properties*.
+
+        *anonymous_id*'s earlier events become theirs.
+        """
         with guard("identify", self._events.raise_or_count):
             options = _options(timestamp, uuid, disable_geoip)
             return self._people.identify(distinct_id, properties, set_once, anonymous_id, options)
@@ -314,10 +331,12 @@ class Client:
             return self._people.group_identify(group_type, group_key, properties, distinct_id, options)
         return None
 
-    # -- the context, as posthog-python has it on clients; a context serves every client -------------------------------
+    # -- the context, as posthog-python has it on clients; a context serves every client -----------
 
     def new_context(self, fresh: bool = False, capture_exceptions: bool | None = None) -> Scope:
-        """Return a `with` block whose events share what is said inside it; see `hogline.new_context`.
+        """Return a `with` block whose events share what is said inside it.
+
+        See `hogline.new_context`.
 
         With *capture_exceptions*, an `Exception` that leaves the block is captured by this client.
         """
@@ -347,7 +366,7 @@ class Client:
         """Say which device flag rollouts bucket by in this context."""
         context.set_context_device_id(device_id)
 
-    # -- flags: without a distinct id from the caller or the context nobody is asked about ------------------------------
+    # -- flags: without a distinct id from the caller or the context nobody is asked about ---------
 
     @property
     def flags(self) -> "Flags":
@@ -365,7 +384,9 @@ class Client:
         flag_keys: Sequence[str] | None = None,
         device_id: str | None = None,
     ) -> "FeatureFlagEvaluations":
-        """Return all flags of one person, asking the server at most once; hand it to `capture(flags=...)`.
+        """Return all flags of one person, asking the server at most once.
+
+        Hand it to `capture(flags=...)`.
 
         *distinct_id*, *groups*, *person_properties* and *device_id* are completed by the context. *flag_keys* limits the
         snapshot. With *only_evaluate_locally* the server is never asked; `unresolved_flags` then says what is left open.
@@ -404,7 +425,10 @@ class Client:
         disable_geoip: bool | None = None,
         device_id: str | None = None,
     ) -> "FeatureFlagResult | None":
-        """Return the flag's value, variant and payload; None: it cannot be known. Sends `$feature_flag_called` once."""
+        """Return the flag's value, variant and payload; None: it cannot be known.
+
+        Sends `$feature_flag_called` once.
+        """
         fields = request_fields(distinct_id, groups, person_properties, group_properties, disable_geoip, device_id)
         return self._flags.read(
             "get_feature_flag_result",
@@ -448,7 +472,10 @@ class Client:
         disable_geoip: bool | None = None,
         device_id: str | None = None,
     ) -> "FlagValue | None":
-        """Return True, False, a variant's key, or None: it cannot be known. Deprecated, as in posthog-python."""
+        """Return True, False, a variant's key, or None: it cannot be known.
+
+        Deprecated, as in posthog-python.
+        """
         warn_deprecated("get_feature_flag", "get_flag")
         fields = request_fields(distinct_id, groups, person_properties, group_properties, disable_geoip, device_id)
         result = self._flags.read(
@@ -468,7 +495,10 @@ class Client:
         disable_geoip: bool | None = None,
         device_id: str | None = None,
     ) -> bool | None:
-        """Return whether the flag is on, or None: it cannot be known. Deprecated, as in posthog-python."""
+        """Return whether the flag is on, or None: it cannot be known.
+
+        Deprecated, as in posthog-python.
+        """
         warn_deprecated("feature_enabled", "is_enabled")
         fields = request_fields(distinct_id, groups, person_properties, group_properties, disable_geoip, device_id)
         result = self._flags.read(
@@ -489,7 +519,10 @@ class Client:
         disable_geoip: bool | None = None,
         device_id: str | None = None,
     ) -> Any:
-        """Return what is attached to the flag's value, or to *match_value*. Deprecated, as in posthog-python."""
+        """Return what is attached to the flag's value, or to *match_value*.
+
+        Deprecated, as in posthog-python.
+        """
         warn_deprecated("get_feature_flag_payload", "get_flag_payload")
         fields = request_fields(distinct_id, groups, person_properties, group_properties, disable_geoip, device_id)
         result = self._flags.read(
@@ -575,7 +608,7 @@ class Client:
             "aget_all_flags_and_payloads", fields, only_locally=only_evaluate_locally
         )
 
-    # -- the server's answer about flags, never evaluated here -----------------------------------------------------------
+    # -- the server's answer about flags, never evaluated here -------------------------------------
 
     def get_flags_decision(
         self,
@@ -587,7 +620,10 @@ class Client:
         flag_keys_to_evaluate: Sequence[str] | None = None,
         device_id: str | None = None,
     ) -> dict[str, Any]:
-        """Ask the server, and return its answer: `flags` by key, `requestId` and its kin; empty where there is none."""
+        """Ask the server, and return its answer: `flags` by key, `requestId` and its kin.
+
+        Empty where there is none.
+        """
         fields = request_fields(
             distinct_id,
             groups,
@@ -667,7 +703,7 @@ class Client:
         found: dict[str, Any] = self._flags.decided_values(fields)["featureFlagPayloads"]
         return found
 
-    # -- flag definitions and remote config ------------------------------------------------------------------------------
+    # -- flag definitions and remote config --------------------------------------------------------
 
     def load_feature_flags(self) -> bool:
         """Ask for the flag definitions now; returns whether there are any. Needs `secret_key`."""
@@ -703,17 +739,24 @@ class Client:
         return [key for key, runtime in found.items() if runtime is wanted or Runtime.ALL in (runtime, wanted)]
 
     def get_remote_config_payload(self, key: str) -> Any:
-        """Return the payload of the remote config flag *key*, decrypted by the server. Needs `secret_key`."""
+        """Return the payload of the remote config flag *key*, decrypted by the server.
+
+        Needs `secret_key`.
+        """
         return self._flags.remote_config(key)
 
     async def aget_remote_config_payload(self, key: str) -> Any:
         """`get_remote_config_payload()` that lets the event loop run."""
         return await self._flags.aremote_config(key)
 
-    # -- delivery -----------------------------------------------------------------------------------------------------
+    # -- delivery ----------------------------------------------------------------------------------
 
     def flush(self, timeout_seconds: float | None = 10.0) -> bool:
-        """Send what waits; returns whether all of it was settled within *timeout_seconds* (None: however long). Never raises."""
+        """Send what waits.
+
+        Returns whether all of it was settled within *timeout_seconds* (None: however long). Never
+        raises.
+        """
         limit = None if timeout_seconds is None else min(LONGEST_WAIT_S, timeout_seconds)
         if self._ai is None:
             return self._delivery.flush(limit)
@@ -722,7 +765,10 @@ class Client:
         return self._ai.delivery.flush(None if until_s is None else max(0.0, until_s - time.monotonic())) and flushed
 
     def shutdown(self, timeout_seconds: float | None = None) -> bool:
-        """Send what waits and stop; afterwards nothing is accepted. At most *timeout_seconds*, by default `shutdown_timeout`."""
+        """Send what waits and stop; afterwards nothing is accepted.
+
+        At most *timeout_seconds*, by default `shutdown_timeout`.
+        """
         _living.pop(id(self), None)
         if self.settings.capture_exceptions:
             from hogline.client import excepthooks
@@ -769,11 +815,14 @@ class Client:
         lane: AiLane = vars(self).setdefault("_ai", AiLane(self.settings))  # the first of several threads wins
         return lane
 
-    # -- what may change while the client lives -------------------------------------------------------------------------
+    # -- what may change while the client lives ----------------------------------------------------
 
     @property
     def disabled(self) -> bool:
-        """Whether events are refused, and counted as `disabled`. May be set at any time; what waits already is still sent."""
+        """Whether events are refused, and counted as `disabled`. May be set at any time.
+
+        What waits already is still sent.
+        """
         return self._events.disabled
 
     @disabled.setter
@@ -794,11 +843,14 @@ class Client:
             self._events.register(properties)
 
     def unregister(self, *names: str) -> None:
-        """Remove super properties again, those of the constructor too; unknown *names* are ignored."""
+        """Remove super properties again, those of the constructor too.
+
+        Unknown *names* are ignored.
+        """
         with guard("unregister", self._events.raise_or_log):
             self._events.unregister(*names)
 
-    # -- for interceptors, queues and integrations: failures that they met on behalf of this client -----------------------
+    # -- for interceptors, queues and integrations: failures that they met on behalf of this client ---
 
     def failed(self, what: str, error: BaseException) -> None:
         """Log that *what* failed, at most once a minute. Never raises."""

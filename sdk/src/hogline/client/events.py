@@ -43,11 +43,14 @@ class EventPipeline:
         self._super: dict[str, Any] = dict(settings.super_properties or {})
         self._set_defaults()
 
-    # -- what may change while the client lives -----------------------------------------------------------------------
+    # -- what may change while the client lives ----------------------------------------------------
 
     @property
     def disabled(self) -> bool:
-        """Whether events are refused, and counted as `disabled`. Events that already wait are still sent."""
+        """Whether events are refused, and counted as `disabled`.
+
+        Events that already wait are still sent.
+        """
         return self._disabled
 
     @disabled.setter
@@ -95,7 +98,8 @@ class EventPipeline:
     def diverted(self, put: Callable[[bytes], bool]) -> Iterator[None]:
         """Give serialised events to *put* in this block, not to the delivery queue; for tests.
 
-        A client that is disabled because it has no token, as is usual in tests, takes events in the meantime.
+        A client that is disabled because it has no token, as is usual in tests, takes events in the
+        meantime.
         """
 
         def count_and_put(event: bytes) -> bool:
@@ -113,7 +117,7 @@ class EventPipeline:
         finally:
             self._put, self._disabled, self._is_diverted = previous, was_disabled, False
 
-    # -- one event ----------------------------------------------------------------------------------------------------
+    # -- one event ---------------------------------------------------------------------------------
 
     def capture(
         self,
@@ -126,7 +130,10 @@ class EventPipeline:
         disable_geoip: bool | None,
         lane: "AiLane | None" = None,
     ) -> str | None:
-        """Send *event* with the defaults and the context's properties; returns its id, or None if it is refused."""
+        """Send *event* with the defaults and the context's properties.
+
+        Returns its id, or None if it is refused.
+        """
         context = current.get()
         if context is None:
             merged = {**self.defaults, **(properties or _NOTHING)}
@@ -152,7 +159,10 @@ class EventPipeline:
         disable_geoip: bool | None = None,
         lane: "AiLane | None" = None,
     ) -> str | None:
-        """Send *event* with exactly these *properties*; returns its id, or None if it is refused. *lane* is for AI events."""
+        """Send *event* with exactly these *properties*; returns its id, or None if it is refused.
+
+        *lane* is for AI events.
+        """
         if self._disabled:
             self.ledger.refuse(DISABLED)
             return None
@@ -217,7 +227,10 @@ class EventPipeline:
         return changed
 
     def _shorten_exceptions(self, message: dict[str, Any], size_bytes: int) -> bool:
-        """Shorten an exception event's list until the event fits; False: this event has no such list."""
+        """Shorten an exception event's list until the event fits.
+
+        False: this event has no such list.
+        """
         properties = message.get("properties")
         if message.get("event") != "$exception" or not isinstance(properties, dict):
             return False
@@ -228,7 +241,7 @@ class EventPipeline:
         properties["$exception_list"] = fit(entries, self.settings.max_event_bytes - others_bytes)
         return True
 
-    # -- failures of our own code or of the app's hooks ---------------------------------------------------------------
+    # -- failures of our own code or of the app's hooks --------------------------------------------
 
     def log_failure(self, what: str, error: BaseException) -> None:
         """Log that *what* failed, at most once a minute for each *what*."""
@@ -246,7 +259,10 @@ class EventPipeline:
         self.log_failure(what, error)
 
     def raise_or_count(self, what: str, error: Exception) -> None:
-        """Count the event that a failure lost; with `debug=True` raise the failure at the caller instead."""
+        """Count the event that a failure lost.
+
+        With `debug=True` raise the failure at the caller instead.
+        """
         if self.settings.debug:
             raise error
         self.count_loss(what, error)

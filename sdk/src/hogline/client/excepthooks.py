@@ -1,7 +1,8 @@
 """Hooks: the exceptions of a whole process that nothing caught, in its main thread, threads, finalizers, event loops and children.
 
-One installation serves all clients that ask for it. Each hook goes on to what was there before; taken away are only those
-that are still ours, and one that somebody has wrapped meanwhile stays, and stays silent.
+One installation serves all clients that ask for it. Each hook goes on to what was there before;
+taken away are only those that are still ours, and one that somebody has wrapped meanwhile stays,
+and stays silent.
 Source: docs/internals/capture-protocol.md#deduplication-and-autocapture.
 """
 
@@ -60,7 +61,10 @@ def install(client: WatchingClient) -> None:
 
 
 def uninstall(client: WatchingClient) -> None:
-    """Report nothing to *client* any more; the hooks are removed with the last client. Safe to call twice."""
+    """Report nothing to *client* any more; the hooks are removed with the last client.
+
+    Safe to call twice.
+    """
     global _installed  # noqa: PLW0603
     with _lock:
         _clients[:] = [known for known in _clients if known is not client]
@@ -107,7 +111,8 @@ class _Hooks:
         self._processes.remove()
         self._greenlets.remove()
 
-    # A bound method is a new object at each access, so `remove` compares with those that __init__ kept.
+    # A bound method is a new object at each access, so `remove` compares with those that __init__
+    # kept.
 
     def _on_main(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         # At an interactive prompt an exception is shown to the user, and ends nothing.
@@ -142,8 +147,9 @@ class _Hooks:
 class _LoopHooks:
     """The hook of every event loop, whoever makes it and whichever handler it is given.
 
-    A patch: `set_exception_handler` belongs to the app, and works on one existing loop. Other implementations (uvloop)
-    are classes of their own; those that are imported later are patched when their class is created.
+    A patch: `set_exception_handler` belongs to the app, and works on one existing loop. Other
+    implementations (uvloop) are classes of their own; those that are imported later are patched
+    when their class is created.
     """
 
     def __init__(self, notice: Callable[[dict[str, Any]], None]) -> None:
@@ -196,7 +202,8 @@ class _LoopHooks:
 class _ProcessHook:
     """The hook of `multiprocessing`'s children.
 
-    A patch: `multiprocessing` itself prints the exception that ends a child, and no hook of the interpreter is called.
+    A patch: `multiprocessing` itself prints the exception that ends a child, and no hook of the
+    interpreter is called.
     """
 
     def __init__(self, notice: Callable[[BaseException], None]) -> None:
@@ -230,7 +237,8 @@ class _ProcessHook:
 class _GreenletHook:
     """The hook of gevent's hubs, if gevent is imported already: for greenlets that fail, and for callbacks of its loop.
 
-    A patch: the app may set a hub's own `handle_error`, and threads that have not started yet will have hubs of their own.
+    A patch: the app may set a hub's own `handle_error`, and threads that have not started yet will
+    have hubs of their own.
     """
 
     def __init__(self, notice: Callable[[BaseException], None]) -> None:
@@ -273,7 +281,10 @@ def _report(
     level: str = "error",
     find_context: Callable[[], Context | None] = current.get,
 ) -> None:
-    """Send *error* to each project that asked. Never raises, and a failure inside it is not reported by itself."""
+    """Send *error* to each project that asked.
+
+    Never raises, and a failure inside it is not reported by itself.
+    """
     thread = threading.get_ident()
     if error is None or thread in _reporting:
         return

@@ -1,6 +1,7 @@
 """Exception events: from an exception that the app, an interceptor, a hook or a logger saw to a `$exception` event.
 
-`capture` is the user's door, `capture_once` the SDK's own: both send an exception object once, however many layers report it.
+`capture` is the user's door, `capture_once` the SDK's own: both send an exception object once,
+however many layers report it.
 """
 
 import _thread
@@ -47,14 +48,15 @@ class ExceptionEvents:
             redact_messages=settings.redact_messages,
         )
 
-    # -- for the client -----------------------------------------------------------------------------------------------
+    # -- for the client ----------------------------------------------------------------------------
 
     def capture(self, exception: Any, options: dict[str, Any]) -> str | None:
         """Send what the app handed to `capture_exception()`, with its other arguments as *options*."""
         traceback = None
         if type(exception) is tuple and len(exception) == 3:
             _, exception, traceback = exception
-        # By type: `isinstance` asks the object for its class when the type is none of them, and it may raise.
+        # By type: `isinstance` asks the object for its class when the type is none of them, and it
+        # may raise.
         if not issubclass(type(exception), BaseException):
             _log.warning("hogline: capture_exception() outside an except block needs an exception, got %r", exception)
             self._events.ledger.refuse(INCOMPLETE)
@@ -70,7 +72,7 @@ class ExceptionEvents:
         finally:
             done.release()
 
-    # -- for interceptors, queues, hooks and loggers ------------------------------------------------------------------
+    # -- for interceptors, queues, hooks and loggers -----------------------------------------------
 
     def capture_once(
         self,
@@ -90,7 +92,9 @@ class ExceptionEvents:
         uuid: Any = None,
         disable_geoip: bool | None = None,
     ) -> str | None:
-        """Send *error* unless it has become an event before; returns the event's id, or None. Not guarded.
+        """Send *error* unless it has become an event before; returns the event's id, or None.
+
+        Not guarded.
 
         *context*: where it happened; None: here. *is_new*: the caller knows that it has not become an event.
         *is_limited*: nobody asked for this very event, so that the rate limit of its kind applies.
@@ -142,7 +146,7 @@ class ExceptionEvents:
         if not self._events.disabled:
             self._events.ledger.refuse(TOO_MANY_EXCEPTIONS)
 
-    # -- the steps ----------------------------------------------------------------------------------------------------
+    # -- the steps ---------------------------------------------------------------------------------
 
     def _serialise(
         self,
@@ -157,7 +161,10 @@ class ExceptionEvents:
         return exception_list(error, mechanism, self.rules, traceback=traceback, variables=variables)
 
     def _variables(self, context: Context | None, *, is_limited: bool) -> "Variables | None":
-        """Return how local variables are read, or None where they are not sent. The context's options win."""
+        """Return how local variables are read, or None where they are not sent.
+
+        The context's options win.
+        """
         chosen = (context.options if context is not None else None) or {}
         settings = self._events.settings
 

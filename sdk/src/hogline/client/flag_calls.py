@@ -34,7 +34,10 @@ class FlagCalls:
 
     @property
     def flags(self) -> "Flags":
-        """The client's flags, made when they are first read. Read inside a guard: the system may refuse what that takes."""
+        """The client's flags, made when they are first read.
+
+        Read inside a guard: the system may refuse what that takes.
+        """
         if self._flags is not None:
             return self._flags
         with lazy_imports.importing():
@@ -93,7 +96,7 @@ class FlagCalls:
             return await arun(ask(self.flags))
         return fallback
 
-    # -- one flag -----------------------------------------------------------------------------------------------------
+    # -- one flag ----------------------------------------------------------------------------------
 
     def read(
         self,
@@ -105,7 +108,10 @@ class FlagCalls:
         only_locally: bool,
         send_events: bool,
     ) -> "FeatureFlagResult | None":
-        """Return one flag's result; None: it cannot be known. An answer that needs no waiting is given without a flow."""
+        """Return one flag's result; None: it cannot be known.
+
+        An answer that needs no waiting is given without a flow.
+        """
         if self._events.disabled:
             return None
         # Written out: a guard's block would be a tenth of what a local evaluation costs.
@@ -133,7 +139,7 @@ class FlagCalls:
             what, lambda flags: flags.read(key, fields, only_locally=only_locally, send_events=send_events), None
         )
 
-    # -- all flags ----------------------------------------------------------------------------------------------------
+    # -- all flags ---------------------------------------------------------------------------------
 
     def evaluate(self, what: str, fields: dict[str, Any], *, only_locally: bool) -> "FeatureFlagEvaluations":
         """Return the snapshot of all flags; an empty one where that fails."""
@@ -145,7 +151,10 @@ class FlagCalls:
         return found or _no_flags()
 
     def values_and_payloads(self, what: str, fields: dict[str, Any], *, only_locally: bool) -> dict[str, Any]:
-        """Return `{"featureFlags": values, "featureFlagPayloads": JSON texts}`; None for both: the client is disabled."""
+        """Return `{"featureFlags": values, "featureFlagPayloads": JSON texts}`.
+
+        None for both: the client is disabled.
+        """
         if self._events.disabled:
             return _both(None, None)
         empty: tuple[dict[str, FlagValue], dict[str, Any]] = ({}, {})
@@ -159,7 +168,10 @@ class FlagCalls:
         return _both(*await self.arun(what, lambda flags: flags.all_values(fields, only_locally=only_locally), empty))
 
     def decide(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Return the server's answer, `flags` by key with `requestId` and its kin; no flags where there is none."""
+        """Return the server's answer, `flags` by key with `requestId` and its kin.
+
+        No flags where there is none.
+        """
         answer = self.run("get_flags_decision", lambda flags: flags.decide(fields), None)
         if answer is None:
             return {"flags": {}, "requestId": None}
@@ -198,7 +210,7 @@ class FlagCalls:
         """`remote_config()` that lets the event loop run."""
         return _decoded(await self.arun("aget_remote_config_payload", lambda flags: flags.remote_config(key), None))
 
-    # -- events -------------------------------------------------------------------------------------------------------
+    # -- events ------------------------------------------------------------------------------------
 
     def event_properties(
         self,

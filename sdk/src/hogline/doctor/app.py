@@ -104,7 +104,10 @@ def arrival(host: str, key: str, distinct_id: str, timeout_s: float) -> Finding:
 
 
 def _find(host: str, key: str, distinct_id: str, timeout_s: float) -> dict[str, Any] | Finding | None:
-    """Return the newest event of *distinct_id*, waiting for it; a Finding if events cannot be read; None: it did not arrive."""
+    """Return the newest event of *distinct_id*, waiting for it; a Finding if events cannot be read.
+
+    None: it did not arrive.
+    """
     url = f"{_api(host)}/api/projects/@current/events/?{urlencode({'distinct_id': distinct_id, 'limit': 1})}"
     deadline_s = time.monotonic() + timeout_s
     while True:

@@ -10,7 +10,10 @@ Verdict = Literal["ok", "warn", "fail", "skip"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report. `fail`: events do not arrive, or not complete. `warn`: they arrive, but something is odd."""
+    """One line of the report. `fail`: events do not arrive, or not complete.
+
+    `warn`: they arrive, but something is odd.
+    """
 
     subject: str
     verdict: Verdict

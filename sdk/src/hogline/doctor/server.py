@@ -1,4 +1,7 @@
-"""Checks of the connection to the server: DNS, certificate, clock; and one real event, sent as every other is."""
+"""Checks of the connection to the server: DNS, certificate, clock.
+
+And one real event, sent as every other is.
+"""
 
 import socket
 import ssl

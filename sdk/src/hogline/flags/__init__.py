@@ -1,7 +1,10 @@
-"""Flags for users of a client: overrides, then local evaluation, then the server; snapshots, and events about flags.
+"""Flags for users of a client: overrides, then local evaluation, then the server.
 
-`evaluation/` is pure and knows nothing of the rest: the instance imports only that. `remote/` fetches definitions and answers.
-The names below are imported at first use, so that importing `hogline.flags.evaluation` loads nothing else.
+Snapshots, and events about flags.
+
+`evaluation/` is pure and knows nothing of the rest: the instance imports only that. `remote/`
+fetches definitions and answers. The names below are imported at first use, so that importing
+`hogline.flags.evaluation` loads nothing else.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -52,7 +52,10 @@ EXPOSURE_FORBIDDEN = frozenset(
 
 
 class Attribution(NamedTuple):
-    """The reason and the rule of one value. With a variant key, the person was assigned to it by an experiment."""
+    """The reason and the rule of one value.
+
+    With a variant key, the person was assigned to it by an experiment.
+    """
 
     reason_code: str | None = None
     rule_id: str | None = None
@@ -74,9 +77,12 @@ class Attribution(NamedTuple):
 
 
 def attribution_of(flag: RemoteFlag) -> Attribution | None:
-    """Return the attribution of *flag*; None: its configuration is of an older version, or its record is malformed.
+    """Return the attribution of *flag*.
 
-    A rule is named whole or not at all: with a UUID, a type that suits the reason, and for a split the variant's key.
+    None: its configuration is of an older version, or its record is malformed.
+
+    A rule is named whole or not at all: with a UUID, a type that suits the reason, and for a split
+    the variant's key.
     """
     metadata = flag.metadata
     if flag.malformed or metadata.config_version != 2:

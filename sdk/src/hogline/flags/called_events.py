@@ -1,6 +1,7 @@
 """`$feature_flag_called` and `$experiment_exposure`: sent once for each person, flag and value, in bounded memory.
 
-Checking and remembering a key is one operation of a dict, so no lock exists that a fork could leave taken.
+Checking and remembering a key is one operation of a dict, so no lock exists that a fork could leave
+taken.
 """
 
 import functools
@@ -118,7 +119,9 @@ class CalledEvents:
         answer: FlagsAnswer | None = None,
         minimal: bool = False,
     ) -> None:
-        """Send the event about *record*, which was read; *errors* are the codes of what went wrong on the way.
+        """Send the event about *record*, which was read.
+
+        *errors* are the codes of what went wrong on the way.
 
         If the event fails, the caller still gets the flag's value; the lost event is counted.
         """
@@ -193,7 +196,10 @@ def _properties(
     errors: list[str],
     has_experiment: bool | None,
 ) -> dict[str, Any]:
-    """Return the event's own properties; *details* come from the record and the server's answer, and may be None."""
+    """Return the event's own properties.
+
+    *details* come from the record and the server's answer, and may be None.
+    """
     properties: dict[str, Any] = {
         "$feature_flag": key,
         "$feature_flag_response": value,

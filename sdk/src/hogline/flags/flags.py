@@ -1,7 +1,7 @@
 """Flags: a client's flags, from the overrides, else evaluated here from the definitions, else asked of the server.
 
-Neither the network nor a definition makes a call raise: a value that cannot be known is None, and `$feature_flag_called` and the
-log say why.
+Neither the network nor a definition makes a call raise: a value that cannot be known is None, and
+`$feature_flag_called` and the log say why.
 """
 
 import hashlib
@@ -57,7 +57,10 @@ class Flags:
         self._fallback = _fallback(settings)
 
     def set_offline(self, value: bool, leader: "Flags | None") -> None:
-        """Set whether no request is made and nothing is evaluated; the forced values of *leader* then hold here too. For tests."""
+        """Set whether no request is made and nothing is evaluated.
+
+        The forced values of *leader* then hold here too. For tests.
+        """
         self._is_offline = value
         self._leader = leader
         if self._poller is not None:
@@ -68,12 +71,13 @@ class Flags:
             return self._overrides.current()
         return {**self._overrides.current(), **self._leader._forced()}  # noqa: SLF001 - of the same class
 
-    # -- what a user may call -----------------------------------------------------------------------------------------
+    # -- what a user may call ----------------------------------------------------------------------
 
     def override(self, flags: Mapping[str, Any] | Iterable[str]) -> Override:
         """Force the values of *flags*, from now on or for a `with` block, in all threads of this process.
 
-        A mapping of keys to True, False, a variant, or `{"value": ..., "payload": ...}`; or the keys of flags that are to be on.
+        A mapping of keys to True, False, a variant, or `{"value": ..., "payload": ...}`; or the
+        keys of flags that are to be on.
         Raises SettingsError: a value that no flag can have.
         """
         return Override(self._overrides, forced(flags))
@@ -101,7 +105,7 @@ class Flags:
         """Forget which `$feature_flag_called` events were sent."""
         self._called_events.forget()
 
-    # -- one flag -----------------------------------------------------------------------------------------------------
+    # -- one flag ----------------------------------------------------------------------------------
 
     def known_now(self, key: str, request: FlagRequest) -> tuple[bool, LocalRecord | ForcedRecord | None]:
         """Return whether *key* can be evaluated without waiting, and the record of its value."""
@@ -137,7 +141,10 @@ class Flags:
         only_locally: bool = False,
         send_events: bool = True,
     ) -> Flow[FeatureFlagResult | None]:
-        """Return the result of one flag; None: it cannot be known, or no person is known. *fields*: see `FlagRequest.of`."""
+        """Return the result of one flag; None: it cannot be known, or no person is known.
+
+        *fields*: see `FlagRequest.of`.
+        """
         request = FlagRequest.of(**fields)
         if request is None:
             forced_record = self._forced().get(key)
@@ -198,10 +205,13 @@ class Flags:
             )
         return None if record is None else result_of(key, record, match_value)
 
-    # -- all flags ----------------------------------------------------------------------------------------------------
+    # -- all flags ---------------------------------------------------------------------------------
 
     def evaluate(self, fields: Mapping[str, Any], *, only_locally: bool = False) -> Flow[FeatureFlagEvaluations]:
-        """Return the snapshot. Without a person it holds the forced values, and no request is made."""
+        """Return the snapshot.
+
+        Without a person it holds the forced values, and no request is made.
+        """
         request = FlagRequest.of(**fields)
         if request is None or request.keys == []:
             return self.snapshot(request, dict(self._forced()) if request is None else {})
@@ -224,7 +234,10 @@ class Flags:
     def all_values(
         self, fields: Mapping[str, Any], *, only_locally: bool = False
     ) -> Flow[tuple[dict[str, FlagValue], dict[str, Any]]]:
-        """Return values and payload texts by key. If the server is asked, its answer replaces local values."""
+        """Return values and payload texts by key.
+
+        If the server is asked, its answer replaces local values.
+        """
         request = FlagRequest.of(**fields)
         if request is None:
             overrides = self._forced()
@@ -285,7 +298,10 @@ class Flags:
         return bool((yield self._poller.load))
 
     def remote_config(self, key: str) -> Flow[bytes | None]:
-        """Return the response body with the payload of the remote config flag *key*; None: it is unavailable."""
+        """Return the response body with the payload of the remote config flag *key*.
+
+        None: it is unavailable.
+        """
         if not self._settings.secret_key:
             self._throttled.warning(
                 "secret_key", "remote config %r needs a key: set secret_key (HOGLINE_SECRET_KEY)", key
@@ -300,7 +316,7 @@ class Flags:
             return None
         return body
 
-    # -- the steps ----------------------------------------------------------------------------------------------------
+    # -- the steps ---------------------------------------------------------------------------------
 
     def _ruleset(self) -> Flow[Ruleset | None]:
         source = self._poller
@@ -338,7 +354,10 @@ class Flags:
         return records, unresolved, is_incomplete
 
     def _answer(self, request: FlagRequest, *, may_recall: bool = True) -> Flow[tuple[FlagsAnswer, str | None]]:
-        """Return the server's answer; or an error code, with the earlier answer that the fallback cache has."""
+        """Return the server's answer.
+
+        Or an error code, with the earlier answer that the fallback cache has.
+        """
         answer, error = yield from self._ask(request)
         fallback = self._fallback
         if fallback is None or not may_recall or self._is_offline:

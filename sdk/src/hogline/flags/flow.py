@@ -1,6 +1,7 @@
 """Flow: a generator that yields blocking functions, and is sent their results.
 
-The same decisions serve synchronous and asynchronous callers: `run` calls the functions in place, `arun` in a thread.
+The same decisions serve synchronous and asynchronous callers: `run` calls the functions in place,
+`arun` in a thread.
 """
 
 from collections.abc import Callable, Generator

@@ -1,4 +1,7 @@
-"""Overrides: values that flags are forced to, for tests and local work; from code, the environment, or a file."""
+"""Overrides: values that flags are forced to, for tests and local work.
+
+From code, the environment, or a file.
+"""
 
 import logging
 import os

@@ -1,4 +1,7 @@
-"""FlagRequest: the person whose flags are asked for. The context completes what the caller leaves open."""
+"""FlagRequest: the person whose flags are asked for.
+
+The context completes what the caller leaves open.
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence

@@ -27,7 +27,10 @@ __all__ = [
 
 
 class FeatureFlagEvaluationRuntime(StrEnum):
-    """Where a flag is meant to be evaluated. ALL suits both sides; an unknown runtime counts as ALL."""
+    """Where a flag is meant to be evaluated. ALL suits both sides.
+
+    An unknown runtime counts as ALL.
+    """
 
     ALL = "all"
     CLIENT = "client"
@@ -68,7 +71,10 @@ def is_payload(payload: Any) -> bool:
 
 
 def decoded(payload: Any) -> Any:
-    """Return the value of the JSON text *payload*, or None if it is no JSON; anything else unchanged."""
+    """Return the value of the JSON text *payload*, or None if it is no JSON.
+
+    Anything else unchanged.
+    """
     if not isinstance(payload, str):
         return payload
     try:
@@ -218,7 +224,10 @@ KnownRecord: TypeAlias = LocalRecord | RemoteRecord | ForcedRecord
 
 
 def result_of(key: str, record: KnownRecord, match_value: FlagValue | None) -> FeatureFlagResult | None:
-    """Return the result for the caller, with the payload of *match_value* if given; None: the record has no value."""
+    """Return the result for the caller, with the payload of *match_value* if given.
+
+    None: the record has no value.
+    """
     value = record.value
     if value is None:
         return None

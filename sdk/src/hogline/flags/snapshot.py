@@ -1,4 +1,7 @@
-"""Snapshot: all flags of one person at one moment. Code branches on it, and events carry exactly the same values."""
+"""Snapshot: all flags of one person at one moment.
+
+Code branches on it, and events carry exactly the same values.
+"""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +22,10 @@ Tell = Callable[["FeatureFlagEvaluations", str, Record | None, list[str]], None]
 
 
 class FeatureFlagEvaluations:
-    """The flags of one person, as `PostHog.evaluate_flags()` found them. It never changes, and makes no request."""
+    """The flags of one person, as `PostHog.evaluate_flags()` found them.
+
+    It never changes, and makes no request.
+    """
 
     def __init__(
         self,
@@ -51,12 +57,18 @@ class FeatureFlagEvaluations:
         return f"<FeatureFlagEvaluations of {self.distinct_id or 'nobody'}: {len(self.keys)} flags>"
 
     def is_enabled(self, key: str, default_value: bool = False, *, send_feature_flag_events: bool = True) -> bool:
-        """Return whether *key* is on, or *default_value* where there is no such flag. Sends `$feature_flag_called` once."""
+        """Return whether *key* is on, or *default_value* where there is no such flag.
+
+        Sends `$feature_flag_called` once.
+        """
         value = self.get_flag(key, send_feature_flag_events=send_feature_flag_events)
         return default_value if value is None else value is not False
 
     def get_flag(self, key: str, *, send_feature_flag_events: bool = True) -> FlagValue | None:
-        """Return True, False, a variant's key, or None: there is no such flag. Sends `$feature_flag_called` once."""
+        """Return True, False, a variant's key, or None: there is no such flag.
+
+        Sends `$feature_flag_called` once.
+        """
         self._accessed.add(key)
         record = self._records.get(key)
         if send_feature_flag_events and self.distinct_id:

@@ -11,7 +11,10 @@ __all__ = ["PosthogASGIMiddleware"]
 
 
 class PosthogASGIMiddleware(PostHogInterceptor):
-    """`PostHogInterceptor`, as posthog-python's middleware is called. *capture_exceptions* None: as the client says."""
+    """`PostHogInterceptor`, as posthog-python's middleware is called.
+
+    *capture_exceptions* None: as the client says.
+    """
 
     def __init__(
         self,

@@ -12,7 +12,8 @@ __all__ = ["PosthogCeleryIntegration"]
 class PosthogCeleryIntegration:
     """`PostHogPropagation`, as posthog-python's integration is called.
 
-    Raises SettingsError: an option that has no counterpart: life cycle events of tasks, filters, or no propagation.
+    Raises SettingsError: an option that has no counterpart: life cycle events of tasks, filters, or
+    no propagation.
     """
 
     def __init__(

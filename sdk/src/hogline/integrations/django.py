@@ -21,7 +21,9 @@ _UNKNOWN = ("POSTHOG_MW_PROPERTIES_MAP", "POSTHOG_MW_TAG_MAP")
 
 
 class PosthogContextMiddleware(PostHogInterceptor):
-    """`PostHogInterceptor`, as posthog-python's middleware is called; `settings.HOGLINE` wins over `POSTHOG_MW_*`.
+    """`PostHogInterceptor`, as posthog-python's middleware is called.
+
+    `settings.HOGLINE` wins over `POSTHOG_MW_*`.
 
     Raises ImproperlyConfigured: a setting that has no counterpart, or a value that cannot work.
     """

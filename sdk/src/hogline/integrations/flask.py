@@ -13,7 +13,10 @@ __all__ = ["PosthogFlaskIntegration"]
 
 
 class PosthogFlaskIntegration(PostHogInterceptor):
-    """`PostHogInterceptor`, as posthog-python's integration is called. *capture_exceptions* None: as the client says."""
+    """`PostHogInterceptor`, as posthog-python's integration is called.
+
+    *capture_exceptions* None: as the client says.
+    """
 
     def __init__(
         self,

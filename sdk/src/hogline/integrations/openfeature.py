@@ -1,10 +1,12 @@
 """OpenFeature: `api.set_provider(PostHogProvider(posthog))`.
 
-The targeting key is the distinct id; without one the distinct id of the context is used. Attributes are person properties,
-except `groups`, `group_properties` and `device_id`, which have the meaning that they have for `evaluate_flags()`.
+The targeting key is the distinct id; without one the distinct id of the context is used. Attributes
+are person properties, except `groups`, `group_properties` and `device_id`, which have the meaning
+that they have for `evaluate_flags()`.
 
-A flag's value is its variant, or on and off. Booleans ask whether it is on; texts are its variant; numbers and objects are its
-payload, or a variant that reads as a number. A flag that is off answers anything but a boolean with the default.
+A flag's value is its variant, or on and off. Booleans ask whether it is on; texts are its variant;
+numbers and objects are its payload, or a variant that reads as a number. A flag that is off answers
+anything but a boolean with the default.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,11 +27,17 @@ __all__ = ["PostHogProvider"]
 _T = TypeVar("_T")
 _Tree = Sequence[Any] | Mapping[str, Any]
 Reading = Callable[[FlagValue, Any], Any]
-"""Converts a flag's value and payload to one of OpenFeature's types; None: they have no such form."""
+"""Converts a flag's value and payload to one of OpenFeature's types.
+
+None: they have no such form.
+"""
 
 
 class PostHogProvider(AbstractProvider):
-    """Evaluates OpenFeature's flags with PostHog. *client* None: the default client. The provider never shuts the client down."""
+    """Evaluates OpenFeature's flags with PostHog. *client* None: the default client.
+
+    The provider never shuts the client down.
+    """
 
     def __init__(self, client: Client | None = None, *, send_feature_flag_events: bool = True) -> None:
         super().__init__()
@@ -62,7 +70,7 @@ class PostHogProvider(AbstractProvider):
             tracking_event_name, distinct_id=about["distinct_id"], groups=about["groups"], properties=properties
         )
 
-    # -- the five types, in both colours ------------------------------------------------------------------------------
+    # -- the five types, in both colours -----------------------------------------------------------
 
     def resolve_boolean_details(
         self, flag_key: str, default_value: bool, evaluation_context: EvaluationContext | None = None
@@ -124,7 +132,7 @@ class PostHogProvider(AbstractProvider):
         """`resolve_object_details()` that lets the event loop run."""
         return await self._aresolve(flag_key, default_value, evaluation_context, _as_tree)
 
-    # -- shared parts ----------------------------------------------------------------------------------------------
+    # -- shared parts ------------------------------------------------------------------------------
 
     def _resolve(
         self, key: str, default: _T, context: EvaluationContext | None, reading: Reading

@@ -1,6 +1,7 @@
 """Every option, declared once: its kind, default, meaning and environment variable.
 
-`client.py`, `interceptor.py` and `task.py` declare; `options.py` is the mechanism. Nothing here knows a client or a framework.
+`client.py`, `interceptor.py` and `task.py` declare; `options.py` is the mechanism. Nothing here
+knows a client or a framework.
 """
 
 from hogline.settings.client import (

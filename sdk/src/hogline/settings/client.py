@@ -71,7 +71,8 @@ _NONE_IS_DEFAULT = {"code_variables_mask_url_credentials", "code_variables_detec
 class ClientSettings:
     """What a `PostHog` client can be told.
 
-    Raises SettingsError: a value that cannot work, with where it came from and what to write instead.
+    Raises SettingsError: a value that cannot work, with where it came from and what to write
+    instead.
     """
 
     project_token: str = option(
@@ -300,7 +301,8 @@ class ClientSettings:
     def load(cls, options: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> "ClientSettings":
         """Return settings from *options*, then the environment, then the defaults.
 
-        Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot work.
+        Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot
+        work.
         """
         environ = os.environ if environ is None else environ
         given = _by_own_names(options)
@@ -317,7 +319,10 @@ class ClientSettings:
 
 
 def _by_own_names(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *options* under the names they have here. The own name wins over posthog-python's where both are set."""
+    """Return *options* under the names they have here.
+
+    The own name wins over posthog-python's where both are set.
+    """
     own = {name: value for name, value in options.items() if name not in _POSTHOG_NAMES}
     for other, name in _POSTHOG_NAMES.items():
         if other in options and own.get(name) is None:

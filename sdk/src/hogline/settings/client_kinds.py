@@ -37,7 +37,10 @@ _PROVIDER_METHODS = (
 
 
 class Host(Kind):
-    """The base URL of a PostHog, without a trailing slash; the app's address becomes the ingestion's."""
+    """The base URL of a PostHog, without a trailing slash.
+
+    The app's address becomes the ingestion's.
+    """
 
     def check(self, value: Any) -> Any:
         """Return the URL; blank means PostHog Cloud in the US."""

@@ -158,7 +158,8 @@ class InterceptorSettings:
     def load(cls, options: Mapping[str, Any]) -> "InterceptorSettings":
         """Return the settings of an interceptor's keyword *options*.
 
-        Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot work.
+        Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot
+        work.
         """
         known_options(cls, "PostHogInterceptor", options)
         return cls(**options)

@@ -59,7 +59,8 @@ class UnfitError(ValueError):
 class Kind:
     """One kind of value. `check` returns the value in its one form, or raises UnfitError."""
 
-    # Kinds are plain classes: a dataclass for each would double the time that `import hogline` takes for settings.
+    # Kinds are plain classes: a dataclass for each would double the time that `import hogline`
+    # takes for settings.
 
     def check(self, value: Any) -> Any:
         """Return *value* as the settings hold it."""
@@ -157,7 +158,10 @@ class Seconds(Kind):
 
 
 class Choice(Kind):
-    """One of a few words, in any case. An enum's member counts by its value: posthog-python has enums for some options."""
+    """One of a few words, in any case.
+
+    An enum's member counts by its value: posthog-python has enums for some options.
+    """
 
     def __init__(self, words: Mapping[str, str], *, optional: bool = False, is_lenient: bool = False) -> None:
         """Take the *words* that are understood, and what each is called here.
@@ -179,7 +183,10 @@ class Choice(Kind):
 
 
 class Path(Kind):
-    """A file or folder, made absolute at once: neither `chdir` nor a fork moves it later. `~` is the user's home."""
+    """A file or folder, made absolute at once: neither `chdir` nor a fork moves it later.
+
+    `~` is the user's home.
+    """
 
     def __init__(self, *, is_empty_allowed: bool = False, what: str = "a folder's path") -> None:
         self.is_empty_allowed = is_empty_allowed

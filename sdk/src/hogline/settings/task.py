@@ -53,7 +53,8 @@ class TaskSettings:
     def load(cls, options: Mapping[str, Any]) -> "TaskSettings":
         """Return the settings of a queue's keyword *options*.
 
-        Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot work.
+        Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot
+        work.
         """
         known_options(cls, "PostHogPropagation", options)
         return cls(**options)

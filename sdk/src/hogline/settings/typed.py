@@ -1,6 +1,7 @@
 """The options as typed keyword arguments: type checkers know each name and type, and editors complete them.
 
-The classes in `client.py`, `interceptor.py` and `task.py` declare the options; a test holds these to them.
+The classes in `client.py`, `interceptor.py` and `task.py` declare the options; a test holds these
+to them.
 """
 
 import os
@@ -16,7 +17,10 @@ __all__ = ["ClientOptions", "InterceptorOptions", "TaskOptions"]
 
 
 class ClientOptions(TypedDict, total=False):
-    """The keyword arguments of `PostHog(...)`, beside the project token and the host; see `ClientSettings`."""
+    """The keyword arguments of `PostHog(...)`, beside the project token and the host.
+
+    See `ClientSettings`.
+    """
 
     disabled: bool
     send: bool

@@ -1,4 +1,7 @@
-"""Bucketing: which persons are in a rollout, a variant or a holdout. The hash is the server's, so the persons are the same."""
+"""Bucketing: which persons are in a rollout, a variant or a holdout.
+
+The hash is the server's, so the persons are the same.
+"""
 
 from collections.abc import Sequence
 from hashlib import sha1
@@ -30,7 +33,10 @@ def share(percentage: Any) -> float:
 
 
 def held_out(holdout: Any, identifier: str) -> str | None:
-    """Return the holdout's value if *identifier* is held out, else None. A holdout is the same for all of its flags."""
+    """Return the holdout's value if *identifier* is held out, else None.
+
+    A holdout is the same for all of its flags.
+    """
     if not isinstance(holdout, dict):
         return None
     percentage, number = holdout.get("exclusion_percentage"), holdout.get("id")
@@ -56,7 +62,10 @@ class Variants:
             self._ends.append(end)
 
     def pick(self, key: str, identifier: str) -> str | None:
-        """Return the variant of flag *key* that *identifier* falls into; None where the ranges leave a gap."""
+        """Return the variant of flag *key* that *identifier* falls into.
+
+        None where the ranges leave a gap.
+        """
         if not self.keys:
             return None
         place = fraction(f"{key}.{identifier}variant")

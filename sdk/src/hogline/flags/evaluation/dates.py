@@ -1,4 +1,7 @@
-"""Moments: the dates of filters and properties. Relative ones count back from now, in calendar steps."""
+"""Moments: the dates of filters and properties.
+
+Relative ones count back from now, in calendar steps.
+"""
 
 import calendar
 from datetime import UTC, date, datetime, timedelta
@@ -17,7 +20,10 @@ def is_relative(text: str) -> bool:
 
 
 def relative(text: str, now: datetime) -> datetime | None:
-    """Return the moment that *text* names, seen from *now*; None: it is before the calendar began."""
+    """Return the moment that *text* names, seen from *now*.
+
+    None: it is before the calendar began.
+    """
     amount, unit = int(text.removeprefix("-")[:-1]), text[-1]
     try:
         if unit in _SPANS:
@@ -42,7 +48,9 @@ def _months_before(now: datetime, months: int, *, step: int) -> datetime:
 
 
 def absolute(text: str, now: datetime) -> datetime | None:
-    """Return the moment in the ISO 8601 date or time *text*; without a zone it is UTC; None: it is none.
+    """Return the moment in the ISO 8601 date or time *text*; without a zone it is UTC.
+
+    None: it is none.
 
     A bare year means this day of that year; `... UTC` and a space before the zone are accepted.
     """

@@ -1,7 +1,10 @@
-"""Filters: the parts of conditions and cohorts: properties, cohorts, other flags. Each becomes one check.
+"""Filters: the parts of conditions and cohorts: properties, cohorts, other flags.
 
-A cohort is a group of filters and of further groups. A flag that another one depends on is evaluated for itself: with the
-properties of the person or group that it is about, whichever flag depends on it.
+Each becomes one check.
+
+A cohort is a group of filters and of further groups. A flag that another one depends on is
+evaluated for itself: with the properties of the person or group that it is about, whichever flag
+depends on it.
 Source: docs/internals/flags-protocol.md#operators.
 """
 
@@ -30,7 +33,10 @@ _COHORT_OPERATORS = ("exact", "in", "not_in")
 
 
 def matches_all(checks: Sequence[Check], properties: Mapping[str, Any], subject: Subject) -> Answer:
-    """Return whether all *checks* hold. One that certainly fails wins over those that are unknown."""
+    """Return whether all *checks* hold.
+
+    One that certainly fails wins over those that are unknown.
+    """
     first: Unknown | None = None
     reason = None
     for check in checks:
@@ -78,7 +84,7 @@ class Filters:
             return self._dependency(filter_)
         return property_check(filter_, self._matching_version)
 
-    # -- cohorts --------------------------------------------------------------------------------------------------
+    # -- cohorts -----------------------------------------------------------------------------------
 
     def _cohort(self, filter_: Mapping[str, Any]) -> tuple[Check, bool]:
         number = str(filter_.get("value"))
@@ -117,7 +123,7 @@ class Filters:
         check, broken = self.check(entry)
         return (_inverted(check) if entry.get("negation") else check), broken
 
-    # -- other flags ----------------------------------------------------------------------------------------------
+    # -- other flags -------------------------------------------------------------------------------
 
     def _dependency(self, filter_: Mapping[str, Any]) -> tuple[Check, bool]:
         key, wanted, chain = filter_.get("key"), filter_.get("value"), filter_.get("dependency_chain")
@@ -159,7 +165,10 @@ def _inverted(check: Check) -> Check:
 
 
 def _joined(checks: Sequence[Check], *, all_of: bool) -> Check:
-    """Return the check of a group. A member that only the server knows wins, then a decisive one, then an unknown one."""
+    """Return the check of a group.
+
+    A member that only the server knows wins, then a decisive one, then an unknown one.
+    """
 
     def joined(properties: Mapping[str, Any], subject: Subject) -> Answer:
         decided: bool | None = None

@@ -1,7 +1,7 @@
 """Operators: each makes of a filter's value a test for a property's value, once, when a flag is first asked for.
 
-A test answers True, False or `Unknown`. A filter is *broken* when its own value is of no use, whatever the property is; then
-that is the reason to tell, and not the property that is missing.
+A test answers True, False or `Unknown`. A filter is *broken* when its own value is of no use,
+whatever the property is; then that is the reason to tell, and not the property that is missing.
 Source: docs/internals/flags-protocol.md#operators.
 """
 
@@ -37,7 +37,8 @@ def property_check(filter_: Mapping[str, Any], matching_version: int) -> tuple[C
     broken = made is None or not isinstance(key, str)
     test = _unsupported if made is None or broken else made
     missing = UNSUPPORTED if broken else MISSING
-    # Null is a text to the operators of text, a value that is set to `is_set`, and nothing to all others.
+    # Null is a text to the operators of text, a value that is set to `is_set`, and nothing to all
+    # others.
     null_is_false = operator.startswith(("is_date", "semver"))
     unset = operator in _TRUE_WHEN_UNSET
 
@@ -219,4 +220,7 @@ OPERATORS: Mapping[str, Callable[[str, Any, int], Test | None]] = {
     **dict.fromkeys(("semver_eq", "semver_neq", "semver_gt", "semver_gte", "semver_lt", "semver_lte"), _version_order),
     **dict.fromkeys(("semver_tilde", "semver_caret", "semver_wildcard"), _version_range),
 }
-"""What makes a test of an operator, a filter's value and the matching version; None: the value is of no use to it."""
+"""What makes a test of an operator, a filter's value and the matching version.
+
+None: the value is of no use to it.
+"""

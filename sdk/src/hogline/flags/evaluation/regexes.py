@@ -1,7 +1,10 @@
-"""Patterns: regular expressions that mean the same to Python and to the server's Rust engine; all others are not ours to judge.
+"""Patterns: regular expressions that mean the same to Python and to the server's Rust engine.
 
-The two dialects differ in look-around, word boundaries, class sets, `$`, escapes and Unicode classes, and Python backtracks
-where Rust does not. A pattern is read by its grammar; what the reader does not know for certain is deferred.
+All others are not ours to judge.
+
+The two dialects differ in look-around, word boundaries, class sets, `$`, escapes and Unicode
+classes, and Python backtracks where Rust does not. A pattern is read by its grammar; what the
+reader does not know for certain is deferred.
 """
 
 import re
@@ -95,7 +98,10 @@ class _Reader:
         return text
 
     def _alternatives(self) -> tuple[str, bool]:
-        """Read up to the end or a closing parenthesis; returns the text, and whether something in it is repeated."""
+        """Read up to the end or a closing parenthesis.
+
+        Returns the text, and whether something in it is repeated.
+        """
         parts: list[str] = []
         repeated = False
         while self._rest and self._rest[0] != ")":

@@ -1,7 +1,8 @@
 """Ruleset: one set of definitions, as the server sends them, and the evaluation of its flags.
 
-A flag is compiled when it is first evaluated, into conditions of checks; after that an evaluation costs one or two hashes.
-A ruleset is immutable: new definitions make a new one, and a caller that holds the old one finishes with it.
+A flag is compiled when it is first evaluated, into conditions of checks; after that an evaluation
+costs one or two hashes. A ruleset is immutable: new definitions make a new one, and a caller that
+holds the old one finishes with it.
 """
 
 from collections.abc import Mapping
@@ -157,7 +158,8 @@ class Flag:
             if answer is True:
                 if condition.limit is None or fraction(self._prefix + identifier) <= condition.limit:
                     matched = self._matched(condition, identifier)
-                    # Certain only if every earlier condition that is unknown would give the same value.
+                    # Certain only if every earlier condition that is unknown would give the same
+                    # value.
                     return matched if reason is None or possible <= {matched.value} else _UNRESOLVED[reason]
                 if unmatched is _NO_MATCH:
                     unmatched = condition.out_of_bound
@@ -166,13 +168,17 @@ class Flag:
             elif answer is not False:
                 reason = graver(reason, answer.reason)
                 if answer.ends:
-                    # No further condition is read, so an unsupported part of the definition counts as the reason, too.
+                    # No further condition is read, so an unsupported part of the definition counts
+                    # as the reason, too.
                     return _ENDED[_R.UNSUPPORTED_DEFINITION if self._unsupported else answer.reason]
                 possible |= self._values_if_met(condition, identifier)
         return unmatched if reason is None else _UNRESOLVED[reason]
 
     def _values_if_met(self, condition: _Condition, identifier: str) -> frozenset[FlagValue]:
-        """Return the value that *condition*, whose checks are unknown, gives if they hold; nothing if it then has no effect."""
+        """Return the value that *condition*, whose checks are unknown, gives if they hold.
+
+        Nothing if it then has no effect.
+        """
         if condition.limit is None or fraction(self._prefix + identifier) <= condition.limit:
             value = self._matched(condition, identifier).value
             return _NONE if value is None else frozenset((value,))
@@ -213,7 +219,9 @@ class Flag:
 
 
 class Ruleset:
-    """The answer of `/flags/definitions`, ready for evaluation. Thread-safe: only its cache of compiled flags changes.
+    """The answer of `/flags/definitions`, ready for evaluation.
+
+    Thread-safe: only its cache of compiled flags changes.
 
     A field that is null counts as missing.
     Source: docs/internals/flags-protocol.md#local-definitions.
@@ -254,7 +262,10 @@ class Ruleset:
         return flag
 
     def verdict(self, key: str, subject: Subject) -> Verdict | None:
-        """Return the value of flag *key* for *subject*; None: it is not defined. No definition makes this raise."""
+        """Return the value of flag *key* for *subject*; None: it is not defined.
+
+        No definition makes this raise.
+        """
         return self.evaluate(key, subject)[1]
 
     def evaluate(self, key: str, subject: Subject) -> tuple[Flag | None, Verdict | None]:

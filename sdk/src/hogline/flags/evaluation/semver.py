@@ -28,7 +28,10 @@ def _numbers(parts: list[str]) -> Version | None:
 
 
 def bounds(operator: str, value: Any) -> tuple[Version, Version] | None:
-    """Return the first version of a range and the first one after it; None: *value* names no range."""
+    """Return the first version of a range and the first one after it.
+
+    None: *value* names no range.
+    """
     if operator == "semver_wildcard":
         return _wildcard(str(value))
     first = parsed(value)

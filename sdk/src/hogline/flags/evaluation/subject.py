@@ -10,7 +10,9 @@ _NOTHING: Mapping[str, Any] = {}
 
 
 class Subject:
-    """One person, their device and their groups. Made for one call: it also caches the flags that others depend on.
+    """One person, their device and their groups.
+
+    Made for one call: it also caches the flags that others depend on.
 
     *groups* maps a group's type to its key, *group_properties* the type to that group's properties. With *complete* a
     missing property is known to be unset, as on the server; otherwise it is unknown.

@@ -1,4 +1,7 @@
-"""How a property's value reads as text, to compare it. As the server renders JSON, since that is what it compares."""
+"""How a property's value reads as text, to compare it.
+
+As the server renders JSON, since that is what it compares.
+"""
 
 import math
 from decimal import Decimal
@@ -13,7 +16,10 @@ _NUMBER_CHARACTERS = frozenset("0123456789+-.eE")
 
 
 def value_text(value: Any) -> str | None:
-    """Return *value* as text: a string as it is, anything else as compact JSON with sorted keys; None: JSON has no such value."""
+    """Return *value* as text: a string as it is, anything else as compact JSON with sorted keys.
+
+    None: JSON has no such value.
+    """
     if type(value) is str:
         return value
     try:
@@ -45,7 +51,10 @@ def _json(value: Any, *, bare: bool = False) -> str | None:
 
 
 def _float(value: float) -> str:
-    """Return *value* with the fewest digits that mean it; from 1e-5 up without an exponent, as Rust's JSON has it."""
+    """Return *value* with the fewest digits that mean it.
+
+    From 1e-5 up without an exponent, as Rust's JSON has it.
+    """
     text = repr(float(value))
     mantissa, has_exponent, exponent = text.partition("e")
     if not has_exponent:
@@ -80,7 +89,10 @@ def truth(value: Any) -> bool:
 
 
 def number(value: Any) -> float | None:
-    """Return *value* as a finite number; None: it is none. Texts count where they are plain decimal numbers, bools never."""
+    """Return *value* as a finite number; None: it is none.
+
+    Texts count where they are plain decimal numbers, bools never.
+    """
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         return None
     if isinstance(value, str) and not _NUMBER_CHARACTERS.issuperset(value):

@@ -1,4 +1,7 @@
-"""Verdict: a flag's value for a person, and its reason. `Unknown`: a filter cannot be evaluated, and why."""
+"""Verdict: a flag's value for a person, and its reason.
+
+`Unknown`: a filter cannot be evaluated, and why.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -40,7 +43,10 @@ _GRAVITY = {reason: number for number, reason in enumerate(UnresolvedFlagReason)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Unknown:
-    """A filter cannot be evaluated. With *ends* only the server can, and no later condition may decide instead."""
+    """A filter cannot be evaluated.
+
+    With *ends* only the server can, and no later condition may decide instead.
+    """
 
     reason: UnresolvedFlagReason
     ends: bool = False
@@ -76,8 +82,8 @@ FIXED_TEXT = {
 class Verdict:
     """A flag's value for one subject.
 
-    `value` is True, False, a variant's key, or None: unresolved, and `unresolved` says why. `code` and `condition_index`
-    are the server's reason. With `ends` only the server can know it.
+    `value` is True, False, a variant's key, or None: unresolved, and `unresolved` says why. `code`
+    and `condition_index` are the server's reason. With `ends` only the server can know it.
     Source: docs/internals/flags-protocol.md#flags-response.
     """
 

@@ -1,4 +1,6 @@
-"""The flags API: evaluation of a person's flags, the definitions, one remote config payload. Timeouts are short: callers wait.
+"""The flags API: evaluation of a person's flags, the definitions, one remote config payload.
+
+Timeouts are short: callers wait.
 
 Imported with the first request, because urllib3 costs more start-up time than all of the rest.
 """
@@ -51,8 +53,9 @@ class FlagRequests:
         self._timeout_s = timeout_s
         self._definitions_timeout_s = definitions_timeout_s
         self._max_retries = max_retries
-        # Each pool serves one request at a time, so that no request waits for another's lock: a signal handler may make one in the
-        # middle of another. Taking a pool and putting it back are atomic operations of the list.
+        # Each pool serves one request at a time, so that no request waits for another's lock: a
+        # signal handler may make one in the middle of another. Taking a pool and putting it back
+        # are atomic operations of the list.
         self._idle: list[urllib3.PoolManager] = []
 
     def evaluate(self, body: bytes) -> FlagsAnswer:

@@ -1,6 +1,7 @@
 """The cache provider: an app's own cache of flag definitions for all of its hosts, with posthog-python's protocol.
 
-Its methods may be plain or asynchronous; exceptions that they raise do not reach the flags. Missing definitions are fetched.
+Its methods may be plain or asynchronous; exceptions that they raise do not reach the flags. Missing
+definitions are fetched.
 Source: docs/internals/flags-protocol.md#local-definitions.
 """
 
@@ -27,10 +28,16 @@ _KEPT = ("flags", "group_type_mapping", "cohorts", "minimal_flag_called_events",
 
 @runtime_checkable
 class FlagDefinitionCacheProvider(Protocol):
-    """For `flag_definition_cache_provider`: a cache, and a lock, that all hosts share. Each method may be `async def`."""
+    """For `flag_definition_cache_provider`: a cache, and a lock, that all hosts share.
+
+    Each method may be `async def`.
+    """
 
     def should_fetch_flag_definitions(self) -> Any:
-        """Return whether this process may ask the server now. Called every `poll_interval`; True for one process at a time."""
+        """Return whether this process may ask the server now. Called every `poll_interval`.
+
+        True for one process at a time.
+        """
 
     def get_flag_definitions(self) -> Any:
         """Return the mapping that `on_flag_definitions_received` last got; None: there is none."""
@@ -57,7 +64,8 @@ class Provider:
     def definitions(self, *, is_needed: bool) -> Mapping[str, Any] | None:
         """Return the cached definitions; None: this process has to ask the server now.
 
-        An empty mapping: another process is asking, and this one keeps what it has. *is_needed*: it has nothing.
+        An empty mapping: another process is asking, and this one keeps what it has. *is_needed*: it
+        has nothing.
         """
         with guard("get", self._log_failure):
             if self._await(self._provider.should_fetch_flag_definitions()):
@@ -87,7 +95,10 @@ class Provider:
         _log.error("hogline: flag_definition_cache_provider failed to %s: %r", _ACTIONS[what], error)
 
     def _await(self, answer: Any) -> Any:
-        """Return the result of *answer*, if it is awaitable. One event loop runs all calls: clients of caches are bound to theirs."""
+        """Return the result of *answer*, if it is awaitable.
+
+        One event loop runs all calls: clients of caches are bound to theirs.
+        """
         if not hasattr(answer, "__await__"):
             return answer
         import asyncio

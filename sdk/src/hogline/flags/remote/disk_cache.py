@@ -1,8 +1,9 @@
 """The disk cache: the processes of a host share the flag definitions of one key, so that one request serves all of them.
 
-Two files, each replaced as a whole: the result of the last request (`.state`, small, read at every tick) and the definitions
-(`.json`, read only when the state names another version). A process takes the lock before it asks the server; a forked child
-does not inherit this kind of lock. Without a usable folder, each process asks for itself.
+Two files, each replaced as a whole: the result of the last request (`.state`, small, read at every
+tick) and the definitions (`.json`, read only when the state names another version). A process takes
+the lock before it asks the server; a forked child does not inherit this kind of lock. Without a
+usable folder, each process asks for itself.
 """
 
 import hashlib
@@ -30,7 +31,10 @@ _claims: dict[str, tuple[int, object]] = {}  # caches for which this process ask
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The result of the last request for definitions. Times are seconds since 1970, because several processes read them."""
+    """The result of the last request for definitions.
+
+    Times are seconds since 1970, because several processes read them.
+    """
 
     version: str = ""  # of the cached definitions; empty: there are none
     etag: str | None = None
@@ -51,7 +55,10 @@ class State:
 
 
 def default_folder() -> str:
-    """Return the folder that the processes of this user share; empty: this system has no folder for temporary files."""
+    """Return the folder that the processes of this user share.
+
+    Empty: this system has no folder for temporary files.
+    """
     user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
     try:
         return os.path.join(tempfile.gettempdir(), f"hogline-{user}")  # noqa: PTH118 - pathlib costs start-up time
@@ -60,7 +67,10 @@ def default_folder() -> str:
 
 
 class DiskCache:
-    """The files of one host and key. With an empty or unusable *folder* nothing is cached, and no process is locked out."""
+    """The files of one host and key.
+
+    With an empty or unusable *folder* nothing is cached, and no process is locked out.
+    """
 
     def __init__(self, folder: str, *, host: str, token: str, secret_key: str) -> None:
         name = hashlib.sha256(f"{host}\n{token}\n{secret_key}".encode()).hexdigest()[:32]
@@ -72,7 +82,10 @@ class DiskCache:
         return self._base is not None
 
     def state(self) -> State | None:
-        """Return the result of the last request of any process; None: there was none, or it cannot be read."""
+        """Return the result of the last request of any process.
+
+        None: there was none, or it cannot be read.
+        """
         raw = self._read(".state")
         try:
             return State(**orjson.loads(raw)) if raw else None
@@ -80,7 +93,10 @@ class DiskCache:
             return None
 
     def definitions(self, version: str) -> dict[str, Any] | None:
-        """Return the definitions of *version*; None: they are missing, or have been replaced in the meantime."""
+        """Return the definitions of *version*.
+
+        None: they are missing, or have been replaced in the meantime.
+        """
         raw = self._read(".json")
         try:
             kept = orjson.loads(raw) if raw else None

@@ -29,7 +29,10 @@ class _Store(Protocol):
 
 
 class FallbackCache:
-    """Answers of one project, by person and flag; *url* is `memory://?ttl=...&size=...` or a Redis URL with `?ttl=...`."""
+    """Answers of one project, by person and flag.
+
+    *url* is `memory://?ttl=...&size=...` or a Redis URL with `?ttl=...`.
+    """
 
     def __init__(self, url: str, *, namespace: str, timeout_s: float) -> None:
         parts = urlsplit(url)

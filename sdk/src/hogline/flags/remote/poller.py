@@ -1,8 +1,9 @@
 """The poller: keeps the definitions for local evaluation fresh, in one thread that starts when flags are first used.
 
-Callers get the current ruleset; before the first one is loaded they wait, for a bounded time that all callers share. The
-processes of a host share a disk cache: at each tick a process reads what another has written there, and asks the server itself
-only when that is due and no other process is asking. A forked child keeps the ruleset and starts a thread of its own.
+Callers get the current ruleset; before the first one is loaded they wait, for a bounded time that
+all callers share. The processes of a host share a disk cache: at each tick a process reads what
+another has written there, and asks the server itself only when that is due and no other process is
+asking. A forked child keeps the ruleset and starts a thread of its own.
 """
 
 import logging
@@ -42,7 +43,8 @@ _REASONS = {
 def next_wait_s(interval_s: float, failures: int, retry_after_s: float | None, chance: float) -> float:
     """Return the seconds until the next request; 0 <= *chance* < 1 adds jitter.
 
-    The interval doubles with each of the *failures* in a row, up to five minutes. A `Retry-After` (*retry_after_s*) is a minimum.
+    The interval doubles with each of the *failures* in a row, up to five minutes. A `Retry-After`
+    (*retry_after_s*) is a minimum.
     """
     wait_s = (
         interval_s if failures == 0 else min(interval_s * 2 ** min(failures - 1, 10), max(_LONGEST_WAIT_S, interval_s))
@@ -74,16 +76,18 @@ class DefinitionPoller:
         """Begin anew in this process: a fork keeps the ruleset, but no threads and no usable locks."""
         if self._provider is not None:
             self._provider.begin_anew()
-        # Re-entrant: a signal handler may shut the client down while the interrupted thread holds it.
+        # Re-entrant: a signal handler may shut the client down while the interrupted thread holds
+        # it.
         self._changed = threading.Condition(threading.RLock())
-        # `close()` does not take it. Re-entrant for a signal handler that loads definitions while its thread does so.
+        # `close()` does not take it. Re-entrant for a signal handler that loads definitions while
+        # its thread does so.
         self._asking = threading.RLock()
         self._thread: threading.Thread | None = None
         self._settled = self.ruleset is not None  # the first attempt has ended, if only in failure
         self._begun_s = 0.0
         self._pid = _getpid()
 
-    # -- the caller's side --------------------------------------------------------------------------------------------
+    # -- the caller's side -------------------------------------------------------------------------
 
     @property
     def is_ready(self) -> bool:
@@ -96,15 +100,19 @@ class DefinitionPoller:
         with self._changed:
             until_s = self._begun_s + self._settings.flag_cold_start_seconds
             while not (self._settled or self._closed) and (rest_s := until_s - time.monotonic()) > 0:
-                # In steps: a notification from a signal handler between the check and the wait would be lost.
+                # In steps: a notification from a signal handler between the check and the wait
+                # would be lost.
                 self._changed.wait(min(rest_s, _CHECK_AGAIN_S))
             self._settled = True  # one such wait in a process's life is enough
         return self.ruleset
 
     def load(self) -> bool:
-        """Ask the server now, even if another process has done so; returns whether there is a ruleset.
+        """Ask the server now, even if another process has done so.
 
-        Called within itself (by a signal handler or finalizer) it makes no request: the interrupted call is making one.
+        Returns whether there is a ruleset.
+
+        Called within itself (by a signal handler or finalizer) it makes no request: the interrupted
+        call is making one.
         """
         if self._asking._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001 - as threading.Condition asks it
             return self.ruleset is not None
@@ -143,7 +151,7 @@ class DefinitionPoller:
         except RuntimeError:  # the interpreter is exiting, or the system has no more threads
             self._settled = True
 
-    # -- the thread's side --------------------------------------------------------------------------------------------
+    # -- the thread's side -------------------------------------------------------------------------
 
     def _run(self) -> None:
         mine = threading.current_thread()
@@ -157,7 +165,10 @@ class DefinitionPoller:
                 self._changed.wait(wait_s)
 
     def _refresh(self, *, newer_than_s: float = 0.0) -> float:
-        """Read the disk cache, and ask the server if that is due; returns the seconds until the next check."""
+        """Read the disk cache, and ask the server if that is due.
+
+        Returns the seconds until the next check.
+        """
         with self._asking:
             self._take_over(self._disk_cache.state() if self._disk_cache.is_shared else self._state)
             if self._due(newer_than_s):
@@ -172,7 +183,10 @@ class DefinitionPoller:
             return max(_CHECK_AGAIN_S, self._state.ask_again_at_s - time.time())
 
     def _from_provider(self) -> bool:
-        """Use the definitions of the app's provider; False: it wants this process to ask the server."""
+        """Use the definitions of the app's provider.
+
+        False: it wants this process to ask the server.
+        """
         if self._provider is None:
             return False
         definitions = self._provider.definitions(is_needed=self.ruleset is None)
@@ -194,9 +208,12 @@ class DefinitionPoller:
         return rest_s <= 0 or rest_s > 2 * max(_LONGEST_WAIT_S, self._settings.poll_interval)
 
     def _take_over(self, state: State | None) -> None:
-        """Use the state and definitions that another process has cached. They serve at once, however old.
+        """Use the state and definitions that another process has cached.
 
-        A state that cannot be read (None) changes nothing, and only a state with a reason removes the ruleset.
+        They serve at once, however old.
+
+        A state that cannot be read (None) changes nothing, and only a state with a reason removes
+        the ruleset.
         """
         if state is None:
             return
@@ -213,8 +230,8 @@ class DefinitionPoller:
 
     def _ask(self) -> None:
         requests = self._requests()
-        # An etag is useful only while its definitions are here. A provider gets the definitions each time, because its own copy
-        # may expire.
+        # An etag is useful only while its definitions are here. A provider gets the definitions
+        # each time, because its own copy may expire.
         etag = self._state.etag if self.ruleset is not None and self._provider is None else None
         asked_at_s = time.time()
         try:
