@@ -99,7 +99,7 @@ def session_facts(session_id: str, timeline: Timeline, whole: SessionRow | None 
         pageviews=whole.pageviews if whole else sum(event.event == "$pageview" for event in events),
         requests=whole.requests if whole else sum(len(entry.requests) for entry in timeline.entries),
         errors=whole.errors if whole else sum(event.event == "$exception" for event in events),
-        entry_url=entry or first("$session_entry_url") or first("$current_url"),
+        entry_url=(whole.entry_url if whole else entry) or first("$session_entry_url") or first("$current_url"),
         referrer=first("$session_entry_referrer") or first("$referrer"),
         browser=device.browser,
         os=device.os,
