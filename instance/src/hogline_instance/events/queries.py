@@ -3,24 +3,27 @@
 No event is lost or repeated between pages.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
-from hogline_instance.events.columns import SELECT_LIST, event_of
+from hogline_instance.events.columns import COLUMNS, SELECT_LIST, event_of
 from hogline_instance.events.cursor import Cursor
 from hogline_instance.events.event import StoredEvent, microseconds
 from hogline_instance.events.filters import EventFilter, search_variants
 from hogline_instance.store import EVENTS_TABLE, Store
 
-__all__ = ["Page", "find_event", "list_events"]
+__all__ = ["MAX_LIST_BYTES", "Page", "find_event", "list_events", "read_events"]
 
 # Most pages are found in the last day, and the table is sorted by day: look there first, then
 # widen.
 _WINDOWS = (timedelta(days=1), timedelta(days=31), None)
 # A client with a fast clock stamps events in the future; they still count as the newest.
 _CLOCKS_AHEAD = timedelta(days=2)
+MAX_LIST_BYTES = 16 * 1024 * 1024
+_SMALL_BYTES = 64 * 1024
+_COLUMNS = ", ".join(each.expression for each in COLUMNS if each.name != "properties")
 _PLACE = "toUnixTimestamp64Micro(timestamp), event, distinct_id"
 _MAX_ROUNDS = 50  # bounds the loop when a page is full of duplicates that are not merged yet
 
@@ -42,10 +45,7 @@ def list_events(
     position = cursor
     windows = list(_WINDOWS)
     for _ in range(_MAX_ROUNDS):
-        rows = [
-            event_of(row)
-            for row in _rows(store, project_id, wanted, limit=limit + 1, cursor=position, window=windows[0])
-        ]
+        rows, whole = _rows(store, project_id, wanted, limit=limit + 1, cursor=position, window=windows[0])
         first_copies = _first_copies(store, project_id, {event.uuid for event in rows})
         for event in rows:
             position = Cursor(event.timestamp_us, event.uuid)
@@ -53,10 +53,10 @@ def list_events(
             if event.uuid not in seen and first_copies.get(event.uuid, _place(event)) == _place(event):
                 seen.add(event.uuid)
                 found.append(event)
-        if len(found) > limit:
+        if len(found) > limit or (found and not whole):
             kept = tuple(found[:limit])
             return Page(kept, Cursor(kept[-1].timestamp_us, kept[-1].uuid))
-        if len(rows) <= limit:
+        if whole and len(rows) <= limit:
             windows.pop(0)
             if not windows:
                 break
@@ -96,7 +96,7 @@ def _first_copies(store: Store, project_id: int, uuids: set[str]) -> dict[str, t
 
 def _rows(
     store: Store, project_id: int, wanted: EventFilter, *, limit: int, cursor: Cursor | None, window: timedelta | None
-) -> list[dict[str, object]]:
+) -> tuple[list[StoredEvent], bool]:
     conditions = ["team_id = {project:UInt32}"]
     parameters: dict[str, object] = {"project": project_id, "limit": limit}
 
@@ -135,9 +135,9 @@ def _rows(
         conditions.append("timestamp <= fromUnixTimestamp64Micro({cursor_us:Int64}, 'UTC')")
     if window is not None:
         add("timestamp >= fromUnixTimestamp64Micro({floor:Int64}, 'UTC')", "floor", _floor(wanted, cursor, window))
-    return store.query(
-        f"SELECT {SELECT_LIST} FROM {EVENTS_TABLE} WHERE {' AND '.join(conditions)}"  # noqa: S608 - constants; values are bound
-        " ORDER BY timestamp DESC, uuid DESC LIMIT {limit:UInt32}",
+    return read_events(
+        store,
+        f"WHERE {' AND '.join(conditions)} ORDER BY timestamp DESC, uuid DESC LIMIT {{limit:UInt32}}",
         parameters,
     )
 
@@ -149,3 +149,36 @@ def _floor(wanted: EventFilter, cursor: Cursor | None, window: timedelta) -> int
     if cursor is not None:
         newest = min(newest, cursor.timestamp_us)
     return newest - int((window + _CLOCKS_AHEAD) / timedelta(microseconds=1))
+
+
+def read_events(store: Store, tail: str, parameters: Mapping[str, object]) -> tuple[list[StoredEvent], bool]:
+    """Return the events that `SELECT ... FROM events` with *tail* finds, and whether these are all.
+
+    *tail* is SQL from WHERE on, with placeholders for *parameters*. At least one event is returned
+    if any is found; the list ends where its properties would exceed MAX_LIST_BYTES, because a list
+    of 1,000 events could hold a gigabyte. Large properties are read one by one.
+    """
+    rows = store.query(
+        f"SELECT {_COLUMNS}, length(properties) AS properties_bytes,"  # noqa: S608 - constants; values are bound
+        f" if(length(properties) > {_SMALL_BYTES}, '', properties) AS small_properties FROM {EVENTS_TABLE} {tail}",
+        parameters,
+    )
+    events: list[StoredEvent] = []
+    total_bytes = 0
+    for row in rows:
+        size = cast("int", row["properties_bytes"])
+        total_bytes += size
+        if total_bytes > MAX_LIST_BYTES and events:
+            return events, False
+        properties = row["small_properties"] if size <= _SMALL_BYTES else _properties(store, row)
+        events.append(event_of({**row, "properties": properties}))
+    return events, True
+
+
+def _properties(store: Store, row: Mapping[str, object]) -> str:
+    found = store.query(
+        f"SELECT properties FROM {EVENTS_TABLE} WHERE team_id = {{team:UInt32}} AND uuid = {{uuid:UUID}}"  # noqa: S608 - constants
+        " AND length(properties) = {size:UInt64} LIMIT 1",
+        {"team": row["team_id"], "uuid": row["uuid_text"], "size": row["properties_bytes"]},
+    )
+    return str(found[0]["properties"]) if found else "{}"

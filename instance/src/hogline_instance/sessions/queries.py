@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
-from hogline_instance.events.columns import SELECT_LIST, event_of
 from hogline_instance.events.cursor import Cursor
 from hogline_instance.events.event import instant, microseconds
+from hogline_instance.events.queries import read_events
 from hogline_instance.sessions.cursor import SessionCursor
 from hogline_instance.sessions.model import PART_EVENTS, Session, SessionRow, session_facts
 from hogline_instance.sessions.timeline import build_timeline
@@ -57,21 +57,21 @@ def find_session(store: Store, project_id: int, session_id: str, *, after: Curso
     if after is not None:
         condition = " AND (timestamp, uuid) > (fromUnixTimestamp64Micro({after_us:Int64}, 'UTC'), {after_uuid:UUID})"
         parameters |= {"after_us": after.timestamp_us, "after_uuid": after.uuid}
-    rows = store.query(
-        f"SELECT {SELECT_LIST} FROM {EVENTS_TABLE}"  # noqa: S608 - constants
-        f" WHERE team_id = {{project:UInt32}} AND session_id = {{session_id:String}}{condition}"
+    events, whole = read_events(
+        store,
+        f"WHERE team_id = {{project:UInt32}} AND session_id = {{session_id:String}}{condition}"
         " ORDER BY timestamp, uuid LIMIT 1 BY uuid LIMIT {limit:UInt32}",
         parameters,
     )
-    if not rows:
+    if not events:
         return None
-    events = [event_of(row) for row in rows[:PART_EVENTS]]
+    is_last = whole and len(events) <= PART_EVENTS
+    events = events[:PART_EVENTS]
     timeline = build_timeline(events)
-    is_part = after is not None or len(rows) > PART_EVENTS
-    whole = next(iter(_session_rows(store, project_id, [session_id])), None) if is_part else None
-    last = events[-1]
-    following = Cursor(last.timestamp_us, last.uuid) if len(rows) > PART_EVENTS else None
-    return Session(session_facts(session_id, timeline, whole), timeline, following)
+    is_whole = after is None and is_last
+    row = None if is_whole else next(iter(_session_rows(store, project_id, [session_id])), None)
+    following = None if is_last else Cursor(events[-1].timestamp_us, events[-1].uuid)
+    return Session(session_facts(session_id, timeline, row), timeline, following)
 
 
 def _session_rows(store: Store, project_id: int, ids: list[str]) -> tuple[SessionRow, ...]:
