@@ -1,4 +1,4 @@
-"""Context: who is acting, in one ContextVar.
+"""Context: the record of who is acting, kept in one ContextVar.
 
 A `Context` never changes after it was made. `tag()` and its kin put a changed copy into the
 variable, so what a child task says does not show in its parent or its siblings. A scope remembers
@@ -57,7 +57,7 @@ class Origin(Protocol):
         """Return the browser session that the origin belongs to."""
 
     def properties(self) -> Mapping[str, Any]:
-        """Return the properties that every event of the origin carries; callers must not change them."""
+        """Return the properties of every event of the origin; callers must not change them."""
 
 
 class FixedOrigin:
@@ -84,7 +84,7 @@ class FixedOrigin:
 
 
 class Context:
-    """Who is acting, seen from one place in the code. Immutable."""
+    """The acting person and session, as seen from one place in the code. Immutable."""
 
     # Class-level defaults: an attribute that a request never sets costs it nothing.
     parent: "Context | None" = None
@@ -125,7 +125,10 @@ class Context:
         return self.origin.session_id()
 
     def properties(self) -> Mapping[str, Any]:
-        """Return the properties that events carry here: the origin's, the session, the tags; later ones win."""
+        """Return the properties that events carry in this context.
+
+        They are the origin's, the session and the tags; later ones win.
+        """
         origin, tags, session = self.origin, self.tags, self.session_id
         facts: Mapping[str, Any] = origin.properties() if origin is not None else {}
         if session is not None:
@@ -137,12 +140,12 @@ current: ContextVar[Context | None] = ContextVar("hogline.context", default=None
 
 
 def clear_context() -> None:
-    """Make nobody act here from now on: for a task or a process that has nothing to restore later."""
+    """Clear the context from now on, in a task or process that restores nothing later."""
     current.set(None)
 
 
 def _after_fork_in_child() -> None:
-    """Forget the parent's request: a worker that is forked in the middle of one serves other requests.
+    """Forget the parent's request in a forked worker, which serves other requests.
 
     Copies of the variables, such as an event loop's tasks have, hold the same contexts; so these
     are emptied, too.
@@ -161,7 +164,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def restore(mine: Context, previous: Context | None) -> None:
-    """Set *previous* again if the variable still holds *mine*, or a context that was made inside it."""
+    """Restore *previous* if the variable holds *mine*, or a context made inside it."""
     context = current.get()
     if context is mine:
         current.set(previous)
@@ -225,7 +228,7 @@ class Scope:
 
 
 class StepContext:
-    """A request's context for the steps of a body that is made later: a `with` block around each step.
+    """A `with` block that runs one step of a later body in its request's context.
 
     *root* is the context that the request began with, or None where another interceptor handles the
     context. *context* is the one that the first step finds; a step's changes stay for the next
@@ -266,7 +269,10 @@ def _change(context: Context | None, **changes: Any) -> None:
 
 
 def tag(name: str, value: Any) -> None:
-    """Put property *name* on every later event of this context. Outside any context it does nothing."""
+    """Put property *name* on every later event of this context.
+
+    Outside any context the call does nothing.
+    """
     context = current.get()
     if context is not None:
         _change(context, tags={**(context.tags or {}), name: value})
@@ -279,7 +285,10 @@ def get_tags() -> dict[str, Any]:
 
 
 def identify_context(distinct_id: Any) -> None:
-    """Set who acts in this context; wins over the request's headers. Outside any context it does nothing."""
+    """Set who acts in this context.
+
+    The id wins over the request's headers. Outside any context the call does nothing.
+    """
     _change(current.get(), distinct_id=distinct_id_text(distinct_id))
 
 
@@ -289,7 +298,10 @@ def set_context_session(session_id: str | None) -> None:
 
 
 def set_context_device_id(device_id: str | None) -> None:
-    """Set the device that flag rollouts bucket by in this context; it never becomes an event property."""
+    """Set the device that flag rollouts bucket by in this context.
+
+    The device never becomes an event property.
+    """
     _change(current.get(), device_id=device_id)
 
 
@@ -300,7 +312,10 @@ def _override(name: str, value: Any) -> None:
 
 
 def set_capture_exception_code_variables_context(enabled: bool) -> None:
-    """Set whether exceptions of this context include local variables, whatever the client's option says."""
+    """Set whether exceptions of this context include local variables.
+
+    This overrides the client's option.
+    """
     _override("capture_exception_code_variables", enabled)
 
 
@@ -325,7 +340,10 @@ def set_code_variables_detect_secrets_context(enabled: bool) -> None:
 
 
 def set_context_groups(groups: Mapping[str, Any]) -> None:
-    """Set the groups that act in this context, by type: for its events (`$groups`) and its flags."""
+    """Set the groups that act in this context, by type.
+
+    Events (`$groups`) and flags of this context use them.
+    """
     tag("$groups", dict(groups))
 
 

@@ -14,7 +14,10 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def scoped_with(make_scope: Callable[[], Scope]) -> Callable[[_F], _F]:
-    """Return a decorator that runs each call of a function, coroutine or generator in a new scope."""
+    """Return a decorator that runs each call in a new scope.
+
+    It accepts functions, coroutines and generators.
+    """
 
     def decorate(function: _F) -> _F:
         if inspect.isasyncgenfunction(function):

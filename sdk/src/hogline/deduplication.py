@@ -39,7 +39,10 @@ class CaptureScope:
         self._refusing.append(error)
 
     def holds(self, error: BaseException) -> bool:
-        """Return whether *error* is held. Compares by identity: `__eq__` is the exception's own code."""
+        """Return whether *error* is held.
+
+        Compares by identity: `__eq__` is the exception's own code.
+        """
         return self._refusing is not None and any(known is error for known in self._refusing)
 
 
@@ -63,7 +66,11 @@ def captured_before(error: BaseException, scope: CaptureScope | None) -> bool:
 
 
 def mark_captured(error: BaseException, scope: CaptureScope | None) -> None:
-    """Record that *error* became an event in *scope*: by a mark on it, else by holding it in the scope."""
+    """Record that *error* became an event in *scope*.
+
+    The scope's number is stored on the exception. If the exception refuses it, the scope holds the
+    exception instead.
+    """
     number = scope.number if scope is not None else 0
     try:
         # Not setattr: a frozen dataclass refuses it, and `__setattr__` may run any code.

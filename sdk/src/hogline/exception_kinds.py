@@ -1,4 +1,4 @@
-"""What an exception of a request means: an HTTP answer, noise, or a mistake.
+"""Decide whether an exception of a request is an HTTP answer, noise, or a mistake.
 
 Exceptions are recognised by class, never by attribute: errors of upstream clients have a
 `.status_code` too, and are this server's 500 (rule `identify-by-class`). Classes are compared by
@@ -136,7 +136,7 @@ _NO_RESPONSE = "No response returned."  # BaseHTTPMiddleware, when the app was c
 
 
 def http_status(error: BaseException) -> int | None:
-    """Return the status that an HTTP exception of a known framework stands for, or None for any other exception."""
+    """Return the status of a known framework's HTTP exception; None for others."""
     for kind in type(error).__mro__:
         read = _STATUS.get((kind.__module__, kind.__qualname__))
         if read is not None:
@@ -148,12 +148,18 @@ def http_status(error: BaseException) -> int | None:
 
 
 def is_noise(error: BaseException) -> bool:
-    """Return whether *error* is cancellation, exit, a lost client, or control flow; of a group, whether all members are."""
+    """Return whether *error* is cancellation, exit, a lost client, or control flow.
+
+    A group counts if all its members do.
+    """
     return all(_is_noise(leaf) for leaf in leaves(error))
 
 
 def is_exit(error: BaseException) -> bool:
-    """Return whether *error* ends a process, task, generator or greenlet; of a group, whether all members do."""
+    """Return whether *error* ends a process, task, generator or greenlet.
+
+    A group counts if all its members do.
+    """
     return all(
         issubclass(type(leaf), SystemExit | KeyboardInterrupt | GeneratorExit)
         or any((kind.__module__, kind.__qualname__) in _EXITS for kind in type(leaf).__mro__)
@@ -162,7 +168,10 @@ def is_exit(error: BaseException) -> bool:
 
 
 def unwrapped(error: BaseException) -> BaseException:
-    """Return the error that a framework's own wrappers, at most a few, were raised from, or *error* itself."""
+    """Return the error that a framework's own wrappers were raised from.
+
+    At most a few wrappers are followed. Without a wrapper, this is *error* itself.
+    """
     context = own_attribute(error, "__context__")
     if isinstance(context, BaseException) and _is_refusal(error):
         return context
@@ -181,7 +190,7 @@ def unwrapped(error: BaseException) -> BaseException:
 
 
 def _is_refusal(error: BaseException) -> bool:
-    """Return whether *error* was raised only because `contextlib` assigned an exception's `__traceback__`.
+    """Return whether `contextlib` raised *error* by assigning an exception's `__traceback__`.
 
     Source: docs/internals/rules.md#no-contextlib-around-app.
     """
@@ -194,7 +203,10 @@ def _is_refusal(error: BaseException) -> bool:
 
 
 def ungrouped(error: BaseException, package: str) -> BaseException:
-    """Return the only member of a group that a task group of the framework *package* made, else *error* itself."""
+    """Return the only member of a group from a task group of *package*, else *error* itself.
+
+    *package* is the framework's name.
+    """
     if issubclass(type(error), BaseExceptionGroup):
         members: tuple[BaseException, ...] = error.exceptions  # type: ignore[attr-defined]
         if len(members) == 1 and _maker(error).partition(".")[0] == package:

@@ -22,8 +22,9 @@ It may raise that exception again.
 class guard:  # noqa: N801 - it reads as a statement
     """A `with` block whose `Exception` is handed to *report* and goes no further.
 
-    *what* names the guarded work in the log. An exception that *report* raises again (as `debug=True` asks) leaves the block.
-    What is no `Exception` (cancellation, exit, an interrupt) always does.
+    *what* names the guarded work in the log. An exception that *report* raises again (as
+    `debug=True` asks) leaves the block. An exception that is no `Exception` (cancellation, exit, an
+    interrupt) always does.
     """
 
     # No contextlib: its __exit__ assigns exc.__traceback__, which replaces exceptions that refuse

@@ -1,4 +1,7 @@
-"""A log that repeats itself at most once in a while, so that a failure in each request does not fill the app's log."""
+"""A log that repeats each line at most once in a while.
+
+A failure in each request must not fill the app's log.
+"""
 
 import logging
 import math

@@ -2,7 +2,7 @@
 
 A system call costs a busy server more than a microsecond. On Linux, the kernel empties a page of
 memory in the child of every fork (`MADV_WIPEONFORK`), whether Python's hooks run or not, so a byte
-of such a page tells whether the id that is known is still this process's.
+of such a page shows whether the known id is still the id of this process.
 """
 
 import os

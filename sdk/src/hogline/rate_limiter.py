@@ -21,7 +21,10 @@ class _Bucket:
 
 
 class Limiter:
-    """Token buckets of *size*, refilled with *refill* tokens every *interval_s* seconds; at most *max_buckets*."""
+    """Token buckets of *size*, at most *max_buckets* of them.
+
+    Each is refilled with *refill* tokens every *interval_s* seconds.
+    """
 
     def __init__(self, *, size: int, refill: int, interval_s: float, max_buckets: int) -> None:
         self._size = size
@@ -37,7 +40,10 @@ class Limiter:
         self._pid = os.getpid()
 
     def take(self, key: Hashable, now_s: float) -> int | None:
-        """Return how many of this kind were suppressed since the last one that passed; None: this one is suppressed."""
+        """Return how many of this kind were suppressed since the last one that passed.
+
+        Returns None if this one is suppressed.
+        """
         with self._own_lock():
             bucket = self._filled(key, now_s)
             if bucket.left <= 0:

@@ -10,7 +10,10 @@ _module = type.__dict__["__module__"].__get__
 
 
 def own_attribute(error: BaseException, name: str) -> Any:
-    """Return an attribute as the interpreter stores it, without running the class's code; None if it has none."""
+    """Return an attribute as the interpreter stores it; None if it has none.
+
+    No code of the object's class runs.
+    """
     try:
         return object.__getattribute__(error, name)
     except Exception:

@@ -1,4 +1,4 @@
-"""`hogline doctor`: checks everything that can stand between an app and its events, and says what to do about each failure.
+"""`hogline doctor` checks whether events arrive, and says what to do about each failure.
 
 It uses the client as an app does; nothing else of the SDK imports it. `process_findings()` checks
 the process that calls it, for example one of your workers.

@@ -1,4 +1,8 @@
-"""Checks of a running app: whether it answers, whether browsers may send it tracing headers, and what arrives of them."""
+"""Checks of a running app.
+
+They check whether the app answers, whether browsers may send it tracing headers, and which of
+them arrive.
+"""
 
 import time
 from collections.abc import Iterator
@@ -37,7 +41,10 @@ def answer_finding(app: str, timeout_s: float) -> Finding:
 
 
 def preflight_finding(app: str, origin: str, timeout_s: float) -> Finding:
-    """Send *app* the preflight that a browser on a page of *origin* sends before tracing headers."""
+    """Send *app* the preflight that a browser sends before tracing headers.
+
+    The browser shows a page of *origin*.
+    """
     asked = f"{tracing.SESSION_ID}, {tracing.WINDOW_ID}, {tracing.DISTINCT_ID}"
     headers = {"Origin": origin, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": asked}
     try:
@@ -57,7 +64,7 @@ def preflight_finding(app: str, origin: str, timeout_s: float) -> Finding:
 
 
 def line_findings(app: str, host: str, key: str, identity: str, timeout_s: float) -> Iterator[Finding]:
-    """Call *app* with tracing headers of *identity*, and check the event that its handler captured."""
+    """Call *app* with tracing headers of *identity*, and check the event of its handler."""
     session = f"{identity}-session"
     headers = {tracing.SESSION_ID: session, tracing.DISTINCT_ID: identity, "X-Forwarded-For": _FORGED}
     try:

@@ -1,4 +1,8 @@
-"""The command: takes the settings that an app would have, runs the checks until a cause is found, and prints a report."""
+"""The command line of the doctor.
+
+It takes the settings that an app would have, runs the checks until a cause is found, and prints a
+report.
+"""
 
 import argparse
 import dataclasses
@@ -51,7 +55,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _summary(found: Iterable[Finding]) -> str:
-    """Return the last line: only a report without any other verdict than `ok` says that all is well."""
+    """Return the last line of the report.
+
+    It says that all is well only if every verdict is `ok`.
+    """
     counts = Counter(finding.verdict for finding in found)
     if counts["fail"]:
         return f"{counts['fail']} failed"

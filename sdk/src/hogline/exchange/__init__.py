@@ -1,7 +1,8 @@
 """The seam that all interceptors share: one request and its response, no framework named.
 
-`exchange.py` knows who acts and what the request was, `exceptions.py` which exceptions it raised, `policy.py` what the app
-asked for. Nothing here knows a framework, a server or a thread.
+`exchange.py` knows the acting person and the request, `exceptions.py` the exceptions that it
+raised, and `policy.py` the options of the app. Nothing here knows a framework, a server or a
+thread.
 """
 
 from hogline.exchange.exchange import (

@@ -1,4 +1,7 @@
-"""The exceptions of one request: observed while they are raised, judged when the response's status is known."""
+"""The exceptions of one request.
+
+They are observed while they are raised, and judged when the response's status is known.
+"""
 
 import time
 from collections.abc import Callable
@@ -31,7 +34,10 @@ class RequestExceptions:
     def observe(
         self, error: BaseException, policy: Policy, rules: ExceptionCapture, *, handled: bool, status: int | None
     ) -> None:
-        """Record *error* as it is now. When it is observed again, the outer layer's *handled* and *status* count."""
+        """Record *error* as it is now.
+
+        When it is observed again, the outer layer's *handled* and *status* count.
+        """
         error = unwrapped(error)
         if is_noise(error) or all(isinstance(leaf, rules.ignore) or is_noise(leaf) for leaf in leaves(error)):
             return
@@ -53,7 +59,10 @@ class RequestExceptions:
         self._waiting.append((observed, policy))
 
     def defer(self, error: BaseException, otherwise: Callable[[], object]) -> bool:
-        """Return whether *error* waits; if it was handled and is not captured then, *otherwise* is called."""
+        """Return whether *error* is pending.
+
+        If it was handled and is not captured later, *otherwise* is called.
+        """
         for observed, _ in self._waiting:
             if observed.error is error:
                 observed.otherwise = otherwise

@@ -47,8 +47,11 @@ HEADERS = (
 _running: ContextVar[tuple[list[Any], ...]] = ContextVar("hogline_callbacks", default=())
 
 RequestLine: TypeAlias = tuple[str | None, str, str, str, str | None]
-"""What a protocol read from its request, none of it trusted: method, scheme, the decoded path that the
-browser asked for, query, and the peer's address. A plain tuple: a named one takes six times as long to make."""
+"""The facts that a protocol read from its request; none is trusted.
+
+They are the method, the scheme, the decoded path that the browser asked for, the query, and the
+peer's address. A plain tuple, because making a named one takes six times as long.
+"""
 
 
 class Exchange(CaptureScope):
@@ -75,7 +78,7 @@ class Exchange(CaptureScope):
     _bare_facts: dict[str, Any] | None = None  # without what the app's callback adds
     _distinct_id: str | None = None
     _exceptions: RequestExceptions | None = None  # made for the first one that is observed
-    _answers: Mapping[str, Any] | None = None  # what asynchronous callbacks said at the start
+    _answers: Mapping[str, Any] | None = None  # the results of asynchronous callbacks at the start
     _visitor: Visitor | None = None
 
     def __init__(self, policy: Policy) -> None:
@@ -86,14 +89,17 @@ class Exchange(CaptureScope):
         cls._has_routes = cls.find_route is not Exchange.find_route
         cls._has_users = cls.find_user is not Exchange.find_user
 
-    # -- what protocols implement ---------------------------------------------------------------------------------
+    # -- what protocols implement -----------------------------------------------------------------
 
     def read(self) -> RequestLine:
         """Return the request line. Called once, while the request is valid."""
         raise NotImplementedError
 
     def headers(self, name: str) -> Sequence[str]:
-        """Return the values of header *name* (lower case), duplicates apart where the protocol keeps them apart."""
+        """Return the values of header *name* (lower case).
+
+        Duplicates are separate where the protocol keeps them separate.
+        """
         raise NotImplementedError
 
     def host(self) -> str | None:
@@ -101,7 +107,10 @@ class Exchange(CaptureScope):
         return self.visitor().host
 
     def server(self) -> str | None:
-        """Return the server's own address as "name:port", if known; used where the Host header is unusable."""
+        """Return the server's own address as "name:port", if known.
+
+        It is used where the Host header is unusable.
+        """
         return None
 
     def visitor(self) -> Visitor:
@@ -117,7 +126,10 @@ class Exchange(CaptureScope):
         return known
 
     def find_visitor(self) -> Visitor:
-        """Return the visitor: the first usable value of each header, the host as it came, the addresses joined."""
+        """Return the visitor.
+
+        It has the first usable value of each header, the host as it came, and the joined addresses.
+        """
         *identity, host, chain = VISITOR_HEADERS[self.policy.settings.address_header]
         session, window, person, agent = (tracing.usable(self.headers(name)) or "" for name in identity)
         return visitor(
@@ -125,7 +137,7 @@ class Exchange(CaptureScope):
         )
 
     def request(self) -> Any:
-        """Return the object that the framework's users know as the request; their callbacks receive it."""
+        """Return the framework's own request object, which the users' callbacks receive."""
         raise NotImplementedError
 
     def find_route(self) -> str | None:
@@ -138,21 +150,33 @@ class Exchange(CaptureScope):
 
     @property
     def prefix(self) -> str:
-        """Where the server has mounted the app around which this exchange was made; inner mounts come after it."""
+        """The path where the server has mounted the app of this exchange.
+
+        Inner mounts come after it.
+        """
         return ""
 
     def mounted_at(self, path: str | None) -> str:
-        """Return the part of *path*, a mount's absolute path, that lies inside the outermost exchange."""
+        """Return the part of *path* that lies inside the outermost exchange.
+
+        *path* is a mount's absolute path.
+        """
         outside = self.prefix if self.outside is None else self.outside
         return (path or "").removeprefix(outside.rstrip("/")).rstrip("/")
 
     def answering(self, status: int | None, headers: Sequence[tuple[str, str]]) -> None:
-        """Do what must be done while the app still holds its request: the response begins now (WSGI)."""
+        """Prepare for the start of the response.
 
-    # -- several interceptors of one request ----------------------------------------------------------------------
+        The app still holds its request at this moment (WSGI).
+        """
+
+    # -- several interceptors of one request ------------------------------------------------------
 
     def adopt(self, inner: "Exchange") -> None:
-        """Let *inner*, the exchange of an interceptor inside this one that knows a framework, find route and user."""
+        """Let *inner* find the route and the user.
+
+        *inner* is the exchange of an interceptor inside this one that knows a framework.
+        """
         inner.outside = self.prefix if self.outside is None else self.outside
         if self.inner is None:
             self.inner = inner
@@ -175,9 +199,10 @@ class Exchange(CaptureScope):
         return None
 
     def is_observed_outside(self, policy: Policy) -> bool:
-        """Return whether an interceptor further out observes exceptions; from now on the one of *policy* may, too.
+        """Return whether an interceptor further out observes exceptions.
 
-        Only the outermost observer knows whether an exception that it lets go was handled.
+        From now on the interceptor of *policy* may observe them, too. Only the outermost observer
+        knows whether an exception that it lets go was handled.
         """
         is_observed = self._is_observed or self.policy.exceptions is not None
         if policy.exceptions is not None:
@@ -185,7 +210,10 @@ class Exchange(CaptureScope):
         return is_observed
 
     def paths(self) -> Sequence[str]:
-        """Return the paths that this request may have had where it came in; mounts may or may not be a part of it."""
+        """Return the paths that this request may have had where it came in.
+
+        Mounts may or may not be a part of it.
+        """
         return (self.read()[2],)
 
     def is_same_request(self, other: "Exchange") -> bool:
@@ -203,12 +231,13 @@ class Exchange(CaptureScope):
         # The visitor without its addresses, which each policy may read from another header.
         return self.visitor()[:5] == other.visitor()[:5] and _cookies(self) == _cookies(other)
 
-    # -- what events carry (the Origin of a Context) --------------------------------------------------------------
+    # -- what events carry (the Origin of a Context) ----------------------------------------------
 
     def distinct_id(self) -> str | None:
-        """Return who acts, as the app's callback says, else the framework, else the header, else the cookie.
+        """Return the distinct id of the acting person.
 
-        The answer is kept, except where the framework's user may sign in during the request.
+        The app's callback decides, then the framework, the header, and the cookie. The answer is
+        kept, except where the framework's user may sign in during the request.
         """
         if not self.is_open:
             self._note_late_use()
@@ -331,10 +360,11 @@ class Exchange(CaptureScope):
             facts["$ip"] = ip
 
     def answer(self, name: str) -> Any:
-        """Return what the app's callback *name* returns for this request; None if there is none. Never raises.
+        """Return what the app's callback *name* returns for this request; None if there is none.
 
-        A callback may capture, or do what others capture (a query's span, an HTTP call), which asks
-        who acts: a callback that is running already answers None instead of running inside itself.
+        Never raises. A callback may capture, or do what others capture (a query's span, an HTTP
+        call), which needs the acting person: a callback that is already running answers None
+        instead of running inside itself.
         """
         if self._answers is not None and name in self._answers:
             return self._answers[name]
@@ -356,7 +386,7 @@ class Exchange(CaptureScope):
         """Keep what asynchronous callbacks returned before the app ran."""
         self._answers = answers
 
-    # -- the context around the app -------------------------------------------------------------------------------
+    # -- the context around the app ---------------------------------------------------------------
 
     def enter(self) -> tuple[Context, Context | None]:
         """Begin the request's context, which inherits nothing (rule `fresh-context`).
@@ -370,9 +400,10 @@ class Exchange(CaptureScope):
         return mine, previous
 
     def context_for_thread(self) -> Context | None:
-        """Return the context to enter in a thread that did not inherit the request's; None if it is there.
+        """Return the context to enter in a thread that did not inherit the request's.
 
-        It has what the request's code has said so far.
+        Returns None if the thread has inherited it. The context includes all changes that the
+        request's code has made so far.
         """
         origin = context.origin if (context := current.get()) is not None else None
         if origin is self or (context is not None and not isinstance(origin, Exchange)):
@@ -380,14 +411,15 @@ class Exchange(CaptureScope):
         latest = self.latest() if self.latest is not None else None
         return latest if latest is not None else Context(self, self)
 
-    # -- exceptions -----------------------------------------------------------------------------------------------
+    # -- exceptions -------------------------------------------------------------------------------
 
     def observe(
         self, error: BaseException, *, handled: bool, status: int | None = None, policy: Policy | None = None
     ) -> None:
-        """Record an exception at the moment it is seen (rule `observe-at-the-moment`). Never raises.
+        """Record an exception at the moment it is seen (rule `observe-at-the-moment`).
 
-        `close` judges it. When an outer layer observes it again, that layer's *handled* and *status* count.
+        Never raises. `close` judges it. When an outer layer observes it again, that layer's
+        *handled* and *status* count.
         """
         policy = policy or self.policy
         rules = policy.exceptions
@@ -402,7 +434,9 @@ class Exchange(CaptureScope):
             policy.lose_exception("exception capture", failure)
 
     def judge(self, error: BaseException) -> None:
-        """Judge *error*, which was observed, if the status is known. On a socket that is long before the end.
+        """Judge *error*, which was observed, if the status is known.
+
+        On a socket the status is known long before the end.
 
         Only for callers that know that no outer layer will observe it again.
         """
@@ -410,7 +444,10 @@ class Exchange(CaptureScope):
             self._exceptions.judge(error, self.status)
 
     def close(self) -> None:
-        """Judge and send what was observed, now that the response's status is known. Safe to call twice."""
+        """Judge and send what was observed, now that the response's status is known.
+
+        Safe to call twice.
+        """
         exceptions = self._exceptions
         if exceptions is not None:
             self._exceptions = None
@@ -437,7 +474,7 @@ def _cookies(exchange: Exchange) -> list[str]:
 
 
 def surrounding_exchange(mine: Exchange) -> Exchange | None:
-    """Return the exchange that this code runs in, if it is of the same request as *mine*; else None."""
+    """Return the running exchange if it is of the same request as *mine*, else None."""
     outer = current_exchange()
     # With the same policy it is the same interceptor: its app calls itself.
     if outer is None or not outer.is_open or outer.policy is mine.policy:

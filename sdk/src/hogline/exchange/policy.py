@@ -12,7 +12,10 @@ from hogline.settings import ExceptionCapture, InterceptorSettings, Network
 __all__ = ["FLUSH_S", "Policy"]
 
 FLUSH_S = 5.0
-"""How long a flush may take, in seconds: servers and platforms wait little longer before they kill."""
+"""Longest time a flush may take, in seconds.
+
+Servers and platforms wait little longer before they kill.
+"""
 
 
 class Policy:
@@ -47,7 +50,10 @@ class Policy:
         return self._client()
 
     def call(self, name: str, request: Any) -> Any:
-        """Return what the app's callback *name* returns; its error is logged once and gives None."""
+        """Return the result of the app's callback *name*.
+
+        An error in it is logged once and gives None.
+        """
         callback = getattr(self.settings, name)
         if callback is None:
             return None
@@ -62,7 +68,10 @@ class Policy:
         return None
 
     def check_preflight(self, asked: str | None, origin: str | None, answer: Iterable[tuple[str, str]]) -> None:
-        """Log once which tracing headers a CORS preflight asked for that the *answer* does not allow."""
+        """Log once which tracing headers a CORS answer does not allow.
+
+        A browser's preflight asked for them, and *answer* holds the app's CORS headers.
+        """
         if not asked or not self._throttled.is_due("cors"):
             return
         from hogline.facts import cors  # imported lazily: most apps never see such a preflight

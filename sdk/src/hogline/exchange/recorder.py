@@ -1,4 +1,7 @@
-"""Recorder: the part of a client that an exchange needs, and the observed exception that it is given."""
+"""Recorder: the part of a client that an exchange needs.
+
+This module also defines the observed exception that a recorder receives.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,7 +28,10 @@ class ObservedException:
     span: Mapping[str, str]
     """The OpenTelemetry span that was active."""
     otherwise: Callable[[], object] | None = None
-    """Called if the exception is handled and does not become an event, to send what the app itself reported."""
+    """Called if the exception is handled and does not become an event.
+
+    It sends the report that the app itself made.
+    """
 
 
 class ExceptionSink(Protocol):

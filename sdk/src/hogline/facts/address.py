@@ -21,9 +21,9 @@ _MAX_HOPS = 50  # a longer chain is an attack, and its left end is the attacker'
 def client_address(forwarded_for: str | None, peer: str | None, trusted: int | Sequence[Network] | None) -> str | None:
     """Return the visitor's address.
 
-    *trusted* None: the first address of `X-Forwarded-For`, else the peer's, as PostHog's guide has it.
-    A number: that many proxies are ours, and the visitor is the address before them. Networks: the
-    rightmost address outside them.
+    *trusted* None: the first address of `X-Forwarded-For`, else the peer's, as PostHog's guide has
+    it. A number: that many proxies are ours, and the visitor is the address before them. Networks:
+    the rightmost address outside them.
     """
     named = [_address(part) for part in forwarded_for.split(",")[-_MAX_HOPS:]] if forwarded_for else []
     if trusted is None and named and named[0]:
@@ -70,7 +70,10 @@ def _is_ours(address: str, networks: Sequence[Network]) -> bool:
 
 
 def _address(text: str) -> str | None:
-    """Return the IP address in `1.2.3.4`, `1.2.3.4:80`, `[::1]:80`, `"::1"` or `fe80::1%eth0`, else None."""
+    """Return the IP address in *text*, else None.
+
+    It accepts `1.2.3.4`, `1.2.3.4:80`, `[::1]:80`, `"::1"` and `fe80::1%eth0`.
+    """
     return _remembered(text) if len(text) <= _LONGEST_REMEMBERED else _parsed(text)
 
 

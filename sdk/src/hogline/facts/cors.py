@@ -1,6 +1,7 @@
 """CORS preflights: which tracing headers a browser asked for that the app's answer does not allow.
 
-Source: Fetch standard, "CORS protocol": the browser drops a request with a header that the answer does not name.
+Source: Fetch standard, "CORS protocol": the browser drops a request with a header that the answer
+does not name.
 """
 
 from collections.abc import Iterable
@@ -26,9 +27,10 @@ _LINES = {
 
 
 def refused(asked: str, answer: Iterable[tuple[str, str]]) -> list[str]:
-    """Return the tracing headers that a preflight *asked* for and the *answer*'s headers do not allow.
+    """Return the *asked* tracing headers that the *answer*'s headers do not allow.
 
-    An answer without any CORS header gives nothing: that app serves no other origin.
+    *asked* comes from a browser's preflight. An answer without any CORS header gives nothing: that
+    app serves no other origin.
     """
     wanted, allowed = _names(asked), set[str]()
     answers = credentials = False

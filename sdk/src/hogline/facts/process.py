@@ -1,4 +1,7 @@
-"""Facts of the process that sends an event, read once. posthog-python spends 25 us on them for each event."""
+"""Facts of the process that sends an event, read once.
+
+posthog-python spends 25 us on them for each event.
+"""
 
 import functools
 import sys

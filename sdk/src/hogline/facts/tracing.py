@@ -1,4 +1,7 @@
-"""posthog-js's tracing headers and first-party cookie: the session, person and window of a request."""
+"""posthog-js's tracing headers and first-party cookie.
+
+They name the session, person and window of a request.
+"""
 
 import re
 from collections.abc import Iterable
@@ -39,24 +42,35 @@ def usable(values: Iterable[str]) -> str | None:
 
 
 def clean(value: str) -> str | None:
-    """Return *value* trimmed, without control characters, at most 1000 characters; None if nothing is left."""
+    """Return *value* trimmed, without control characters, at most 1000 characters long.
+
+    Returns None if nothing is left.
+    """
     if value.isprintable() and 0 < len(value) <= _MAX_CHARACTERS and value[0] != " " != value[-1]:
         return value
     return _CONTROL.sub("", value).strip()[:_MAX_CHARACTERS].rstrip() or None
 
 
 def as_latin1(value: str) -> str:
-    """Return a header's *value* as latin-1 that a framework decoded as UTF-8 with surrogates for other bytes."""
+    """Return a header's *value* as latin-1.
+
+    A framework decoded it as UTF-8, with surrogates for other bytes.
+    """
     return value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 def latin1_headers(headers: Any, name: str) -> list[str]:
-    """Return the values of header *name* as latin-1, out of a framework's multi-dictionary with `getall`."""
+    """Return the values of header *name* as latin-1.
+
+    They come from a framework's multi-dictionary with `getall`.
+    """
     return [as_latin1(value) for value in headers.getall(name, ())]
 
 
 def split_joined(value: str) -> list[str]:
-    """Return the parts of a header that a WSGI server joined with commas; an id with a comma in it stays whole.
+    """Return the parts of a header that a WSGI server joined with commas.
+
+    An id with a comma in it stays whole.
 
     Source: docs/internals/frameworks.md#header-facts: split only when every part is a plain id.
     """
@@ -75,9 +89,12 @@ class CookieIdentity:
 
 
 def cookie_identity(header: str, project_token: str, now_s: float, idle_s: float = _IDLE_S) -> CookieIdentity:
-    """Return the session and the identified person in a `Cookie` header, as posthog-js sees them at *now_s*.
+    """Return the session and the identified person in a `Cookie` header.
 
-    Source: docs/internals/capture-protocol.md#tracing-headers: idle and maximum session length, identified persons only, consent respected.
+    posthog-js would see the same ones at *now_s*.
+
+    Source: docs/internals/capture-protocol.md#tracing-headers: idle and maximum session length,
+    identified persons only, consent respected.
     """
     if len(header) > _MAX_COOKIE_CHARACTERS:
         return CookieIdentity()
@@ -99,7 +116,10 @@ def cookie_identity(header: str, project_token: str, now_s: float, idle_s: float
 
 
 def _cookie(header: str, name: str) -> str | None:
-    """Return the first cookie of that *name*. The standard library's parser drops all cookies for one bad one."""
+    """Return the first cookie of that *name*.
+
+    The standard library's parser drops all cookies for one bad one.
+    """
     for part in header.split(";"):
         key, equals, value = part.partition("=")
         if equals and key.strip() == name:

@@ -1,4 +1,6 @@
-"""`$current_url`, with secrets masked. Built here because frameworks' accessors raise on hostile Host headers.
+"""`$current_url`, with secrets masked.
+
+Built here because frameworks' accessors raise on hostile Host headers.
 
 Source: docs/internals/frameworks.md#hostile-host-header (what each framework does with a bad Host).
 """
@@ -27,7 +29,7 @@ _LONGEST_HOST = 255 + len(":65535")
 
 
 def usable_host(host: str | None, scheme: str) -> str | None:
-    """Return *host* without a default port; None if it is anything but a host with an optional port."""
+    """Return *host* without a default port; None if it is not a host with an optional port."""
     if not host or len(host) > _LONGEST_HOST:
         return None
     return _judged_host(host, scheme)
@@ -46,9 +48,10 @@ def _judged_host(host: str, scheme: str) -> str | None:
 
 
 def joined_address(address: Any) -> str | None:
-    """Return `name:port` for a socket's address or an ASGI scope's server; its port may be text, None or absent.
+    """Return `name:port` for a socket's address or an ASGI scope's server.
 
-    Returns None for anything else: a socket file, a closed connection.
+    The port may be text, None or absent. Returns None for anything else: a socket file, a closed
+    connection.
     """
     if not address or isinstance(address, str | bytes) or not address[0]:
         return None
@@ -59,12 +62,18 @@ def joined_address(address: Any) -> str | None:
 
 
 def local_address(transport: Any) -> str | None:
-    """Return `name:port` of the socket of an asyncio *transport*, the server's own; None without a transport."""
+    """Return the server's own `name:port`, from the socket of an asyncio *transport*.
+
+    Returns None without a transport.
+    """
     return joined_address(transport.get_extra_info("sockname")) if transport is not None else None
 
 
 def visited_scheme(scheme: str, upgrade: str | None) -> str:
-    """Return the scheme that the browser used. A WebSocket begins as an HTTP request with an *upgrade* header."""
+    """Return the scheme that the browser used.
+
+    A WebSocket begins as an HTTP request with an *upgrade* header.
+    """
     if upgrade is not None and upgrade.lower() == "websocket":
         return {"http": "ws", "https": "wss"}.get(scheme, scheme)
     return scheme
@@ -73,10 +82,10 @@ def visited_scheme(scheme: str, upgrade: str | None) -> str:
 def page_facts(
     scheme: str, host: str | None, path: str, query: str, mode: UrlQuery, secret_names: frozenset[str] = frozenset()
 ) -> Mapping[str, str]:
-    """Return `$request_path`, and `$current_url`, the URL that the visitor asked for, if *host* is usable.
+    """Return `$request_path`, and `$current_url` if *host* is usable.
 
-    Secrets are masked and long URLs cut; the URL never holds userinfo or a fragment. *secret_names*
-    are further parameters to mask.
+    `$current_url` is the URL that the visitor asked for. Secrets are masked and long URLs cut; the
+    URL never holds userinfo or a fragment. *secret_names* are further parameters to mask.
     """
     if len(scheme) + len(host or "") + len(path) + len(query) > _LONGEST_REMEMBERED:
         return _page_facts(scheme, host, path, query, mode, secret_names)
@@ -100,7 +109,10 @@ _remembered = functools.lru_cache(maxsize=1024)(_page_facts)  # many requests as
 
 
 def _shown_path(path: str, mode: UrlQuery) -> str:
-    """Return at most 2048 characters of *path*, its secret segments masked unless *mode* is "keep"."""
+    """Return at most 2048 characters of *path*.
+
+    Secret segments are masked unless *mode* is "keep".
+    """
     if len(path) > _MAX_PATH_CHARACTERS:
         if mode == "keep":
             return path[:_MAX_PATH_CHARACTERS]

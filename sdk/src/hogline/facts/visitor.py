@@ -1,4 +1,7 @@
-"""Visitor: what a request's headers say about its sender, parsed once for each visitor, not for each request."""
+"""Visitor: the facts about a request's sender in its headers.
+
+They are parsed once for each visitor, not for each request.
+"""
 
 import functools
 from collections.abc import Mapping
@@ -18,7 +21,11 @@ _CONTROL_BYTES = bytes({*range(0x20), *range(0x7F, 0xA0)} - {0x0A})  # all but t
 
 
 class Visitor(NamedTuple):
-    """Usable values (docs/internals/capture-protocol.md#tracing-headers), "" for none; the host as it came, the addresses joined by commas."""
+    """Usable values of headers, "" for none.
+
+    The host is as it came, and the addresses are joined by commas.
+    Source: docs/internals/capture-protocol.md#tracing-headers.
+    """
 
     session: str
     window: str
@@ -45,10 +52,11 @@ NOBODY = visitor("", "", "", "", "", "")
 
 
 def plain_visitor(joined: bytes) -> Visitor | None:
-    """Return the visitor for header values *joined* by newlines; None if they must be parsed one by one.
+    """Return the visitor for header values *joined* by newlines.
 
-    All values at once, since nearly all are plain, and cached, since a visitor's next request has
-    the same.
+    Returns None if the values must be parsed one by one. All values are checked
+    at once, since nearly all are plain. The result is cached, since a visitor's next request has the
+    same values.
     """
     return _plain_visitor(joined) if len(joined) <= _MAX_CHARACTERS else None
 

@@ -1,4 +1,7 @@
-"""posthog-python's ASGI middleware by name: Hogline's interceptor, with that package's arguments."""
+"""posthog-python's ASGI middleware by name.
+
+It is Hogline's interceptor, with that package's arguments.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any

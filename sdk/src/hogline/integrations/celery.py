@@ -1,4 +1,7 @@
-"""posthog-python's Celery integration by name: Hogline's propagation, installed by `instrument()`."""
+"""posthog-python's Celery integration by name.
+
+It is Hogline's propagation, installed by `instrument()`.
+"""
 
 from typing import Any
 

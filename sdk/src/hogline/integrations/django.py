@@ -1,4 +1,7 @@
-"""posthog-python's Django middleware by name: Hogline's interceptor, with that package's `POSTHOG_MW_*` settings."""
+"""posthog-python's Django middleware by name.
+
+It is Hogline's interceptor, with that package's `POSTHOG_MW_*` settings.
+"""
 
 from typing import Any
 

@@ -43,11 +43,12 @@ _LAST_RESORTS = frozenset(
 
 
 class PostHogHandler(logging.Handler):
-    """A handler that sends the exceptions of log records from *level* on through *client* (the default client when None).
+    """A handler that sends the exceptions of log records from *level* on through *client*.
 
-    The record's level is the event's level; its message and its logger's name are `$log_message`
-    and `$logger_name`. Records without an exception, cancellations, clients that went away and
-    Hogline's own records are passed over. Never raises.
+    The default client is used when *client* is None. The record's level is the event's level; its
+    message and its logger's name are `$log_message` and `$logger_name`. Records without an
+    exception, cancellations, clients that went away and Hogline's own records are passed over.
+    Never raises.
 
     Add it to a logger, beside a `QueueHandler` and not to its `QueueListener`: a `QueueHandler`
     takes the exception out of each record, and the context of the code that logs is gone on the
@@ -61,7 +62,10 @@ class PostHogHandler(logging.Handler):
         super().__init__(level)
 
     def createLock(self) -> None:  # noqa: N802 - logging's name
-        """Make no lock: a capture may wait for another thread, and that thread may be about to log."""
+        """Make no lock.
+
+        A capture may wait for another thread, and that thread may be about to log.
+        """
         self.lock: Any = None
 
     def handle(self, record: logging.LogRecord) -> Any:
@@ -141,7 +145,10 @@ def _noticed(record: logging.LogRecord) -> tuple[BaseException, Any] | None:
 
 
 def _is_behind_a_queue(frame: FrameType | None) -> bool:
-    """Return whether a `QueueListener` called: its records come from a `QueueHandler`, which formats exceptions and drops them."""
+    """Return whether a `QueueListener` called.
+
+    Its records come from a `QueueHandler`, which formats exceptions and drops them.
+    """
     for _ in range(_LISTENER_FRAMES):
         frame = frame.f_back if frame is not None else None
         if frame is None:

@@ -1,6 +1,7 @@
 """aiohttp.web: one middleware, the first of the list, with an observer inside all the others.
 
-    app = web.Application(middlewares=[PostHogInterceptor(client=posthog, capture_exceptions=True), ...])
+    interceptor = PostHogInterceptor(client=posthog, capture_exceptions=True)
+    app = web.Application(middlewares=[interceptor, ...])
 
 Each request is a task of its own, so the context stays when the handler returns: a streamed body,
 and everything else until the task ends, still belongs to the visitor.
@@ -48,7 +49,10 @@ class AiohttpExchange(Exchange):
         self._request = request
 
     def read(self) -> RequestLine:
-        """Return the request line. `request.url` and `.host` are avoided: a bad Host header makes them raise."""
+        """Return the request line.
+
+        `request.url` and `.host` are avoided: a bad Host header makes them raise.
+        """
         request = self._request
         return (
             request.method,
@@ -71,12 +75,18 @@ class AiohttpExchange(Exchange):
         return self._request
 
     def find_route(self) -> str | None:
-        """Return the matched resource's template, a sub-application's prefix included; None for a 404."""
+        """Return the matched resource's template; None for a 404.
+
+        The template includes a sub-application's prefix.
+        """
         resource = self._request.match_info.route.resource
         return resource.canonical if resource is not None else None
 
     def is_gone(self, error: BaseException) -> bool:
-        """Return whether *error* means that this request's client left; aiohttp's HTTP client raises the same class."""
+        """Return whether *error* means that this request's client left.
+
+        aiohttp's HTTP client raises the same class.
+        """
         if not isinstance(error, ConnectionResetError):
             return False
         if type(error).__module__ == "builtins" and str(error) != _CLOSING:
@@ -116,7 +126,10 @@ class AiohttpExchange(Exchange):
             task.add_done_callback(self._ended)
 
     def _ended(self, task: "asyncio.Task[Any]") -> None:
-        """Record an exception of a body while it was sent, which aiohttp only logs; then judge all of them."""
+        """Record an exception of a body while it was sent, then judge all of them.
+
+        aiohttp only logs such an exception.
+        """
         error = None if task.cancelled() else task.exception()
         # When aiohttp cannot answer an error any more, it raises another while it handles the
         # first.
@@ -130,9 +143,12 @@ class AiohttpExchange(Exchange):
 
 
 class PostHogInterceptor:
-    """Middleware for aiohttp's applications and sub-applications. Keyword options are `InterceptorSettings`'."""
+    """Middleware for aiohttp's applications and sub-applications.
 
-    __middleware_version__ = 1  # what `@web.middleware` puts on a function
+    Keyword options are `InterceptorSettings`'.
+    """
+
+    __middleware_version__ = 1  # `@web.middleware` sets this on a function
 
     def __init__(self, **options: Unpack[InterceptorOptions]) -> None:
         self._policy = make_policy("aiohttp", options)

@@ -1,4 +1,6 @@
-"""ASGI: any application that a server calls with `scope`, `receive` and `send`; the base of ASGI frameworks' files.
+"""ASGI: any application that a server calls with `scope`, `receive` and `send`.
+
+The files of ASGI frameworks build on this one.
 
     app = PostHogInterceptor(app, client=posthog, capture_exceptions=True)
 
@@ -100,7 +102,10 @@ class AsgiExchange(Exchange):
         return joined_address(self.scope.get("server"))
 
     def find_visitor(self) -> Visitor:
-        """Return the visitor at once if no header came twice and all values are plain, as nearly always."""
+        """Return the visitor at once if no header came twice and all values are plain.
+
+        Nearly all requests are like this.
+        """
         given = self.scope.get("headers") or ()
         known = self._headers = dict(given)  # ASGI has names in lower case
         if len(known) != len(given):
@@ -110,7 +115,10 @@ class AsgiExchange(Exchange):
         return plain_visitor(b"\n".join(map(known.get, names, _NO_VALUES))) or super().find_visitor()
 
     def headers(self, name: str) -> Sequence[str]:
-        """Return the values of header *name*, decoded as latin-1, since a header may hold any byte."""
+        """Return the values of header *name*, decoded as latin-1.
+
+        A header may hold any byte.
+        """
         known = self._headers
         if known is None:
             given = self.scope.get("headers") or ()
@@ -129,11 +137,14 @@ class AsgiExchange(Exchange):
         return self.scope
 
     def is_answered(self, error: BaseException) -> bool:  # noqa: ARG002 - Litestar's answers everything
-        """Return whether a response that is sent while *error* is handled means that a handler answered it."""
+        """Return whether a response sent while *error* is handled means that a handler answered."""
         return True
 
     def original(self, error: BaseException) -> BaseException:
-        """Return the exception that user code raised, where the framework wraps those that it lets go."""
+        """Return the exception that user code raised.
+
+        Frameworks may wrap the exceptions that they let go.
+        """
         return error
 
 
@@ -161,7 +172,10 @@ class PostHogInterceptor:
         return self._policy
 
     def around(self, app: App) -> Self:
-        """Return the same interceptor around another app: for frameworks that get the interceptor first."""
+        """Return the same interceptor around another app.
+
+        Some frameworks get the interceptor first and the app later.
+        """
         other = copy.copy(self)
         other.app = app
         return other
@@ -272,7 +286,7 @@ class Observer:
 
 
 class EscapeObserver:
-    """An observer for a place in the same task as the outermost interceptor, which sees what is answered.
+    """An observer inside the task of the outermost interceptor, which sees the responses.
 
     It sees the exceptions that the app lets go, before a layer between the two answers them.
     """
@@ -293,7 +307,10 @@ class EscapeObserver:
 
 
 async def observe_inside(app: App, policy: Policy, scope: Scope, receive: Receive, send: Send) -> None:
-    """Run *app* inside the exchange in *scope*, and record the exceptions that it answers or lets go."""
+    """Run *app* inside the exchange in *scope*, and record its exceptions.
+
+    It records those that the app answers and those that it lets go.
+    """
     exchange = scope.get(EXCHANGE_KEY)
     if exchange is None or policy.exceptions is None:
         await app(scope, receive, send)
@@ -317,7 +334,10 @@ def _keep_inner_scope(exchange: Exchange, scope: Scope) -> None:
 
 
 def _marked_as_coroutine_function(function: _F) -> _F:
-    """Mark *function* as what it stands for: asgiref, and so Channels, asks whether `send` is a coroutine function."""
+    """Mark *function* as a coroutine function.
+
+    asgiref, and so Channels, asks whether `send` is a coroutine function.
+    """
     if hasattr(inspect, "markcoroutinefunction"):  # Python 3.12
         return cast("_F", inspect.markcoroutinefunction(function))
     function._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined] # noqa: SLF001
@@ -325,7 +345,9 @@ def _marked_as_coroutine_function(function: _F) -> _F:
 
 
 class _Watch:
-    """The `send` of one request. It sees the status leave, and the exception that is handled at that moment.
+    """The `send` of one request.
+
+    It observes the status that is sent, and the exception that is handled at that moment.
 
     Source: docs/internals/frameworks.md#observe-in-send.
     """
@@ -370,7 +392,10 @@ class _Watch:
         return sending
 
     def _guarded(self, send: Send) -> Send:
-        """Return the server's *send*, which is not written in Python, with a note of the exceptions it raises."""
+        """Return the server's *send* with a note of the exceptions that it raises.
+
+        The server's function is not written in Python.
+        """
         return lambda message: self._guard(send(message))
 
     async def _guard(self, sending: Awaitable[None]) -> None:
@@ -387,7 +412,10 @@ class _Watch:
             self._exchange.observe(error, handled=handled, policy=self._policy)
 
     def escaped(self, error: BaseException, *, handled: bool) -> None:
-        """Record an exception that the app let go, unless the server's `send` raised it: then the client went away."""
+        """Record an exception that the app let go.
+
+        If the server's `send` raised it, the client went away, and it is not recorded.
+        """
         if error is self._before or self._is_of_server(error):
             return
         asgi = self._exchange.part(AsgiExchange)
@@ -395,7 +423,10 @@ class _Watch:
         self._exchange.observe(original, handled=handled, policy=self._policy)
 
     def _is_of_server(self, error: BaseException) -> bool:
-        """Return whether *error*, or an exception that led to it, was raised in the server's `send`, whatever its class."""
+        """Return whether *error*, or one that led to it, was raised in the server's `send`.
+
+        The exception's class does not matter.
+        """
         if self._broken is not None:
             return is_within(self._broken, error)
         code = getattr(self._sending, "cr_code", None)
@@ -415,7 +446,10 @@ def _passed(code: CodeType, error: BaseException) -> bool:
 
 
 def _preflight(policy: Policy, scope: Scope, send: Send) -> Send:
-    """Return *send* with a look at the answer to a browser that asks whether it may send tracing headers."""
+    """Return a *send* that observes the answer to a CORS preflight.
+
+    A browser asks in it whether it may send tracing headers.
+    """
     asked = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope.get("headers") or ()}
     if cors.ASKED not in asked:
         return send

@@ -1,4 +1,6 @@
-"""AWS Lambda: a decorator for the handler, for HTTP requests (API Gateway, function URLs, load balancers) and other events.
+"""AWS Lambda: a decorator for the handler.
+
+It handles HTTP requests (API Gateway, function URLs, load balancers) and other events.
 
     @PostHogInterceptor(client=posthog, capture_exceptions=True)
     def handler(event, context): ...
@@ -39,7 +41,10 @@ class LambdaInvocation(serverless.Invocation):
         return http if isinstance(http, Mapping) else None
 
     def read(self) -> RequestLine:
-        """Return the request line. The peer is the address that AWS saw; behind a load balancer it is unknown."""
+        """Return the request line.
+
+        The peer is the address that AWS saw; behind a load balancer it is unknown.
+        """
         event, outer = _mapping(self.event), _mapping(_mapping(self.event).get("requestContext"))
         newer = self._newer
         if newer is not None:
@@ -56,7 +61,10 @@ class LambdaInvocation(serverless.Invocation):
         return super().host() or _mapping(_mapping(self.event).get("requestContext")).get("domainName")
 
     def headers(self, name: str) -> Sequence[str]:
-        """Return the values of header *name*. Format 2.0 lists cookies apart and joins duplicates with commas."""
+        """Return the values of header *name*.
+
+        Format 2.0 lists cookies apart and joins duplicates with commas.
+        """
         known = self._read_headers
         if known is None:
             known = self._read_headers = {}
@@ -69,7 +77,10 @@ class LambdaInvocation(serverless.Invocation):
         return known.get(name, ())
 
     def find_route(self) -> str | None:
-        """Return API Gateway's template, `/items/{id}`; None for `$default`, function URLs and load balancers."""
+        """Return API Gateway's template, for example `/items/{id}`.
+
+        Returns None for `$default`, function URLs and load balancers.
+        """
         event = _mapping(self.event)
         if self._newer is not None:
             template = str(event.get("routeKey") or "").partition(" ")[2]
@@ -98,7 +109,10 @@ class LambdaInvocation(serverless.Invocation):
 
 
 class PostHogInterceptor(serverless.Functions):
-    """A decorator for Lambda handlers. Keyword options are `InterceptorSettings`'; callbacks get the event."""
+    """A decorator for Lambda handlers.
+
+    Keyword options are `InterceptorSettings`'; callbacks get the event.
+    """
 
     source = "aws_lambda"
     invocation_class: Callable[..., Exchange] = LambdaInvocation

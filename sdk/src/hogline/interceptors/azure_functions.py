@@ -1,4 +1,6 @@
-"""Azure Functions: a decorator under the function app's own, for HTTP triggers and for others, `def` and `async def`.
+"""Azure Functions: a decorator under the function app's own.
+
+It accepts HTTP and other triggers, `def` and `async def`.
 
     @app.route("items/{item_id}")
     @PostHogInterceptor(client=posthog, capture_exceptions=True)
@@ -50,13 +52,19 @@ class FunctionInvocation(serverless.Invocation):
 
 
 class PostHogInterceptor(serverless.Functions):
-    """A decorator for Azure's functions. Keyword options are `InterceptorSettings`'; callbacks get the request or event."""
+    """A decorator for Azure's functions.
+
+    Keyword options are `InterceptorSettings`'; callbacks get the request or event.
+    """
 
     source = "azure_functions"
     invocation_class: Callable[..., Exchange] = FunctionInvocation
 
     def find_event(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-        """Return the request among the arguments, else the first argument, and Azure's context if it was passed."""
+        """Return the request and Azure's context, from the function's arguments.
+
+        Without a request, the first argument takes its place. The context may be absent.
+        """
         given = [*args, *(value for name, value in kwargs.items() if name != _CONTEXT)]
         event = next(filter(_is_request, given), given[0] if given else None)
         return event, kwargs.get(_CONTEXT)

@@ -40,7 +40,10 @@ class BlackSheepExchange(asgi.AsgiExchange):
     _mount: str = ""
 
     def request(self) -> Any:
-        """Return the app's own `Request` or `WebSocket` while it is in use, else a new one without a body."""
+        """Return the app's own `Request` or `WebSocket` while it is in use.
+
+        Otherwise, return a new one without a body.
+        """
         request = self._request
         if request is not None and request.scope is not None:
             return request
@@ -90,7 +93,10 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
             self._add_observers(application)
 
     def _add_observers(self, application: Application) -> None:
-        """Add our middlewares when *application*, and each app mounted in it before it starts, configures its own."""
+        """Add our middlewares when *application* configures its own.
+
+        Apps that are mounted in it before it starts get them, too.
+        """
         if application in self._observed:
             return
         self._observed.add(application)
@@ -159,7 +165,10 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
 
 
 def _handler_of(application: Application, error: BaseException) -> Any:
-    """Return the handler registered for *error*'s class; one for `Exception` is an error page and does not count."""
+    """Return the handler registered for *error*'s class.
+
+    A handler for `Exception` is an error page and does not count.
+    """
     handlers: Any = application.exceptions_handlers
     return next((handlers[kind] for kind in type(error).__mro__ if kind in handlers and kind is not Exception), None)
 

@@ -31,7 +31,10 @@ class BottleExchange(wsgi.WsgiExchange):
     answers_with_exc_info = False  # Bottle passes only exceptions that its last resort answered
 
     def request(self) -> Any:
-        """Return a new request with everything that the app has put on its own: Bottle keeps attributes in the environ."""
+        """Return a new request with everything that the app has put on its own request.
+
+        Bottle keeps attributes in the environ.
+        """
         return bottle.BaseRequest(dict(self.environ))
 
     def find_route(self) -> str | None:
@@ -53,7 +56,10 @@ class PostHogInterceptor:
         self._app: Any = None
 
     def setup(self, app: bottle.Bottle) -> None:
-        """Wrap *app*; Bottle calls this when the plugin is installed. An app has one; a second one is ignored."""
+        """Wrap *app*; Bottle calls this when the plugin is installed.
+
+        An app has one; a second one is ignored.
+        """
         if self._app is not None or any(isinstance(plugin, PostHogInterceptor) for plugin in app.plugins):
             _log.warning("hogline: the Bottle app %r has an interceptor already; the second one is ignored", app)
             return
@@ -65,7 +71,10 @@ class PostHogInterceptor:
             object.__setattr__(app, "_cast", self._observing(app._cast))  # noqa: SLF001 - see the module's docstring
 
     def apply(self, callback: Callable[..., Any], _route: Any) -> Callable[..., Any]:
-        """Return a route's callback with an observer. Whether the exception is answered, `_cast` and the layer see."""
+        """Return a route's callback with an observer.
+
+        `_cast` and the layer find out whether the exception is answered.
+        """
         if self._app is None or self._policy.exceptions is None:
             return callback
 

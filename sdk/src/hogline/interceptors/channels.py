@@ -1,6 +1,9 @@
-"""Channels: ASGI middleware around the outermost application; one context for each connection and all its messages.
+"""Channels: ASGI middleware around the outermost application.
 
-    application = PostHogInterceptor(ProtocolTypeRouter({...}), client=posthog, capture_exceptions=True)
+Each connection has one context for all its messages.
+
+    router = ProtocolTypeRouter({...})
+    application = PostHogInterceptor(router, client=posthog, capture_exceptions=True)
 
 Exceptions of consumers propagate to the server.  Source: docs/internals/frameworks.md#channels.
 """
@@ -22,12 +25,18 @@ _UNROUTED = "No route found for path"  # a ValueError of the outermost URLRouter
 
 
 class ChannelsExchange(asgi.AsgiExchange):
-    """An ASGI exchange that knows Channels' routers, and the user that an outer `AuthMiddleware` found."""
+    """An ASGI exchange that knows Channels' routers and the user.
+
+    An outer `AuthMiddleware` finds the user.
+    """
 
     application: Any = None
 
     def find_route(self) -> str | None:
-        """Return the pattern of the matched route, a template or a regular expression; None if no router matches."""
+        """Return the pattern of the matched route; None if no router matches.
+
+        The pattern is a template or a regular expression.
+        """
         path = (self.scope.get("path") or "/").removeprefix(self.prefix).lstrip("/")
         parts: list[str] = []
         application = self.application
@@ -46,7 +55,7 @@ class ChannelsExchange(asgi.AsgiExchange):
         return f"/{''.join(parts)}" if parts else super().find_route()
 
     def find_user(self) -> Any:
-        """Return the primary key of the signed-in user, if an outer `AuthMiddleware` has found one."""
+        """Return the signed-in user's primary key, if an outer `AuthMiddleware` found one."""
         user = self.scope.get("user")
         if user is not None and getattr(user, "is_authenticated", False):
             return user.pk
@@ -55,7 +64,10 @@ class ChannelsExchange(asgi.AsgiExchange):
     def observe(
         self, error: BaseException, *, handled: bool, status: int | None = None, policy: Policy | None = None
     ) -> None:
-        """Record an exception, except for a path that no router knows, which is the client's mistake."""
+        """Record an exception, except for a path that no router knows.
+
+        Such a path is the client's mistake.
+        """
         if not _is_unrouted(error):
             super().observe(error, handled=handled, status=status, policy=policy)
 

@@ -1,6 +1,7 @@
 """Connexion 3, both flavours: ASGI middleware, outside its exception handling.
 
-    app.add_middleware(PostHogInterceptor, MiddlewarePosition.BEFORE_EXCEPTION, client=posthog, capture_exceptions=True)
+    position = MiddlewarePosition.BEFORE_EXCEPTION
+    app.add_middleware(PostHogInterceptor, position, client=posthog, capture_exceptions=True)
 
 In this position only Connexion's last resort for errors of middleware is further out. Connexion
 answers every exception inside the `except` that caught it, in the same task, so the exception is
@@ -41,7 +42,10 @@ class ConnexionExchange(asgi.AsgiExchange):
         return ConnexionRequest(self.scope)
 
     def find_route(self) -> str | None:
-        """Return the operation's path in the specification, after the API's base path; None if none matched."""
+        """Return the path in the specification of the matched operation, if any.
+
+        The API's base path comes before it.
+        """
         try:
             scope = connexion.context.scope
             if scope.get(asgi.EXCHANGE_KEY) is not self:
@@ -55,7 +59,10 @@ class ConnexionExchange(asgi.AsgiExchange):
     def observe(
         self, error: BaseException, *, handled: bool, status: int | None = None, policy: Policy | None = None
     ) -> None:
-        """Record an exception; one that only Connexion's own handler for `Exception` answers was not handled."""
+        """Record an exception.
+
+        If only Connexion's own handler for `Exception` answers it, it was not handled.
+        """
         # Starlette clears the traceback of an answered exception. An exception that refuses this
         # raises another, which is no second mistake.
         if self.status is not None and any(is_within(known, error) and known is not error for known in self._observed):

@@ -31,11 +31,17 @@ class EllarExchange(starlette.StarletteExchange):
     """An ASGI exchange that knows Ellar's request, routes and identities."""
 
     def request(self) -> Any:
-        """Return Ellar's `Request`, or an `HTTPConnection` for a WebSocket; its body cannot be read."""
+        """Return Ellar's `Request`, or an `HTTPConnection` for a WebSocket.
+
+        Its body cannot be read.
+        """
         return Request(self.scope) if self.scope["type"] == "http" else HTTPConnection(self.scope)
 
     def find_route(self) -> str | None:
-        """Return the template of the matched operation, with its controller's and its mounts' prefix; None for a 404."""
+        """Return the template of the matched operation; None for a 404.
+
+        It includes the prefix of its controller and of its mounts.
+        """
         scope = self.inner_scope
         operation = reflect.get_metadata(CONTROLLER_OPERATION_HANDLER_KEY, scope.get("endpoint"))
         return self._prefix(scope, getattr(operation, "path_format", None))
@@ -55,13 +61,19 @@ class _Layer(asgi.PostHogInterceptor):
 
 @injectable
 class PostHogInterceptor(EllarInterceptor):  # type: ignore[misc]
-    """A global interceptor for Ellar apps, or `GLOBAL_INTERCEPTORS`. Keyword options are `InterceptorSettings`'."""
+    """A global interceptor for Ellar apps, or `GLOBAL_INTERCEPTORS`.
+
+    Keyword options are `InterceptorSettings`'.
+    """
 
     def __init__(self, **options: Unpack[InterceptorOptions]) -> None:
         self.layer: _Layer = _Layer(_nowhere, **options)
 
     async def intercept(self, context: IExecutionContext, next_interceptor: Callable[..., Any]) -> Any:
-        """Run the inner interceptors and the handler, and observe exceptions; the layer around the app knows their answer."""
+        """Run the inner interceptors and the handler, and observe exceptions.
+
+        The layer around the app knows how they are answered.
+        """
         policy = self.layer.policy
         if policy.exceptions is None:
             return await next_interceptor()

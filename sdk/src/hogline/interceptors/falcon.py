@@ -1,6 +1,7 @@
 """Falcon, WSGI and ASGI: installed in an app, as a layer around all of it.
 
-    PostHogInterceptor(app, client=posthog, capture_exceptions=True)      # or PostHogInterceptor(...).install(app)
+    PostHogInterceptor(app, client=posthog, capture_exceptions=True)
+    PostHogInterceptor(client=posthog, capture_exceptions=True).install(app)    # the same
 
 Falcon's middleware ends before the body is rendered and streamed, and an app has slots, so none of
 its methods can be replaced. The app's class is therefore replaced by a subclass whose `__call__`
@@ -40,7 +41,10 @@ class _FalconExchange:
     answered: BaseException | None = None  # the last exception that Falcon reported
 
     def find_route(self) -> str | None:
-        """Return the template of the matched route, with the prefix of its mount; None for a 404, a sink or a static file."""
+        """Return the template of the matched route, with the prefix of its mount.
+
+        Returns None for a 404, a sink or a static file.
+        """
         template = getattr(self.known, "uri_template", None)
         if not isinstance(template, str):
             return None
@@ -79,7 +83,10 @@ class PostHogInterceptor:
             self.install(app)
 
     def install(self, app: Any) -> None:
-        """Install the interceptor in *app*, a `falcon.App` or `falcon.asgi.App`. An app has one; a second one is ignored."""
+        """Install the interceptor in *app*, a `falcon.App` or `falcon.asgi.App`.
+
+        An app has one; a second one is ignored.
+        """
         kind = type(app)
         if getattr(kind, _LAYER, None) is not None:
             _log.warning("hogline: the Falcon app %r has an interceptor already; the second one is ignored", app)
@@ -128,7 +135,10 @@ class _AppObserver:
         self._kind = AsgiExchange if is_asgi else WsgiExchange
 
     def exchange(self, request: Any) -> Any:
-        """Return the exchange of Falcon's *request*, which it knows from then on; None outside any."""
+        """Return the exchange of Falcon's *request*; None outside any.
+
+        From then on the exchange knows *request*.
+        """
         carrier = request.scope if self._is_asgi else request.env
         exchange = carrier.get(asgi.EXCHANGE_KEY)
         if exchange is None:
@@ -165,13 +175,19 @@ class _AppObserver:
             exchange.observe(error, handled=rendered and not self._is_last_resort(error), policy=self.policy)
 
     def _is_last_resort(self, error: BaseException) -> bool:
-        """Return whether only Falcon's own handler for every exception answered. No public method says so."""
+        """Return whether only Falcon's own handler for every exception answered.
+
+        No public method says so.
+        """
         handler = self._application._find_error_handler(error)  # noqa: SLF001 - see above
         return getattr(handler, "__name__", None) == "_python_error_handler"
 
 
 class _Middleware:
-    """Falcon middleware that gives the exchange the request. Falcon finds asynchronous methods by their names."""
+    """Falcon middleware that gives the exchange the request.
+
+    Falcon finds asynchronous methods by their names.
+    """
 
     def __init__(self, observer: _AppObserver) -> None:
         self._observer = observer
@@ -212,7 +228,10 @@ def _asgi_call(layer: _Layer) -> dict[str, Any]:
 
 
 def _reporting(kind: Any, observer: _AppObserver, *, is_asgi: bool) -> dict[str, Any]:  # noqa: ARG001 - as `_handling`
-    """Return a `set_error_reporter` that calls ours and the app's reporter (rule `chain-single-slots`)."""
+    """Return a `set_error_reporter` that calls our reporter and the app's.
+
+    Source: docs/internals/rules.md#chain-single-slots.
+    """
 
     def set_error_reporter(self: Any, reporter: _Reporter | None) -> None:
         def report(request: Any, error: BaseException, params: dict[str, Any], handled: bool) -> None:
@@ -226,10 +245,10 @@ def _reporting(kind: Any, observer: _AppObserver, *, is_asgi: bool) -> dict[str,
 
 
 def _handling(kind: Any, observer: _AppObserver, *, is_asgi: bool) -> dict[str, Any]:
-    """Return, for a Falcon without error reporters, its private method for exceptions with an observer.
+    """Return Falcon's private method for exceptions, with an observer.
 
-    An error handler cannot observe: one that is registered for a class hides the one for its base
-    class.
+    This is for a Falcon without error reporters. An error handler cannot observe: one that is
+    registered for a class hides the one for its base class.
     """
 
     def after(request: Any, error: BaseException, raised: BaseException | None, *, rendered: bool) -> None:

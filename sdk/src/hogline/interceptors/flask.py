@@ -1,6 +1,7 @@
 """Flask: an extension, with a layer around the whole WSGI app.
 
-    PostHogInterceptor(app, client=posthog, capture_exceptions=True)      # or PostHogInterceptor(...).init_app(app)
+    PostHogInterceptor(app, client=posthog, capture_exceptions=True)
+    PostHogInterceptor(client=posthog, capture_exceptions=True).init_app(app)    # the same
 
 Flask answers errors itself, so none escapes to WSGI. `app.handle_user_exception` sees exceptions of
 views and hooks before any error handler does; the signal `got_request_exception` reports those that
@@ -73,7 +74,10 @@ class FlaskExchange(wsgi.WsgiExchange):
             self.keep_callbacks()
 
     def keep_callbacks(self) -> None:
-        """Call the callbacks now, while `flask.session` works, for events that come after the view."""
+        """Call the callbacks now, for events that come after the view.
+
+        `flask.session` still works at this moment.
+        """
         if self._answers is None:
             settings = self.policy.settings
             names = [name for name in ("distinct_id", "properties") if getattr(settings, name) is not None]

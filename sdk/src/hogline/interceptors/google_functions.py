@@ -1,4 +1,6 @@
-"""Google Cloud Functions: a decorator under the Functions Framework's own, for HTTP functions and for events.
+"""Google Cloud Functions: a decorator under the Functions Framework's own.
+
+It accepts HTTP functions and event functions.
 
     @functions_framework.http
     @PostHogInterceptor(client=posthog, capture_exceptions=True)
@@ -26,7 +28,10 @@ _HTTP_EXCEPTIONS = {"environ": "werkzeug.exceptions", "scope": "starlette.except
 
 
 class FunctionInvocation(serverless.Invocation):
-    """An invocation whose event is a Flask or Starlette request, a typed object, a CloudEvent, or data with a context."""
+    """An invocation of a Google function.
+
+    Its event is a Flask or Starlette request, a typed object, a CloudEvent, or data with a context.
+    """
 
     _http: Exchange | None = None
 
@@ -81,7 +86,7 @@ class FunctionInvocation(serverless.Invocation):
         return (http_status(error) if self.answers(error) else None) or 500
 
     def answers(self, error: BaseException) -> bool:
-        """Return whether *error* is an HTTP exception of the framework that the function runs on."""
+        """Return whether *error* is an HTTP exception of the function's own framework."""
         module = _HTTP_EXCEPTIONS.get(self._kind or "typed")
         return module is not None and any(
             (kind.__module__, kind.__qualname__) == (module, "HTTPException") for kind in type(error).__mro__
@@ -89,13 +94,19 @@ class FunctionInvocation(serverless.Invocation):
 
 
 class PostHogInterceptor(serverless.Functions):
-    """A decorator for Google's functions. Keyword options are `InterceptorSettings`'; callbacks get the request or event."""
+    """A decorator for Google's functions.
+
+    Keyword options are `InterceptorSettings`'; callbacks get the request or event.
+    """
 
     source = "google_functions"
     invocation_class: Callable[..., Exchange] = FunctionInvocation
 
     def find_outer(self, event: Any) -> Exchange | None:
-        """Return the exchange of an outer interceptor: another of ours, or the one that the request holds."""
+        """Return the exchange of an outer interceptor.
+
+        It is another one of ours, or the one that the request holds.
+        """
         kind, request = _request_of(event, None)
         around = None if kind is None else getattr(request, "scope" if kind == "scope" else "environ")
         outer = exchange_in(around) if around is not None else None
@@ -103,7 +114,10 @@ class PostHogInterceptor(serverless.Functions):
 
 
 def _request_of(event: Any, context: Any) -> tuple[str | None, Any]:
-    """Return how *event* belongs to an HTTP request, and that request; (None, None) for events that are delivered."""
+    """Return how *event* belongs to an HTTP request, and that request.
+
+    Returns (None, None) for events that are delivered.
+    """
     if isinstance(getattr(event, "environ", None), dict):
         return "environ", event
     if isinstance(getattr(event, "scope", None), dict):

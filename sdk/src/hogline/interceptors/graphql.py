@@ -1,4 +1,6 @@
-"""GraphQL on graphql-core (Graphene, Ariadne): middleware around resolvers; also what Strawberry's interceptor builds on.
+"""GraphQL on graphql-core (Graphene, Ariadne): middleware around resolvers.
+
+Strawberry's interceptor builds on it, too.
 
     schema.execute(query, middleware=[PostHogInterceptor(client=posthog, capture_exceptions=True)])
 
@@ -31,7 +33,10 @@ class Operation:
         self._policy = policy
 
     def note(self, error: BaseException, name: str | None, path: Sequence[Any] | None) -> None:
-        """Record an exception that a resolver raised; GraphQL adds it to the `errors` of its answer."""
+        """Record an exception that a resolver raised.
+
+        GraphQL adds it to the `errors` of its answer.
+        """
         if self._policy.exceptions is None:
             return
         with guard("exception capture", self._policy.lose_exception):
@@ -50,7 +55,10 @@ class Operation:
 
 
 def _judge(exchange: Exchange, error: BaseException) -> None:
-    """Judge *error* at once if possible: GraphQL lets none propagate, and a WebSocket may stay open for days."""
+    """Judge *error* at once if possible.
+
+    GraphQL lets no exception propagate, and a WebSocket may stay open for days.
+    """
     if exchange.status is not None or exchange.policy.exceptions is not None:
         exchange.judge(error)
         return
@@ -72,7 +80,10 @@ def _is_socket(exchange: Exchange) -> bool:
 
 
 class PostHogInterceptor:
-    """Middleware for graphql-core's execution. Keyword options are `InterceptorSettings`'; those of the context are HTTP's."""
+    """Middleware for graphql-core's execution.
+
+    Keyword options are `InterceptorSettings`'; those of the context are HTTP's.
+    """
 
     source = "graphql"
 

@@ -1,6 +1,7 @@
 """gRPC servers, synchronous and asyncio: a server interceptor.
 
-    grpc.server(pool, interceptors=[PostHogInterceptor(client=posthog, capture_exceptions=True)])       # grpc.aio.server too
+    interceptor = PostHogInterceptor(client=posthog, capture_exceptions=True)
+    grpc.server(pool, interceptors=[interceptor])       # or grpc.aio.server
 
 The ids come as metadata of the call. gRPC runs interceptors on the server's own thread, so
 everything happens inside the method's behaviour, which stays synchronous or asynchronous. A call
@@ -88,7 +89,10 @@ class PostHogInterceptor(grpc.ServerInterceptor, grpc.aio.ServerInterceptor):  #
         self._callbacks = Callbacks(self.policy)
 
     def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
-        """Return the method's handler with the behaviour wrapped; a coroutine where the server awaits one."""
+        """Return the method's handler with the behaviour wrapped.
+
+        Where the server awaits a handler, this returns a coroutine.
+        """
         found = continuation(handler_call_details)
         if hasattr(found, "__await__"):
             return self._awaited(found, handler_call_details.method)
@@ -172,7 +176,10 @@ class _Calls:
         return answer
 
     async def stream_async(self, request: Any, context: Any) -> AsyncIterator[Any]:
-        """Answer with an asynchronous generator. A call is a task of its own, which keeps the context between steps."""
+        """Answer with an asynchronous generator.
+
+        A call is a task of its own, which keeps the context between steps.
+        """
         call = await self._begin_async(context)
         if call is None:
             with without_context():
@@ -271,7 +278,7 @@ class _Responses:
     """An iterator of responses, each step of which runs in the call's context."""
 
     def __init__(self, answers: Any, call: _Call, *, iterates: bool) -> None:
-        self._answers = answers  # what the method returned; if that is no iterator, the first step raises
+        self._answers = answers  # the method's result; if that is no iterator, the first step raises
         self._steps: Any = None
         self._iterates = iterates
         self._call = call
@@ -314,7 +321,10 @@ class _RecordingContext:
         self._context = context
         self._code: Any = None
         self.aborted: BaseException | None = None
-        """What an abort should raise; in old versions of gRPC it does not, and the method goes on."""
+        """The exception that an abort should raise.
+
+        In old versions of gRPC an abort raises nothing, and the method goes on.
+        """
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
@@ -339,7 +349,10 @@ class _RecordingContext:
 
 
 class _AbortText:
-    """A `with` block in which an abort's text is its code and details; gRPC raises it without any text."""
+    """A `with` block in which an abort's text is its code and details.
+
+    gRPC raises it without any text.
+    """
 
     def __init__(self, error: BaseException, context: Any) -> None:
         self._error = error
@@ -365,7 +378,10 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _is_abort(error: BaseException) -> bool:
-    """Return whether `context.abort` raised *error*: its own class in asyncio, a bare `Exception` elsewhere."""
+    """Return whether `context.abort` raised *error*.
+
+    It raises its own class in asyncio, and a bare `Exception` elsewhere.
+    """
     if isinstance(error, grpc.aio.AbortError):
         return True
     trace = error.__traceback__

@@ -1,4 +1,6 @@
-"""Litestar: a plugin that puts ASGI middleware around the whole app and observes exceptions in `after_exception`.
+"""Litestar: a plugin that puts ASGI middleware around the whole app.
+
+It observes exceptions in `after_exception`.
 
     app = Litestar(plugins=[PostHogInterceptor(client=posthog, capture_exceptions=True)])
 
@@ -35,7 +37,7 @@ __all__ = ["LitestarExchange", "PostHogInterceptor"]
 
 
 class LitestarExchange(asgi.AsgiExchange):
-    """An ASGI exchange that knows Litestar's request, its routes, and which exceptions have a handler."""
+    """An ASGI exchange that knows Litestar's request, its routes and its exception handlers."""
 
     _unanswered: Sequence[BaseException] = ()
 
@@ -48,18 +50,27 @@ class LitestarExchange(asgi.AsgiExchange):
         return getattr(application, "websocket_class", WebSocket)(scope)
 
     def find_route(self) -> str | None:
-        """Return the matched route's template, after an outer interceptor's mount; None for 404s and mounted apps."""
+        """Return the matched route's template, after an outer interceptor's mount.
+
+        Returns None for 404s and mounted apps.
+        """
         template = self.inner_scope.get("path_template") or self.scope.get("path_template")
         if not isinstance(template, str) or not template:
             return super().find_route()
         return self.mounted_at(self.prefix) + template
 
     def is_answered(self, error: BaseException) -> bool:
-        """Return whether *error* has a handler, as `after_exception` found; Litestar's last resort answers the rest."""
+        """Return whether *error* has a handler, as `after_exception` found.
+
+        Litestar's last resort answers the others.
+        """
         return not any(error is known for known in self._unanswered)
 
     def original(self, error: BaseException) -> BaseException:
-        """Return the exception that user code raised: Litestar streams inside a task group and wraps its exceptions."""
+        """Return the exception that user code raised.
+
+        Litestar streams inside a task group, which wraps exceptions.
+        """
         return ungrouped(unwrapped(error), "litestar")
 
     def remember_unanswered(self, error: BaseException) -> None:
@@ -82,18 +93,27 @@ class PostHogInterceptor(InitPlugin):
         return app_config
 
     def install(self, app: Litestar) -> None:
-        """Wrap the whole of *app*. Called when it starts; call it yourself if the server runs no lifespan."""
+        """Wrap the whole of *app*.
+
+        Litestar calls this when the app starts. Call it yourself if the server runs no lifespan.
+        """
         handler: Any = app.asgi_handler
         if not (isinstance(handler, _LitestarLayer) and handler.policy is self._policy):
             layer: Any = _LitestarLayer(handler, self._policy)
             app.asgi_handler = layer
 
     async def _flush(self) -> None:
-        """Send the events that are queued (rule `flush-at-lifespan`). Litestar passes the app to a hook with parameters."""
+        """Send the events that are queued (rule `flush-at-lifespan`).
+
+        Litestar passes the app to a hook with parameters.
+        """
         await self._policy.aflush()
 
     async def _observe(self, error: Exception, scope: Any) -> None:
-        """Record *error* before any handler sees it, and whether there is one; the `after_exception` hook."""
+        """Record *error* before any handler sees it, and whether a handler exists.
+
+        This is the `after_exception` hook.
+        """
         with guard("exception capture", self._policy.lose_exception):
             exchange = scope.get(asgi.EXCHANGE_KEY)
             if exchange is None:
@@ -127,10 +147,10 @@ class _LitestarLayer(asgi.PostHogInterceptor):
 
 
 def _has_handler(error: Exception, scope: Any) -> bool:
-    """Return whether more than the last resort answers *error*: its own class, or a handler for one of its classes.
+    """Return whether more than the last resort answers *error*.
 
-    A handler for 500 or for `Exception` is an error page and does not count, as in other
-    frameworks.
+    Its own class may answer it, or a handler for one of its classes. A handler for 500 or for
+    `Exception` is an error page and does not count, as in other frameworks.
     """
     if isinstance(error, HTTPException) or http_status(error) is not None:
         return True

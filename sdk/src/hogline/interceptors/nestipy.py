@@ -35,7 +35,10 @@ class NestipyExchange(asgi.AsgiExchange):
     """The exception that the handler raised, before Nestipy replaced it."""
 
     def find_route(self) -> str | None:
-        """Return the template of the matched route; None for a 404, for which Nestipy has a route."""
+        """Return the template of the matched route; None for a 404.
+
+        Nestipy has a route for 404s.
+        """
         route = self.inner_scope.get("route")
         template = getattr(route, "path", None)
         if not isinstance(template, str) or template == _NOWHERE:
@@ -55,9 +58,9 @@ class _Layer(asgi.PostHogInterceptor):
 
 @Injectable()
 class PostHogInterceptor(NestipyInterceptor):  # type: ignore[misc]
-    """A global interceptor for Nestipy apps, which Nestipy itself instantiates: subclass it and set `options`.
+    """A global interceptor for Nestipy apps: subclass it and set `options`.
 
-    `options` are those of `InterceptorSettings`.
+    Nestipy itself instantiates it. `options` are those of `InterceptorSettings`.
     """
 
     options: ClassVar[dict[str, Any]] = {}
@@ -79,7 +82,8 @@ class PostHogInterceptor(NestipyInterceptor):  # type: ignore[misc]
 def posthog_interceptor(**options: Unpack[InterceptorOptions]) -> type[PostHogInterceptor]:
     """Return an interceptor class with these *options*, those of `InterceptorSettings`.
 
-    Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot work.
+    Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot
+    work.
     """
     return Injectable()(type("PostHogInterceptor", (PostHogInterceptor,), {"options": options}))  # type: ignore[no-any-return]
 
@@ -124,7 +128,7 @@ def _hook_app() -> None:
 
 
 def _around(app: Any, call: App) -> App:
-    """Return the layers of the interceptors that are registered on *app*, the first one outermost."""
+    """Return the layers of the interceptors registered on *app*, outermost first."""
     layered = call
     for interceptor in reversed(app.get_adapter().get_global_interceptors()):
         if isinstance(interceptor, type) and issubclass(interceptor, PostHogInterceptor):

@@ -1,6 +1,6 @@
 """Pyramid: included in a configuration, as a layer around the whole router.
 
-    config.include("hogline.interceptors.pyramid")                           # options are settings: hogline.client, ...
+    config.include("hogline.interceptors.pyramid")      # options are settings: hogline.client, ...
     PostHogInterceptor(config, client=posthog, capture_exceptions=True)      # or in code
 
 The execution policy, a documented hook, gets the environ before anything else and returns the WSGI
@@ -37,7 +37,10 @@ _DOTTED = ("client", "distinct_id", "properties", "request_filter")
 
 
 class PyramidExchange(wsgi.WsgiExchange):
-    """A WSGI exchange that knows Pyramid's request and routes. Pyramid drops its request before the body is read."""
+    """A WSGI exchange that knows Pyramid's request and routes.
+
+    Pyramid drops its request before the body is read.
+    """
 
     registry: Any = None
     _kept: Any = None
@@ -52,7 +55,10 @@ class PyramidExchange(wsgi.WsgiExchange):
         return request
 
     def find_route(self) -> str | None:
-        """Return the matched route's pattern, after the prefix of its mount; None for a 404 and for traversal."""
+        """Return the matched route's pattern, after the prefix of its mount.
+
+        Returns None for a 404 and for traversal.
+        """
         request = self.keep(get_current_request())
         route = getattr(request, "matched_route", None)
         if route is None:
@@ -69,7 +75,10 @@ class PyramidExchange(wsgi.WsgiExchange):
 
 
 class PostHogInterceptor:
-    """An interceptor for the app that a Pyramid configuration makes. Keyword options are `InterceptorSettings`'."""
+    """An interceptor for the app that a Pyramid configuration makes.
+
+    Keyword options are `InterceptorSettings`'.
+    """
 
     def __init__(self, config: Any, **options: Unpack[InterceptorOptions]) -> None:
         self.policy: Policy = make_policy("pyramid", options)
@@ -124,9 +133,12 @@ def observer_factory(handler: Callable[[Any], Any], registry: Any) -> Callable[[
 
 
 def includeme(config: Any) -> None:
-    """Install the interceptor with the settings that begin with `hogline.`; strings, as in an .ini file, are parsed.
+    """Install the interceptor with the settings that begin with `hogline.`.
 
-    Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot work.
+    Strings, as in an .ini file, are parsed.
+
+    Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot
+    work.
     """
     given = {
         name.removeprefix(_PREFIX): value

@@ -1,6 +1,7 @@
 """Quart: an extension, with a layer around the whole ASGI app.
 
-    PostHogInterceptor(app, client=posthog, capture_exceptions=True)      # or PostHogInterceptor(...).init_app(app)
+    PostHogInterceptor(app, client=posthog, capture_exceptions=True)
+    PostHogInterceptor(client=posthog, capture_exceptions=True).init_app(app)    # the same
 
 Quart answers errors itself, after it has left their `except`. `app.handle_user_exception` sees
 exceptions of handlers and hooks before any error handler does; signals report those that no handler
@@ -50,7 +51,10 @@ class QuartExchange(asgi.AsgiExchange):
         self._application = application
 
     def request(self) -> Any:
-        """Return the app's own `Request` or `Websocket`, else a new one that cannot receive anything."""
+        """Return the app's own `Request` or `Websocket`.
+
+        Without one, return a new one that cannot receive anything.
+        """
         return self._kept if self._kept is not None else self._made()
 
     def find_route(self) -> str | None:
@@ -61,7 +65,10 @@ class QuartExchange(asgi.AsgiExchange):
         return self.mounted_at(self.scope.get("root_path")) + str(request.url_rule.rule)
 
     def original(self, error: BaseException) -> BaseException:
-        """Return the exception that user code raised: since 0.23 a connection runs in a task group."""
+        """Return the exception that user code raised.
+
+        Since Quart 0.23 a connection runs in a task group.
+        """
         return ungrouped(error, "quart")
 
     def keep(self, request: Any) -> None:
@@ -69,7 +76,10 @@ class QuartExchange(asgi.AsgiExchange):
         self._kept = request
 
     def keep_callbacks(self) -> None:
-        """Call the callbacks now, while `quart.session` works, for events that come after the handler."""
+        """Call the callbacks now, for events that come after the handler.
+
+        `quart.session` still works at this moment.
+        """
         settings = self.policy.settings
         answers = dict(self._answers or {})
         for name in ("distinct_id", "properties"):
@@ -171,7 +181,10 @@ class _QuartLayer(asgi.PostHogInterceptor):
         return handle_user_exception
 
     async def unhandled(self, sender: quart.Quart, exception: BaseException, **_: Any) -> None:
-        """Record an exception that no handler answered; receives `got_request_exception` and its WebSocket twin."""
+        """Record an exception that no handler answered.
+
+        This receives `got_request_exception` and its WebSocket twin.
+        """
         propagates = sender.config["PROPAGATE_EXCEPTIONS"]
         if propagates is None:
             propagates = sender.testing or sender.debug
@@ -179,7 +192,10 @@ class _QuartLayer(asgi.PostHogInterceptor):
         self._note(exception, handled=bool(propagates))
 
     async def failed_later(self, _sender: quart.Quart, exception: BaseException, **_: Any) -> None:
-        """Record a background task's exception in the exchange that started it; receives `got_background_exception`."""
+        """Record a background task's exception in the exchange that started the task.
+
+        This receives `got_background_exception`.
+        """
         exchange = current_exchange()
         if exchange is not None:
             exchange.observe(exception, handled=False, policy=self._policy)
@@ -192,7 +208,7 @@ class _QuartLayer(asgi.PostHogInterceptor):
 
 
 def _here() -> tuple[Exchange | None, Any]:
-    """Return the exchange of the request or WebSocket that Quart is handling now, and that request."""
+    """Return the exchange of the request or WebSocket that Quart handles now, and that request."""
     if quart.has_request_context():
         request: Any = quart.request
     elif quart.has_websocket_context():

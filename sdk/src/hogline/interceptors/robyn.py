@@ -41,7 +41,10 @@ class RobynExchange(Exchange):
         self._request = request
 
     def read(self) -> RequestLine:
-        """Return the request line. Robyn does not tell the server's address, and splits the query without decoding it."""
+        """Return the request line.
+
+        Robyn does not give the server's address, and splits the query without decoding it.
+        """
         request = self._request
         upgrade = self.headers("upgrade")
         query = "&".join(
@@ -66,7 +69,10 @@ class RobynExchange(Exchange):
 
 
 class PostHogInterceptor:
-    """An extension for Robyn apps, to be made before their routes. Keyword options are `InterceptorSettings`'."""
+    """An extension for Robyn apps, to be made before their routes.
+
+    Keyword options are `InterceptorSettings`'.
+    """
 
     def __init__(self, app: Robyn, **options: Unpack[InterceptorOptions]) -> None:
         self._policy = make_policy("robyn", options)
@@ -77,10 +83,10 @@ class PostHogInterceptor:
         self.watch(app)
 
     def watch(self, router: Robyn | SubRouter) -> None:
-        """Observe the handlers that are added to *router* from now on; sub-routers keep their own routes.
+        """Observe the handlers that are added to *router* from now on.
 
-        A patch: Robyn passes an exception only to the handler of `@app.exception`, and only if
-        there was one when the route was added.
+        Sub-routers keep their own routes. A patch: Robyn passes an exception only to the handler of
+        `@app.exception`, and only if there was one when the route was added.
         """
         routes: Any = router.router
         if routes.routes:
@@ -99,10 +105,10 @@ class PostHogInterceptor:
         routes.add_route = add_observed
 
     def _flush_at_end(self, app: Robyn) -> None:
-        """Flush when the server stops: Robyn's processes skip Python's exit handlers (rule `flush-at-lifespan`).
+        """Flush when the server stops (rule `flush-at-lifespan`).
 
-        A patch: there is one shutdown handler, and an app that sets it later would replace ours
-        (rule `chain-single-slots`).
+        Robyn's processes skip Python's exit handlers. A patch: there is one shutdown handler, and
+        an app that sets it later would replace ours (rule `chain-single-slots`).
         """
         register = app.shutdown_handler
 

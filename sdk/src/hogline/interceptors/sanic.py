@@ -44,7 +44,10 @@ class SanicExchange(Exchange):
         self._request = request
 
     def read(self) -> RequestLine:
-        """Return the request line, with scheme and peer as `PROXIES_COUNT` and its like give them."""
+        """Return the request line.
+
+        Its scheme and peer follow `PROXIES_COUNT` and similar settings.
+        """
         request = self._request
         return (
             request.method,
@@ -81,7 +84,10 @@ class PostHogInterceptor:
             self.init_app(app)
 
     def init_app(self, app: "Sanic[Any, Any]") -> None:
-        """Install the interceptor in *app*, before it is served. An app has one; a second one is ignored."""
+        """Install the interceptor in *app*, before it is served.
+
+        An app has one; a second one is ignored.
+        """
         if hasattr(app.ctx, _NAME):
             _log.warning("hogline: the Sanic app %r has an interceptor already; the second one is ignored", app.name)
             return
@@ -129,7 +135,10 @@ class PostHogInterceptor:
                 self._end(exchange, 101)
 
     async def _answered(self, request: Request, response: Any = None, **_: Any) -> None:
-        """End the request: its response was made or streamed, and no more code of the app runs for it."""
+        """End the request.
+
+        Its response was made or streamed, and no more code of the app runs for it.
+        """
         with guard("exception capture", self._policy.lose_exception):
             exchange = _exchange_of(request)
             if request.method == "OPTIONS" and response is not None:
@@ -144,7 +153,10 @@ class PostHogInterceptor:
         restore(exchange.context, None)
 
     async def _flush(self, *_: Any) -> None:
-        """Flush before the worker ends: Sanic's processes skip Python's exit handlers (rule `flush-at-lifespan`)."""
+        """Flush before the worker ends (rule `flush-at-lifespan`).
+
+        Sanic's processes skip Python's exit handlers.
+        """
         await self._policy.aflush()
 
 
@@ -154,9 +166,10 @@ def _exchange_of(request: Request) -> SanicExchange | None:
 
 
 def _has_handler(request: Request, error: BaseException) -> bool:
-    """Return whether more than the last resort answers *error*: its own class, or a handler for one of its classes.
+    """Return whether more than the last resort answers *error*.
 
-    A handler for `Exception` is an error page and does not count, as in other frameworks.
+    Its own class may answer it, or a handler for one of its classes. A handler for `Exception` is
+    an error page and does not count, as in other frameworks.
     """
     if isinstance(error, SanicException):
         return True

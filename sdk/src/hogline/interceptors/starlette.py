@@ -2,12 +2,11 @@
 
     app.add_middleware(PostHogInterceptor, client=posthog, capture_exceptions=True)
 
-`add_middleware` puts a middleware inside ServerErrorMiddleware, whose 500 handlers then run after it; and an inner
-BaseHTTPMiddleware runs the app in another task, where an outer middleware cannot see the exceptions
-that are answered. So with the first request the interceptor moves around the whole stack (the
-public attribute
-`middleware_stack`). Where middleware may run the app in another task, it leaves observers inside: in its old
-place, and around Starlette's own ExceptionMiddleware.
+`add_middleware` puts a middleware inside ServerErrorMiddleware, whose 500 handlers then run after
+it; and an inner BaseHTTPMiddleware runs the app in another task, where an outer middleware cannot
+see the exceptions that are answered. So with the first request the interceptor moves around the
+whole stack (the public attribute `middleware_stack`). Where middleware may run the app in another
+task, it leaves observers inside: in its old place, and around Starlette's own ExceptionMiddleware.
 Source: docs/internals/frameworks.md#techniques and docs/internals/frameworks.md#starlette.
 """
 
@@ -53,7 +52,10 @@ class StarletteExchange(asgi.AsgiExchange):
         return Request(self.scope) if self.scope["type"] == "http" else HTTPConnection(self.scope)
 
     def find_route(self) -> str | None:
-        """Return the matched route's template after its mounts; None for 404s and mounted apps without routes."""
+        """Return the matched route's template after its mounts.
+
+        Returns None for 404s and mounted apps without routes.
+        """
         scope = self.inner_scope
         route = scope.get("route")
         if route is None or isinstance(route, Mount):
@@ -61,7 +63,10 @@ class StarletteExchange(asgi.AsgiExchange):
         return self._prefix(scope, own_template(scope, route))
 
     def _prefix(self, scope: asgi.Scope, template: str | None) -> str | None:
-        """Put the mounts' prefix in front. Only its concrete text is known, so parameters in it become names again."""
+        """Put the mounts' prefix in front.
+
+        Only its concrete text is known, so parameters in it become names again.
+        """
         if not template:
             return None
         concrete = self.mounted_at(scope.get("root_path"))
@@ -75,7 +80,10 @@ class StarletteExchange(asgi.AsgiExchange):
 
 
 def _searched(scope: asgi.Scope) -> str | None:
-    """Return the template of the route of the running endpoint (Starlette before 1.7); None if several have it."""
+    """Return the route template of the running endpoint (Starlette before 1.7).
+
+    Returns None if several routes have the endpoint.
+    """
     endpoint, routes = scope.get("endpoint"), getattr(scope.get("router"), "routes", None)
     if endpoint is None or not isinstance(routes, list):
         return None
@@ -94,7 +102,10 @@ def _searched(scope: asgi.Scope) -> str | None:
 
 
 def own_template(scope: asgi.Scope, route: Any) -> str | None:
-    """Return *route*'s template; FastAPI keeps it with all `include_router` prefixes beside it (since 0.137)."""
+    """Return *route*'s template.
+
+    Since 0.137, FastAPI keeps the template with all `include_router` prefixes beside the route.
+    """
     beside = scope.get("fastapi")
     context = beside.get("effective_route_context") if isinstance(beside, dict) else None
     template = getattr(context, "path", None) or getattr(route, "path", None)
@@ -138,10 +149,11 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
             self._leave(layers)
 
     def _leave(self, layers: list[Any]) -> None:
-        """Take this interceptor out of the stack's *layers*, and keep full observers only where they are needed.
+        """Remove this interceptor from the stack's *layers*.
 
-        The outermost layer sees every exception that is answered in its own task. It does not see
-        those in layers inside middleware that runs the app in another task.
+        Full observers stay only where they are needed. The outermost layer sees every exception
+        that is answered in its own task. It does not see those in layers inside middleware that
+        runs the app in another task.
         """
         is_hidden, hidden = False, []
         for layer in layers[:-1]:
@@ -164,7 +176,10 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
         return not self._stays and isinstance(scope.get("app"), Starlette)
 
     def _observe_innermost(self) -> None:
-        """Put an observer around ExceptionMiddleware, inside any middleware that runs the app in another task."""
+        """Put an observer around ExceptionMiddleware.
+
+        It is inside any middleware that runs the app in another task.
+        """
         for layer, inner in pairwise(_layers(self)):
             if isinstance(inner, ExceptionMiddleware):
                 if layer is not self:

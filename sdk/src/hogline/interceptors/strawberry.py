@@ -1,6 +1,7 @@
 """Strawberry: a schema extension.
 
-    schema = strawberry.Schema(Query, extensions=[PostHogInterceptor(client=posthog, capture_exceptions=True)])
+    interceptor = PostHogInterceptor(client=posthog, capture_exceptions=True)
+    schema = strawberry.Schema(Query, extensions=[interceptor])
 
 Strawberry calls the interceptor to make an extension for each operation. The extension reads the
 errors right after execution, before other extensions mask them, and again at the end, for errors
@@ -21,14 +22,20 @@ __all__ = ["PostHogInterceptor"]
 
 
 class PostHogInterceptor:
-    """Makes the extension of each operation. Keyword options are those of `InterceptorSettings` for exceptions."""
+    """Makes the extension of each operation.
+
+    Keyword options are those of `InterceptorSettings` for exceptions.
+    """
 
     def __init__(self, **options: Unpack[InterceptorOptions]) -> None:
         self.policy: Policy = make_policy("strawberry", options)
         self._operation = graphql.Operation(self.policy)
 
     def __call__(self, *, execution_context: Any = None, **_: Any) -> SchemaExtension:
-        """Return a new extension; old versions pass the execution context here, later ones set it."""
+        """Return a new extension.
+
+        Old versions pass the execution context here, later ones set it.
+        """
         extension = _Extension(self._operation)
         if execution_context is not None:
             extension.execution_context = execution_context

@@ -47,7 +47,10 @@ class TornadoExchange(Exchange):
         self._handler = handler
 
     def read(self) -> RequestLine:
-        """Return the request line, with scheme and peer as `xheaders` says. `full_url()` raises on a bad Host."""
+        """Return the request line, with scheme and peer as `xheaders` says.
+
+        `full_url()` raises on a bad Host.
+        """
         request = self._handler.request
         return (
             request.method,
@@ -70,7 +73,10 @@ class TornadoExchange(Exchange):
         return self._handler
 
     def find_route(self) -> str | None:
-        """Return the matched rule's pattern, a regular expression without its `$`; None for a 404."""
+        """Return the matched rule's pattern; None for a 404.
+
+        It is a regular expression without its `$`.
+        """
         application, request = self._handler.application, self._handler.request
         waiting, seen, found = [application.default_router], 0, None
         while waiting and seen < _MAX_RULES:
@@ -85,7 +91,10 @@ class TornadoExchange(Exchange):
         return found.removesuffix("$") if found is not None else None
 
     def is_gone(self, error: BaseException) -> bool:
-        """Return whether *error* means that this request's client left; Tornado's HTTP client raises the same class."""
+        """Return whether *error* means that this request's client left.
+
+        Tornado's HTTP client raises the same class.
+        """
         stream = getattr(self._handler.request.connection, "stream", None)
         return isinstance(error, StreamClosedError) and (stream is None or stream.closed())
 
@@ -115,7 +124,10 @@ class PostHogInterceptor:
         application.get_handler_delegate = get_observed_delegate  # type: ignore[method-assign]
 
     def _observed(self, kind: type[RequestHandler]) -> type[RequestHandler]:
-        """Return a subclass of *kind* that reports its requests to this interceptor, with *kind*'s name and module."""
+        """Return a subclass of *kind* that reports its requests to this interceptor.
+
+        It has *kind*'s name and module.
+        """
         known: type[RequestHandler] | None = self._classes.get(kind)
         if known is None:
             names = ("__module__", "__qualname__", "__doc__")
@@ -127,7 +139,10 @@ class PostHogInterceptor:
         return known
 
     async def begin(self, handler: RequestHandler) -> TornadoExchange | None:
-        """Begin the request's context, which inherits nothing; None for a request that the filter leaves out."""
+        """Begin the request's context, which inherits nothing.
+
+        Returns None for a request that the filter leaves out.
+        """
         exchange = TornadoExchange(self._policy, handler)
         if self._callbacks.any and not await self._callbacks.admit(exchange):
             clear_context()
@@ -178,7 +193,10 @@ class _ObservedHandler(RequestHandler):
     def log_exception(
         self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
     ) -> None:
-        """Record the exceptions of a WebSocket's callbacks, which run after the handshake's request."""
+        """Record the exceptions of a WebSocket's callbacks.
+
+        They run after the handshake's request.
+        """
         exchange = self._hogline()
         if (
             exchange is not None

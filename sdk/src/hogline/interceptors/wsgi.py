@@ -1,4 +1,6 @@
-"""WSGI: any application that a server calls with `environ` and `start_response`; the base of WSGI frameworks' files.
+"""WSGI: any application that a server calls with `environ` and `start_response`.
+
+The files of WSGI frameworks build on this one.
 
     app = PostHogInterceptor(app, client=posthog, capture_exceptions=True)
 
@@ -54,7 +56,10 @@ class WsgiExchange(Exchange):
     """An exchange whose request is a WSGI environ."""
 
     answers_with_exc_info = True
-    """Whether the app, and not its last resort, has answered an exception that it passes to `start_response`."""
+    """Whether the app has answered an exception that it passes to `start_response`.
+
+    An answer of its last resort does not count.
+    """
 
     def __init__(self, policy: Policy, environ: Environ) -> None:
         self.policy = policy
@@ -65,7 +70,11 @@ class WsgiExchange(Exchange):
         self._path_info = environ.get("PATH_INFO")
 
     def read(self) -> RequestLine:
-        """Return the request line; scheme and peer as a proxy's middleware, the only one to change them, set them."""
+        """Return the request line.
+
+        Scheme and peer are those that a proxy's middleware has set; only such middleware changes
+        them.
+        """
         get = self.environ.get
         return (
             get("REQUEST_METHOD"),
@@ -95,7 +104,10 @@ class WsgiExchange(Exchange):
         return f"{host}:{port}" if port else host
 
     def find_visitor(self) -> Visitor:
-        """Return the visitor at once if all values are plain, and no id is two that a server joined."""
+        """Return the visitor at once if all values are plain.
+
+        A value with a comma may be two that a server joined, so it is parsed in full.
+        """
         keys = _VISITOR_KEYS[self.policy.settings.address_header]
         try:
             joined = "\n".join(map(self.environ.get, keys, _NOTHING)).encode("latin-1")
@@ -219,9 +231,10 @@ class PostHogInterceptor(Layer):
 
 
 class _Response:
-    """The `start_response` of one request: it sees the status, and the exception that is answered with it.
+    """The `start_response` of one request.
 
-    *inner* is the exchange of a layer inside another interceptor's *exchange*.
+    It sees the status, and the exception that is answered with it. *inner* is the exchange of a
+    layer inside another interceptor's *exchange*.
     """
 
     # Class-level defaults: an attribute that a request never needs costs it nothing.
@@ -263,7 +276,10 @@ class _Response:
         return self.write
 
     def write(self, data: bytes) -> object:
-        """Pass *data* to the server. An exception that it raises here means that the client went away."""
+        """Pass *data* to the server.
+
+        An exception that it raises here means that the client went away.
+        """
         self.begun = True
         try:
             return self._write(data)
@@ -280,12 +296,15 @@ class _Response:
         self._exchange.observe(error, handled=self._may_be_handled, policy=self._policy)
 
     def failed(self, error: BaseException) -> None:
-        """Record an exception of the body's `close`, when the response is complete or its client gone."""
+        """Record an exception of the body's `close`.
+
+        By then the response is complete, or its client gone.
+        """
         self._exchange.observe(error, handled=self._may_be_handled, policy=self._policy)
 
 
 def _answers_with_exc_info(exchange: Exchange) -> bool:
-    """Return whether the innermost WSGI app of the request answers the exceptions that it passes on."""
+    """Return whether the request's innermost WSGI app answers the exceptions it passes on."""
     answers, part = True, exchange.part(WsgiExchange)
     while part is not None:
         answers = part.answers_with_exc_info
@@ -294,7 +313,10 @@ def _answers_with_exc_info(exchange: Exchange) -> bool:
 
 
 def _preflight(policy: Policy, environ: Environ, start_response: StartResponse) -> StartResponse:
-    """Return *start_response* with a look at the answer to a browser that asks whether it may send tracing headers."""
+    """Return a *start_response* that observes the answer to a CORS preflight.
+
+    A browser asks in it whether it may send tracing headers.
+    """
     asked = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS")
     if not asked:
         return start_response
@@ -440,7 +462,10 @@ def _decoded(path: str) -> str:
 
 
 def _is_whole(result: Any, environ: Environ) -> bool:
-    """Return whether *result* is complete, or a file that the server sends by itself; then it must not be replaced."""
+    """Return whether *result* is complete, or a file that the server sends by itself.
+
+    Such a result must not be replaced.
+    """
     kind = type(result)
     if kind is list or kind is tuple or hasattr(kind, "__len__"):
         return True

@@ -94,7 +94,10 @@ class _Executor:
 
 
 def run_in_child(reference: str, carrier: Any, name: str, identity: str, *args: Any, **kwargs: Any) -> Any:
-    """Run the function that *reference* names in a pool's process, with that process's default client."""
+    """Run the function that *reference* names in a pool's process.
+
+    That process's default client is used.
+    """
     module, _, path = reference.partition(":")
     importlib.import_module(module)  # this makes the app's client
     return _run(TaskPolicy("apscheduler", {}), ref_to_obj(f"{module}:{path}"), carrier, name, identity, args, kwargs)

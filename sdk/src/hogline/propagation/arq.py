@@ -48,7 +48,10 @@ class PostHogPropagation:
         return pool
 
     def worker(self, settings: _S) -> _S:
-        """Return arq's *settings* (a class, or a dict of `Worker`'s arguments), whose jobs run in the context they carry."""
+        """Return arq's *settings*, whose jobs run in the context that they carry.
+
+        *settings* is a class, or a dict of `Worker`'s arguments.
+        """
         given: dict[str, Any] = settings if isinstance(settings, dict) else _own(settings)
         tries = given.get("max_tries") or _DEFAULT_TRIES
         timeout_s = to_seconds(given.get("job_timeout", _DEFAULT_TIMEOUT_S))

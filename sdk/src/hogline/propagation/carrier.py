@@ -75,7 +75,10 @@ def pack(context: Context | None, tags: Sequence[str] = (), limit_bytes: int = 4
 
 
 def unpack(carrier: Any) -> Carried:
-    """Return the content of *carrier*: nothing if it is absent, too large, broken, or of an unknown version."""
+    """Return the content of *carrier*.
+
+    It is empty if the carrier is absent, too large, broken, or of an unknown version.
+    """
     if isinstance(carrier, bytes):
         carrier = carrier.decode("ascii", "replace")
     if not isinstance(carrier, str) or not 0 < len(carrier) <= MAX_BYTES:

@@ -25,7 +25,10 @@ _installed: "PostHogPropagation | None" = None
 
 
 class PostHogPropagation:
-    """Carries the context into Celery's tasks. Keyword options are `TaskSettings`'. A process has one; others are ignored."""
+    """Carries the context into Celery's tasks.
+
+    Keyword options are `TaskSettings`'. A process has one; others are ignored.
+    """
 
     def __init__(self, **options: Unpack[TaskOptions]) -> None:
         global _installed  # noqa: PLW0603 - Celery's signals belong to the process

@@ -31,7 +31,9 @@ _installed: "PostHogPropagation | None" = None
 
 
 class PostHogPropagation:
-    """Carries the context into Django's tasks. Keyword options are `TaskSettings`'. A process has one; others are ignored.
+    """Carries the context into Django's tasks.
+
+    Keyword options are `TaskSettings`'. A process has one; others are ignored.
 
     Raises ImportError: neither Django 6 nor the backport is installed.
     """

@@ -1,4 +1,6 @@
-"""Dramatiq: the outermost middleware, so that retries and pipelines are published inside the task's context.
+"""Dramatiq: the outermost middleware.
+
+Retries and pipelines are therefore published inside the task's context.
 
     PostHogPropagation(broker, client=posthog)
 
@@ -51,7 +53,10 @@ class PostHogPropagation(dramatiq.Middleware):
     def after_process_message(
         self, broker: Any, message: Any, *, result: Any = None, exception: BaseException | None = None
     ) -> None:
-        """End the run. All other middleware has run, so a message that finally failed is marked as failed."""
+        """End the run.
+
+        All other middleware has run, so a message that finally failed is marked as failed.
+        """
         run: TaskRun | None = getattr(self._running, "run", None)
         if run is None:
             return

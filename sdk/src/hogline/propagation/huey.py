@@ -46,7 +46,7 @@ class PostHogPropagation:
         huey.post_execute(_HOOK)(self._judge)
         huey.on_shutdown(_HOOK)(self._policy.flush)
 
-    # -- on the way out and in ------------------------------------------------------------------------------------
+    # -- on the way out and in --------------------------------------------------------------------
 
     def _wrap_serializer(self, serializer: Any) -> None:
         kind = type(serializer)
@@ -114,7 +114,7 @@ class PostHogPropagation:
 
         return deserialize_task
 
-    # -- around a task --------------------------------------------------------------------------------------------
+    # -- around a task ----------------------------------------------------------------------------
 
     def _execute(self, execute: Any) -> Any:
         @functools.wraps(execute)

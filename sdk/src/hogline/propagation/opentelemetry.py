@@ -23,7 +23,10 @@ class PostHogSpanProcessor(SpanProcessor):
     """Puts the current context's session and distinct id on spans as they start."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Add the attributes to *span* and its parent, which a server's instrumentation may start before the context."""
+        """Add the attributes to *span* and its parent.
+
+        A server's instrumentation may start the parent before the context.
+        """
         if current.get() is None:
             return
         _add_attributes(span)

@@ -1,4 +1,6 @@
-"""Outgoing HTTP: the three headers that carry a context to the next service, and the hosts that may get them.
+"""Outgoing HTTP: the three headers that carry a context to the next service.
+
+This module also decides which hosts may get them.
 
 This is what posthog-js's `tracing_headers` does in a browser. A host that is not listed never gets
 a header, on any redirect: every HTTP client's file asks here for each hop. Source:
@@ -24,7 +26,7 @@ NAMES = (SESSION_ID, DISTINCT_ID, WINDOW_ID)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _CLEAR = re.compile(r"[^\\\s\x00-\x20\x7f]+")
 _DOTS = re.compile("[.\u3002\uff0e\uff61]")
-# Python's codec replaces these letters, as IDNA 2003 did, so straße.example would become another
+# Python's codec replaces these characters, as IDNA 2003 did, so straße.example would become another
 # host than the one that clients connect to. Source: UTS 46, section 4, Deviations.
 _DEVIATIONS = frozenset("ß\u03c2\u200c\u200d")
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
@@ -32,9 +34,13 @@ _NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One listed host: `shop.example`, `shop.example:8443`, `*.shop.example`, `https://shop.example`, `[::1]:8000`."""
+    """One listed host.
 
-    host: str  # of a wildcard: what follows the first dot
+    For example `shop.example`, `shop.example:8443`, `*.shop.example`, `https://shop.example` or
+    `[::1]:8000`.
+    """
+
+    host: str  # of a wildcard: the part after the first dot
     wildcard: bool
     scheme: str | None
     port: int | None  # None: any
@@ -49,8 +55,8 @@ class _Entry:
 class Destinations:
     """The hosts that may get the headers.
 
-    *hosts*: names or addresses; with a port or a scheme, only these match; with `*.` in front, every
-    subdomain matches, but not the name itself.
+    *hosts*: names or addresses; with a port or a scheme, only these match; with `*.` in front,
+    every subdomain matches, but not the name itself.
     Raises SettingsError: an entry that cannot match, or that would match too much.
     """
 
@@ -76,7 +82,10 @@ class Destinations:
         return any(entry.matches(scheme, host, wanted) for entry in self._entries)
 
     def headers(self, url: str) -> dict[str, str]:
-        """Return the headers for a request to *url*: none for other hosts, or outside a context. Never raises."""
+        """Return the headers for a request to *url*: none for other hosts, or outside a context.
+
+        Never raises.
+        """
         context = current.get()
         if context is None:
             return {}

@@ -1,4 +1,6 @@
-"""posthog-python beside Hogline: its contexts show Hogline's, so its AI wrappers and other calls know the request.
+"""posthog-python beside Hogline: its contexts show Hogline's.
+
+Its AI wrappers and other calls therefore know the request.
 
     mirror()
 

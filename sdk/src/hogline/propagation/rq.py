@@ -44,7 +44,10 @@ class PostHogQueue(_Configured, Queue):
     """An RQ queue whose jobs carry the context that they were enqueued in."""
 
     def create_job(self, *args: Any, **kwargs: Any) -> Any:
-        """Create a job with a carrier. Every way to enqueue, now or later, one or many, calls this."""
+        """Create a job with a carrier.
+
+        Every way to enqueue, now or later, one or many, calls this.
+        """
         return self._carrying(super().create_job(*args, **kwargs))
 
     def enqueue_job(self, job: Any, *args: Any, **kwargs: Any) -> Any:

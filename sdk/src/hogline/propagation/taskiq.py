@@ -48,7 +48,10 @@ class PostHogPropagation(TaskiqMiddleware):
         return message
 
     def pre_execute(self, message: TaskiqMessage) -> TaskiqMessage:
-        """Begin the task's run. Each message has an asyncio task of its own, except with in-place brokers."""
+        """Begin the task's run.
+
+        Each message has an asyncio task of its own, except with in-place brokers.
+        """
         retries = str(message.labels.get("_retries", 0))
         self._policy.begin(
             message.labels.get(KEY),

@@ -31,7 +31,8 @@ class TaskPolicy:
     def __init__(self, source: str, options: Mapping[str, Any]) -> None:
         """Check *options* for the library *source*.
 
-        Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot work.
+        Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot
+        work.
         """
         self.settings: TaskSettings = TaskSettings.load(options)
         client = self.settings.client
@@ -46,7 +47,10 @@ class TaskPolicy:
         return self._client()
 
     def inject(self) -> str | None:
-        """Return the current context as a carrier, or None if there is nothing to carry. Never raises."""
+        """Return the current context as a carrier, or None if there is nothing to carry.
+
+        Never raises.
+        """
         with guard("carrier", self.complain):
             return pack(current.get(), self.settings.tags, self.settings.max_carrier_bytes)
         return None
@@ -54,13 +58,19 @@ class TaskPolicy:
     def begin(
         self, carrier: Any, *, name: str | None = None, identity: Any = None, attempt: int | None = None
     ) -> "TaskRun":
-        """Begin the run of a task in a context made from *carrier* alone (rule `fresh-context`). The caller must end it."""
+        """Begin the run of a task in a context made from *carrier* alone (rule `fresh-context`).
+
+        The caller must end it.
+        """
         run = TaskRun(self, carrier, name=name, identity=identity, attempt=attempt)
         run.enter()
         return run
 
     def flush(self) -> None:
-        """Send queued events before a worker ends, within the client's `shutdown_timeout`. Never raises."""
+        """Send queued events before a worker ends, within the client's `shutdown_timeout`.
+
+        Never raises.
+        """
         with guard("flush", self.complain):
             client = self.client
             client.flush(client.settings.shutdown_timeout)
@@ -72,7 +82,10 @@ class TaskPolicy:
             await client.aflush(client.settings.shutdown_timeout)
 
     def lose_exception(self, what: str, error: BaseException) -> None:
-        """Count a task's exception that could not be captured because *what* failed. Never raises."""
+        """Count a task's exception that could not be captured because *what* failed.
+
+        Never raises.
+        """
         with guard(what, self.complain):  # the default client may fail to be made
             self.client.lost(what, error)
 
@@ -107,7 +120,7 @@ class TaskRun(CaptureScope):
         self._mine: Context | None = None
         self._previous: Context | None = None
 
-    # -- the Origin of a Context ----------------------------------------------------------------------------------
+    # -- the Origin of a Context ------------------------------------------------------------------
 
     def distinct_id(self) -> str | None:
         """Return the distinct id of the request that queued the task."""
@@ -121,7 +134,7 @@ class TaskRun(CaptureScope):
         """Return that request's facts, and the task's own."""
         return self._properties
 
-    # -- its beginning and end ------------------------------------------------------------------------------------
+    # -- its beginning and end --------------------------------------------------------------------
 
     def enter(self) -> None:
         """Make this run's context the current one."""
@@ -130,7 +143,10 @@ class TaskRun(CaptureScope):
         current.set(self._mine)
 
     def end(self) -> None:
-        """Restore the context before this run, if the current one is still of this run. Safe to call twice."""
+        """Restore the context before this run, if the current one is still of this run.
+
+        Safe to call twice.
+        """
         mine, self._mine = self._mine, None
         if mine is not None:
             restore(mine, self._previous)
@@ -146,16 +162,22 @@ class TaskRun(CaptureScope):
     ) -> None:
         self.end()
 
-    # -- its exceptions -------------------------------------------------------------------------------------------
+    # -- its exceptions ---------------------------------------------------------------------------
 
     def failed(self, error: BaseException | None, *, final: bool = True) -> None:
-        """Capture this attempt's exception if it is a mistake and no other attempt follows. Never raises."""
+        """Capture this attempt's exception if it is a mistake and no other attempt follows.
+
+        Never raises.
+        """
         if error is not None:
             with guard("exception capture", self.policy.lose_exception):
                 self._judge(error, final=final and not self.retried)
 
     def asked_again(self, request: BaseException, *, granted: bool) -> None:
-        """Handle an exception by which the task requests another attempt; its cause is the mistake."""
+        """Handle an exception by which the task requests another attempt.
+
+        The cause of the exception is the mistake.
+        """
         cause = own_attribute(request, "__cause__")
         self.failed(cause if isinstance(cause, BaseException) else None, final=not granted)
 

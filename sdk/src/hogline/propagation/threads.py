@@ -1,4 +1,6 @@
-"""Threads, executors and process pools: they do not inherit a context by themselves; these carry it along.
+"""Threads, executors and process pools that carry the context along.
+
+The standard ones do not inherit a context by themselves.
 
     with ThreadPoolExecutor() as pool:                  # in place of concurrent.futures'
         pool.submit(work)
@@ -6,7 +8,7 @@
     loop.run_in_executor(None, carry(work))             # any callable, for any executor
     process_pool.submit(carry(work))
 
-Only Hogline's context is carried, no other context variable. What the function says there stays
+Only Hogline's context is carried, no other context variable. Changes that the function makes stay
 there, and the thread's own context is restored when it ends. `asyncio.to_thread`, created tasks and
 anyio need none of this. Source: docs/internals/frameworks.md#context-visibility.
 """
@@ -54,7 +56,10 @@ def carry(function: Callable[_P, _T]) -> Callable[_P, _T]:
 
 
 class _CarriedFunction:
-    """A function with the context that it runs in; None: it runs without one, also where a thread has kept one."""
+    """A function with the context that it runs in.
+
+    If the context is None, the function runs without one, even where a thread has kept one.
+    """
 
     def __init__(self, function: Callable[..., Any], context: Context | None) -> None:
         functools.update_wrapper(self, function)
@@ -106,7 +111,10 @@ class Thread(threading.Thread):
 
 
 def _carried(run: Callable[[], None]) -> Callable[..., None]:
-    """Return a thread's *run* that carries the context. Sentry's patch of threads passes the thread to it."""
+    """Return a thread's *run* that carries the context.
+
+    Sentry's patch of threads passes the thread to it.
+    """
     carried = carry(run)
 
     def run_anyhow(*_: Any) -> None:
@@ -116,11 +124,11 @@ def _carried(run: Callable[[], None]) -> Callable[..., None]:
 
 
 def patch() -> None:
-    """Let every `threading.Thread` and `ThreadPoolExecutor` of this process carry the context. Safe to call twice.
+    """Let every `threading.Thread` and `ThreadPoolExecutor` of this process carry the context.
 
-    A patch, since neither has a hook; opt-in, since it changes other people's threads: one that a
-    request happens to start and that outlives it, a library's connection pool for example, keeps
-    that visitor.
+    Safe to call twice. A patch, since neither has a hook; opt-in, since it changes other people's
+    threads: one that a request happens to start and that outlives it, a library's connection pool
+    for example, keeps that visitor.
 
     It does not reach other processes (`ProcessPoolExecutor`, `multiprocessing`, joblib, dask), the
     threads of `multiprocessing.pool`, greenlets, nor what `_thread.start_new_thread` starts:
@@ -132,7 +140,7 @@ def patch() -> None:
 
     @functools.wraps(_originals["start"])
     def start(self: threading.Thread) -> None:
-        # An executor's own threads outlive the request; what is submitted to them carries its own
+        # An executor's own threads outlive the request; each submitted call carries its own
         # context.
         if current.get() is not None and not _serves_many(self) and not isinstance(self, Thread):
             self.run = _carried(self.run)  # type: ignore[method-assign]

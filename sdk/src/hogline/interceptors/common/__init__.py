@@ -1,1 +1,4 @@
-"""What interceptors share: options, callbacks, lifespan, streamed bodies, serverless platforms. No framework."""
+"""The parts that interceptors share, without any framework.
+
+They are options, callbacks, lifespan, streamed bodies, and serverless platforms.
+"""

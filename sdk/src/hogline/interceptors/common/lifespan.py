@@ -1,4 +1,6 @@
-"""The lifespan of an ASGI app: queued events are sent before the server hears that shutdown is complete.
+"""The lifespan of an ASGI app.
+
+Queued events are sent before the server hears that shutdown is complete.
 
 No later moment is certain: uvicorn raises the signal that ended it again, and the process dies
 before Python's exit handlers run. Source: docs/internals/rules.md#flush-at-lifespan.
@@ -22,7 +24,10 @@ _BY_PROTOCOL = ("channels.routing", "ProtocolTypeRouter")  # raises too, unless 
 
 
 async def run_lifespan(app: App, scope: Scope, receive: Receive, send: Send, policy: Policy) -> None:
-    """Run the lifespan of *app*, its errors included; an app that is known to have none gets an empty one."""
+    """Run the lifespan of *app*, its errors included.
+
+    An app that is known to have none gets an empty one.
+    """
 
     async def sending(message: Message) -> None:
         if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):

@@ -1,4 +1,7 @@
-"""Find the exchange of an outer interceptor in a scope or an environ, also through a bridge between ASGI and WSGI."""
+"""Find the exchange of an outer interceptor in a scope or an environ.
+
+It is found through a bridge between ASGI and WSGI, too.
+"""
 
 from typing import Any
 
@@ -15,7 +18,10 @@ ENVIRON_KEY = "wsgi_environ"
 
 
 def exchange_in(carrier: Any) -> Exchange | None:
-    """Return the open exchange in *carrier*, or in the scope or environ that a bridge made it of."""
+    """Return the open exchange in *carrier*.
+
+    If a bridge made *carrier* of a scope or environ, that one is searched, too.
+    """
     exchange: Exchange | None = carrier.get(EXCHANGE_KEY)
     if exchange is None:
         for key in (SCOPE_KEY, ENVIRON_KEY):

@@ -16,7 +16,8 @@ _SOURCES = {"asgi": "asgi.middleware", "django": "django.middleware", "flask": "
 def make_policy(source: str, options: Mapping[str, Any]) -> Policy:
     """Return the policy for an interceptor's keyword *options*; *source* is its framework's name.
 
-    Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot work.
+    Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot
+    work.
     """
     settings = InterceptorSettings.load(options)
     client = settings.client

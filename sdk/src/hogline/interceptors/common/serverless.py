@@ -25,7 +25,10 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class Invocation(Exchange):
-    """One call of a function. *event* is its first argument, *context* the second, where the platform has one."""
+    """One call of a function.
+
+    *event* is its first argument, *context* the second, where the platform has one.
+    """
 
     def __init__(self, policy: Policy, event: Any, context: Any = None) -> None:
         super().__init__(policy)
@@ -46,7 +49,7 @@ class Invocation(Exchange):
         return self.event
 
     def answered(self, result: Any) -> int | None:  # noqa: ARG002 - for platforms to override
-        """Return the HTTP status of *result*, which the function returned; None where there is no client."""
+        """Return the HTTP status of the function's *result*; None where there is no client."""
         return 200 if self.is_http else None
 
     def failed(self, error: BaseException) -> int:  # noqa: ARG002 - for platforms to override
@@ -54,7 +57,10 @@ class Invocation(Exchange):
         return 500
 
     def answers(self, error: BaseException) -> bool:  # noqa: ARG002 - for platforms to override
-        """Return whether the platform turns *error* into a response; most know no HTTP exceptions."""
+        """Return whether the platform turns *error* into a response.
+
+        Most platforms know no HTTP exceptions.
+        """
         return False
 
     def rest_s(self) -> float:
@@ -127,7 +133,7 @@ class Functions:
         return _Call(Invocation(self.policy, None), self.policy, owns=True)
 
     def find_event(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-        """Return the event and the context among the arguments of a call; None for each that is missing."""
+        """Return the event and the context among a call's arguments; None if missing."""
         event, context, *_ = (*args, *kwargs.values(), None, None)
         return event, context
 
@@ -168,7 +174,10 @@ class _Call:
         return result
 
     def _hold(self) -> streamed.Held:
-        """Suspend the call until its body is read. That may be never, so exceptions are judged now."""
+        """Suspend the call until its body is read.
+
+        That may be never, so exceptions are judged now.
+        """
         at_return = current.get()
         self._close()
         if not self.owns:
@@ -194,12 +203,18 @@ class _Call:
         await self._policy.aflush(self._rest_s())
 
     def broken(self, error: BaseException) -> None:
-        """Record an exception that a step of the body raised; an outer interceptor sees it anyway."""
+        """Record an exception that a step of the body raised.
+
+        An outer interceptor sees it anyway.
+        """
         if self.owns:
             self.exchange.observe(error, handled=False, policy=self._policy)
 
     def run_left_out(self, function: Callable[[], Any]) -> Any:
-        """Run a call that the filter left out: without a context, but with a flush of its events."""
+        """Run a call that the filter left out.
+
+        It has no context, but its events are flushed.
+        """
         try:
             with without_context():
                 return function()

@@ -1,4 +1,4 @@
-"""What remains to be run when a serverless function has returned: a streamed body, a background task.
+"""Code that runs after a serverless function has returned: a streamed body, a background task.
 
 Each step runs in the context of its call, and the last one ends the call. Three kinds are
 recognised: an iterator, as Flask accepts it; Werkzeug's response with an iterator inside;
@@ -28,9 +28,9 @@ class HeldCall(Protocol):
 
 
 class Held:
-    """A call between its function's return and the end of its body: a `with` block around each step.
+    """A call between its function's return and the end of its body.
 
-    *root* is None where another interceptor owns the call.
+    Each step runs in a `with` block of it. *root* is None where another interceptor owns the call.
     """
 
     def __init__(self, call: HeldCall, root: Context | None, context: Context | None) -> None:
@@ -89,7 +89,10 @@ def _first(result: Any) -> Any:
 
 
 def _inner_iterator(body: Any) -> Any:
-    """Return the iterator of Werkzeug's streamed response; None for a file that the server sends by itself."""
+    """Return the iterator of Werkzeug's streamed response.
+
+    Returns None for a file that the server sends by itself.
+    """
     if getattr(body, "is_streamed", False) is not True or getattr(body, "direct_passthrough", False):
         return None
     return getattr(body, "response", None)
@@ -115,7 +118,10 @@ def _task(task: Callable[[], Any], held: Held) -> Callable[[], Any]:
 
 
 class _Body:
-    """An iterator whose steps run in the call's context. Flask accepts no other iterable as a body."""
+    """An iterator whose steps run in the call's context.
+
+    Flask accepts no other iterable as a body.
+    """
 
     def __init__(self, items: Any, held: Held) -> None:
         self._items = items
@@ -137,7 +143,10 @@ class _Body:
             raise
 
     def close(self) -> None:
-        """Close the function's body. Servers do so when they have read it, or their client has gone."""
+        """Close the function's body.
+
+        Servers do so when they have read it, or their client has gone.
+        """
         close = getattr(self._items, "close", None)
         try:
             with self._held:

@@ -1,4 +1,6 @@
-"""Hooks where Django, Django REST framework and Ninja turn exceptions into responses, installed once per process.
+"""Hooks where Django, Django REST framework and Ninja turn exceptions into responses.
+
+They are installed once per process.
 
 A hook knows no interceptor: it finds the exchange on the request that the exception belongs to.
 Source: docs/internals/frameworks.md#django and docs/internals/frameworks.md#drf-and-django-ninja.
@@ -22,7 +24,10 @@ ATTRIBUTE = "_hogline_exchange"
 
 
 def install() -> None:
-    """Install the hooks, those for other frameworks once these are imported. A second call does nothing."""
+    """Install the hooks, those for other frameworks once these are imported.
+
+    A second call does nothing.
+    """
     got_request_exception.connect(_unhandled, dispatch_uid="hogline")
     _hook_handler()
 
@@ -36,7 +41,10 @@ def _note(request: Any, error: BaseException, *, handled: bool) -> None:
 
 
 def _unhandled(request: Any = None, **_: Any) -> None:
-    """Record an exception that only Django's last resort answers; receives `got_request_exception`."""
+    """Record an exception that only Django's last resort answers.
+
+    This receives the signal `got_request_exception`.
+    """
     error = sys.exc_info()[1]
     if error is not None:
         # With propagation it goes on, and the layers further out observe it again.
@@ -114,7 +122,10 @@ def _hook_ninja(main: Any) -> None:
 
 
 def _is_last_resort(api: Any, error: Exception) -> bool:
-    """Return whether Ninja showed the traceback of *error*, as it does in debug mode instead of raising it."""
+    """Return whether Ninja showed the traceback of *error*.
+
+    It does so in debug mode, instead of raising it.
+    """
     find = getattr(api, "_lookup_exception_handler", None)
     handler = getattr(find(error) if find is not None else None, "func", None)
     return getattr(handler, "__name__", None) == "_default_exception"

@@ -28,7 +28,7 @@ class DjangoExchange(wsgi.WsgiExchange):
 
     outer: Exchange | None = None
     may_be_handled = False
-    """Whether an interceptor further out observes what happens to an exception that leaves Django."""
+    """Whether an interceptor further out observes exceptions that leave Django."""
     _user: SignedInUser | None = None
     _mine: Context | None = None
     _previous: Context | None = None
@@ -69,9 +69,10 @@ class DjangoExchange(wsgi.WsgiExchange):
         return self._request
 
     def find_route(self) -> str | None:
-        """Return the matched pattern, with the mount that an outer interceptor knows; None for a 404.
+        """Return the matched pattern; None for a 404.
 
-        Django's patterns lack the leading slash. Those of `re_path` stay regular expressions.
+        It includes the mount that an outer interceptor knows. Django's patterns lack the leading
+        slash. Those of `re_path` stay regular expressions.
         """
         route = getattr(self._request.resolver_match, "route", None)
         if not isinstance(route, str):
@@ -81,7 +82,10 @@ class DjangoExchange(wsgi.WsgiExchange):
         return mount + template
 
     def find_user(self) -> Any:
-        """Return the primary key of the signed-in user, if it can be known without blocking the event loop."""
+        """Return the primary key of the signed-in user.
+
+        Returns None if it cannot be known without blocking the event loop.
+        """
         if self._user is None:
             self._user = SignedInUser(self._request)
         return self._user.find()
@@ -112,7 +116,10 @@ class DjangoExchange(wsgi.WsgiExchange):
             current.set(self._mine)
 
     def escaped(self, error: BaseException) -> None:
-        """End with an exception that goes on to the server: exits, cancellation, DEBUG_PROPAGATE_EXCEPTIONS."""
+        """End with an exception that goes on to the server.
+
+        These are exits, cancellation, and all exceptions under DEBUG_PROPAGATE_EXCEPTIONS.
+        """
         self.note(error, handled=self.may_be_handled)
         self._end()
 

@@ -1,4 +1,7 @@
-"""The middleware: it makes each request's exchange, calls the app's callbacks, and always ends the exchange."""
+"""The middleware for Django.
+
+It makes each request's exchange, calls the app's callbacks, and always ends the exchange.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +20,9 @@ __all__ = ["PostHogInterceptor"]
 
 
 class PostHogInterceptor:
-    """Middleware for Django. Its options, those of `InterceptorSettings`, are in `settings.HOGLINE`.
+    """Middleware for Django.
+
+    Its options, those of `InterceptorSettings`, are in `settings.HOGLINE`.
 
     Raises ImproperlyConfigured: an option that does not exist, or a value that cannot work.
     """
@@ -39,7 +44,10 @@ class PostHogInterceptor:
         return configured_policy()
 
     def __call__(self, request: Any) -> Any:
-        """Answer *request* with its context around the rest of the stack; a coroutine in an asynchronous stack."""
+        """Answer *request* with its context around the rest of the stack.
+
+        In an asynchronous stack this returns a coroutine.
+        """
         if self._is_async:
             return self._answer(request)
         exchange = self._exchange(request)

@@ -18,11 +18,13 @@ _IMPORTED = ("client", "capture_exceptions", "distinct_id", "properties", "reque
 
 
 def configured_policy(defaults: Mapping[str, Any] | None = None, unknown: Sequence[str] = ()) -> Policy:
-    """Return the policy for the options in `settings.HOGLINE`, with *defaults* for those that are not there.
+    """Return the policy for the options in `settings.HOGLINE`.
 
-    *unknown* are settings of posthog-python that have no counterpart here.
+    *defaults* holds values for absent options. *unknown* are settings of posthog-python that have
+    no counterpart here.
 
-    Raises ImproperlyConfigured: an option that does not exist, a path that cannot be imported, a value that cannot work.
+    Raises ImproperlyConfigured: an option that does not exist, a path that cannot be imported, a
+    value that cannot work.
     """
     given = getattr(settings, "HOGLINE", None) or {}
     if not isinstance(given, Mapping):
@@ -43,7 +45,10 @@ def configured_policy(defaults: Mapping[str, Any] | None = None, unknown: Sequen
 
 
 def _imported(name: str, value: Any) -> Any:
-    """Return what a dotted path names: settings are read before models, views and their like can be imported."""
+    """Return the object that a dotted path names.
+
+    Settings are read before models, views and the like can be imported.
+    """
     if not isinstance(value, str):
         return value
     try:
@@ -53,7 +58,10 @@ def _imported(name: str, value: Any) -> Any:
 
 
 def _exception_capture(given: Mapping[str, Any]) -> ExceptionCapture:
-    """Return the policy of a dict; the exceptions to ignore may be paths, which settings could not import."""
+    """Return the policy of a dict.
+
+    The exceptions to ignore may be paths, since settings could not import them.
+    """
     options = dict(given)
     ignore = options.get("ignore", ())
     ignore = [ignore] if isinstance(ignore, str | type) else ignore

@@ -1,7 +1,10 @@
-"""Streamed bodies, which Django makes after the middleware returned: in the WSGI server's loop or an ASGI task.
+"""Streamed bodies, which Django makes after the middleware returned.
+
+They run in the WSGI server's loop or in an ASGI task.
 
 Each step, and the response's `close`, run in the request's context.
-Source: docs/internals/frameworks.md#wsgi-servers, docs/internals/frameworks.md#generators-that-end-elsewhere and docs/internals/frameworks.md#django.
+Source: docs/internals/frameworks.md#wsgi-servers,
+docs/internals/frameworks.md#generators-that-end-elsewhere and docs/internals/frameworks.md#django.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -27,7 +30,10 @@ class Followed(Protocol):
 
 
 class Follower:
-    """Follows one response to its end. *root* is None where another interceptor handles the context."""
+    """Follows one response to its end.
+
+    *root* is None where another interceptor handles the context.
+    """
 
     def __init__(self, exchange: Followed, root: Context | None, context: Context | None, *, is_asgi: bool) -> None:
         self._exchange = exchange

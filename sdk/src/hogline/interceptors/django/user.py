@@ -27,7 +27,10 @@ class SignedInUser:
         self._in_session: Any = _UNKNOWN
 
     def find(self) -> Any:
-        """Return the user's primary key; None if nobody is signed in, or it cannot be known here."""
+        """Return the user's primary key.
+
+        Returns None if nobody is signed in, or if the key cannot be known here.
+        """
         known = self._request.__dict__
         user = known.get("user")
         if user is None:

@@ -17,7 +17,10 @@ _KEY = "_user_id"  # Flask-Login's, in the session
 
 
 def signed_in_user(request: Any) -> str | None:  # noqa: ARG001 - the option's signature
-    """Return `get_id()` of the signed-in user; None if nobody is signed in, or outside the app's own request."""
+    """Return `get_id()` of the signed-in user.
+
+    Returns None if nobody is signed in, or outside the app's own request.
+    """
     if not flask.has_request_context():
         return None
     user = getattr(flask.g, "_login_user", None)  # set when the app reads the user, or signs one in or out

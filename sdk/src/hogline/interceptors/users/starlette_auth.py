@@ -1,6 +1,8 @@
-"""AuthenticationMiddleware: the signed-in user of a Starlette or FastAPI app, for the option `distinct_id`.
+"""AuthenticationMiddleware: the signed-in user of a Starlette or FastAPI app.
 
-app.add_middleware(PostHogInterceptor, client=posthog, distinct_id=signed_in_user)
+The function is a value for the option `distinct_id`:
+
+    app.add_middleware(PostHogInterceptor, client=posthog, distinct_id=signed_in_user)
 """
 
 from typing import Any
