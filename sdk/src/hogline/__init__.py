@@ -183,7 +183,10 @@ _ELSEWHERE = {
 if not TYPE_CHECKING:  # a type checker would take every name for one that exists
 
     def __getattr__(name: str) -> Any:
-        """Import posthog-python's further names, and read options that configure the default client (PEP 562)."""
+        """Import posthog-python's further names, and read the default client's options.
+
+        PEP 562 describes such a function.
+        """
         from importlib import import_module
 
         if name in _ELSEWHERE:

@@ -107,7 +107,10 @@ def chosen_client() -> Client | None:
 
 
 def _change_option(name: str, value: Any) -> None:
-    """Change an option of the default client, if it was made from the environment and the module's attributes already."""
+    """Change an option of the default client, if that exists already.
+
+    It was made from the environment and the module's attributes.
+    """
     if _made_client is not None:
         setattr(_made_client, name, value)
 
@@ -116,7 +119,10 @@ on_change.append(_change_option)
 
 
 def captures_exceptions(client: Client | None) -> bool:
-    """Return whether *client*, or else the default client if there is one, captures exceptions by itself."""
+    """Return whether *client* captures exceptions by itself.
+
+    Without *client*, the question is about the default client, if there is one.
+    """
     asked = client or _chosen or Client.first()
     return asked is not None and asked.settings.capture_exceptions
 
@@ -124,7 +130,9 @@ def captures_exceptions(client: Client | None) -> bool:
 def of_default(
     method: "Callable[Concatenate[Client, _P], _T]",
 ) -> "Callable[[Callable[[], None]], Callable[_P, _T]]":
-    """Return a decorator that makes a function call the default client's *method*, with the method's own parameters.
+    """Return a decorator that makes a function call the default client's *method*.
+
+    The function has the method's own parameters.
 
     A call from inside the making of the default client does nothing, and returns None.
     """
@@ -228,5 +236,8 @@ def new_context(fresh: bool = False, capture_exceptions: bool | None = None, cli
 def scoped(
     fresh: bool = False, capture_exceptions: bool | None = None, client: Client | None = None
 ) -> Callable[[_F], _F]:
-    """Return a decorator that runs each call in a context of its own: functions, coroutines and both kinds of generators."""
+    """Return a decorator that runs each call in a context of its own.
+
+    It takes functions, coroutines and both kinds of generators.
+    """
     return scoped_with(lambda: new_context(fresh=fresh, capture_exceptions=capture_exceptions, client=client))

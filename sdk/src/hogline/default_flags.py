@@ -1,4 +1,7 @@
-"""The module-level functions for the default client's flags: `hogline.evaluate_flags(...)` and its kin."""
+"""The module-level functions for the default client's flags.
+
+`hogline.evaluate_flags(...)` is one of them.
+"""
 
 from hogline.client import Client
 from hogline.default import of_default

@@ -1,4 +1,7 @@
-"""An event's id, time and person in the form that the wire needs. Pure: the clock is the only input."""
+"""An event's id, time and person in the form that the wire needs.
+
+The functions are pure: the clock is their only input.
+"""
 
 import itertools
 import math
@@ -13,14 +16,16 @@ from hogline.process_id import current_pid
 __all__ = ["checked_event_id", "distinct_id_text", "new_request_id", "new_stamp", "timestamp_text"]
 
 _time, _time_ns = time.time, time.time_ns
-_FIRST_NUMBER, _NUMBERS = 100_000_000_000, 800_000_000_000  # twelve digits, with room to count on for a second
+# Twelve digits, with room to count on for a second.
+_FIRST_NUMBER, _NUMBERS = 100_000_000_000, 800_000_000_000
 # A naive time this close to the local time was meant as local time:
 # docs/internals/capture-protocol.md#timestamps
 _NAIVE_LOCAL_WINDOW = timedelta(seconds=5)
 _THREE_DIGITS = tuple(f"{number:03d}" for number in range(1000))
 # Added to milliseconds, so that hex() always has twelve digits behind the first.
 _ABOVE_48_BITS = 1 << 48
-# 1970 to 9999: what the 48 bits of an id, and a timestamp with four digits for the year, can say.
+# 1970 to 9999: the range that the 48 bits of an id, and a timestamp with a year of four digits, can
+# hold.
 _FIRST_S, _LAST_S = 0.0, 253_402_300_799.0
 _NEVER = math.nan  # as the known second: it equals no other
 _DIGITS_19, _LEAST_OF_19_DIGITS = 9_000_000_000_000_000_000, 1_000_000_000_000_000_000
@@ -70,18 +75,22 @@ def _start_second(seconds: int) -> tuple[str, str, Iterator[int]]:
     middle = f"7{digits[:3]}-{'89ab'[chance[3] & 3]}{digits[3:6]}"
     numbers = itertools.count(_FIRST_NUMBER + int.from_bytes(chance[4:], "big") % _NUMBERS)
     text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    is_as_read = _FIRST_S < seconds < _LAST_S  # a time that was clamped is clamped anew for each event
+    # A time that was clamped is clamped anew for each event.
+    is_as_read = _FIRST_S < seconds < _LAST_S
     _now = (seconds if is_as_read else _NEVER, current_pid(), text, middle, numbers)
     return text, middle, numbers
 
 
 def new_request_id() -> str:
-    """Return 32 hexadecimal digits: a random beginning for the process, the time in nanoseconds, a number.
+    """Return 32 hexadecimal digits.
+
+    They hold a random beginning for the process, the time in nanoseconds, and a number.
 
     The time differs in a process that was forked without Python's hooks, and is cheaper to read
     than the pid.
     """
-    when = _time_ns() % _DIGITS_19 + _LEAST_OF_19_DIGITS  # 19 digits before 2001 and before 1970, too
+    # This has 19 digits before 2001 and before 1970, too.
+    when = _time_ns() % _DIGITS_19 + _LEAST_OF_19_DIGITS
     return f"{_beginning}{when}{next(_request_numbers) % _DIGITS_7 + _LEAST_OF_7_DIGITS}"
 
 
@@ -98,7 +107,9 @@ def checked_event_id(value: Any) -> str | None:
 
 
 def timestamp_text(value: Any, now: datetime) -> str | None:
-    """Return *value* (a datetime or an ISO 8601 text with a time of day) in UTC, or None when it is neither.
+    """Return *value* in UTC, or None when it is no time.
+
+    *value* may be a datetime, or an ISO 8601 text with a time of day.
 
     A naive time within the last five seconds of local *now* was meant as local time, any other as
     UTC. Source: docs/internals/capture-protocol.md#timestamps.
@@ -125,7 +136,10 @@ def timestamp_text(value: Any, now: datetime) -> str | None:
 
 
 def distinct_id_text(value: Any) -> str | None:
-    """Return *value* as the wire's distinct id, or None when it names nobody (None, blank, NaN, a bool, an empty value)."""
+    """Return *value* as the wire's distinct id, or None when it names nobody.
+
+    None, blank texts, NaN, booleans and empty values name nobody.
+    """
     if type(value) is str:
         return value if value and not value.isspace() else None
     if value is None or isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value)):

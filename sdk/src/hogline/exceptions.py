@@ -1,9 +1,12 @@
 """The errors that Hogline raises at its callers, never inside a request.
 
 HoglineError
- +-- SettingsError (ValueError)     an option has a value that cannot work; raised where the client is made
- +-- EventTooLarge (ValueError)     one event is over `max_event_bytes`; counted as a drop, seen only with debug=True
- +-- DeliveryError (RuntimeError)   a batch was dropped; given to `on_error`, never raised at the caller
+ +-- SettingsError (ValueError)     an option has a value that cannot work; raised where the client
+ |                                  is made
+ +-- EventTooLarge (ValueError)     one event is over `max_event_bytes`; counted as a drop, seen
+ |                                  only with debug=True
+ +-- DeliveryError (RuntimeError)   a batch was dropped; given to `on_error`, never raised at the
+                                    caller
 """
 
 __all__ = ["DeliveryError", "EventTooLarge", "HoglineError", "SettingsError"]

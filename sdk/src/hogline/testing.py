@@ -110,7 +110,10 @@ class RecordingPostHog(Client):
 
     @contextmanager
     def recording(self, client: Client) -> Iterator[None]:
-        """Record what *client* captures in this block, and force its flags as this client's are forced. Nothing leaves *client*."""
+        """Record what *client* captures in this block. Nothing leaves *client*.
+
+        The block's flags are forced as those of *client* are.
+        """
         token = client.project_token
 
         def put(event: bytes) -> bool:
@@ -155,6 +158,9 @@ if pytest is not None:
 
     @pytest.fixture
     def posthog_flags(posthog: RecordingPostHog) -> Iterator[Callable[..., "Override"]]:
-        """A function that forces flags for the time of the test, for every client: `posthog_flags({"new-shop": True})`."""
+        """Return a function that forces flags during the test, for every client.
+
+        An example is `posthog_flags({"new-shop": True})`.
+        """
         yield posthog.flags.override
         posthog.flags.clear_overrides()

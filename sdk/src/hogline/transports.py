@@ -18,7 +18,8 @@ from typing import Protocol, runtime_checkable
 
 __all__ = ["Transport", "UploadRequest", "UploadResponse"]
 
-_MAX_RESPONSE_BYTES = 64 * 1024  # the log quotes the beginning of a v0 response; nothing else reads it
+# The log quotes the beginning of a v0 response; nothing else reads it.
+_MAX_RESPONSE_BYTES = 64 * 1024
 _MAX_TEXT_CHARACTERS = 200
 
 
@@ -33,7 +34,10 @@ class UploadRequest:
     body: bytes = field(repr=False)
     """The body to POST, compressed if the headers say so."""
     events: Sequence[bytes] = field(default=(), repr=False)
-    """The same events before compression, each one JSON object, for transports that need no HTTP."""
+    """The same events before compression, each one JSON object.
+
+    Transports that need no HTTP use these.
+    """
     timeout_s: float = 15.0
     """How long `send` may take to connect, and again to receive the response."""
     max_response_bytes: int = _MAX_RESPONSE_BYTES
@@ -42,7 +46,7 @@ class UploadRequest:
 
 @dataclass(frozen=True, slots=True)
 class UploadResponse:
-    """What the server answered."""
+    """The server's response."""
 
     status: int | None
     """The HTTP status: any 2xx settles the batch. None: no response, so the batch is sent again."""

@@ -1,4 +1,4 @@
-"""The client: what a user holds.
+"""The client: the object that a user holds.
 
 `client.py` has every public method, and the parts that they hand their work to.
 

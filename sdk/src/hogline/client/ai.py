@@ -1,4 +1,6 @@
-"""The AI lane: a queue of its own for `capture_ai()`, whose events may be large and go to an endpoint of their own.
+"""The client's own queue for `capture_ai()`.
+
+AI events may be large, and they go to an endpoint of their own.
 
 Made with the first such event: most programs have none.
 Source: docs/internals/capture-protocol.md#ai-events.
@@ -19,7 +21,10 @@ _MAX_EVENT_BYTES = 8 * 1024 * 1024  # the server's limit for one AI event
 
 
 class AiLane:
-    """The delivery of one client's AI events: always `/batch/`'s protocol, never split by capture v1's limits."""
+    """The delivery of one client's AI events.
+
+    It always uses the protocol of `/batch/`, and capture v1's limits never split its batches.
+    """
 
     def __init__(self, settings: ClientSettings) -> None:
         self.max_event_bytes: int = max(settings.max_event_bytes, _MAX_EVENT_BYTES)

@@ -1,4 +1,7 @@
-"""A client's options as its attributes, as posthog-python has them: `client.host`, `client.debug = True`."""
+"""A client's options as its attributes, as posthog-python has them.
+
+Examples are `client.host` and `client.debug = True`.
+"""
 
 import dataclasses
 from typing import Any
@@ -70,7 +73,8 @@ def set_attribute(client: Any, name: str, value: Any) -> bool:
         return False
     value = checked(_DECLARED[own], value)
     if value == getattr(settings, own):
-        return own != "project_token"  # which a client holds itself, too: it is read for each request
+        # A client holds the token itself, too, because it is read for each request.
+        return own != "project_token"
     if own not in _CHANGEABLE:
         raise SettingsError(
             f"{name} of a client cannot change after the client was made; pass it to PostHog({own}=...), "

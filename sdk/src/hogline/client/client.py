@@ -1,4 +1,4 @@
-"""Client: what a user holds.
+"""`Client`: the object that a user holds.
 
 Every public method stands here, in posthog-python's words, and hands its work to one of the
 client's parts.
@@ -51,8 +51,9 @@ _observers: "list[Callable[[Client], None]]" = []
 class Client:
     """A PostHog client for one project.
 
-    `capture()` and similar methods only enqueue, so they are the same in `async def`. Methods that wait have an awaitable twin.
-    *project_token* and every option of `ClientSettings` may also come from the environment (`HOGLINE_*`).
+    `capture()` and similar methods only enqueue, so they are the same in `async def`. Methods that
+    wait have an awaitable twin. *project_token* and every option of `ClientSettings` may also come
+    from the environment (`HOGLINE_*`).
 
     Raises TypeError: an option that does not exist.  Raises SettingsError: a value that cannot
     work.
@@ -156,9 +157,10 @@ class Client:
 
         Returns the id that is on the wire, or None: nothing will be sent.
 
-        *properties* win over the context's, the context's over the client's defaults. Without a distinct id from here or
-        the context, the event belongs to nobody (`$process_person_profile: false`). *groups* maps type to key. *flags*, from
-        `evaluate_flags()`, puts `$feature/<key>` on it; *send_feature_flags* is posthog-python's older way, and may wait.
+        *properties* win over the context's, the context's over the client's defaults. Without a
+        distinct id from here or the context, the event belongs to nobody (`$process_person_profile:
+        false`). *groups* maps type to key. *flags*, from `evaluate_flags()`, puts `$feature/<key>`
+        on it; *send_feature_flags* is posthog-python's older way, and may wait.
         """
         # Written out: on this path a guard's block would be a tenth of the cost.
         try:
@@ -183,7 +185,9 @@ class Client:
         send_feature_flags: bool | Mapping[str, Any] = False,
         disable_geoip: bool | None = None,
     ) -> str | None:
-        """Send an AI event (`$ai_generation`, `$ai_span` ...) of up to 8 MiB to the endpoint for these; otherwise as `capture()`.
+        """Send an AI event of up to 8 MiB (`$ai_generation`, `$ai_span` ...) to the AI endpoint.
+
+        Otherwise this is the same as `capture()`.
 
         It has a queue and a thread of its own, so that large events hold up no others. The
         properties are sent as given.
@@ -214,9 +218,11 @@ class Client:
 
         Never raises, never keeps it.
 
-        *exception* may be the triple of `sys.exc_info()` too. Of *properties*, `$exception_level` (fatal, error, warning, log,
-        info, debug) and `$exception_fingerprint` (a text: what groups with what) are taken; properties that the SDK or the
-        server sets itself are ignored. *flags*, from `evaluate_flags()`, puts `$feature/<key>` on the event.
+        *exception* may also be the triple of `sys.exc_info()`. Two of *properties* have a meaning
+        of their own: `$exception_level` (fatal, error, warning, log, info, debug) and
+        `$exception_fingerprint` (a text; events with the same one are grouped). Properties that the
+        SDK or the server sets itself are ignored. *flags*, from `evaluate_flags()`, puts
+        `$feature/<key>` on the event.
         """
         # Code that handles a RecursionError has few calls left on its stack: all that happens on it
         # is this one frame.
@@ -388,8 +394,9 @@ class Client:
 
         Hand it to `capture(flags=...)`.
 
-        *distinct_id*, *groups*, *person_properties* and *device_id* are completed by the context. *flag_keys* limits the
-        snapshot. With *only_evaluate_locally* the server is never asked; `unresolved_flags` then says what is left open.
+        *distinct_id*, *groups*, *person_properties* and *device_id* are completed by the context.
+        *flag_keys* limits the snapshot. With *only_evaluate_locally* the server is never asked;
+        `unresolved_flags` then says what is left open.
         """
         fields = request_fields(
             distinct_id, groups, person_properties, group_properties, disable_geoip, device_id, flag_keys
@@ -571,7 +578,10 @@ class Client:
         device_id: str | None = None,
         flag_keys_to_evaluate: Sequence[str] | None = None,
     ) -> dict[str, Any]:
-        """Return `{"featureFlags": values, "featureFlagPayloads": JSON texts}` by key, without an event."""
+        """Return values and payloads by key, without an event.
+
+        The shape is `{"featureFlags": values, "featureFlagPayloads": JSON texts}`.
+        """
         fields = request_fields(
             distinct_id,
             groups,
@@ -645,7 +655,10 @@ class Client:
         flag_keys_to_evaluate: Sequence[str] | None = None,
         device_id: str | None = None,
     ) -> dict[str, Any]:
-        """Ask the server, and return `{"featureFlags": values, "featureFlagPayloads": JSON texts}` by key."""
+        """Ask the server, and return values and payloads by key.
+
+        The shape is `{"featureFlags": values, "featureFlagPayloads": JSON texts}`.
+        """
         fields = request_fields(
             distinct_id,
             groups,
@@ -788,7 +801,8 @@ class Client:
 
     async def aflush(self, timeout_seconds: float | None = 10.0) -> bool:
         """`flush()` that lets the event loop run."""
-        import asyncio  # who calls this has it loaded; who doesn't saves its start-up time
+        # Callers of this have loaded `asyncio` already; other programs save its start-up time.
+        import asyncio
 
         return await asyncio.to_thread(self.flush, timeout_seconds)
 
@@ -799,7 +813,10 @@ class Client:
         return await asyncio.to_thread(self.shutdown, timeout_seconds)
 
     def stats(self) -> Stats:
-        """Return what became of the events of this process: accepted = sent + waiting + all that were dropped."""
+        """Return what became of the events of this process.
+
+        `accepted` is the sum of those sent, those waiting and all that were dropped.
+        """
         stats = self._ledger.snapshot()
         if self._ai is None:
             return stats
@@ -811,8 +828,10 @@ class Client:
         if self._ai is not None:
             return self._ai
         with importing():
-            from hogline.client.ai import AiLane  # imported lazily: most programs capture no AI events
-        lane: AiLane = vars(self).setdefault("_ai", AiLane(self.settings))  # the first of several threads wins
+            # Imported lazily: most programs capture no AI events.
+            from hogline.client.ai import AiLane
+        # Several threads may come here; the first one's object stays.
+        lane: AiLane = vars(self).setdefault("_ai", AiLane(self.settings))
         return lane
 
     # -- what may change while the client lives ----------------------------------------------------
@@ -838,7 +857,10 @@ class Client:
         self._events.disabled = False
 
     def register(self, properties: Mapping[str, Any]) -> None:
-        """Add super properties: every later event has them, unless the context or the caller says otherwise."""
+        """Add super properties: properties that every later event has.
+
+        Properties of the context and of the caller win over them.
+        """
         with guard("register", self._events.raise_or_log):
             self._events.register(properties)
 
@@ -850,7 +872,7 @@ class Client:
         with guard("unregister", self._events.raise_or_log):
             self._events.unregister(*names)
 
-    # -- for interceptors, queues and integrations: failures that they met on behalf of this client ---
+    # -- for interceptors, queues and integrations: failures met on behalf of this client ---------
 
     def failed(self, what: str, error: BaseException) -> None:
         """Log that *what* failed, at most once a minute. Never raises."""
@@ -867,7 +889,10 @@ def _options(timestamp: Any, uuid: Any, disable_geoip: bool | None) -> EventOpti
 
 @contextmanager
 def every_client(observe: Callable[[Client], None]) -> Iterator[None]:
-    """Call *observe* with each client of this process, and in this block with each new one when it is made."""
+    """Call *observe* with each client of this process.
+
+    In this block, it is also called with each new client when that is made.
+    """
     for client in list(_all):
         observe(client)
     _observers.append(observe)

@@ -1,4 +1,7 @@
-"""The event pipeline: add defaults and context, ask `before_send`, check the size, serialise once, enqueue."""
+"""The event pipeline between a captured event and the queue.
+
+It adds defaults and context, asks `before_send`, checks the size, serialises once and enqueues.
+"""
 
 import logging
 import os
@@ -79,9 +82,9 @@ class EventPipeline:
 
     def _set_defaults(self) -> None:
         self.defaults: dict[str, Any] = self._defaults(runtime_properties())
-        """What every captured event carries."""
+        """Properties that every captured event carries."""
         self.identity_defaults: dict[str, Any] = self._defaults(_NOTHING)
-        """What events about persons and groups carry: nothing about the process."""
+        """Properties of events about persons and groups. They say nothing about the process."""
 
     def _defaults(self, runtime: Mapping[str, Any]) -> dict[str, Any]:
         settings = self.settings
@@ -161,7 +164,7 @@ class EventPipeline:
     ) -> str | None:
         """Send *event* with exactly these *properties*; returns its id, or None if it is refused.
 
-        *lane* is for AI events.
+        *lane* is the queue for AI events.
         """
         if self._disabled:
             self.ledger.refuse(DISABLED)
@@ -213,7 +216,10 @@ class EventPipeline:
     def _before_send(
         self, hook: Callable[[dict[str, Any]], dict[str, Any] | None], message: dict[str, Any]
     ) -> dict[str, Any] | None:
-        """Return the event that the user's *hook* returned, or None: it drops the event, or it failed (fail closed)."""
+        """Return the event that the user's *hook* returned, or None to drop it.
+
+        An event whose hook failed is dropped too (fail closed).
+        """
         event_id, changed = message["uuid"], None
         with guard("before_send", self.log_failure):
             changed = hook(message)

@@ -1,4 +1,6 @@
-"""Hooks: the exceptions of a whole process that nothing caught, in its main thread, threads, finalizers, event loops and children.
+"""Hooks for the exceptions of a whole process that nothing caught.
+
+They cover its main thread, threads, finalizers, event loops, greenlets and child processes.
 
 One installation serves all clients that ask for it. Each hook goes on to what was there before;
 taken away are only those that are still ours, and one that somebody has wrapped meanwhile stays,
@@ -29,7 +31,7 @@ _UNRETRIEVED = Mechanism(type="onunhandledrejection", handled=False)
 
 
 class WatchingClient(Protocol):
-    """What the hooks need of a client."""
+    """The part of a client that the hooks need."""
 
     settings: ClientSettings
     project_token: str
@@ -43,11 +45,13 @@ class WatchingClient(Protocol):
         """Count an event that *error* kept from being made, and log the failure."""
 
 
-_clients: list[WatchingClient] = []  # held strongly: a client that watches the process lives as long as the process
+# Held strongly: a client that watches the process lives as long as the process.
+_clients: list[WatchingClient] = []
 
 _installed: "_Hooks | None" = None
 _lock = threading.RLock()
-_reporting: set[int] = set()  # threads in the middle of a report: what fails inside one is not reported
+# Threads in the middle of a report. Exceptions inside one are not reported.
+_reporting: set[int] = set()
 
 
 def install(client: WatchingClient) -> None:
@@ -164,7 +168,8 @@ class _LoopHooks:
             if not issubclass(kind, BaseEventLoop):
                 self._patch(kind)
 
-        def announced(kind: type[Any], /) -> None:  # replaces the one of `object`, which does nothing
+        def announced(kind: type[Any], /) -> None:
+            # This replaces the method of `object`, which does nothing.
             if not issubclass(kind, BaseEventLoop):
                 self._patch(kind)
 
@@ -235,7 +240,9 @@ class _ProcessHook:
 
 
 class _GreenletHook:
-    """The hook of gevent's hubs, if gevent is imported already: for greenlets that fail, and for callbacks of its loop.
+    """The hook of gevent's hubs, if gevent is imported already.
+
+    It sees greenlets that fail, and failing callbacks of gevent's loop.
 
     A patch: the app may set a hub's own `handle_error`, and threads that have not started yet will
     have hubs of their own.
@@ -262,7 +269,10 @@ class _GreenletHook:
 
 
 def _context_of(told: dict[str, Any]) -> Context | None:
-    """Return the context of the task or callback that failed, where the interpreter provides it (for tasks from 3.12 on)."""
+    """Return the context of the task or callback that failed.
+
+    Not every interpreter provides it: for tasks it exists from 3.12 on.
+    """
     for name in ("task", "future", "handle"):
         thing = told.get(name)
         ask = getattr(thing, "get_context", None)
@@ -308,7 +318,8 @@ def _send(error: BaseException, mechanism: Mechanism, **options: Any) -> None:
         project = client.settings.host, client.project_token
         if project in projects:
             continue
-        if not client.disabled:  # a disabled client counts the event, and another client of the project sends it
+        # A disabled client counts the event, and another client of the project sends it.
+        if not client.disabled:
             projects.add(project)
         with guard("capture_exceptions", client.lost):
             client.exceptions.capture_once(error, mechanism, is_new=True, is_limited=True, **options)

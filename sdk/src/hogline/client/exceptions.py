@@ -1,7 +1,9 @@
-"""Exception events: from an exception that the app, an interceptor, a hook or a logger saw to a `$exception` event.
+"""Exception events: from an exception to a `$exception` event.
 
-`capture` is the user's door, `capture_once` the SDK's own: both send an exception object once,
-however many layers report it.
+The exception comes from the app, an interceptor, a hook or a logger.
+
+`capture` is called by the user, `capture_once` by the SDK itself. Both send an exception object
+once, however many layers report it.
 """
 
 import _thread
@@ -51,7 +53,7 @@ class ExceptionEvents:
     # -- for the client ----------------------------------------------------------------------------
 
     def capture(self, exception: Any, options: dict[str, Any]) -> str | None:
-        """Send what the app handed to `capture_exception()`, with its other arguments as *options*."""
+        """Send what the app passed to `capture_exception()`; *options* are its other arguments."""
         traceback = None
         if type(exception) is tuple and len(exception) == 3:
             _, exception, traceback = exception
@@ -64,7 +66,10 @@ class ExceptionEvents:
         return self.capture_once(exception, Mechanism(), traceback=traceback, **options)
 
     def capture_for(self, error: Any, options: dict[str, Any], results: list[Any], done: _thread.LockType) -> None:
-        """Capture on this thread's empty stack, and hand the result to the thread that waits for *done*."""
+        """Capture on this thread's empty stack.
+
+        The result goes to the thread that waits for *done*.
+        """
         try:
             results.append(self.capture(error, options))
         except Exception as failure:
@@ -96,7 +101,8 @@ class ExceptionEvents:
 
         Not guarded.
 
-        *context*: where it happened; None: here. *is_new*: the caller knows that it has not become an event.
+        *context* is where it happened; None means here. *is_new*: the caller knows that it has not
+        become an event.
         *is_limited*: nobody asked for this very event, so that the rate limit of its kind applies.
         """
         context = context if context is not None else current.get()
@@ -125,7 +131,10 @@ class ExceptionEvents:
         return self._serialise(error, mechanism, current.get(), None, is_limited=True)
 
     def send_observed(self, observed: "ObservedException", properties: Mapping[str, Any]) -> None:
-        """Send an exception that an interceptor observed and serialised, with the context it was seen in."""
+        """Send an exception that an interceptor observed and serialised.
+
+        It is sent with the context in which it was observed.
+        """
         with guard("exception capture", self._events.raise_or_count):
             context: Context | None = observed.context
             person = context.acting_distinct_id() if context is not None else None
@@ -173,7 +182,8 @@ class ExceptionEvents:
 
         if not option("capture_exception_code_variables"):
             return None
-        from hogline.tracebacks.masks import masks  # imported lazily: most programs send no variables
+        # Imported lazily: most programs send no variables.
+        from hogline.tracebacks.masks import masks
         from hogline.tracebacks.variables import Variables
 
         try:
@@ -183,7 +193,8 @@ class ExceptionEvents:
                 url_credentials=bool(option("code_variables_mask_url_credentials")),
                 detect_secrets=bool(option("code_variables_detect_secrets")),
             )
-        except (re.error, TypeError) as error:  # a context's own patterns: without masks no variable is sent
+        except (re.error, TypeError) as error:
+            # A context's own patterns may be invalid. Without masks no variable is sent.
             self._events.log_failure("code_variables_mask_patterns", error)
             return None
         bounds = settings.code_variables_max_bytes, settings.code_variables_max_seconds

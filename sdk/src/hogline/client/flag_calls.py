@@ -1,4 +1,7 @@
-"""How a client's methods reach its flags: `hogline.flags` is imported at the first call, and no failure there reaches the app."""
+"""How a client's methods reach its flags.
+
+`hogline.flags` is imported at the first call, and no failure there reaches the app.
+"""
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,7 +44,8 @@ class FlagCalls:
         if self._flags is not None:
             return self._flags
         with lazy_imports.importing():
-            from hogline.flags import Flags  # imported lazily: hashes, patterns and dates cost start-up time
+            # Imported lazily: hashes, patterns and dates cost start-up time.
+            from hogline.flags import Flags
         made = Flags(self._events.settings, self._send_called, self._count_lost_called)
         self._apply(made)
         kept: Flags = vars(self).setdefault("_flags", made)  # the first of several threads wins
@@ -69,7 +73,10 @@ class FlagCalls:
         flags.set_offline(self._is_offline, self._leader.flags if self._leader is not None else None)
 
     def close(self) -> None:
-        """Stop the flags' thread, if there is one, and shut down the app's cache provider, used or not."""
+        """Stop the flags' thread, if there is one.
+
+        The app's cache provider is shut down too, whether it was used or not.
+        """
         with guard("shutdown", self._events.log_failure):
             if self._flags is not None:
                 self._flags.close()
@@ -184,7 +191,10 @@ class FlagCalls:
         }
 
     def decided_values(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Return the server's answer as `{"featureFlags": values, "featureFlagPayloads": JSON texts}`."""
+        """Return the server's answer, values and payloads by key.
+
+        The shape is `{"featureFlags": values, "featureFlagPayloads": JSON texts}`.
+        """
         from hogline.flags.results import is_payload
 
         evaluated = {key: flag for key, flag in self.decide(fields).get("flags", {}).items() if not flag.failed}
@@ -220,7 +230,7 @@ class FlagCalls:
         groups: Properties,
         disable_geoip: bool | None,
     ) -> Mapping[str, Any]:
-        """Return an event's properties about flags. Whatever fails here, the event is sent."""
+        """Return an event's properties about flags. The event is sent even if this fails."""
         with guard("capture(flags=...)", self._events.log_failure):
             if flags is None:
                 return self._legacy_event_properties(send_feature_flags, distinct_id, groups, disable_geoip)

@@ -19,7 +19,10 @@ _SESSION_PROPERTIES = ("$session_id", "$window_id", "$request_id")
 
 
 class EventOptions(TypedDict):
-    """What every kind of event takes: its time, its id, and whether the server looks the IP address up."""
+    """The arguments that every kind of event takes.
+
+    They are its time, its id, and whether the server looks the IP address up.
+    """
 
     timestamp: Any
     uuid: Any

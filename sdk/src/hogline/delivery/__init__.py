@@ -1,6 +1,9 @@
-"""Delivery: a bounded queue, one worker thread, batches, retries, and a ledger of what became of each event.
+"""Delivery: queue, worker, batches, retries and ledger.
 
-The only room with threads, waits and sockets. It knows no context and no request; an event here is its final bytes.
+The queue is bounded, the worker is one thread, and the ledger counts what became of each event.
+
+Only this package has threads, waits and sockets. It knows no context and no request; an event here
+is its final bytes.
 """
 
 from hogline.delivery.delivery import Delivery

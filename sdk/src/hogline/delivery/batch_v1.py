@@ -1,4 +1,6 @@
-"""A batch for capture v1, which answers for each event, so that only the events it asks for are sent again.
+"""A batch for capture v1, which answers for each event.
+
+Only the events that the response asks for are sent again.
 
 Imported with `capture_mode="v1"` only.  Source: docs/internals/capture-protocol.md#capture-v1.
 """
@@ -47,7 +49,8 @@ class BatchV1:
             plain = encode_v1(self._forms, self._created_at, historical_migration=self._settings.historical_migration)
             try:
                 self._body = compress(plain, self._encoding) if self._encoding is not None else plain
-            except (LookupError, ValueError):  # a missing or broken compressor is no reason to lose events
+            except (LookupError, ValueError):
+                # A missing or broken compressor is no reason to lose events.
                 self._body, self._encoding = plain, None
         headers = headers_v1(
             project_token=self._settings.project_token,

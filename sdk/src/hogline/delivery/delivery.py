@@ -1,4 +1,4 @@
-"""Delivery: what a client holds of this room.
+"""Delivery: the object through which a client uses this package.
 
 It takes events, flushes within a deadline, and shuts down in order.
 
@@ -26,7 +26,8 @@ _log = logging.getLogger("hogline")
 # Freed space normally wakes a caller that waits for room. Poll too: another process may free disk
 # space, and a signal handler may run between check and wait.
 _POLL_S = 1.0
-_RESTART_TIMEOUT_S = 5.0  # takes microseconds; only a signal handler that interrupted it could wait this long
+# A restart takes microseconds; only a signal handler that interrupted it could wait this long.
+_RESTART_TIMEOUT_S = 5.0
 _REFUSED, _WAKE = Added.REFUSED, Added.WAKE
 
 
@@ -98,7 +99,10 @@ class Delivery:
                 time.sleep(0.001)
 
     def _is_ours(self) -> bool:
-        """Return whether this delivery belongs to this process, after beginning anew if that was needed."""
+        """Return whether this delivery belongs to this process.
+
+        Begins anew first, if that is needed.
+        """
         if self._pid == current_pid():
             return True
         try:
@@ -118,7 +122,7 @@ class Delivery:
         """Whether this process ever added an event, or flushed."""
         return self._queue.used
 
-    # -- put --------------------------------------------------------------------------------------------------------
+    # -- put ---------------------------------------------------------------------------------------
 
     def put(self, event: bytes) -> bool:
         """Take one serialised event; return False if it was refused, and counted."""
@@ -155,7 +159,9 @@ class Delivery:
                 elif settings.when_full == "drop_oldest" and (oldest := queue.drop_oldest()):
                     dropped += oldest
                     has_waited = True
-                elif queue.send_now():  # a full queue waits for no more events; True once, not for each that is refused
+                elif queue.send_now():
+                    # A full queue waits for no more events. True is returned once, not for each
+                    # refused event.
                     thread = worker.wake(queue, self)
                 elif (rest_s := until_s - time.monotonic()) > 0:
                     signals.settled.wait(min(rest_s, _POLL_S))
@@ -181,7 +187,7 @@ class Delivery:
             and not queue.signals.is_held_by_caller()
         )
 
-    # -- flush and shutdown -----------------------------------------------------------------------------------------
+    # -- flush and shutdown ------------------------------------------------------------------------
 
     def flush(self, timeout_s: float | None) -> bool:
         """Send now what waits, and what dead processes left in the spool.
@@ -218,7 +224,9 @@ class Delivery:
                     signals.settled.wait(rest_s)
 
     def shutdown(self, timeout_s: float, *, at_exit: bool = False) -> bool:
-        """Refuse new events, send what waits, then drop and count what is not sent within *timeout_s*. May be called twice.
+        """Refuse new events and send those that wait; may be called twice.
+
+        Events that are not sent within *timeout_s* are dropped and counted.
 
         Events on disk are not dropped: they stay for the next process.
         """

@@ -1,7 +1,9 @@
-"""Connections to one host, through the proxy and with the certificate authorities that the environment names for it.
+"""Connections to one host, as the environment says.
 
-A response has to be complete within the timeout. A socket's own timeout starts again with every byte, so a server that
-sends one byte at a time could hold a connection for ever.
+The environment may name a proxy and certificate authorities for the host.
+
+A response has to be complete within the timeout. A socket's own timeout starts again with every
+byte, so a server that sends one byte at a time could hold a connection for ever.
 """
 
 import http.client
@@ -22,7 +24,10 @@ _SHORTEST_WAIT_S = 0.001  # 0 would make the socket non-blocking
 
 
 def open_pool(host: str) -> urllib3.PoolManager:
-    """Return a pool that keeps a connection to *host*, and to each of the few hosts that it may redirect to."""
+    """Return a pool that keeps a connection to *host*.
+
+    It also keeps one to each of the few hosts that *host* may redirect to.
+    """
     options: dict[str, Any] = {"num_pools": 4, "maxsize": 1}
     trusted = authorities()
     if trusted is not None:
@@ -43,7 +48,10 @@ def _in_time(pools: urllib3.PoolManager) -> urllib3.PoolManager:
 
 
 class _Reader(io.RawIOBase):
-    """Reads from a socket until the socket's current timeout has passed, however the bytes arrive."""
+    """Reads from a socket until the socket's current timeout has passed.
+
+    It does not matter how the bytes arrive.
+    """
 
     def __init__(self, raw: io.RawIOBase, connection: socket.socket) -> None:
         self._raw = raw
@@ -110,5 +118,8 @@ def proxy_of(host: str) -> str | None:
 
 
 def authorities() -> str | None:
-    """Return the file or folder of certificate authorities to trust instead of the system's, or None."""
+    """Return the file or folder of certificate authorities to trust, or None.
+
+    They replace the system's.
+    """
     return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or None

@@ -21,7 +21,7 @@ _MAX_TEXT_CHARACTERS = 200
 
 
 class HTTPTransport:
-    """POSTs batches, through the proxy and with the certificate authorities that the environment names.
+    """POSTs batches, through the environment's proxy and with its certificate authorities.
 
     Use one from one thread at a time. It costs nothing until its first request.
     """
@@ -52,7 +52,8 @@ class HTTPTransport:
     def _connections(self, url: str) -> "urllib3.PoolManager":
         """Return this process's connections: those of the parent of a fork belong to the parent."""
         if self._pool is None or self._pool_pid != os.getpid():
-            self._pool = import_http_pool().open_pool(url)  # raises where urllib3 cannot use the proxy
+            # This raises where urllib3 cannot use the proxy.
+            self._pool = import_http_pool().open_pool(url)
             self._pool_pid = os.getpid()
         return self._pool
 

@@ -25,7 +25,10 @@ def importing() -> "AbstractContextManager[object]":
 
 
 def import_http_pool() -> "ModuleType":
-    """Return the module of connection pools, with everything that a request makes the interpreter import later."""
+    """Return the module of connection pools.
+
+    Everything is imported with it that a request would make the interpreter import later.
+    """
     with importing():
         import email.utils  # noqa: F401 - parses the dates in Retry-After
         import encodings.idna  # noqa: F401 - resolving a host name imports it

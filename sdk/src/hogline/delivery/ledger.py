@@ -1,4 +1,4 @@
-"""The ledger: what became of each event.
+"""The ledger: counts what became of each event.
 
 Losses are counted by reason, reported to `on_drop`, and logged once a minute.
 """
@@ -56,19 +56,24 @@ UNREADABLE_ANSWER: Final = "unreadable_answer"
 
 _log = logging.getLogger("hogline")
 _LOG_EVERY_S = 60.0
-_REQUESTED = frozenset({BEFORE_SEND, DISABLED, RATE_LIMITED, SEND_IS_FALSE})  # the user asked for these losses
-_NOT_LOGGED = _REQUESTED | {INCOMPLETE}  # an incomplete event has a log line of its own, which says what is missing
+# The user asked for these losses.
+_REQUESTED = frozenset({BEFORE_SEND, DISABLED, RATE_LIMITED, SEND_IS_FALSE})
+# An incomplete event has a log line of its own, which says what is missing.
+_NOT_LOGGED = _REQUESTED | {INCOMPLETE}
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What became of the events of this process.
+    """Counts of what became of the events of this process.
 
     `accepted == sent + waiting + sum(dropped.values())`, always.
     """
 
     accepted: int
-    """Events handed to the client, including those it refused, and those taken over from dead processes."""
+    """Events handed to the client.
+
+    They include those it refused, and those taken over from dead processes.
+    """
     sent: int
     """Events that the server accepted."""
     waiting: int
@@ -238,7 +243,10 @@ class Ledger:
         return last_s is None or time.monotonic() - last_s >= every_s
 
     def _note(self, subject: str) -> float | None:
-        """Record that *subject* is logged now, and return how many seconds ago it was logged before."""
+        """Record that *subject* is logged now.
+
+        Returns how many seconds ago it was logged before.
+        """
         now_s, last_s = time.monotonic(), self._logged_at_s.get(subject)
         self._logged_at_s[subject] = now_s
         return None if last_s is None else now_s - last_s

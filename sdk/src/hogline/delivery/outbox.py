@@ -23,7 +23,10 @@ class Outbox(Protocol):
     damaged_bytes: int
     """Bytes on disk that held no event."""
     problem: tuple[str, str] | None
-    """What is wrong with the disk: its kind and a text for the log. Whoever logs it sets None."""
+    """The problem with the disk: its kind and a text for the log.
+
+    The caller that logs it sets None.
+    """
 
     def __len__(self) -> int:
         """Return how many events wait."""
@@ -34,7 +37,7 @@ class Outbox(Protocol):
 
     @property
     def is_stuck(self) -> bool:
-        """Whether the last look at the disk found a file of a dead process that cannot be opened."""
+        """Whether a dead process's file cannot be opened, as the last look at the disk found."""
 
     @property
     def on_disk(self) -> int:
@@ -65,13 +68,19 @@ class Outbox(Protocol):
         """Return whether *event*, which was taken, would survive the death of this process."""
 
     def find_backlog(self) -> None:
-        """Set `has_backlog` if a dead process left events, without waiting for the next regular look."""
+        """Set `has_backlog` if a dead process left events.
+
+        This does not wait for the next regular look.
+        """
 
     def backlog_check_in_s(self, now_s: float) -> float | None:
         """Return in how many seconds the next regular look for a backlog is due; None: never."""
 
     def maintain(self, now_s: float) -> float | None:
-        """Repair what others did to the files, and return in how many seconds to call this again; None: never."""
+        """Repair what others did to the files.
+
+        Returns in how many seconds to call this again; None means never.
+        """
 
     def close(self) -> None:
         """Release everything. Events on disk stay for the next process."""

@@ -24,7 +24,7 @@ _FINALIZE_PRIORITY = 5  # before multiprocessing joins its own queues and pools 
 
 
 class Watched(Protocol):
-    """What has to know of forks and of the end of the process."""
+    """An object that must know of forks and of the end of the process."""
 
     @property
     def used(self) -> bool:
@@ -59,7 +59,8 @@ def watch_process() -> None:
     Called when a worker starts.
     """
     global _finalized_pid  # noqa: PLW0603 - one registration for each process
-    if (signals := sys.modules.get("celery.signals")) is not None:  # connecting twice is the same as once
+    # Connecting twice is the same as once.
+    if (signals := sys.modules.get("celery.signals")) is not None:
         signals.worker_process_shutdown.connect(_end_of_celery_child, weak=False, dispatch_uid="hogline")
     processes, util = sys.modules.get("multiprocessing.process"), sys.modules.get("multiprocessing.util")
     if processes is None or util is None or _finalized_pid == os.getpid():
@@ -94,7 +95,10 @@ def _after_fork_in_child() -> None:
 
 
 def _shut_down_all() -> None:
-    """Shut all clients of this process down at once, so that a server that hangs takes no time from other clients."""
+    """Shut all clients of this process down at the same time.
+
+    A server that hangs therefore takes no time from other clients.
+    """
     begun_s = time.monotonic()
     deliveries = list(_watched)
     for delivery in deliveries:
@@ -116,7 +120,8 @@ def _at_exit() -> None:
 
         try:
             for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, signal.SIG_IGN)  # the process ends: nobody needs the handlers again
+                # The process ends, and nobody needs the handlers again.
+                signal.signal(number, signal.SIG_IGN)
         except ValueError:  # not the main thread
             pass
     _shut_down_all()

@@ -1,4 +1,7 @@
-"""The queue of one client: events that wait or are being sent, when the next batch is due, and what became of each event."""
+"""The queue of one client, and what became of each of its events.
+
+It holds events that wait or are being sent, and knows when the next batch is due.
+"""
 
 import logging
 import time
@@ -17,7 +20,8 @@ from hogline.wire.batch import BATCH_PATH
 __all__ = ["Added", "EventQueue"]
 
 _log = logging.getLogger("hogline")
-_MIN_BATCH_EVENTS = 100  # a backlog leaves in batches of at least this many, however small `flush_at` is
+# A backlog leaves in batches of at least this many, however small `flush_at` is.
+_MIN_BATCH_EVENTS = 100
 _LOADED_BATCH_EVENTS = 1000  # under load; a request costs the same for few and for many
 # Under load the worker sends at this interval, instead of being woken each time that `flush_at`
 # events wait: to wake a thread, and to send a request, cost the threads that serve requests more
@@ -25,11 +29,12 @@ _LOADED_BATCH_EVENTS = 1000  # under load; a request costs the same for few and 
 _PACE_S = 0.2
 _URGENT_SHARE = 4  # a queue that is filled to a quarter is sent at once
 _REST_S = 30.0  # between two rounds of retries for events on disk
-_MAX_FAILURES = 5  # of ours with one batch that is on disk: it must not block the events behind it for ever
+# Our failures with one batch that is on disk: it must not block the events behind it for ever.
+_MAX_FAILURES = 5
 
 
 class Added(Enum):
-    """What `EventQueue.add` did."""
+    """The outcome of `EventQueue.add`."""
 
     REFUSED = 0
     """There was no room, or the queue is closed."""
@@ -85,7 +90,8 @@ class EventQueue:
         self._flush_to = 0  # events up to here should leave now
         self._adds_to_wake = 1  # so many events are added before the worker is woken
         self._bytes_to_wake = self._full_bytes  # or this many bytes wait
-        self._oldest_s: float | None = None  # when the queue stopped being empty; None: since the last batch
+        # When the queue stopped being empty. None: it has been empty since the last batch.
+        self._oldest_s: float | None = None
         self._took_s = 0.0  # when the last batch was taken
         self._in_flight: list[bytes] = []
         self._in_flight_recovered = False  # the events in flight came from a dead process
@@ -99,7 +105,7 @@ class EventQueue:
     def _disk_counts(self) -> tuple[int, int]:
         return self.outbox.on_disk, self.outbox.damaged_bytes
 
-    # -- in ---------------------------------------------------------------------------------------------------------
+    # -- in ----------------------------------------------------------------------------------------
 
     def add(self, event: bytes) -> Added:
         """Append *event*, if there is room."""
@@ -128,7 +134,7 @@ class EventQueue:
 
     @property
     def full_reason(self) -> str:
-        """What the ledger calls an event that finds no room here."""
+        """The ledger's reason for an event that finds no space here."""
         return SPOOL_FULL if self.settings.spool_dir is not None else QUEUE_FULL
 
     def drop_oldest(self) -> list[bytes]:
@@ -153,7 +159,7 @@ class EventQueue:
         self._flush_to = self._added_count
         return True
 
-    # -- flush and shutdown -----------------------------------------------------------------------------------------
+    # -- flush and shutdown ------------------------------------------------------------------------
 
     def begin_flush(self) -> tuple[int, int]:
         """Make all waiting events due, those of dead processes too.
@@ -190,7 +196,7 @@ class EventQueue:
             self._ledger.lose(reason, len(lost))
         return lost
 
-    # -- out: the worker --------------------------------------------------------------------------------------------
+    # -- out: the worker ---------------------------------------------------------------------------
 
     def due_in_s(self, now_s: float) -> float | None:
         """Return in how many seconds the worker should take a batch.
@@ -205,7 +211,8 @@ class EventQueue:
                 outbox.close()
                 return None
             paced_s = self._took_s + self._pace_s - now_s
-            if paced_s > 0:  # under load another event comes by then, which need not wake the worker
+            # Under load another event comes by then, which need not wake the worker.
+            if paced_s > 0:
                 self._expect_at_most(self._urgent_at, self._urgent_bytes)
                 return paced_s
             self.wake_on_next_add()
@@ -271,7 +278,7 @@ class EventQueue:
         """Whether `log` has something to say that no batch may come to say."""
         return self.outbox.problem is not None or self._unreported > 0
 
-    # -- out: the upload, which does not hold the lock --------------------------------------------------------------
+    # -- out: the upload, which does not hold the lock ---------------------------------------------
 
     def may_send(self, deadline_s: float | None) -> bool:
         """Return whether another request may be made. Needs no lock."""

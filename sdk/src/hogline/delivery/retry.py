@@ -1,4 +1,7 @@
-"""What to do with a batch after a response. Pure: clock, randomness and response are passed in."""
+"""Decides what to do with a batch after a response.
+
+The functions are pure: clock, randomness and response are passed in.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -58,7 +61,7 @@ class Refused:
     """Drop the batch."""
 
     reason: str
-    """What the ledger counts it as."""
+    """The ledger's reason for the loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ class PartlyAccepted:
     retried: tuple[int, ...]
     """Places in the batch."""
     then: "RetryAfter | Refused | None"
-    """What to do with the events at `retried`."""
+    """The step for the events at `retried`."""
 
 
 Step: TypeAlias = Accepted | RetryAfter | Split | Refused | PartlyAccepted
@@ -102,7 +105,10 @@ def next_step(
 def later(
     attempt: int, response: UploadResponse, policy: RetryPolicy, chance: float, now: datetime
 ) -> RetryAfter | Refused:
-    """Return when to retry what failed in request number *attempt*, or that it may not be retried any more."""
+    """Return when to retry what failed in request number *attempt*.
+
+    The result may also be that it may not be retried any more.
+    """
     if attempt > policy.max_retries:
         return Refused(RETRIES_EXHAUSTED)
     backoff_s = min(policy.first_backoff_s * 2 ** min(attempt - 1, 10), _LONGEST_S) * (1 + chance) / 2
@@ -125,7 +131,8 @@ def retry_after_s(header: str | None, now: datetime) -> float | None:
 
 
 def _until(date: str, now: datetime) -> float:
-    from email.utils import parsedate_to_datetime  # a date in Retry-After is rare, and this import is slow
+    # A date in Retry-After is rare, and this import is slow.
+    from email.utils import parsedate_to_datetime
 
     when = parsedate_to_datetime(date)
     return max(0.0, ((when if when.tzinfo else when.replace(tzinfo=UTC)) - now).total_seconds())

@@ -23,11 +23,15 @@ _MIN_TIMEOUT_S = 0.001  # urllib3 refuses 0
 
 
 def upload(queue: EventQueue, events: list[bytes], transport: Transport, deadline_s: float | None = None) -> None:
-    """Send *events* until each is sent or dropped, the queue puts off the rest, or *deadline_s* has come."""
+    """Send *events*, retrying until each is sent or dropped.
+
+    Returns earlier if the queue puts off the rest, or if *deadline_s* has come.
+    """
     settings = queue.settings
     batches: list[Batch]
     if settings.capture_mode == "v1":
-        from hogline.delivery.batch_v1 import batches_v1  # imported lazily: most programs never need it
+        # Imported lazily: most programs never need it.
+        from hogline.delivery.batch_v1 import batches_v1
 
         batches = [*batches_v1(events, settings)]
     else:
@@ -79,7 +83,8 @@ def _upload(queue: EventQueue, batch: Batch, transport: Transport, deadline_s: f
 def _send(transport: Transport, request: UploadRequest) -> UploadResponse:
     try:
         return transport.send(request)
-    except Exception as error:  # a transport is the user's code; what it could not send is retried
+    except Exception as error:
+        # A transport is the user's code. A batch that it could not send is retried.
         return UploadResponse.failure(error)
 
 

@@ -1,4 +1,6 @@
-"""The worker: one thread and one connection for each host, token and transport, however many clients share them.
+"""The worker: one thread and one connection for each host, token and transport.
+
+Any number of clients may share them.
 
 The thread is started with the first event, and ends when every queue is closed and empty.
 """
@@ -28,7 +30,8 @@ class Worker:
 
     def __init__(self, transport: Transport | None) -> None:
         self.signals: Signals = Signals()
-        self._transport = transport  # the user's; without one, each thread opens HTTP connections of its own
+        # The user's transport. Without one, each thread opens HTTP connections of its own.
+        self._transport = transport
         self._queues: weakref.WeakSet[EventQueue] = weakref.WeakSet()
         # Queues with something to send, by id, each with the object that has to live until that is
         # sent.
@@ -70,7 +73,10 @@ class Worker:
         return self._thread
 
     def start(self, thread: threading.Thread) -> bool:
-        """Start *thread*; return False if none can be had, at the interpreter's end or at the system's limit."""
+        """Start *thread*; return False if none can be started.
+
+        That happens at the interpreter's end or at the system's limit.
+        """
         try:
             thread.start()
         except RuntimeError:
@@ -96,7 +102,8 @@ class Worker:
                     upload = _import_upload().upload
                     transport = transport or self._open_transport()
                     upload(queue, batch, transport, deadline_s)
-                except Exception as error:  # an interrupt, which ends the caller's thread, is the caller's to handle
+                except Exception as error:
+                    # An interrupt ends the caller's thread, so the caller handles it.
                     queue.fail(error)
         finally:
             if transport is not None and self._transport is None:
@@ -164,7 +171,8 @@ class Worker:
                     upload = _import_upload().upload
                     transport = transport or self._open_transport()
                     upload(queue, batch, transport)
-            except BaseException as error:  # a SystemExit that a hook raised does not end this thread either
+            except BaseException as error:
+                # A SystemExit that a hook raised does not end this thread either.
                 queue.fail(error)
             with lock:
                 if self._uploading is queue and self._thread is thread:
@@ -235,7 +243,11 @@ _by_pid: dict[int, _Workers] = {}
 
 
 def worker_for(settings: ClientSettings, transport: Transport | None, path: str) -> Worker:
-    """Return this process's worker for a client's host, token and *path*, or for the user's *transport* if there is one."""
+    """Return this process's worker for a client.
+
+    Clients with the same host, token and *path* share one, and so do those with the same
+    *transport*.
+    """
     pid = current_pid()
     workers = _by_pid.setdefault(pid, _Workers())
     for other in [known for known in list(_by_pid) if known != pid]:

@@ -1,4 +1,6 @@
-"""Attribution: which rule of a flag produced a value, as servers report it for flags of configuration version 2.
+"""Attribution: which rule of a flag produced a value.
+
+Servers report it for flags of configuration version 2.
 
 Source: docs/internals/flags-protocol.md#feature-flag-called.
 """

@@ -1,4 +1,6 @@
-"""`$feature_flag_called` and `$experiment_exposure`: sent once for each person, flag and value, in bounded memory.
+"""`$feature_flag_called` and `$experiment_exposure` events.
+
+Each is sent once for each person, flag and value, in bounded memory.
 
 Checking and remembering a key is one operation of a dict, so no lock exists that a fork could leave
 taken.
@@ -30,7 +32,9 @@ MINIMAL = frozenset(
         "$os_version", "$os_distro", "$python_runtime", "$python_version",
     }
 )  # fmt: skip
-"""The properties that the event keeps when the server asks for minimal events and no experiment uses the flag.
+"""The properties that a minimal event keeps.
+
+They apply when the server asks for minimal events and no experiment uses the flag.
 
 Source: docs/internals/flags-protocol.md#feature-flag-called.
 """
@@ -62,7 +66,8 @@ class RecentKeys:
         while len(self._seen) > self._limit:
             try:
                 self._seen.pop(next(iter(self._seen)), None)
-            except (RuntimeError, StopIteration):  # another thread changed the dict at the same moment
+            except (RuntimeError, StopIteration):
+                # Another thread changed the dict at the same moment.
                 continue
         return True
 
@@ -85,7 +90,10 @@ class SendCalled(Protocol):
         allowed: frozenset[str] | None,
         forbidden: frozenset[str],
     ) -> None:
-        """Send *event*: of all properties only the *allowed* ones (None: all), the *forbidden* ones only from *properties*."""
+        """Send *event* with the *allowed* properties only (None: all of them).
+
+        The *forbidden* ones are sent only if they come from *properties*.
+        """
 
 
 class CalledEvents:

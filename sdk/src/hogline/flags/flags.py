@@ -1,4 +1,7 @@
-"""Flags: a client's flags, from the overrides, else evaluated here from the definitions, else asked of the server.
+"""Flags: the values of a client's flags.
+
+A value comes from the overrides, else from local evaluation of the definitions, else from the
+server.
 
 Neither the network nor a definition makes a call raise: a value that cannot be known is None, and
 `$feature_flag_called` and the log say why.
@@ -74,7 +77,9 @@ class Flags:
     # -- what a user may call ----------------------------------------------------------------------
 
     def override(self, flags: Mapping[str, Any] | Iterable[str]) -> Override:
-        """Force the values of *flags*, from now on or for a `with` block, in all threads of this process.
+        """Force the values of *flags* in all threads of this process.
+
+        They stay forced from now on, or for a `with` block.
 
         A mapping of keys to True, False, a variant, or `{"value": ..., "payload": ...}`; or the
         keys of flags that are to be on.
@@ -330,7 +335,10 @@ class Flags:
     def _evaluate_locally(
         self, ruleset: Ruleset | None, request: FlagRequest
     ) -> tuple[dict[str, KnownRecord], dict[str, UnresolvedFlagReason], bool]:
-        """Return forced and local values, the flags left unresolved, and whether the server has to be asked."""
+        """Return forced and local values, and the flags left unresolved.
+
+        The last item says whether the server has to be asked.
+        """
         overrides, keys = self._forced(), request.keys
         records: dict[str, KnownRecord] = {
             key: record for key, record in overrides.items() if keys is None or key in keys
@@ -419,7 +427,8 @@ class Flags:
 def _fallback(settings: ClientSettings) -> Any:
     if not settings.flag_fallback_cache_url:
         return None
-    from hogline.flags.remote.fallback_cache import FallbackCache  # imported lazily: few programs use it
+    # Imported lazily: few programs use it.
+    from hogline.flags.remote.fallback_cache import FallbackCache
 
     return FallbackCache(
         settings.flag_fallback_cache_url,

@@ -24,7 +24,9 @@ _WORDS = {"true": True, "on": True, "false": False, "off": False}
 
 
 def forced(given: Mapping[str, Any] | Iterable[str] | str) -> dict[str, ForcedRecord]:
-    """Return the records for *given*: a mapping of keys to values, a list of keys that are on, or a text of either.
+    """Return the records for *given*.
+
+    It is a mapping of keys to values, a list of keys that are on, or a text of either.
 
     A value is True, False, a variant, or `{"value": ..., "payload": ...}`.
     Raises SettingsError: *given* is something else.

@@ -17,7 +17,10 @@ _NOTHING: Mapping[str, Any] = {}
 
 
 class FlagRequest:
-    """One person, device and set of groups, with everything the caller and the context know about them."""
+    """One person, device and set of groups.
+
+    It holds everything that the caller and the context know about them.
+    """
 
     __slots__ = ("device_id", "disable_geoip", "distinct_id", "group_properties", "groups", "keys", "person_properties")
 

@@ -41,7 +41,8 @@ class FeatureFlagEvaluations:
         unresolved: Mapping[str, UnresolvedFlagReason] | None = None,
         accessed: set[str] | None = None,
     ) -> None:
-        self._records = records  # includes flags that the server failed to evaluate, which have no value
+        # This includes flags that the server failed to evaluate, which have no value.
+        self._records = records
         self._tell = tell
         self._accessed = accessed if accessed is not None else set()
         self._unresolved = unresolved or {}

@@ -1,4 +1,6 @@
-"""Redaction: the one place that knows what a secret looks like, and that takes secrets out of texts and URLs.
+"""Redaction: finds secrets in texts and URLs, and takes them out.
+
+No other package decides what a secret looks like.
 
 Pure functions over hostile texts; the work grows with a text's length, never with its square. This
 package must not know events, frames or settings.

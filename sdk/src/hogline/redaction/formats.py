@@ -20,12 +20,18 @@ class SecretFormat(NamedTuple):
     vendor: str
     kind: str
     hints: tuple[str, ...]
-    """Every such secret contains one of these, and nearly no other text does. A pattern is only tried where one is found."""
+    """Hints: every such secret contains one of these, and nearly no other text does.
+
+    A pattern is only tried where a hint is found.
+    """
     pattern: str
-    """What is masked wherever it stands, also straight after a letter."""
+    """A match is masked wherever it stands, also in the middle of a word."""
     source: str
     is_loose: bool = False
-    """Whether a hint at the beginning of a word is enough, if a digit and eight characters or more follow."""
+    """Whether a hint is enough at the beginning of a word.
+
+    A digit and eight characters or more must follow it.
+    """
 
 
 FORMATS = (
@@ -93,7 +99,8 @@ FORMATS = (
 _MARKS = ("_", "-", ".", "/", ":")
 _UPPER_CASE = "A"
 _SHORTEST_FORMAT = re.compile(r"[\w.~+/:=-]{11}")  # all of them have as many characters in a row
-_AFTER = r"(?:(?<![A-Za-z0-9]{0})|(?<=\\[abfnrtv0]{0}))"  # the beginning of a word, or an escaped newline before it
+# The beginning of a word, or an escaped newline before it.
+_AFTER = r"(?:(?<![A-Za-z0-9]{0})|(?<=\\[abfnrtv0]{0}))"
 _TAIL = r"(?=[\w.-]{0,80}?[0-9])[\w.-]{8,}+"
 # A run of characters is looked at once, from the first "eyJ" in it.
 _JWT = re.compile(r"(?<![\w-])(?>[\w-]*?(?=eyJ))([\w-]++(?:\.[\w-]++(?:\.[\w-]*+){0,3}|(?<=[\w-]{20})\Z))")
@@ -102,7 +109,10 @@ _PRIVATE_KEY_END = re.compile(r"-{2,8} ?END[A-Z0-9 ]{0,40} PRIVATE KEY(?: BLOCK)
 
 
 def format_spans(text: str) -> list[tuple[int, int]]:
-    """Return where in *text* something has the format of a secret, as pairs of begin and end, in no order."""
+    """Return where in *text* something has the format of a secret.
+
+    The result is pairs of begin and end, in no order.
+    """
     spans = _private_key_spans(text) if "PRIVATE KEY" in text else []
     if _SHORTEST_FORMAT.search(text) is None:
         return spans
@@ -146,7 +156,10 @@ def _by_mark() -> dict[str, list[tuple[str, tuple[re.Pattern[str], ...]]]]:
 
 
 def _private_key_spans(text: str) -> list[tuple[int, int]]:
-    """Return a span from each header of a private key to its footer; without a footer, to the end."""
+    """Return a span from each header of a private key to its footer.
+
+    Without a footer, the span goes to the end.
+    """
     spans = []
     place = 0
     while (begin := _PRIVATE_KEY.search(text, place)) is not None:

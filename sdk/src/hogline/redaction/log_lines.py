@@ -1,4 +1,7 @@
-"""Hogline's own log lines: they quote errors of the app and of its servers, which may contain secrets."""
+"""Redaction of Hogline's own log lines.
+
+They quote errors of the app and of its servers, which may contain secrets.
+"""
 
 import logging
 
@@ -10,7 +13,10 @@ _formatted = logging.Formatter().formatException
 
 
 class RedactingFilter(logging.Filter):
-    """Takes secrets out of each record of the logger that it is added to, before any handler sees the record."""
+    """Takes secrets out of each record of the logger that it is added to.
+
+    No handler sees the record before that.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Redact the message of *record*, and the text of its traceback. Lets every record pass."""

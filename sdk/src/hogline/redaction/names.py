@@ -22,7 +22,10 @@ SECRET_WITHIN = (
     "password", "passwd", "passphrase", "secret", "token", "apikey", "accesskey", "privatekey", "credential", "signature",
     "authorization", "jwt", "sessionid", "csrf", "otp",
 )  # fmt: skip
-"""Words that make a name a secret's, wherever they stand in it. Case and punctuation do not count."""
+"""Words that make a name a secret's, wherever they stand in the name.
+
+Case and punctuation do not count.
+"""
 SECRET_NAMES = frozenset(
     {"auth", "code", "key", "pwd", "pass", "pin", "sid", "sig", "session", "state", "nonce", "ticket", "hash", "hmac"}
 )
@@ -34,11 +37,17 @@ MASKED_WORDS = (
     "aws_access_key_id", "_pass", "sk_", "jwt", "connection_string", "connectionstring", "conn_str", "connstr", "dsn",
     "?sig=", "&sig=",
 )  # fmt: skip
-"""A variable, a key or a whole text that contains one of these, in any case, is hidden. The list is posthog-python's."""
+"""A variable, a key or a whole text that contains one of these is hidden.
+
+Case does not count. The list is posthog-python's.
+"""
 SECRET_VARIABLES = frozenset(
     {"pass", "pin", "otp", "cvv", "cvc", "sid", "sig", "hmac", "cookie", "setcookie", "httpcookie", "userinfo"}
 )
-"""Names of variables and keys that are secrets only as a whole. `code` and `state` are ordinary variables."""
+"""Names of variables and keys that are secrets only as a whole.
+
+`code` and `state` are ordinary variables.
+"""
 _SECRET_WITHIN_VARIABLES = (
     *(word for word in SECRET_WITHIN if word != "otp"), "encryptionkey", "signingkey", "masterkey", "accountkey", "sessionkey",
 )  # fmt: skip
@@ -54,7 +63,10 @@ def plain_name(name: str) -> str:
 
 
 def is_secret_name(name: str, also: AbstractSet[str] = NO_NAMES) -> bool:
-    """Return whether a parameter of that *name* holds a secret; *also*: more names, as `plain_name` spells them."""
+    """Return whether a parameter of that *name* holds a secret.
+
+    *also* has more names, as `plain_name` spells them.
+    """
     known = _known_name(name) if len(name) <= _LONGEST_REMEMBERED_NAME else _judged_name(name)
     return known or (bool(also) and plain_name(name) in also)
 

@@ -17,7 +17,9 @@ _WORDS = re.compile(r"[A-Z][a-z]{2,}|[a-z]{3,}|[A-Z]{2,}(?=[A-Z][a-z]|[^A-Za-z]|
 
 _MIN_ENTROPY_BITS = 3.8  # Shannon, for each character
 _MIN_KINDS = 3  # of lower case, upper case, digits, symbols
-_MIN_WORDINESS = 0.7  # of the letters of names, so many stand in words; of 1,000 random texts, fewer than ten do
+# In names, at least this share of the alphabetic characters belongs to words; that is true for
+# fewer than ten of 1,000 random texts.
+_MIN_WORDINESS = 0.7
 
 # An AWS secret access key has 40 characters of base64, and nothing else to know it by.
 _RUN = re.compile(r"[A-Za-z0-9/+]{40,}+")
@@ -28,7 +30,10 @@ _LOWER, _UPPER, _DIGIT, _SYMBOL = range(4)
 
 
 def looks_random(word: str) -> bool:
-    """Return whether *word* looks like a key: many kinds of characters, none much more often than others, and no words."""
+    """Return whether *word* looks like a key.
+
+    A key has many kinds of characters, none of them much more often than others, and no words.
+    """
     if _is_place(word) or _UUID.match(word) or _HEX.match(word):
         return False
     kinds = (
@@ -41,7 +46,10 @@ def looks_random(word: str) -> bool:
 
 
 def random_spans(text: str) -> list[tuple[int, int]]:
-    """Return where *text* has runs of base64 with 40 characters that look random, as pairs of begin and end."""
+    """Return where *text* has runs of base64 that look random.
+
+    A run has 40 characters. The result is pairs of begin and end.
+    """
     if len(text) < _WINDOW_CHARACTERS:
         return []
     return [match.span() for match in _RUN.finditer(text) if _has_random_window(match[0])]
@@ -84,19 +92,28 @@ def _entropy_bits(text: str) -> float:
 
 
 def _wordiness(text: str) -> float:
-    """Return the share of the letters of *text* that belong to words: three lower-case letters, or an acronym."""
+    """Return how much of the alphabetic part of *text* belongs to words, as a share.
+
+    A word is three lower-case characters, or an acronym.
+    """
     letters = sum(character.isalpha() for character in text)
     return sum(map(len, _WORDS.findall(text))) / letters if letters else 1.0
 
 
 def _is_name(word: str) -> bool:
-    """Return whether *word* is made of names, as `django.core.WSGIRequest` and `Order2-Line_3` are."""
+    """Return whether *word* is made of names.
+
+    Examples are `django.core.WSGIRequest` and `Order2-Line_3`.
+    """
     parts = [part for part in _SEPARATORS.split(word) if part and not _NUMBER.fullmatch(part)]
     return all(_NAME.fullmatch(part) for part in parts) and _wordiness(" ".join(parts)) >= _MIN_WORDINESS
 
 
 def _is_place(word: str) -> bool:
-    """Return whether *word* is a path or a URL; base64 has slashes too, but no words between them."""
+    """Return whether *word* is a path or a URL.
+
+    Base64 has slashes too, but no words between them.
+    """
     if "://" in word or word.startswith(("/", "./", "../", "~/")) or word[1:3] == ":\\":
         return True
     parts = word.replace("\\", "/").split("/")

@@ -1,4 +1,7 @@
-"""Texts: secrets are found by their format, or by the name before them, also where they are encoded, and are replaced."""
+"""Texts: secrets are found and replaced.
+
+They are found by their format, or by the name before them, also where they are encoded.
+"""
 
 import binascii
 import re
@@ -31,7 +34,8 @@ _AUTHORIZATION = re.compile(
     r"((?:\w{1,20}=(?:\"[^\"]{0,500}\"|[^\s,\"]{1,500})(?:,\s{0,8})?){2,20}|[\w.~+/-]++=*+)",
     re.IGNORECASE,
 )
-_LONGEST_WORD_CHARACTERS = 15  # "basic understanding" is prose; credentials are longer, or no plain word
+# "basic understanding" is prose. Credentials are longer, or no plain word.
+_LONGEST_WORD_CHARACTERS = 15
 _MIN_CREDENTIAL_CHARACTERS = 8
 
 _NAME_HINTS = ("passw", "passphrase", "pwd", "secret", "token", "key", "credential", "signature", "jwt", "session", "authorization", "cookie")  # fmt: skip
@@ -66,9 +70,10 @@ _MAX_CLICK_ID_CHARACTERS = 16
 
 
 def redacted_text(text: str, shown: int = _MAX_TEXT_CHARACTERS) -> str:
-    """Return *text* with its URLs redacted and everything that is known to be a secret replaced by `MASK`.
+    """Return *text* with its URLs redacted and all known secrets replaced by `MASK`.
 
-    *shown*: how many characters the caller needs. The text far behind them is neither searched nor returned.
+    *shown*: how many characters the caller needs. The text far behind them is neither searched nor
+    returned.
     """
     if len(text) < _SHORTEST_SECRET_CHARACTERS:
         return text
@@ -82,14 +87,20 @@ def redacted_text(text: str, shown: int = _MAX_TEXT_CHARACTERS) -> str:
 
 
 def redacted_source_line(line: str) -> str:
-    """Return a line of source code without the secrets that somebody wrote into it; the code itself stays readable."""
+    """Return a line of source code without the secrets that somebody wrote into it.
+
+    The code itself stays readable.
+    """
     return without_known_secrets(
         without_named_values(without_userinfo(line) if ":/" in line else line, only_quoted=True)
     )
 
 
 def without_credentials(text: str, mask: str = MASK) -> str:
-    """Return *text* without the credentials in URLs and after `Basic`, `Bearer`, `Digest` and `Negotiate`."""
+    """Return *text* without credentials.
+
+    They stand in URLs, and after `Basic`, `Bearer`, `Digest` and `Negotiate`.
+    """
     if len(text) < _SHORTEST_SECRET_CHARACTERS:
         return text
     if ":/" in text:
@@ -102,7 +113,10 @@ def without_credentials(text: str, mask: str = MASK) -> str:
 
 
 def without_known_secrets(text: str, mask: str = MASK) -> str:
-    """Return *text* without everything that has the format of a secret, as it is or after decoding."""
+    """Return *text* without everything that has the format of a secret.
+
+    The format may show in the text as it is, or after decoding.
+    """
     if len(text) < _SHORTEST_SECRET_CHARACTERS:
         return text
     if spans := [*format_spans(text), *random_spans(text)]:
@@ -144,7 +158,7 @@ def _without_credential(match: re.Match[str], mask: str) -> str:
 
 
 def _without_input(match: re.Match[str]) -> str:
-    """Return an error of a validation without the input, where the field's name is that of a secret."""
+    """Return a validation error without the input, if the field's name is a secret's."""
     is_secret = any(is_secret_variable(part) for part in match["place"].split("."))
     return f"{match['place']}\n{match['why']}{MASK}" if is_secret else match[0]
 
@@ -166,7 +180,10 @@ def _is_login(credential: str) -> bool:
 
 
 def without_named_values(text: str, mask: str = MASK, *, only_quoted: bool = False) -> str:
-    """Return *text* without the values that stand behind names of secrets: `password=x`, `"token": "x"`, `Cookie: x`."""
+    """Return *text* without the values that stand behind names of secrets.
+
+    Examples are `password=x`, `"token": "x"` and `Cookie: x`.
+    """
     lowered = text.lower()
     for hint in _NAME_HINTS:
         if hint in lowered:
@@ -184,7 +201,10 @@ def without_named_values(text: str, mask: str = MASK, *, only_quoted: bool = Fal
 
 
 def _value_span(text: str, match: re.Match[str], *, only_quoted: bool) -> tuple[int, int]:
-    """Return where the value of the name that *match* found begins and ends; the same place twice if it has none."""
+    """Return where the value of the name that *match* found begins and ends.
+
+    Both are the same place if it has no value.
+    """
     opening, begin = match["open"], match.end()
     if opening is None:
         begin = match.start("bare")

@@ -1,8 +1,8 @@
 """URLs: paths and queries without the secrets in them; order and spelling of everything else stay.
 
-Three ways to know a secret: the parameter's name, the value's format (tokens and keys that are
-recognised anywhere), and a URL's userinfo. What is percent-encoded, or a URL inside a URL, is
-looked through.
+There are three ways to know a secret: the parameter's name, the value's format (tokens and keys
+that are recognised anywhere), and a URL's userinfo. Percent-encoded parts and a URL inside a URL
+are searched too.
 """
 
 import functools
@@ -23,7 +23,7 @@ _LONGEST_REMEMBERED_NAME = 64
 # With one slash, where a server took the second for a mistake, only what has a password: "C:/a@b"
 # is a file.
 _USERINFO = re.compile(r":/(?:/[^/?#\s]*|[^/?#\s@:]*:[^/?#\s@]*)@")
-# A password may hold a slash; what stands before a slash and is a number is a port.
+# A password may hold a slash. A number before a slash is a port.
 _CREDENTIALS = re.compile(
     r"(://)(?:[^\s/?#\"'<>`]*@|[^\s/?#@:\"'<>`]*:(?!\d+(?:[/?#\s\"'<>`]|$))[^\s@\"'<>`]{0,256}+@)"
     r"|(:/)[^\s/?#@:\"'<>`]*:[^\s/?#@\"'<>`]*@"
@@ -42,7 +42,10 @@ CLICK_IDS = frozenset(
 
 
 def redacted_url(url: str, mask: str = MASK) -> str:
-    """Return an absolute *url*, whose userinfo is gone already, with secrets in path, query and fragment replaced by *mask*."""
+    """Return an absolute *url* with its secrets replaced by *mask*.
+
+    The userinfo is gone already; secrets may stand in path, query and fragment.
+    """
     scheme, _, rest = url.partition("://")
     rest, hash_sign, fragment = rest.partition("#")
     path, question_mark, query = rest.partition("?")
@@ -59,11 +62,14 @@ def without_userinfo(text: str, mask: str = MASK) -> str:
 
 
 def redacted_query(query: str, also: AbstractSet[str] = NO_NAMES, mask: str = MASK) -> str:
-    """Return *query* with the values of secret names, and secret values, replaced by *mask*; order and spelling stay.
+    """Return *query* with the values of secret names, and secret values, replaced by *mask*.
+
+    Order and spelling stay.
 
     *also*: more names, as `plain_name` spells them.
     """
-    if len(query) > _MAX_QUERY_CHARACTERS:  # without the last parameter, which may be half a secret now
+    # The last parameter is cut off, because it may be half a secret now.
+    if len(query) > _MAX_QUERY_CHARACTERS:
         query = query[:_MAX_QUERY_CHARACTERS].rpartition("&")[0]
     parts = query.split("&")
     for part in parts:
@@ -73,14 +79,18 @@ def redacted_query(query: str, also: AbstractSet[str] = NO_NAMES, mask: str = MA
 
 
 def redacted_path(path: str, mask: str = MASK) -> str:
-    """Return *path* with segments that are, or hold, secrets replaced by *mask*; a query or userinfo in it as in a URL."""
+    """Return *path* with segments that are, or hold, secrets replaced by *mask*.
+
+    A query or a userinfo in it is redacted as in a URL.
+    """
     # An "=" stands between every name and its value, in ";jsessionid=x" as well as in "?token=x".
     suspicious = "%" in path or "=" in path or ":/" in path
     if not suspicious and (len(path) < _SHORTEST_SECRET or not _holds_format(path)):
         return path
     if ":/" in path:
         path = without_userinfo(path, mask)  # before it is taken apart: a password may hold a slash
-    path, question_mark, query = path.partition("?")  # decoded by the server, it is one more character of the path
+    # Once the server decodes it, an encoded `?` is one more character of the path.
+    path, question_mark, query = path.partition("?")
     for begin, end in sorted([*format_spans(path), *random_spans(path)], reverse=True):
         if "/" in path[begin:end]:  # one secret over several segments
             path = f"{path[:begin]}{mask}{path[end:]}"
@@ -89,7 +99,10 @@ def redacted_path(path: str, mask: str = MASK) -> str:
 
 
 def _is_plain(part: str, also: AbstractSet[str]) -> bool:
-    """Return whether *part* of a query certainly holds no secret, as nearly all parameters do. False: look closer."""
+    """Return whether *part* of a query certainly holds no secret.
+
+    Nearly all parameters hold none. False means that a closer look is needed.
+    """
     name, _, value = part.partition("=")
     if "=" in value:
         return False
@@ -108,7 +121,10 @@ def _redacted_parameter(part: str, also: AbstractSet[str], mask: str) -> str:
 
 
 def _is_secret(text: str, also: AbstractSet[str]) -> bool:
-    """Return whether *text* contains a secret, also percent-encoded, or as a parameter or the userinfo of a URL in it."""
+    """Return whether *text* contains a secret.
+
+    It is also found percent-encoded, and as a parameter or the userinfo of a URL in the text.
+    """
     if len(text) < _SHORTEST_SECRET and "=" not in text and "%" not in text:
         return False
     for _ in range(_MAX_ENCODINGS):

@@ -69,7 +69,7 @@ _NONE_IS_DEFAULT = {"code_variables_mask_url_credentials", "code_variables_detec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientSettings:
-    """What a `PostHog` client can be told.
+    """The options of a `PostHog` client.
 
     Raises SettingsError: a value that cannot work, with where it came from and what to write
     instead.
@@ -331,7 +331,10 @@ def _by_own_names(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_unset(default: Any, name: str) -> bool:
-    """Return whether None leaves the option *name* open, as `os.environ.get()` answers for a variable that is not set."""
+    """Return whether None leaves the option *name* open.
+
+    `os.environ.get()` returns None for a variable that is not set.
+    """
     return isinstance(default, str) or name in _NONE_IS_DEFAULT
 
 

@@ -91,7 +91,7 @@ class ExceptionCapture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InterceptorSettings:
-    """What every `PostHogInterceptor` can be told, whatever the framework.
+    """The options that every `PostHogInterceptor` takes, whatever the framework.
 
     Raises SettingsError: a value that cannot work.
     """

@@ -1,4 +1,7 @@
-"""The mechanism: an option is a dataclass field with a kind, and the kind checks values and reads environment variables."""
+"""The mechanism: an option is a dataclass field with a kind.
+
+The kind checks values and reads environment variables.
+"""
 
 import dataclasses
 import logging
@@ -42,7 +45,10 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 
 
 class UnfitError(ValueError):
-    """A value does not suit its option: what the option must be, what to do about it, and how to show the value."""
+    """A value does not suit its option.
+
+    The error says what the option must be, what to do about it, and how to show the value.
+    """
 
     def __init__(self, wanted: str, *, hint: str = "", shown: str | None = None) -> None:
         super().__init__(wanted)

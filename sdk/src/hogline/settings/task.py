@@ -20,7 +20,7 @@ __all__ = ["TaskSettings"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSettings:
-    """What every queue's `PostHogPropagation` can be told.
+    """The options that every queue's `PostHogPropagation` takes.
 
     Raises SettingsError: a value that cannot work.
     """

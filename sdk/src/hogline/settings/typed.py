@@ -1,4 +1,6 @@
-"""The options as typed keyword arguments: type checkers know each name and type, and editors complete them.
+"""The options as typed keyword arguments.
+
+Type checkers know each name and type, and editors complete them.
 
 The classes in `client.py`, `interceptor.py` and `task.py` declare the options; a test holds these
 to them.

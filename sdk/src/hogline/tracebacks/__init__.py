@@ -1,4 +1,6 @@
-"""An exception to PostHog's `$exception_list`: chain, frames, source lines, size. Pure; changes nothing of the exception.
+"""From an exception to PostHog's `$exception_list`: chain, frames, source lines, size.
+
+The functions are pure: they change nothing of the exception.
 
 Never raises, whatever the exception's own methods do: they are code of the app.
 Source: docs/internals/capture-protocol.md#exceptions.

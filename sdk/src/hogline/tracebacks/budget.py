@@ -1,4 +1,7 @@
-"""The size of an exception list: the parts that a reader needs least are dropped first, the crash site never."""
+"""The size of an exception list.
+
+The parts that a reader needs least are dropped first, the crash site never.
+"""
 
 from typing import Any
 
@@ -11,7 +14,9 @@ _SHORT_VALUE_CHARACTERS = 500
 
 
 def fit(entries: list[dict[str, Any]], max_bytes: int) -> list[dict[str, Any]]:
-    """Return *entries* in at most *max_bytes* of JSON, as far as one exception with five frames fits.
+    """Return *entries* in at most *max_bytes* of JSON.
+
+    This holds as far as one exception with five frames fits.
 
     First the source around library frames goes, then variables and source of every frame but each
     entry's last, then frames from the middle of each stack, then long messages, then the other

@@ -1,4 +1,7 @@
-"""The chain: an exception, what it was raised from, and the members of groups, as entries of `$exception_list`."""
+"""The chain of an exception, as entries of `$exception_list`.
+
+It has the exception, what that was raised from, and the members of groups.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -57,7 +60,9 @@ def exception_list(
     traceback: TracebackType | None = None,
     variables: "Variables | None" = None,
 ) -> list[dict[str, Any]]:
-    """Return *error* and all it was raised from: the caught one first, root causes last; frames with the crash site last.
+    """Return *error* and all it was raised from.
+
+    The caught one comes first, root causes last. In each, the frame of the crash site comes last.
 
     Everything is copied now: frameworks clear tracebacks once a handler ran (rule
     `observe-at-the-moment`). An error that was never raised gets the caller's stack, marked
@@ -81,7 +86,8 @@ def exception_list(
 
 
 def _fill(stacks: list[Kept], variables: "Variables") -> None:
-    from hogline.tracebacks.variables import fill  # the import costs only those who switch variables on
+    # Imported lazily: only programs that send variables need it.
+    from hogline.tracebacks.variables import fill
 
     try:
         fill(stacks, variables)
@@ -109,7 +115,10 @@ def _entry(
 
 
 def _chain(error: BaseException, max_entries: int) -> Iterator[_Visit]:
-    """Yield depth first, parents before children, each object once, as the numbers of the entries go."""
+    """Yield depth first, parents before children, each object once.
+
+    The numbers of the entries go in this order.
+    """
     waiting = [_Visit(error, None, None)]
     seen: dict[int, BaseException] = {}  # holds them, so that no id is used again
     members = 0
@@ -161,7 +170,10 @@ def _module_name(error: BaseException) -> str | None:
 
 
 def _text(error: BaseException, rules: Rules) -> str:
-    """Return the message: `str(error)` first, so that a class attribute `message` cannot hide it; then its notes."""
+    """Return the message, and the notes after it.
+
+    `str(error)` is asked first, so that a class attribute `message` cannot hide it.
+    """
     text = _read(str, error)
     if text is None:
         text = _read(repr, error) or f"<{_type_name(error)} without a printable message>"
@@ -183,7 +195,10 @@ def _notes(error: BaseException) -> list[str]:
 
 
 def _read(read: Callable[..., Any], *arguments: Any) -> str | None:
-    """Return what *read* returns, as a plain `str`; None where it is no text, or where it raises."""
+    """Return what *read* returns, as a plain `str`.
+
+    The result is None where it is no text, or where *read* raises.
+    """
     try:
         text = read(*arguments)
         return text if type(text) is str else str.__str__(text)

@@ -1,4 +1,7 @@
-"""What an exception event says besides its list: how bad it is, and which of its properties are not the caller's to set."""
+"""The properties of an exception event besides its list.
+
+They say how bad it is. The caller may not set those that are reserved.
+"""
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
@@ -10,7 +13,7 @@ _LEVELS = {
     "error": "error", "warning": "warning", "warn": "warning", "log": "log", "info": "info", "notice": "info",
     "debug": "debug", "trace": "debug",
 }  # fmt: skip
-# What we say, or what the server derives.
+# Properties that the SDK sets, or that the server derives.
 # Source: docs/internals/capture-protocol.md#exception-properties.
 RESERVED = frozenset(
     {
@@ -23,12 +26,18 @@ _MAX_FINGERPRINT_ENTRIES = 10
 
 
 def level_of(word: Any) -> str | None:
-    """Return PostHog's level for *word* or one of its aliases, in any case; None where it is neither."""
+    """Return PostHog's level for *word* or one of its aliases.
+
+    Case does not count. The result is None where *word* is neither.
+    """
     return _LEVELS.get(word.strip().lower()) if isinstance(word, str) else None
 
 
 def with_own_words(said: Mapping[str, Any], *, level: str) -> dict[str, Any]:
-    """Return the properties *said* without the reserved ones; a level of the caller's wins over *level*, in PostHog's words."""
+    """Return the properties *said* without the reserved ones.
+
+    A level of the caller's wins over *level*; it is translated to PostHog's words.
+    """
     own = {name: value for name, value in said.items() if name not in RESERVED}
     own["$exception_level"] = level_of(own.get("$exception_level")) or level
     forced = own.get("$exception_fingerprint")
@@ -38,7 +47,9 @@ def with_own_words(said: Mapping[str, Any], *, level: str) -> dict[str, Any]:
 
 
 def fingerprint(entries: Sequence[Mapping[str, Any]], forced: Any = None) -> Hashable:
-    """Return what makes two exceptions the same mistake: the caller's word, else types and places along the chain.
+    """Return what makes two exceptions the same mistake.
+
+    It is the caller's own text, else the types and places along the chain.
 
     The place of an exception is where it was raised, and the last line of the app's own code on the
     way there.

@@ -16,7 +16,8 @@ __all__ = ["Kept", "cut", "frames_of", "gap_frame", "own_stack", "syntax_error_f
 
 _MAX_LINE_CHARACTERS = 1024  # docs/internals/capture-protocol.md#frames
 _CUT = "..."
-_MAX_NUMBER = 2**31  # the server reads line numbers as 32 bits, and loses the whole event over a larger one
+# The server reads line numbers as 32 bits, and loses the whole event over a larger one.
+_MAX_NUMBER = 2**31
 _OWN_MODULE = "hogline"
 _LOGGING_MODULE = "logging"
 _HIDING = ("__tracebackhide__", "__traceback_hide__")
@@ -27,16 +28,25 @@ _MAX_COLUMNS = 2048
 
 
 Kept: TypeAlias = list[tuple[FrameType, dict[str, Any]]]
-"""Frames of one exception, outermost first: each as the interpreter has it, and as the event describes it."""
+"""Frames of one exception, outermost first.
+
+Each stands here as the interpreter has it, and as the event describes it.
+"""
 
 
 def frames_of(trace: TracebackType | None, rules: Rules, kept: Kept | None = None) -> list[dict[str, Any]]:
-    """Return *trace* as frames, outermost first, the crash site last; the interpreter's frames are added to *kept*."""
+    """Return *trace* as frames, outermost first, the crash site last.
+
+    The interpreter's frames are added to *kept*.
+    """
     return _rendered(_raised_through(trace), rules, kept)
 
 
 def own_stack(rules: Rules, kept: Kept | None = None) -> list[dict[str, Any]]:
-    """Return the stack of the code that called Hogline, or logged: an exception that was never raised has no other."""
+    """Return the stack of the code that called Hogline, or logged.
+
+    An exception that was never raised has no other.
+    """
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way to the caller's frame
     stack: list[FrameType] = []
     while frame is not None:
@@ -47,7 +57,10 @@ def own_stack(rules: Rules, kept: Kept | None = None) -> list[dict[str, Any]]:
 
 
 def syntax_error_frame(error: BaseException, rules: Rules) -> dict[str, Any] | None:
-    """Return the place that a SyntaxError names, if it names one: the mistake is in a file that never ran."""
+    """Return the place that a SyntaxError names, if it names one.
+
+    The mistake is in a file that never ran.
+    """
     filename, line_number, column, text = (read(error) for read in _SYNTAX_ERROR_SLOTS)
     if type(filename) is not str or not _is_position(line_number):
         return None
@@ -123,7 +136,10 @@ def _is_of(frame: FrameType, *packages: str) -> bool:
 
 
 def _patches_logging(frame: FrameType, rules: Rules) -> bool:
-    """Return whether another library's *frame* stands between frames of `logging`, as Sentry's does."""
+    """Return whether another library's *frame* stands between frames of `logging`.
+
+    Sentry's does.
+    """
     outer = frame.f_back
     if outer is None or not _is_of(outer, _LOGGING_MODULE):
         return False

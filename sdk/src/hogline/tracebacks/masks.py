@@ -1,4 +1,6 @@
-"""Masks: which of a program's variables, and which parts of them, an event must not show. In doubt, a value is hidden.
+"""Masks: which of a program's variables an event must not show, or only in part.
+
+In doubt, a value is hidden.
 
 The name of a secret hides its value. In texts, passwords of URLs, authorization headers, the known
 formats of secrets and words that look random are replaced. Source:
@@ -45,7 +47,7 @@ class Masks:
         return any(pattern.search(name) for pattern in self.ignored)
 
     def hides_name(self, name: str) -> bool:
-        """Return whether the value of a variable, a key or an attribute of that *name* is a secret."""
+        """Return whether that *name* of a variable, a key or an attribute is a secret's."""
         return self.hides(name) or (self.knows_names and len(name) <= _MAX_NAME_CHARACTERS and is_secret_variable(name))
 
     def hides(self, text: str) -> bool:
@@ -53,7 +55,8 @@ class Masks:
         lowered = text.lower()
         if self.knows_names and "author" in lowered:  # an author is no secret; authorization is
             lowered = _AUTHOR.sub("", lowered)
-        for word in self.words:  # any() would take three times as long, and this runs for each name and each text
+        # `any()` would take three times as long, and this runs for each name and each text.
+        for word in self.words:
             if word in lowered:
                 return True
         return bool(self.patterns) and any(pattern.search(text) for pattern in self.patterns)
@@ -63,7 +66,10 @@ class Masks:
         return REDACTED if self.hides(text) else self.without_secrets(text)
 
     def without_secrets(self, text: str) -> str:
-        """Return *text* with everything that looks like a secret replaced, whichever words it contains."""
+        """Return *text* with everything that looks like a secret replaced.
+
+        It does not matter which words the text contains.
+        """
         if self.url_credentials:
             text = without_credentials(text, REDACTED)
         if self.detect_secrets:

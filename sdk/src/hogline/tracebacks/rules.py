@@ -15,7 +15,7 @@ _SCRIPTS = os.path.dirname(sys.executable or "") or None
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What is the app's own code, and how much of a stack is kept."""
+    """Rules for what is the app's own code, and for how much of a stack is kept."""
 
     project_root: str
     in_app_include: tuple[str, ...] = ()
@@ -45,12 +45,16 @@ def place(filename: str, module: str | None, rules: Rules) -> tuple[str, str, bo
 
 
 def _shown(filename: str, module: str | None) -> str:
-    """Return the path from above the module's top-level package; the base name of a top-level module."""
+    """Return the path from above the module's top-level package.
+
+    For a top-level module, it is the base name.
+    """
     if not module or "." not in module:
         return os.path.basename(filename)
     try:
         base = sys.modules[module.partition(".")[0]].__file__
-    except Exception:  # what stands in sys.modules may be any object
+    except Exception:
+        # An entry of sys.modules may be any object.
         base = None
     if isinstance(base, str):
         above = os.path.join(os.path.dirname(os.path.dirname(base)), "")
@@ -70,12 +74,16 @@ def _has_prefix(module: str | None, prefixes: tuple[str, ...]) -> bool:
 
 
 def _is_own(path: str, rules: Rules) -> bool:
-    """Return whether *path* is below the root, and neither in the standard library, nor in a package, nor beside the interpreter."""
+    """Return whether *path* is the app's own code.
+
+    Such a path is below the root, and neither in the standard library, nor in a package, nor beside
+    the interpreter.
+    """
     if any(packages in path for packages in _PACKAGES) or _is_below(path, _STDLIB) or _is_below(path, _SCRIPTS):
         return False
     root = _absolute(rules.project_root)
-    # What pip checks out into a virtualenv (its src folder) is no package's path; an app may live
-    # inside one, too.
+    # A package that pip checks out into a virtualenv (its src folder) has no package's path. An app
+    # may live inside a virtualenv, too.
     is_virtualenv = sys.prefix != sys.base_prefix
     if is_virtualenv and _is_below(path, sys.prefix) and not _is_below(os.path.join(root, ""), sys.prefix):
         return False

@@ -17,7 +17,8 @@ __all__ = ["TooLate", "ValueReader", "is_definition"]
 
 _MAX_TEXT_CHARACTERS = 1024
 _MAX_STRUCTURE_CHARACTERS = 2048
-_MAX_SCANNED_CHARACTERS = _MAX_TEXT_CHARACTERS + 256  # more than is shown: a secret may stand across the cut
+# This is more than is shown, because a secret may stand across the cut.
+_MAX_SCANNED_CHARACTERS = _MAX_TEXT_CHARACTERS + 256
 _MAX_ITEMS = 50
 _MAX_DEPTH = 12
 _MAX_NODES = 100
@@ -56,7 +57,10 @@ _PLAIN = {
 
 
 def _is_one_of(kind: type, kinds: Iterable[Any]) -> bool:
-    """Return whether *kind* is one of *kinds*. Unlike `in`, this does not call a metaclass's `__eq__`."""
+    """Return whether *kind* is one of *kinds*.
+
+    Unlike `in`, this does not call a metaclass's `__eq__`.
+    """
     return any(kind is one for one in kinds)
 
 
@@ -171,7 +175,10 @@ class ValueReader:
         return str(value) if bits <= _MAX_INTEGER_BITS else f"<integer of {bits} bits>"
 
     def _text(self, text: str, length: int = 0, rendered: Callable[[str], str] | None = None) -> str:
-        """Return the beginning of a *text* of that *length*. It is masked before it is cut, so that no half of a secret is left."""
+        """Return the beginning of a *text* of that *length*.
+
+        It is masked before it is cut, so that no half of a secret is left.
+        """
         shown = self.masks.shown(text)
         is_cut = len(shown) > _MAX_TEXT_CHARACTERS or length > len(text)
         if shown != REDACTED:
@@ -200,7 +207,10 @@ class ValueReader:
         return shown
 
     def _is_secret_record(self, items: tuple[tuple[Any, Any], ...]) -> bool:
-        """Return whether a field of *items* names a secret that another field holds: `{"name": "password", "value": ...}`."""
+        """Return whether a field of *items* names a secret that another field holds.
+
+        An example is `{"name": "password", "value": ...}`.
+        """
         return any(
             type(key) is str and key.lower() in _NAME_FIELDS and self._names_a_secret(item) for key, item in items
         )
@@ -229,10 +239,14 @@ class ValueReader:
         return REDACTED_KEY.format(self._redacted_keys)
 
     def _other_key(self, key: Any, depth: int, around: tuple[int, ...]) -> tuple[str, bool]:
-        """Return the same for a key that is no text. Whether it hides its value depends on its text without masks."""
+        """Return the same for a key that is no text.
+
+        Whether it hides its value depends on its text without masks.
+        """
         room = self._nodes, self._room
         masks, names, texts = self.masks, self._names, self._texts
-        self.masks, self._names, self._texts = _BLIND, {}, {}  # unmasked texts must not get into the caches
+        # Unmasked texts must not get into the caches.
+        self.masks, self._names, self._texts = _BLIND, {}, {}
         try:
             plain = self._name(key, depth, around)
         finally:
@@ -254,7 +268,10 @@ class ValueReader:
         return node if type(node) is str else _json(node)
 
     def _names_a_secret(self, name: Any) -> bool:
-        """Return whether *name* (a text, bytes, a member of an enum, or a tuple of these) is the name of a secret."""
+        """Return whether *name* is the name of a secret.
+
+        It may be a text, bytes, a member of an enum, or a tuple of these.
+        """
         kind = type(name)
         for text_kind in (str, bytes):
             if issubclass(kind, text_kind):
@@ -272,7 +289,10 @@ class ValueReader:
         )
 
     def _has_userinfo(self, netloc: Any) -> bool:
-        """Return whether a URL's *netloc*, split from the URL, has a user or a password that is to be masked."""
+        """Return whether *netloc* has a user or a password that must be masked.
+
+        *netloc* was split from a URL.
+        """
         kind = type(netloc)
         return self.masks.url_credentials and ((kind is str and "@" in netloc) or (kind is bytes and b"@" in netloc))
 
@@ -291,7 +311,8 @@ class ValueReader:
             )
             shown.append(REDACTED if is_hidden or by_field else self._node(item, depth, around))
             if length <= _MAX_PAIR_ITEMS:  # (name, value), (name, operator, value)
-                is_pair = issubclass(type(item), tuple)  # of a name and a value itself, in a form of two fields
+                # An item of a form with two fields may itself be a pair of a name and a value.
+                is_pair = issubclass(type(item), tuple)
                 is_hidden = is_hidden or (length > 1 and not (is_pair and is_form) and self._names_a_secret(item))
             else:  # a command's arguments
                 is_hidden = (
@@ -309,7 +330,10 @@ class ValueReader:
 
 
 def _field_names(value: Any, kind: type) -> tuple[str, ...]:
-    """Return the names of the items of a named tuple, or of a structure such as `os.stat_result`. Calls no code of the class."""
+    """Return the names of the items of a named tuple, or of a structure.
+
+    `os.stat_result` is such a structure. No code of the class is called.
+    """
     for base in _mro(kind):
         namespace = _namespace(base)
         fields = namespace.get("_fields")
@@ -322,7 +346,10 @@ def _field_names(value: Any, kind: type) -> tuple[str, ...]:
 
 
 def _attributes(value: Any, kind: type) -> Iterator[tuple[str, Any]]:
-    """Yield the attributes in the dict and the slots of *value*. Calls no property and no `__getattr__`."""
+    """Yield the attributes in the dict and the slots of *value*.
+
+    No property and no `__getattr__` is called.
+    """
     has_dict = False
     for base in _mro(kind):
         names = _namespace(base)

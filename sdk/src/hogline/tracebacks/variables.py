@@ -1,4 +1,6 @@
-"""Variables: the values of variables in the app's own frames, masked, and bounded in bytes and in time.
+"""The values of variables in the app's own frames.
+
+They are masked, and bounded in bytes and in time.
 
 No code of a value is called, no `__repr__`, no property, no `__len__`: values are read past their
 classes, with the interpreter's own methods. Source of the shapes:
@@ -45,11 +47,16 @@ class Variables:
     max_seconds: float
     """Variables that are not read by then are left out."""
     is_worth: Callable[[list[dict[str, Any]]], bool] = lambda _entries: True
-    """Called with the list without variables: in a storm of one exception, most events are dropped, and reading is wasted."""
+    """The function that is called with the list without variables.
+
+    In a storm of one exception, most events are dropped, and reading variables for them is wasted.
+    """
 
 
 def fill(stacks: Iterable[Kept], rules: Variables, clock: Callable[[], float] = time.monotonic) -> None:
-    """Put `code_variables` on the app's own frames of *stacks*, crash sites first, then away from them.
+    """Put `code_variables` on the app's own frames of *stacks*.
+
+    Crash sites come first, then the frames further away from them.
 
     One frame gets at most half of the bytes and of the time that are left, so that it cannot starve
     the others.
@@ -65,7 +72,8 @@ def fill(stacks: Iterable[Kept], rules: Variables, clock: Callable[[], float] = 
     deadline_s = clock() + rules.max_seconds
     reader = ValueReader(rules.masks, clock, deadline_s)
     left_bytes = rules.max_bytes
-    known: dict[int, tuple[dict[str, Any], int]] = {}  # a frame that two exceptions passed through is read once
+    # A frame that two exceptions passed through is read once.
+    known: dict[int, tuple[dict[str, Any], int]] = {}
     for _, _, frame, described in frames:
         now_s = clock()
         if left_bytes < _MIN_VARIABLE_BYTES or now_s > deadline_s:
@@ -82,7 +90,10 @@ def fill(stacks: Iterable[Kept], rules: Variables, clock: Callable[[], float] = 
 def _read(
     frame: FrameType, described: Mapping[str, Any], reader: ValueReader, room_bytes: int
 ) -> tuple[dict[str, Any], int]:
-    """Return the variables of *frame* and their size as JSON. Variables that do not fit, or come too late, are left out."""
+    """Return the variables of *frame* and their size as JSON.
+
+    Variables that do not fit, or come too late, are left out.
+    """
     held = frame.f_locals  # once: each look at it copies a function's variables
     is_module = frame.f_code.co_name == "<module>" or held is frame.f_globals
     names = _named(frame.f_globals, described) if is_module else _locals(held)
@@ -105,7 +116,10 @@ def _read(
 
 
 def _ordered(names: Iterable[tuple[Any, Any]], masks: Masks, *, with_definitions: bool) -> list[tuple[str, Any]]:
-    """Return the variables to show, in the frame's order. Functions, classes and modules help least, and come last or not at all."""
+    """Return the variables to show, in the frame's order.
+
+    Functions, classes and modules help least; they come last or not at all.
+    """
     data: list[tuple[str, Any]] = []
     definitions: list[tuple[str, Any]] = []
     for name, value in names:
@@ -123,7 +137,10 @@ def _locals(held: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _named(held: Any, described: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the globals that the lines up to the crash mention: a module's whole namespace would bury them."""
+    """Yield the globals that the lines up to the crash mention.
+
+    A module's whole namespace would bury them.
+    """
     lines = "\n".join([*described["pre_context"], described["context_line"] or ""])
     for name in dict.fromkeys(_NAME.findall(lines)):
         if dict.__contains__(held, name):

@@ -1,1 +1,4 @@
-"""PostHog's protocol as pure functions: values to bytes, events to request bodies. Knows no thread, no socket, no HTTP."""
+"""PostHog's protocol as pure functions: values to bytes, events to request bodies.
+
+They know no thread, no socket and no HTTP.
+"""

@@ -31,7 +31,9 @@ def encode(events: Sequence[bytes], project_token: str, sent_at: str, *, histori
 
 
 def compress(body: bytes, encoding: str = "gzip") -> bytes:
-    """Return *body* in the content *encoding* "gzip", "deflate" (RFC 1950, with zlib's header) or "zstd".
+    """Return *body* in the content *encoding* "gzip", "deflate" or "zstd".
+
+    "deflate" is RFC 1950, with zlib's header.
 
     Raises LookupError: there is no such encoding here.
     """

@@ -29,7 +29,7 @@ _FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the server did with one event.
+    """The server's result for one event.
 
     "sent", "drop" (it never accepts the event) or "retry".
     """

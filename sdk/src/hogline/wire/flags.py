@@ -1,4 +1,7 @@
-"""`/flags/`: the request's body, and the records of the response. Reads every shape that a server has ever answered in."""
+"""`/flags/`: the request's body, and the records of the response.
+
+Every shape that a server has ever answered in can be read.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -52,7 +55,11 @@ class FlagMetadata:
 
 @dataclass(frozen=True, slots=True)
 class RemoteFlag:
-    """One flag of an answer. A record that cannot be read is disabled and `malformed`; `failed`: the server could not evaluate it."""
+    """One flag of an answer.
+
+    A record that cannot be read is disabled and `malformed`. With `failed`, the server could not
+    evaluate it.
+    """
 
     key: str
     enabled: bool

@@ -1,4 +1,6 @@
-"""Records of an append-only file: a header of magic, length and checksum, then the payload. Pure: bytes to places in them.
+"""Records of an append-only file: a header of magic, length and checksum, then the payload.
+
+The functions are pure: they turn bytes into places in them.
 
 The SDK's spool and the instance's journal are made of these. A torn or corrupt stretch ends
 nothing: reading goes on at the next header whose checksum is right.
@@ -19,7 +21,10 @@ _crc32 = zlib.crc32
 
 
 class Stretch(NamedTuple):
-    """Bytes `begin` to `end` of a file: one whole record with its header, or damage that holds none."""
+    """Bytes `begin` to `end` of a file.
+
+    They are one whole record with its header, or damage that holds none.
+    """
 
     begin: int
     end: int
@@ -32,7 +37,10 @@ def frame(payload: bytes) -> bytes:
 
 
 def scan(data: bytes, offset: int = 0) -> Iterator[Stretch]:
-    """Yield what *data* holds from *offset* on, without a gap: records, and the damage between and behind them."""
+    """Yield what *data* holds from *offset* on, without a gap.
+
+    Records come in order, with the damage between and behind them.
+    """
     while offset < len(data):
         end = _record_end(data, offset)
         if end is not None:

@@ -1,4 +1,6 @@
-"""Any Python value to JSON bytes. A value that JSON cannot hold is rendered readably, or replaced with a marker.
+"""Any Python value to JSON bytes.
+
+A value that JSON cannot hold is rendered readably, or replaced with a marker.
 
 orjson writes the types that it knows; `_render` turns every other value into one of those. If
 orjson refuses the whole event (a key that is no string, an integer over 64 bits, a lone surrogate,
@@ -20,8 +22,8 @@ from hogline.redaction.urls import redacted_path, redacted_query, without_userin
 
 __all__ = ["cleaned", "serialise"]
 
-# orjson's own bound: what it writes must not be cut because it stands beside something that it
-# refuses.
+# orjson's own bound: a value that orjson writes must not be cut because it stands beside one that
+# it refuses.
 _MAX_DEPTH = 254
 _SAFE_DEPTH = 32  # where the app's own stack leaves no room for more
 _INT_64 = range(-(2**63), 2**64)
@@ -43,7 +45,10 @@ def serialise(event: Mapping[str, Any]) -> bytes:
 
 
 def cleaned(value: Any) -> Any:
-    """Return *value* rebuilt from JSON's own types; circles, depth and unprintable parts become markers."""
+    """Return *value* rebuilt from JSON's own types.
+
+    Circles, excessive depth and unprintable parts become markers.
+    """
     try:
         return _cleaned(value, _MAX_DEPTH, ())
     except RecursionError:
@@ -51,7 +56,10 @@ def cleaned(value: Any) -> Any:
 
 
 def _cleaned(value: Any, room: int, around: tuple[int, ...]) -> Any:
-    """Return *value* rebuilt; *room* is how many levels may follow, *around* the ids of the values that it stands in."""
+    """Return *value* rebuilt.
+
+    *room* is how many levels may follow, *around* the ids of the values that it stands in.
+    """
     kind = type(value)
     if value is None or kind is bool:
         return value
@@ -74,7 +82,10 @@ def _cleaned(value: Any, room: int, around: tuple[int, ...]) -> Any:
 
 
 def _structure(value: Any, kind: type, room: int, around: tuple[int, ...]) -> Any:
-    """Return a value that is no plain text and no plain number, rebuilt. The order of the tests is orjson's."""
+    """Return a value that is no plain text and no plain number, rebuilt.
+
+    The order of the tests is orjson's.
+    """
     if kind is tuple:
         return _array(value, room, around)
     if issubclass(type(kind), EnumType):
@@ -91,7 +102,8 @@ def _structure(value: Any, kind: type, room: int, around: tuple[int, ...]) -> An
             rebuilt[_key(key)] = _cleaned(item, room - 1, around)
         return rebuilt
     try:
-        return orjson.loads(orjson.dumps(value, None, _OPTIONS))  # a time, a UUID, a number or an array of numpy's
+        # This writes a time, a UUID, and a number or an array of numpy's.
+        return orjson.loads(orjson.dumps(value, None, _OPTIONS))
     except (TypeError, ValueError):
         rendered = _render(value)
     # A value that renders itself as another of its kind, and so on, takes a level each time.
@@ -107,7 +119,7 @@ def _array(items: Iterable[Any], room: int, around: tuple[int, ...]) -> list[Any
 
 
 def _render(value: Any) -> Any:
-    """Return something nearer to JSON for a *value* that orjson does not write by itself. Never raises."""
+    """Return something nearer to JSON for a *value* that orjson does not write. Never raises."""
     try:
         plain = _unwrapped(value)
         if plain is not value:
@@ -122,7 +134,10 @@ def _render(value: Any) -> Any:
 
 
 def _unwrapped(value: Any) -> Any:
-    """Return what a lazy *value* stands for, such as Django's `request.user` or werkzeug's `current_user`."""
+    """Return what a lazy *value* stands for.
+
+    Examples are Django's `request.user` and werkzeug's `current_user`.
+    """
     kind = type(value)
     if value.__class__ is kind:
         return value
@@ -150,7 +165,8 @@ def _render_object(value: Any, kind: type) -> Any:
         to_list := getattr(kind, "tolist", None)
     ):  # numpy's and pandas' arrays and scalars that orjson leaves to us
         rendered = to_list(value)
-        return float(value) if type(rendered) is kind else rendered  # numpy.longdouble returns itself
+        # `numpy.longdouble` returns itself.
+        return float(value) if type(rendered) is kind else rendered
     if "__str__" in _defined(kind) or "__repr__" in _defined(kind):
         text = _text(str(value))
         return None if text in _MISSING and kind.__module__.startswith("pandas.") else text
@@ -171,7 +187,10 @@ def _fields(value: Any, names: list[str]) -> dict[str, Any]:
 
 
 def _mapping(value: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return a mapping as a dict; a key that has several values, as in a form, has them as a list."""
+    """Return a mapping as a dict.
+
+    A key that has several values, as in a form, has them as a list.
+    """
     pairs = list(value.multi_items() if hasattr(type(value), "multi_items") else value.items())  # type: ignore[attr-defined]
     plain = dict(pairs)
     if len(plain) == len(pairs):
@@ -183,7 +202,10 @@ def _mapping(value: Mapping[Any, Any]) -> dict[Any, Any]:
 
 
 def _tuple(value: tuple[Any, ...]) -> list[Any]:
-    """Return a named tuple, or another subclass, as a list; of a URL that was split, without its secrets."""
+    """Return a named tuple, or another subclass, as a list.
+
+    The parts of a URL that was split are returned without its secrets.
+    """
     items = list(tuple.__iter__(value))
     if type(value).__module__ != "urllib.parse":
         return items
@@ -202,7 +224,10 @@ def _url_part(part: Any, name: str) -> Any:
 
 
 def _defined(kind: type) -> set[str]:
-    """Return which of `__str__` and `__repr__` *kind* or a base of it defines, other than `object`."""
+    """Return which of `__str__` and `__repr__` *kind* or a base of it defines.
+
+    `object` does not count.
+    """
     return {
         name for base in kind.__mro__ if base is not object for name in ("__str__", "__repr__") if name in vars(base)
     }
@@ -265,7 +290,8 @@ def _key(key: Any) -> str:
 def _text(value: str) -> str:
     try:
         value.encode()
-    except UnicodeEncodeError:  # lone surrogates: the two halves of a pair become their character, others U+FFFD
+    except UnicodeEncodeError:
+        # These are lone surrogates. Two halves of a pair become their character, others U+FFFD.
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return value
 

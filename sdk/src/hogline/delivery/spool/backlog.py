@@ -1,4 +1,7 @@
-"""The backlog: segments that dead processes left in the folder, which one living process at a time takes over and drains."""
+"""The backlog: segments that dead processes left in the folder.
+
+One living process at a time takes them over and drains them.
+"""
 
 import os
 import time
@@ -26,13 +29,16 @@ class Backlog:
         self.is_stuck: bool = False
         """The last look found a file that cannot be opened."""
         self.problem: str | None = None
-        """What is wrong with the folder. Whoever logs it sets None."""
+        """The problem with the folder. The caller that logs it sets None."""
         self._folder = folder
         self._lock = DrainLock(folder)
         self._look_at_s = 0.0
 
     def find(self, own: Collection[Segment]) -> bool:
-        """Return whether there are segments that are not this process's *own*, without waiting for the next regular look."""
+        """Return whether there are segments that are not this process's *own*.
+
+        This does not wait for the next regular look.
+        """
         self.is_stuck = False
         if not self.segments and not self._foreign(own):
             return False
@@ -44,7 +50,10 @@ class Backlog:
         return max(0.0, self._look_at_s - now_s)
 
     def adopt(self, own: Collection[Segment]) -> None:
-        """Take over the segments of dead processes, if a look is due and no other process is doing so."""
+        """Take over the segments of dead processes.
+
+        Does nothing unless a look is due and no other process is doing so.
+        """
         now_s = time.monotonic()
         if self.segments or now_s < self._look_at_s:
             return

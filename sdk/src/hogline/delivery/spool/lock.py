@@ -54,7 +54,8 @@ class DrainLock:
         if self._handle >= 0:
             if unlock:
                 unlock_file(self._handle)
-            with contextlib.suppress(OSError):  # a daemon's first step is to close whatever it inherited
+            # A daemon's first step is to close whatever it inherited.
+            with contextlib.suppress(OSError):
                 os.close(self._handle)
             self._handle = -1
 

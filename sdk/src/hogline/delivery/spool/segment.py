@@ -1,10 +1,14 @@
-"""One file of the spool: records that one process appends, and beside it a file of the byte ranges that are settled.
+"""One file of the spool: records that one process appends.
 
-The process that writes or drains a segment holds its lock. The kernel releases the lock when that process dies, however it
-dies. A forked child shares the lock until it closes its copy of the handle, which `Spool.forget` does.
+Beside it is a file of the byte ranges that are settled.
 
-A file can disappear while it is open: somebody removes, renames or remounts its folder, or puts another file in its place.
-The handle goes on working, but no other process will find what is written through it. `is_found` notices that.
+The process that writes or drains a segment holds its lock. The kernel releases the lock when that
+process dies, however it dies. A forked child shares the lock until it closes its copy of the
+handle, which `Spool.forget` does.
+
+A file can disappear while it is open: somebody removes, renames or remounts its folder, or puts
+another file in its place. The handle goes on working, but no other process will find what is
+written through it. `is_found` notices that.
 """
 
 import contextlib
@@ -78,7 +82,9 @@ class Segment:
                 # process's, and removed it.
                 if lock_file(handle) and os.path.exists(path):  # noqa: PTH110
                     return cls(path, handle)
-            except BaseException:  # a file system without locks, or with none left: this will be tried again and again
+            except BaseException:
+                # The file system has no locks, or none are left. This will be tried again and
+                # again.
                 with contextlib.suppress(OSError):
                     os.unlink(path)  # noqa: PTH108
                 os.close(handle)
@@ -111,7 +117,7 @@ class Segment:
         self.size_bytes += size
 
     def is_found(self) -> bool:
-        """Return whether the path still leads to this file, so that another process would find it."""
+        """Return whether the path still leads to this file, so that others would find it."""
         self.is_lost = not _leads_to(self.path, self._identity)
         return not self.is_lost
 

@@ -1,9 +1,12 @@
-"""The spool of one client: its own segments, a backlog of dead processes' segments, and memory where the disk fails.
+"""The spool of one client.
 
-Own events go to the newest segment before `add` returns, and are read back when they are sent: memory holds only the batch
-in flight. The backlog is drained first, by one process for each folder. Events that the disk does not take wait in memory,
-behind those on disk, and move there once the disk takes them again. Not thread-safe: the queue that owns it holds a lock.
-A signal handler may call `add` at any moment.
+It has its own segments, a backlog of dead processes' segments, and memory where the disk fails.
+
+Own events go to the newest segment before `add` returns, and are read back when they are sent:
+memory holds only the batch in flight. The backlog is drained first, by one process for each folder.
+Events that the disk does not take wait in memory, behind those on disk, and move there once the
+disk takes them again. Not thread-safe: the queue that owns it holds a lock. A signal handler may
+call `add` at any moment.
 """
 
 import contextlib
@@ -38,9 +41,11 @@ class Spool:
         self._max_bytes = settings.spool_max_bytes
         self._segment_bytes = min(_SEGMENT_BYTES, settings.spool_max_bytes // 8)
         self._memory = memory
-        self._segments: deque[Segment] = deque()  # its own, oldest first; the last one is being written
+        # The process's own segments, oldest first. The last one is being written.
+        self._segments: deque[Segment] = deque()
         self._backlog = Backlog(self.folder)
-        self._places: dict[int, tuple[Segment, int, int]] = {}  # of events in flight, by the id of their bytes
+        # Places of events in flight, by the id of their bytes.
+        self._places: dict[int, tuple[Segment, int, int]] = {}
         self._queued = 0  # events on disk that wait
         self._queued_bytes = 0
         self._written = 0  # events on disk, waiting or in flight
@@ -67,7 +72,7 @@ class Spool:
 
     @property
     def problem(self) -> tuple[str, str] | None:
-        """What is wrong with the disk: its kind and a text for the log."""
+        """The problem with the disk: its kind and a text for the log."""
         backlog = self._backlog.problem
         return self._problem or (("read", backlog) if backlog is not None else None)
 
@@ -93,7 +98,7 @@ class Spool:
     def _all_segments(self) -> list[Segment]:
         return [*self._backlog.segments, *self._segments]
 
-    # -- in ---------------------------------------------------------------------------------------------------------
+    # -- in ----------------------------------------------------------------------------------------
 
     def add(self, event: bytes) -> bool:
         """Write *event* to disk, or keep it in memory if that fails.
@@ -229,7 +234,10 @@ class Spool:
         return events
 
     def drop_unsaved(self) -> list[bytes]:
-        """Remove and return the events that wait in memory, or in files that no other process would find."""
+        """Remove and return the events that wait in memory.
+
+        Events in files that no other process would find count as such.
+        """
         self._restore()
         events: list[bytes] = []
         for segment in list(self._segments):
@@ -237,7 +245,7 @@ class Spool:
                 events += self._drop(segment)
         return events + self._memory.drop_unsaved()
 
-    # -- out --------------------------------------------------------------------------------------------------------
+    # -- out ---------------------------------------------------------------------------------------
 
     def take(self, max_events: int, max_bytes: int) -> list[bytes]:
         """Hand out the oldest events.
@@ -363,7 +371,7 @@ class Spool:
         place = self._places.get(id(event))
         return place is not None and place[0].is_found()
 
-    # -- the backlog of dead processes ------------------------------------------------------------------------------
+    # -- the backlog of dead processes -------------------------------------------------------------
 
     def find_backlog(self) -> None:
         """Set `has_backlog` if there are segments of dead processes."""
@@ -374,7 +382,7 @@ class Spool:
         """Return in how many seconds the next regular look for a backlog is due."""
         return self._backlog.check_in_s(now_s)
 
-    # -- files that somebody removed, moved or replaced -------------------------------------------------------------
+    # -- files that somebody removed, moved or replaced --------------------------------------------
 
     def maintain(self, now_s: float) -> float | None:
         """Verify, every ten seconds, that the next process would find the files.
@@ -387,8 +395,12 @@ class Spool:
         return self._verify_at_s - now_s
 
     def _restore(self) -> None:
-        """Write the unsettled events of files that lost their names into new files, so that the next process finds them."""
-        if self._inside:  # a signal handler interrupted a call that uses these files; the next call restores them
+        """Write the unsettled events of files that lost their names into new files.
+
+        The next process then finds them.
+        """
+        # A signal handler interrupted a call that uses these files; the next call restores them.
+        if self._inside:
             return
         self._inside += 1
         self._has_lost = False
@@ -447,7 +459,7 @@ class Spool:
         self._places.update(places)
         return fresh
 
-    # -- the end ----------------------------------------------------------------------------------------------------
+    # -- the end -----------------------------------------------------------------------------------
 
     def _has_in_flight(self, segment: Segment) -> bool:
         return any(place[0] is segment for place in self._places.values())
@@ -456,7 +468,10 @@ class Spool:
         return segment.exhausted and not self._has_in_flight(segment)
 
     def close(self) -> None:
-        """Remove the segments whose events are settled, and leave the others to the next process."""
+        """Remove the segments whose events are settled.
+
+        The others stay for the next process.
+        """
         self._restore()
         for segment in self._all_segments():
             if self._is_done(segment):

@@ -1,8 +1,11 @@
-"""Flags as pure functions: definitions and what is known of a person in, a verdict with its reason out.
+"""Flags as pure functions.
+
+They take definitions and what is known of a person, and return a verdict with its reason.
 
 The SDK's local evaluation and the instance answer with these. Knows no thread, no socket, no HTTP;
-the clock is passed in. What can't be answered for certain is answered `Unresolved`, with the
-reason: a guess would be a wrong answer.
+The SDK's local evaluation and the instance answer with these. They know no thread, no socket and no
+HTTP; the clock is passed in. An answer that is not certain is `Unresolved`, with the reason: a
+guess would be a wrong answer.
 """
 
 from hogline.flags.evaluation.ruleset import Ruleset

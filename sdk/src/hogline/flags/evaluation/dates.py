@@ -14,7 +14,7 @@ _SPANS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=
 
 
 def is_relative(text: str) -> bool:
-    """Tell whether *text* is a date relative to now: `-7d`, `3m`."""
+    """Return whether *text* is a date relative to now: `-7d`, `3m`."""
     digits = text.removeprefix("-")[:-1]
     return digits.isdecimal() and digits.isascii() and text[-1] in "hdwmy" and int(digits) < _MOST
 
@@ -34,7 +34,9 @@ def relative(text: str, now: datetime) -> datetime | None:
 
 
 def _months_before(now: datetime, months: int, *, step: int) -> datetime:
-    """Step back month by month, or year by year: the day is cut to the length of each month on the way.
+    """Step back month by month, or year by year.
+
+    The day is cut to the length of each month on the way.
 
     31 March less two months is 28 January, as the server has it.
     """

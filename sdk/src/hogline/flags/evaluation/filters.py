@@ -67,16 +67,23 @@ class Filters:
         self._find = find  # evaluates another flag
         self._known = known  # whether there is such a flag
         self._made: dict[str, tuple[Check, bool]] = {}  # cohorts, by id
-        self._open: set[str] = set()  # cohorts that are being compiled: one that contains itself would never end
+        # Cohorts that are being compiled. One that contains itself would never end.
+        self._open: set[str] = set()
 
     def for_one_flag(self) -> "Filters":
-        """Return a copy for compiling one flag: a cohort that another thread compiles now does not contain itself."""
+        """Return a copy for compiling one flag.
+
+        A cohort that another thread compiles at the same time then does not seem to contain itself.
+        """
         own = copy.copy(self)
         own._open = set()  # noqa: SLF001 - of the same class
         return own
 
     def check(self, filter_: Mapping[str, Any]) -> tuple[Check, bool]:
-        """Return the check of *filter_*, and whether it is broken: it cannot be evaluated, whatever the properties are."""
+        """Return the check of *filter_*, and whether the filter is broken.
+
+        A broken filter cannot be evaluated, whatever the properties are.
+        """
         kind = filter_.get("type")
         if kind == "cohort":
             return self._cohort(filter_)

@@ -1,7 +1,9 @@
-"""Operators: each makes of a filter's value a test for a property's value, once, when a flag is first asked for.
+"""Operators: each turns a filter's value into a test for a property's value.
 
-A test answers True, False or `Unknown`. A filter is *broken* when its own value is of no use,
-whatever the property is; then that is the reason to tell, and not the property that is missing.
+That happens once, when a flag is first asked for.
+
+A test answers True, False or `Unknown`. A filter is *broken* when its own value cannot be used,
+whatever the property is. That is then the reason to report, not the missing property.
 Source: docs/internals/flags-protocol.md#operators.
 """
 
@@ -24,7 +26,7 @@ Check: TypeAlias = Callable[[Mapping[str, Any], Subject], Answer]
 
 _ABSENT: Any = object()
 _PROBE = datetime(2000, 1, 1, tzinfo=UTC)  # any day on which a bare year is a date
-# What a property that is certainly unset answers; all others answer False.
+# Operators that answer True for a property that is certainly unset; all others answer False.
 _TRUE_WHEN_UNSET = frozenset({"is_not", "is_not_set", "not_icontains", "not_starts_with", "not_ends_with", "not_regex"})
 
 
@@ -134,7 +136,9 @@ def _regex(operator: str, value: Any, _version: int) -> Test | None:
         text = value_text(found)
         if text is None:
             return MISSING
-        if pattern is None:  # an empty pattern is everywhere; an invalid one is nowhere, and `not_regex` no better
+        # An empty pattern is found everywhere. With an invalid one, `regex` and `not_regex` are
+        # both False.
+        if pattern is None:
             return wanted and not text_of_pattern
         answer = pattern.found_in(text)
         return UNSUPPORTED if answer is None else answer is wanted
@@ -220,7 +224,7 @@ OPERATORS: Mapping[str, Callable[[str, Any, int], Test | None]] = {
     **dict.fromkeys(("semver_eq", "semver_neq", "semver_gt", "semver_gte", "semver_lt", "semver_lte"), _version_order),
     **dict.fromkeys(("semver_tilde", "semver_caret", "semver_wildcard"), _version_range),
 }
-"""What makes a test of an operator, a filter's value and the matching version.
+"""Functions that make a test of an operator, a filter's value and the matching version.
 
-None: the value is of no use to it.
+None: the value does not suit the operator.
 """

@@ -1,10 +1,10 @@
 """Patterns: regular expressions that mean the same to Python and to the server's Rust engine.
 
-All others are not ours to judge.
+Patterns that may differ between the two are left to the server.
 
 The two dialects differ in look-around, word boundaries, class sets, `$`, escapes and Unicode
-classes, and Python backtracks where Rust does not. A pattern is read by its grammar; what the
-reader does not know for certain is deferred.
+classes, and Python backtracks where Rust does not. A pattern is read by its grammar; parts that the
+reader does not know for certain are deferred.
 """
 
 import re
@@ -43,7 +43,10 @@ class Pattern:
         self._spaces = spaces
 
     def found_in(self, text: str) -> bool | None:
-        """Tell whether the pattern occurs in *text*; None: the dialects may differ on this text."""
+        """Return whether the pattern occurs in *text*.
+
+        The result is None where the dialects may differ on this text.
+        """
         # A strict end makes a repetition before a last line feed try every length of itself.
         if self._ends and self._branches and text.endswith("\n"):
             return None

@@ -146,7 +146,8 @@ class Flag:
     def _first_match(self, flag_properties: Mapping[str, Any], flag_identifier: str, subject: Subject) -> Verdict:
         unmatched = _NO_MATCH
         reason: UnresolvedFlagReason | None = None
-        possible: frozenset[FlagValue] = _NONE  # the values that earlier conditions may give, whose checks are unknown
+        # The values that earlier conditions with unknown checks may give.
+        possible: frozenset[FlagValue] = _NONE
         for condition in self._conditions:
             properties, identifier = flag_properties, flag_identifier
             answer: Answer = True
@@ -185,7 +186,10 @@ class Flag:
         return _FALSE if self._early_exit else _NONE
 
     def _about(self, group: object, subject: Subject) -> tuple[Answer, Mapping[str, Any], str]:
-        """Return the properties and identifier for a condition about another group than its flag, or about the person."""
+        """Return the properties and the identifier that a condition is about.
+
+        The condition is about another group than its flag, or about the person.
+        """
         if group is None:
             return True, subject.person_properties, subject.distinct_id
         name = self._mapping.get(str(group))
@@ -284,7 +288,8 @@ class Ruleset:
         if found is None:
             found = subject.found = {}
         if key not in found:
-            found[key] = SERVER_DEPENDENCY  # until it is evaluated: a flag that depends on itself finds this
+            # Until the flag is evaluated, a flag that depends on itself finds this.
+            found[key] = SERVER_DEPENDENCY
             found[key] = self._finding(key, subject)
         finding: Finding = found[key]
         return finding

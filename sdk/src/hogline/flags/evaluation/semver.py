@@ -11,7 +11,10 @@ Version: TypeAlias = tuple[int, int, int]
 
 
 def parsed(value: Any) -> Version | None:
-    """Return *value* as major, minor and patch; what is missing is 0; None: it is no version."""
+    """Return *value* as major, minor and patch, or None if it is no version.
+
+    Missing parts are 0.
+    """
     text = str(value).strip().lstrip("vV").partition("-")[0].partition("+")[0]
     parts = text.split(".")
     if not parts[0]:

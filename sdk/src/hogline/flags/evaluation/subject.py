@@ -14,8 +14,9 @@ class Subject:
 
     Made for one call: it also caches the flags that others depend on.
 
-    *groups* maps a group's type to its key, *group_properties* the type to that group's properties. With *complete* a
-    missing property is known to be unset, as on the server; otherwise it is unknown.
+    *groups* maps a group's type to its key, *group_properties* the type to that group's properties.
+    With *complete* a missing property is known to be unset, as on the server; otherwise it is
+    unknown.
     """
 
     __slots__ = (
@@ -40,7 +41,8 @@ class Subject:
         self.device_id: str | None = device_id
         self.complete: bool = complete
         self._now = now
-        self.found: dict[str, Any] | None = None  # flags that others depend on, by key; made on first use
+        # Flags that others depend on, by key. Made on first use.
+        self.found: dict[str, Any] | None = None
 
     @property
     def now(self) -> datetime:

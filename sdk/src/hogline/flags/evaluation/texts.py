@@ -66,12 +66,12 @@ def _float(value: float) -> str:
 
 
 def ascii_lower(text: str) -> str:
-    """Return *text* with A to Z in lower case, and every other letter as it is."""
+    """Return *text* with A to Z in lower case, and every other character as it is."""
     return text.lower() if text.isascii() else text.translate(_UPPER_TO_LOWER)
 
 
 def boolean_like(value: Any) -> bool:
-    """Tell whether *value* is a boolean, a text of one, or a list of such."""
+    """Return whether *value* is a boolean, a text of one, or a list of such."""
     if isinstance(value, bool):
         return True
     if isinstance(value, str):

@@ -1,4 +1,6 @@
-"""The cache provider: an app's own cache of flag definitions for all of its hosts, with posthog-python's protocol.
+"""The cache provider: an app's own cache of flag definitions for all of its hosts.
+
+Its protocol is that of posthog-python.
 
 Its methods may be plain or asynchronous; exceptions that they raise do not reach the flags. Missing
 definitions are fetched.

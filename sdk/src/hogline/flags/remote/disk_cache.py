@@ -1,4 +1,6 @@
-"""The disk cache: the processes of a host share the flag definitions of one key, so that one request serves all of them.
+"""The disk cache: the processes of a host share the flag definitions of one key.
+
+One request serves all of them.
 
 Two files, each replaced as a whole: the result of the last request (`.state`, small, read at every
 tick) and the definitions (`.json`, read only when the state names another version). A process takes
@@ -26,7 +28,8 @@ except ImportError:  # Windows: each process asks for itself
 __all__ = ["DiskCache", "State", "default_folder"]
 
 _log = logging.getLogger("hogline")
-_claims: dict[str, tuple[int, object]] = {}  # caches for which this process asks the server, and its pid
+# Caches for which this process asks the server, and its pid.
+_claims: dict[str, tuple[int, object]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,8 @@ class DiskCache:
         raw = self._read(".state")
         try:
             return State(**orjson.loads(raw)) if raw else None
-        except (TypeError, ValueError):  # another version of Hogline wrote it, or it is half written
+        except (TypeError, ValueError):
+            # Another version of Hogline wrote the file, or it is half written.
             return None
 
     def definitions(self, version: str) -> dict[str, Any] | None:
@@ -180,7 +184,10 @@ class DiskCache:
 
 
 def _private(folder: str) -> bool:
-    """Make *folder*, and return whether only this user can write there: its files decide what people see."""
+    """Make *folder*, and return whether only this user can write there.
+
+    That matters because its files decide what people see.
+    """
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)  # noqa: PTH103
         # In a folder where everybody may write, do not follow a link that somebody else made.

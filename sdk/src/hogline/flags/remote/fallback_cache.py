@@ -1,4 +1,6 @@
-"""The fallback cache: the server's last answer about each person, for times when it cannot be reached.
+"""The fallback cache: the server's last answer about each person.
+
+It is used when the server cannot be reached.
 
 In memory, or in Redis for all hosts. Nothing here raises: a cache that fails counts as empty.
 """
@@ -82,7 +84,8 @@ class _Memory:
         while len(self._kept) > self._size:
             try:
                 self._kept.pop(next(iter(self._kept)), None)
-            except (RuntimeError, StopIteration):  # another thread changed the dict at the same moment
+            except (RuntimeError, StopIteration):
+                # Another thread changed the dict at the same moment.
                 continue
 
     def get(self, person: str) -> Mapping[str, bytes]:

@@ -1,4 +1,7 @@
-"""Import the flags API where no fork can interrupt the import: a forked child cannot finish a half-done one."""
+"""Import the flags API where no fork can interrupt the import.
+
+A forked child cannot finish a half-done import.
+"""
 
 from typing import TYPE_CHECKING
 

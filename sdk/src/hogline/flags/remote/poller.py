@@ -1,4 +1,6 @@
-"""The poller: keeps the definitions for local evaluation fresh, in one thread that starts when flags are first used.
+"""The poller: keeps the definitions for local evaluation fresh.
+
+It runs in one thread, which starts when flags are first used.
 
 Callers get the current ruleset; before the first one is loaded they wait, for a bounded time that
 all callers share. The processes of a host share a disk cache: at each tick a process reads what
@@ -33,7 +35,8 @@ _JITTER = 0.2  # of the interval: spreads the requests of hosts that start at th
 _CHECK_AGAIN_S = 0.2  # while another process asks the server
 _LONGEST_WAIT_S = 300.0
 _URGENT_S = 1.0  # the interval while there is no ruleset, and the server could not be reached
-_CLEARING = frozenset({401, 402})  # the key is invalid, or the quota is used up: an old ruleset must not stay in use
+# The key is invalid, or the quota is used up: an old ruleset must not stay in use.
+_CLEARING = frozenset({401, 402})
 _REASONS = {
     401: "the secret key is not accepted; check secret_key and project_token",
     402: "the project's quota of flag requests is used up",
@@ -73,7 +76,10 @@ class DefinitionPoller:
         self._begin_anew()
 
     def _begin_anew(self) -> None:
-        """Begin anew in this process: a fork keeps the ruleset, but no threads and no usable locks."""
+        """Begin anew in this process.
+
+        A fork keeps the ruleset, but no threads and no usable locks.
+        """
         if self._provider is not None:
             self._provider.begin_anew()
         # Re-entrant: a signal handler may shut the client down while the interrupted thread holds
@@ -95,7 +101,10 @@ class DefinitionPoller:
         return self._thread is not None and self._settled and self._pid == _getpid()
 
     def wait(self) -> Ruleset | None:
-        """Return the ruleset, waiting for the first one at most `flag_cold_start_seconds` from its first use. Never raises."""
+        """Return the ruleset, waiting for the first one for a bounded time. Never raises.
+
+        The wait ends `flag_cold_start_seconds` after the first use at most.
+        """
         self._start()
         with self._changed:
             until_s = self._begun_s + self._settings.flag_cold_start_seconds
@@ -157,7 +166,8 @@ class DefinitionPoller:
         mine = threading.current_thread()
         while not self._closed:
             wait_s = self._settings.poll_interval
-            with guard("flag definitions", _log_failure):  # only closing the client ends this thread
+            # Only closing the client ends this thread.
+            with guard("flag definitions", _log_failure):
                 wait_s = self._refresh()
             with self._changed:
                 if self._closed or self._thread is not mine:
@@ -176,7 +186,8 @@ class DefinitionPoller:
                     if not mine:
                         return _CHECK_AGAIN_S
                     if self._disk_cache.is_shared:
-                        self._take_over(self._disk_cache.state())  # another process may have asked in the meantime
+                        # Another process may have asked in the meantime.
+                        self._take_over(self._disk_cache.state())
                     if self._due(newer_than_s) and not self._from_provider():
                         self._ask()
             self._settle()
