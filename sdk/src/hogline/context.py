@@ -1,7 +1,7 @@
 """Context: the record of who is acting, kept in one ContextVar.
 
 A `Context` never changes after it was made. `tag()` and its kin put a changed copy into the
-variable, so what a child task says does not show in its parent or its siblings. A scope remembers
+variable, so a child task's changes do not show in its parent or its siblings. A scope remembers
 the context before it and restores that only while the variable still holds something of the scope's
 own: a scope may end in another task, in a garbage collection, or never.
 Source: docs/internals/rules.md#fresh-context and docs/internals/rules.md#no-token-reset.
@@ -96,7 +96,8 @@ class Context:
     person_properties: Mapping[str, Any] | None = None  # for flags only; never on an event
 
     def __init__(self, scope: object, origin: Origin | None = None, parent: "Context | None" = None) -> None:
-        self.scope: object = scope  # shared by all copies of one scope's context; `restore` compares it
+        # All copies of one scope's context share this; `restore` compares it.
+        self.scope: object = scope
         self.origin: Origin | None = origin
         if parent is not None:
             self.parent = parent
@@ -177,7 +178,7 @@ def restore(mine: Context, previous: Context | None) -> None:
 
 
 class without_context:  # noqa: N801 - read as a function, as `contextlib.suppress` is
-    """A `with` block in which nobody acts, whoever acts around it."""
+    """A `with` block without an acting person, whatever the context around it says."""
 
     __slots__ = ("_previous",)
 
@@ -191,7 +192,10 @@ class without_context:  # noqa: N801 - read as a function, as `contextlib.suppre
 
 
 class Scope:
-    """A `with` block whose events share what is said inside it. It may contain `await`."""
+    """A `with` block whose events share the context that is set inside it.
+
+    It may contain `await`.
+    """
 
     __slots__ = ("_entered", "_fresh", "_on_error", "_origin")
 
@@ -264,7 +268,7 @@ def _change(context: Context | None, **changes: Any) -> None:
     current.set(changed)
     origin = changed.origin
     if origin is not None and changed.scope is origin:
-        # Weakly: a context holds its origin, and the cycle would wait for a garbage collection.
+        # A weak reference: a context holds its origin, and a cycle would wait for the collector.
         origin.latest = ref(changed)
 
 

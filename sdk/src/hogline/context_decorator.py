@@ -55,7 +55,7 @@ def scoped_with(make_scope: Callable[[], Scope]) -> Callable[[_F], _F]:
 
 
 class _GeneratorContext:
-    """A generator's own context, current during each of its steps, whoever asks for the step."""
+    """A generator's own context, which is current during each step, whoever runs the step."""
 
     __slots__ = ("_context", "_outer", "_scope")
 

@@ -132,7 +132,8 @@ _WRAPPER_TEXTS = (
     "Caught handled exception, but response already started",  # Starlette
     "Exception caught after response started",  # Litestar
 )
-_NO_RESPONSE = "No response returned."  # BaseHTTPMiddleware, when the app was cancelled or sent nothing
+# BaseHTTPMiddleware raises this when the app was cancelled or sent nothing.
+_NO_RESPONSE = "No response returned."
 
 
 def http_status(error: BaseException) -> int | None:

@@ -11,15 +11,15 @@ from typing import Final
 __all__ = ["ONCE", "ThrottledLog"]
 
 ONCE: Final = math.inf
-"""As `every_s`: the first line about a subject is the only one."""
+"""A value of `every_s`: only the first line about a subject is written."""
 _MAX_SUBJECTS = 100
 
 
 class ThrottledLog:
     """Writes to the logger `hogline` at most one line every *every_s* seconds about each subject.
 
-    Remembers at most 100 subjects. It has no lock, which a fork or a signal handler could find
-    taken: of two threads that report at the same moment both may write.
+    Remembers at most 100 subjects. It has no lock, since a fork or a signal handler could find
+    the lock taken. If two threads report at the same moment, both may write.
     """
 
     __slots__ = ("_every_s", "_logged_at_s", "_logger")

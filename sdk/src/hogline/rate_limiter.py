@@ -59,7 +59,8 @@ class Limiter:
             return self._filled(key, now_s).left > 0
 
     def _own_lock(self) -> threading.RLock:
-        if self._pid != os.getpid():  # forked: a thread of the parent may hold the lock, and its counts are not ours
+        # After a fork, a thread of the parent may hold the lock, and its counts are not ours.
+        if self._pid != os.getpid():
             self._begin()
         return self._lock
 
@@ -75,5 +76,6 @@ class Limiter:
             bucket.left = self._size
         elif (intervals := int((now_s - bucket.filled_at_s) / self._interval_s)) > 0:
             bucket.left = min(self._size, bucket.left + intervals * self._refill)
-            bucket.filled_at_s += intervals * self._interval_s  # the remainder counts for the next refill
+            # The remainder counts for the next refill.
+            bucket.filled_at_s += intervals * self._interval_s
         return bucket

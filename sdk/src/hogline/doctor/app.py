@@ -24,7 +24,7 @@ _SHOWN_BYTES = 120
 
 
 def answer_finding(app: str, timeout_s: float) -> Finding:
-    """Ask *app* once, as any visitor would."""
+    """Send *app* one request, as any visitor would."""
     try:
         answer = _ask("GET", app, {}, timeout_s)
     except (urllib3.exceptions.HTTPError, OSError) as error:

@@ -107,7 +107,7 @@ def _sound(findings: Iterable[Finding]) -> bool:
 
 
 def _url(text: str) -> str:
-    """Return the URL of a command line's option. Raises ArgumentTypeError: it is none."""
+    """Return the URL of a command line's option. Raises ArgumentTypeError: it is no URL."""
     parts = urlsplit(text)
     if parts.scheme in ("http", "https") and parts.hostname:
         return text

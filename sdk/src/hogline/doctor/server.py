@@ -1,6 +1,6 @@
 """Checks of the connection to the server: DNS, certificate, clock.
 
-And one real event, sent as every other is.
+One real event is sent, too, like any other event.
 """
 
 import socket
@@ -21,7 +21,8 @@ from hogline.doctor.finding import Finding
 __all__ = ["EVENT", "canary", "way_findings"]
 
 EVENT = "hogline doctor"
-_SKEW_S = 60.0  # the server corrects times by `sent_at`; more than this means that the machine's clock is not kept
+# The server corrects times by `sent_at`. A larger skew means that the machine's clock is not kept.
+_SKEW_S = 60.0
 _RENEW_DAYS = 14
 
 

@@ -70,7 +70,7 @@ class RequestExceptions:
         return False
 
     def judge(self, error: BaseException, status: int) -> None:
-        """Judge *error* alone; the others wait on."""
+        """Judge *error* alone; the others stay pending."""
         error = unwrapped(error)
         waiting, self._waiting = self._waiting, []
         for observed, policy in waiting:
@@ -80,7 +80,7 @@ class RequestExceptions:
                 self._waiting.append((observed, policy))
 
     def judge_all(self, status: int | None) -> None:
-        """Judge all that wait; *status* is None where no response left. Never raises."""
+        """Judge all pending exceptions; *status* is None if no response was sent. Never raises."""
         waiting, self._waiting = self._waiting, []
         for observed, policy in waiting:
             with guard("exception capture", policy.lose_exception):

@@ -36,12 +36,12 @@ __all__ = [
 
 _E = TypeVar("_E", bound="Exchange")
 _MAX_METHOD_CHARACTERS = 32
-_LATE_S = 60.0  # tasks that a request starts may take so long after its end
+_LATE_S = 60.0  # a task that the request started may capture so long after its end
 _COOKIE_SEPARATORS = re.compile(r"[;,]\s*")
 HEADERS = (
     tracing.SESSION_ID, tracing.DISTINCT_ID, tracing.WINDOW_ID, "cookie", "host", "user-agent", *get_args(AddressHeader),
 )  # fmt: skip
-"""The only headers that an exchange ever asks a protocol for."""
+"""The only headers that an exchange reads from a protocol."""
 # The callbacks that are running here, each as [exchange, name]. A list is emptied when its callback
 # has returned, since a task that the callback started inherits this variable.
 _running: ContextVar[tuple[list[Any], ...]] = ContextVar("hogline_callbacks", default=())
@@ -61,7 +61,7 @@ class Exchange(CaptureScope):
     _has_routes: bool = False  # whether `find_route` can find anything
     _has_users: bool = False  # whether `find_user` can
     inner: "Exchange | None" = None
-    """The same request, as an interceptor inside this one reads it that knows a framework."""
+    """The same request, read by an inner interceptor that knows a framework."""
     outside: str | None = None
     """Inside another exchange: the prefix of the outermost one."""
     is_open: bool = False
@@ -71,7 +71,7 @@ class Exchange(CaptureScope):
     _is_observed: bool = False  # whether an interceptor inside this one observes exceptions
     latest: "ref[Context] | None" = None
     status: int | None = None
-    """The status that left for the client, once it has."""
+    """The status that was sent to the client; None until then."""
     _late_since_s: float | None = None  # when the first event came after the end
     _route: str | None = None
     _facts: dict[str, Any] | None = None
@@ -145,7 +145,7 @@ class Exchange(CaptureScope):
         return self.inner.find_route() if self.inner is not None else None
 
     def find_user(self) -> Any:
-        """Return the signed-in user's id, if the framework knows one without being asked."""
+        """Return the signed-in user's id, if the framework knows one without a callback."""
         return self.inner.find_user() if self.inner is not None else None
 
     @property

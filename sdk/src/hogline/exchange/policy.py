@@ -77,7 +77,8 @@ class Policy:
         from hogline.facts import cors  # imported lazily: most apps never see such a preflight
 
         refused: list[str] = []
-        with guard("preflight", self.complain):  # headers may hold anything that the server lets pass
+        # Headers may hold anything that the server lets pass.
+        with guard("preflight", self.complain):
             refused = cors.refused(asked, answer)
         if refused:
             self._throttled.warning(

@@ -42,7 +42,8 @@ def refused(asked: str, answer: Iterable[tuple[str, str]]) -> list[str]:
                 answers, credentials = True, value.strip().lower() == "true"
             case other:
                 answers = answers or other.startswith("access-control-allow-")
-    if not answers or ("*" in allowed and not credentials):  # with credentials, a star is an ordinary header name
+    # With credentials, a star is an ordinary header name.
+    if not answers or ("*" in allowed and not credentials):
         return []
     return [name for name in _NAMES if name in wanted and name not in allowed]
 

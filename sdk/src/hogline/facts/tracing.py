@@ -31,7 +31,8 @@ WINDOW_ID = "x-posthog-window-id"
 _MAX_CHARACTERS = 1000  # docs/internals/capture-protocol.md#tracing-headers
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _PLAIN_ID = re.compile(r"[\w.@:+-]+")
-_IDLE_S = 30 * 60  # posthog-js ends a session after half an hour without activity, and after a day at most; 6.1
+# posthog-js ends a session after half an hour without activity, and after a day at most.
+_IDLE_S = 30 * 60
 _LONGEST_S = 24 * 60 * 60
 _MAX_COOKIE_CHARACTERS = 16_384
 

@@ -105,7 +105,8 @@ def _page_facts(
     return {"$current_url": url, "$request_path": path}
 
 
-_remembered = functools.lru_cache(maxsize=1024)(_page_facts)  # many requests ask for the same few pages
+# Many requests ask for the same few pages.
+_remembered = functools.lru_cache(maxsize=1024)(_page_facts)
 
 
 def _shown_path(path: str, mode: UrlQuery) -> str:

@@ -54,8 +54,8 @@ NOBODY = visitor("", "", "", "", "", "")
 def plain_visitor(joined: bytes) -> Visitor | None:
     """Return the visitor for header values *joined* by newlines.
 
-    Returns None if the values must be parsed one by one. All values are checked
-    at once, since nearly all are plain. The result is cached, since a visitor's next request has the
+    Returns None if the values must be parsed one by one. All values are checked at
+    once, since nearly all are plain. The result is cached, since a visitor's next request has the
     same values.
     """
     return _plain_visitor(joined) if len(joined) <= _MAX_CHARACTERS else None

@@ -1,4 +1,4 @@
-"""Integrations: where other libraries have a place for somebody like us.
+"""Integrations: adapters for the extension points of other libraries.
 
 Each file imports its own library, and none of the others.
 """

@@ -92,7 +92,7 @@ class PostHogHandler(logging.Handler):
         try:
             client = self._client or default_client()
             client.lost("PostHogHandler", error)
-        except Exception:  # there is no client, or it logs to where this is no use
+        except Exception:  # there is no client, or it raised
             self.handleError(record)
 
     def _emit(self, record: logging.LogRecord) -> None:

@@ -35,13 +35,15 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _KEY: Any = web.RequestKey("hogline.exchange", object) if hasattr(web, "RequestKey") else "hogline.exchange"
 _CLOSING = "Cannot write to closing transport"  # aiohttp before 3.10.6, in a built-in class
 _MAX_LAYERS = 200
-_OBSERVED = "_hogline_observed"  # on a handler: (the interceptor, the handler, the observed handler)
+# On a handler: (the interceptor, the handler, the observed handler).
+_OBSERVED = "_hogline_observed"
 
 
 class AiohttpExchange(Exchange):
     """An exchange whose request is aiohttp's."""
 
-    _escaped: BaseException | None = None  # the exception that left the interceptor for aiohttp to answer
+    # The exception that left the interceptor for aiohttp to answer.
+    _escaped: BaseException | None = None
     _expected: int | None = None  # the status that aiohttp would answer it with
 
     def __init__(self, policy: Policy, request: web.Request) -> None:
@@ -108,7 +110,7 @@ class AiohttpExchange(Exchange):
         self.observe(error, handled=False, status=expected)
 
     def watch(self) -> None:
-        """Observe the status that leaves, and the end of the request's task.
+        """Observe the status that is sent, and the end of the request's task.
 
         This patches the request's own writer: the signal `on_response_prepare` is frozen by the
         time that a middleware runs, and is not sent for aiohttp's own answer to an error.
@@ -139,7 +141,8 @@ class AiohttpExchange(Exchange):
         if self._escaped is not None and self._expected not in (None, self.status):
             self.observe(self._escaped, handled=True)  # an outer middleware answered it
         self.close()
-        vars(self._request.writer).pop("write_headers", None)  # breaks the cycle of writer and exchange
+        # This breaks the cycle of writer and exchange.
+        vars(self._request.writer).pop("write_headers", None)
 
 
 class PostHogInterceptor:
@@ -198,8 +201,10 @@ class PostHogInterceptor:
         if kept is not None and kept[0] is self and kept[1] is handler:
             return kept[2]
         observed = self._rebuilt(handler)
-        if request.match_info.http_exception is None:  # otherwise the handler serves this request only
-            with contextlib.suppress(AttributeError, TypeError):  # a method, or an object with slots
+        # With an exception here, the handler serves this request only.
+        if request.match_info.http_exception is None:
+            # A method, or an object with slots, refuses the attribute.
+            with contextlib.suppress(AttributeError, TypeError):
                 setattr(handler, _OBSERVED, (self, handler, observed))
         return observed
 

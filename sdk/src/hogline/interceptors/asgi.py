@@ -360,7 +360,8 @@ class _Watch:
         self._exchange = exchange
         self._policy = policy
         self._send = send
-        self._before = sys.exc_info()[1]  # an exception that is handled around the app is not this request's
+        # An exception that is handled around the app is not this request's.
+        self._before = sys.exc_info()[1]
 
     # Not a coroutine, which would be one more frame for each message: the caller awaits the
     # server's own.
@@ -379,7 +380,8 @@ class _Watch:
             exchange.status = 101
         elif kind == "websocket.close":
             if exchange.status is None:
-                exchange.status = 403  # a handshake that was refused; ASGI specification, "Close - send event"
+                # A handshake that was refused; ASGI specification, "Close - send event".
+                exchange.status = 403
             # An app that closes a socket inside its own `except` has handled it; a framework's
             # answer has a known class.
             if error is not None and http_status(error) is not None:
@@ -457,7 +459,8 @@ def _preflight(policy: Policy, scope: Scope, send: Send) -> Send:
     async def watched(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = message.get("headers") or ()
-            if not isinstance(headers, list | tuple):  # any iterable may come, and some can be read only once
+            # Any iterable may come, and some can be read only once.
+            if not isinstance(headers, list | tuple):
                 headers = list(headers)
                 message = {**message, "headers": headers}
             answer = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)

@@ -72,7 +72,8 @@ class BlackSheepExchange(asgi.AsgiExchange):
         """Keep the application and the request, which `find_route` needs."""
         self._application = application
         self._request = request
-        self._mount = str(request.scope.get("root_path") or "")  # BlackSheep removes the scope when it has answered
+        # BlackSheep removes the scope when it has answered.
+        self._mount = str(request.scope.get("root_path") or "")
 
 
 class PostHogInterceptor(asgi.PostHogInterceptor):

@@ -64,8 +64,8 @@ class PostHogInterceptor:
             _log.warning("hogline: the Bottle app %r has an interceptor already; the second one is ignored", app)
             return
         self._app = app
-        # Bottle refuses to set an attribute twice; the layer calls what was there, so it may
-        # replace it.
+        # Bottle refuses to set an attribute twice. Replacing this one is safe, since the layer
+        # calls the one that was there.
         object.__setattr__(app, "wsgi", wsgi.Layer(app.wsgi, self._policy, BottleExchange))
         if self._policy.exceptions is not None and hasattr(app, "_cast"):
             object.__setattr__(app, "_cast", self._observing(app._cast))  # noqa: SLF001 - see the module's docstring
@@ -95,7 +95,8 @@ class PostHogInterceptor:
                 cause = getattr(out, "exception", None)
                 if isinstance(cause, BaseException):
                     self._note(cause, handled=False)
-                elif out.__traceback__ is not None:  # it was raised; a returned one is an ordinary response
+                elif out.__traceback__ is not None:
+                    # This one was raised; a returned one is an ordinary response.
                     self._note(out, handled=True)
             return cast(out, *args, **kwargs)
 

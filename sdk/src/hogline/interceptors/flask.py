@@ -142,7 +142,8 @@ class _FlaskLayer(wsgi.Layer):
                 return handle(*args, **kwargs)
             except BaseException as raised:
                 if raised is not error and isinstance(error, BaseException) and http_status(error) is None:
-                    self._note(error, handled=False)  # its handler raised too, so nothing answered it
+                    # Its handler raised too, so nothing answered it.
+                    self._note(error, handled=False)
                 raise
 
         return handle_user_exception

@@ -118,7 +118,8 @@ class PostHogInterceptor(grpc.ServerInterceptor, grpc.aio.ServerInterceptor):  #
             # Such a behaviour returns nothing, and responds by a callback.
             called_back = getattr(behaviour, "experimental_non_blocking", False)
             ours = partial(call.stream if handler.response_streaming and not called_back else call.unary)
-            ours.__dict__.update(getattr(behaviour, "__dict__", {}))  # the server reads there how to run it
+            # The server reads in these attributes how to run it.
+            ours.__dict__.update(getattr(behaviour, "__dict__", {}))
         return make(
             ours, request_deserializer=handler.request_deserializer, response_serializer=handler.response_serializer
         )
@@ -130,7 +131,8 @@ class _Calls:
     def __init__(
         self, policy: Policy, callbacks: Callbacks, method: str, behaviour: _Behaviour, *, iterates: bool
     ) -> None:
-        self._iterates = iterates  # whether the server accepts any iterable of responses, not only iterators
+        # Whether the server accepts any iterable of responses, not only iterators.
+        self._iterates = iterates
         self._policy = policy
         self._callbacks = callbacks
         self._method = method
@@ -278,7 +280,8 @@ class _Responses:
     """An iterator of responses, each step of which runs in the call's context."""
 
     def __init__(self, answers: Any, call: _Call, *, iterates: bool) -> None:
-        self._answers = answers  # the method's result; if that is no iterator, the first step raises
+        # The method's result. If that is no iterator, the first step raises.
+        self._answers = answers
         self._steps: Any = None
         self._iterates = iterates
         self._call = call

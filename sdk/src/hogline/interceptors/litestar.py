@@ -5,8 +5,7 @@ It observes exceptions in `after_exception`.
     app = Litestar(plugins=[PostHogInterceptor(client=posthog, capture_exceptions=True)])
 
 No exception of a handler leaves Litestar, and its middleware does not run for a 404, so the
-interceptor wraps
-`app.asgi_handler` when the app starts.
+interceptor wraps `app.asgi_handler` when the app starts.
 Source: docs/internals/frameworks.md#litestar.
 """
 

@@ -31,7 +31,8 @@ __all__ = ["PostHogInterceptor", "PyramidExchange", "includeme", "observer_facto
 _log = logging.getLogger("hogline")
 _KEY = "hogline.interceptor"
 _PREFIX = "hogline."
-_AFTER_POLICIES = PHASE3_CONFIG + 1000  # later than the app's own execution policy, wherever it is set
+# Later than the app's own execution policy, wherever that is set.
+_AFTER_POLICIES = PHASE3_CONFIG + 1000
 _FLAGS = ("identity_headers", "read_cookie")
 _DOTTED = ("client", "distinct_id", "properties", "request_filter")
 

@@ -109,7 +109,7 @@ class PostHogInterceptor:
                 clear_context()
                 return
             exchange.context = exchange.enter()[0]
-            # Weakly, since the exchange holds its request.
+            # A weak reference, since the exchange holds its request.
             setattr(request.ctx, _NAME, weakref.ref(exchange))
 
     async def _fail(self, request: Request, exception: BaseException, **_: Any) -> None:
@@ -117,7 +117,8 @@ class PostHogInterceptor:
         with guard("exception capture", self._policy.lose_exception):
             exchange = _exchange_of(request)
             if exchange is None:
-                clear_context()  # this request could not be parsed; the context belongs to an earlier one
+                # This request could not be parsed; the context belongs to an earlier one.
+                clear_context()
                 return
             stream = request.stream
             begun = stream is not None and stream.stage is not Stage.HANDLER

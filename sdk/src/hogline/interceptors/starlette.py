@@ -92,7 +92,8 @@ def _searched(scope: asgi.Scope) -> str | None:
     while waiting and seen < _MAX_ROUTES:
         prefix, routes = waiting.pop()
         seen += len(routes)
-        for route in routes:  # only attributes are compared: routes may be of other frameworks' classes
+        # Only attributes are compared: routes may be of other frameworks' classes.
+        for route in routes:
             path, inner = getattr(route, "path", ""), getattr(route, "routes", None)
             if getattr(route, "endpoint", None) is endpoint:
                 found.add(prefix + path)

@@ -161,7 +161,7 @@ class PostHogInterceptor:
 # `log_exception`.
 class _ObservedHandler(RequestHandler):
     hogline_interceptor: ClassVar[PostHogInterceptor]
-    # Weakly, since the exchange holds its handler.
+    # A weak reference, since the exchange holds its handler.
     _hogline_exchange: "weakref.ref[TornadoExchange] | None" = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

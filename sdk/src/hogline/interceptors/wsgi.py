@@ -199,7 +199,8 @@ class Layer:
         """
         if own.knows_framework:
             exchange.adopt(own)
-        environ[EXCHANGE_KEY] = exchange  # a bridge makes a new environ, in which framework files look it up
+        # A bridge makes a new environ, in which framework files look the exchange up.
+        environ[EXCHANGE_KEY] = exchange
         response = None
         if self._watches:
             response = start_response = _Response(exchange, self._policy, start_response, own)
@@ -239,7 +240,7 @@ class _Response:
 
     # Class-level defaults: an attribute that a request never needs costs it nothing.
     begun = False
-    """Whether bytes have left; until then a server that sees an exception answers 500."""
+    """Whether bytes were sent; until then a server that sees an exception answers 500."""
     _broken: BaseException | None = None
     _inner: WsgiExchange | None = None
     _may_be_handled = False
@@ -292,7 +293,7 @@ class _Response:
         if self._broken is not None and is_within(self._broken, error):
             return
         if self._inner is None and not self.begun:
-            self._exchange.status = None  # the status that start_response got never left
+            self._exchange.status = None  # the status that start_response got was never sent
         self._exchange.observe(error, handled=self._may_be_handled, policy=self._policy)
 
     def failed(self, error: BaseException) -> None:

@@ -67,7 +67,8 @@ class _Executor:
         for name in _SLOTS:
             if hasattr(job, name):
                 setattr(copy, name, getattr(job, name))
-        if isinstance(self._executor, ProcessPoolExecutor):  # the other process receives a reference and arguments
+        # The other process receives a reference and arguments.
+        if isinstance(self._executor, ProcessPoolExecutor):
             copy.func, copy.func_ref = run_in_child, f"{__name__}:{run_in_child.__name__}"
             copy.args = (job.func_ref, carrier, job.name, job.id, *job.args)
         else:

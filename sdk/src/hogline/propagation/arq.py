@@ -76,7 +76,8 @@ class PostHogPropagation:
         plain = serialize or pickle.dumps
 
         def carrying(data: Any) -> bytes:
-            if isinstance(data, dict) and "k" in data and "r" not in data:  # a job; results have an "r"
+            # A job; results have an "r".
+            if isinstance(data, dict) and "k" in data and "r" not in data:
                 carrier = self._policy.inject()
                 if carrier is not None:
                     data = {**data, KEY: carrier}
@@ -85,7 +86,8 @@ class PostHogPropagation:
         return carrying
 
     def _deserializer(self, deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
-        plain = deserialize or pickle.loads  # arq's own default, which trusts everyone who can write to its Redis
+        # pickle is arq's own default; it trusts everyone who can write to its Redis.
+        plain = deserialize or pickle.loads
 
         def reading(data: bytes) -> Any:
             job = plain(data)

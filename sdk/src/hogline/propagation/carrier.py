@@ -103,7 +103,7 @@ def unpack(carrier: Any) -> Carried:
 
 
 def origin_of(carrier: Any) -> FixedOrigin:
-    """Return what *carrier* holds as the origin of a context in this process."""
+    """Return the content of *carrier* as the origin of a context in this process."""
     carried = unpack(carrier)
     return FixedOrigin(carried.distinct_id, carried.session_id, carried.properties)
 

@@ -46,7 +46,7 @@ class PostHogPropagation:
         signals.worker_shutdown.connect(self._flush, weak=False)
 
     def uninstall(self) -> None:
-        """Take the signals away again."""
+        """Disconnect the signals."""
         global _installed  # noqa: PLW0603
         if _installed is not self:
             return

@@ -15,7 +15,8 @@ from hogline.propagation.outgoing import Destinations
 
 __all__ = ["AsyncPostHogTransport", "PostHogPropagation", "PostHogTransport"]
 
-_OURS = "hogline"  # the key in a request's extensions, which redirects inherit, for the headers that we added
+# The key, in a request's extensions, of the headers that we added. Redirects inherit it.
+_OURS = "hogline"
 
 
 class PostHogPropagation:

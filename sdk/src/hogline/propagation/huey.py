@@ -34,7 +34,8 @@ class PostHogPropagation:
 
     def __init__(self, huey: Huey, **options: Unpack[TaskOptions]) -> None:
         self._policy = TaskPolicy("huey", options)
-        self._passing = threading.local()  # the carrier of the message that this thread is packing or unpacking
+        # The carrier of the message that this thread is packing or unpacking.
+        self._passing = threading.local()
         if isinstance(getattr(huey, _HOOK, None), PostHogPropagation):
             _log.warning("hogline: this Huey has propagation already; the second one is ignored")
             return

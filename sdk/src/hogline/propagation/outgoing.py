@@ -3,7 +3,7 @@
 This module also decides which hosts may get them.
 
 This is what posthog-js's `tracing_headers` does in a browser. A host that is not listed never gets
-a header, on any redirect: every HTTP client's file asks here for each hop. Source:
+a header, on any redirect: the file of each HTTP client calls this one for each hop. Source:
 docs/internals/frameworks.md#outgoing-http.
 """
 

@@ -36,7 +36,7 @@ def mirror() -> None:
 
 
 def unmirror() -> None:
-    """Take the patch away again."""
+    """Remove the patch."""
     stack: Any = contexts._context_stack
     if isinstance(stack, _Stack):
         contexts._context_stack = stack.own

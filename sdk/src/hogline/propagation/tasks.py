@@ -95,7 +95,7 @@ class TaskPolicy:
 
 
 class TaskRun(CaptureScope):
-    """One attempt at one task: the origin of its context, and the judge of its exception."""
+    """One attempt at one task. It is the origin of the context, and judges the exception."""
 
     latest: "ref[Context] | None" = None
     retried = False

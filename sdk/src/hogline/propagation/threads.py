@@ -31,7 +31,8 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _throttled = ThrottledLog(ONCE)
 _originals: dict[str, Any] = {}
-_POOLS = frozenset({"concurrent.futures.thread", "multiprocessing.pool"})  # whose threads outlive a request
+# The threads of these modules outlive a request.
+_POOLS = frozenset({"concurrent.futures.thread", "multiprocessing.pool"})
 
 
 def carry(function: Callable[_P, _T]) -> Callable[_P, _T]:
@@ -97,7 +98,7 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
     """An executor whose calls run in the context that they were submitted in."""
 
     def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> concurrent.futures.Future[_T]:
-        """Submit a call; `map` comes through here too."""
+        """Submit a call; `map` calls this, too."""
         return super().submit(carry(fn), *args, **kwargs)
 
 
@@ -131,8 +132,8 @@ def patch() -> None:
     for example, keeps that visitor.
 
     It does not reach other processes (`ProcessPoolExecutor`, `multiprocessing`, joblib, dask), the
-    threads of `multiprocessing.pool`, greenlets, nor what `_thread.start_new_thread` starts:
-    `carry` functions there.
+    threads of `multiprocessing.pool`, greenlets, or threads of `_thread.start_new_thread`:
+    wrap functions in `carry` there.
     """
     if _originals:
         return

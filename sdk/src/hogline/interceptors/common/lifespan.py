@@ -19,8 +19,10 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_WITHOUT_LIFESPAN = frozenset({("django.core.handlers.asgi", "ASGIHandler")})  # it raises on a lifespan scope
-_BY_PROTOCOL = ("channels.routing", "ProtocolTypeRouter")  # raises too, unless it was given a lifespan app
+# This class raises on a lifespan scope.
+_WITHOUT_LIFESPAN = frozenset({("django.core.handlers.asgi", "ASGIHandler")})
+# This one raises too, unless it was given a lifespan app.
+_BY_PROTOCOL = ("channels.routing", "ProtocolTypeRouter")
 
 
 async def run_lifespan(app: App, scope: Scope, receive: Receive, send: Send, policy: Policy) -> None:

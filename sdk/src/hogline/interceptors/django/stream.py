@@ -98,6 +98,7 @@ class Follower:
     def _failed(self, error: BaseException, *, begun: bool) -> None:
         exchange = self._exchange
         if not begun:
-            (exchange.outer or exchange).status = None  # the server has sent nothing yet and answers 500
+            # The server has sent nothing yet and answers 500.
+            (exchange.outer or exchange).status = None
         exchange.note(error, handled=exchange.may_be_handled)
         exchange.close()

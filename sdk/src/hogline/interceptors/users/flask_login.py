@@ -23,7 +23,8 @@ def signed_in_user(request: Any) -> str | None:  # noqa: ARG001 - the option's s
     """
     if not flask.has_request_context():
         return None
-    user = getattr(flask.g, "_login_user", None)  # set when the app reads the user, or signs one in or out
+    # Flask-Login sets this when the app reads the user, or signs one in or out.
+    user = getattr(flask.g, "_login_user", None)
     if user is not None:
         return _text(user.get_id()) if getattr(user, "is_authenticated", False) else None
     return _text(dict.get(session, _KEY)) if isinstance(session := _session(), dict) else None
