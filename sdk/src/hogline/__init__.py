@@ -5,7 +5,7 @@
     posthog = PostHog("<project token>", host="https://us.i.posthog.com")
     posthog.capture("checkout", properties={"total": 42})
 
-Interceptors live in `hogline.interceptors.<framework>` and are imported only by who uses them.
+Interceptors are in `hogline.interceptors.<framework>`; a program imports only those that it uses.
 """
 
 import sys
@@ -152,7 +152,7 @@ __all__ = [
     "tag",
 ]
 
-# posthog-python's further names, imported at their first use, so that nobody else pays for them.
+# posthog-python's further names are imported at their first use: most programs never need them.
 _ELSEWHERE = {
     "AsyncClient": "async_client",
     "AsyncPosthog": "async_client",

@@ -1,6 +1,6 @@
 """The `hogline` command. Its subcommands are entry points of the group `hogline.commands`.
 
-The instance adds its own.
+The instance adds its own subcommands.
 """
 
 import sys

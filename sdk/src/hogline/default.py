@@ -198,12 +198,12 @@ def capture_exception() -> None:
 
 @of_default(Client.flush)
 def flush() -> None:
-    """Send what waits in the default client; see `PostHog.flush`."""
+    """Send the default client's waiting events; see `PostHog.flush`."""
 
 
 @of_default(Client.join)
 def join() -> None:
-    """Send what waits in the default client and stop it; posthog-python's older name.
+    """Send the default client's waiting events and stop it; posthog-python's older name.
 
     See `PostHog.join`.
     """
@@ -211,7 +211,7 @@ def join() -> None:
 
 @of_default(Client.shutdown)
 def shutdown() -> None:
-    """Send what waits in the default client and stop it; see `PostHog.shutdown`."""
+    """Send the default client's waiting events and stop it; see `PostHog.shutdown`."""
 
 
 def new_context(fresh: bool = False, capture_exceptions: bool | None = None, client: Client | None = None) -> Scope:

@@ -1,4 +1,4 @@
-"""Testing: record what an app would have sent, and force what its flags are, without a network.
+"""Testing: record the events that an app would have sent, and force its flags, without a network.
 
     def test_checkout_is_counted(posthog, shop):        # `posthog` comes with `pip install hogline`
         shop.post("/checkout")
@@ -126,7 +126,7 @@ class RecordingPostHog(Client):
 
 @contextmanager
 def recording(**options: Unpack[ClientOptions]) -> Iterator[RecordingPostHog]:
-    """Record every client of this process in this block, whoever made it and when.
+    """Record every client of this process in this block, however and whenever it was made.
 
     *options* are for the recording client.
     """
@@ -149,9 +149,9 @@ if pytest is not None:
 
     @pytest.fixture
     def posthog() -> Iterator[RecordingPostHog]:
-        """Every client of the process records here what it would have sent.
+        """Return a client that records the events of every client of the process.
 
-        The default client for the time of the test.
+        It is the default client during the test.
         """
         with recording() as client:
             yield client

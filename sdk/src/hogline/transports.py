@@ -41,7 +41,7 @@ class UploadRequest:
     timeout_s: float = 15.0
     """How long `send` may take to connect, and again to receive the response."""
     max_response_bytes: int = _MAX_RESPONSE_BYTES
-    """How much of the response's body is of use."""
+    """The number of bytes of the response's body that are used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class UploadResponse:
     status: int | None
     """The HTTP status: any 2xx settles the batch. None: no response, so the batch is sent again."""
     body: bytes = b""
-    """The body; with capture v1 it names what became of each event."""
+    """The body; with capture v1 it has the result for each event."""
     retry_after: str | None = None
     """The header `Retry-After`."""
     text: str = ""
@@ -80,7 +80,7 @@ class Transport(Protocol):
         """
 
     def close(self) -> None:
-        """Release what the transport holds.
+        """Release the transport's resources.
 
         Called when the last client that uses it is shut down, and maybe again.
         """

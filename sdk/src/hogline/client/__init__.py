@@ -1,8 +1,8 @@
 """The client: the object that a user holds.
 
-`client.py` has every public method, and the parts that they hand their work to.
+`client.py` has every public method; the other modules are the parts that these delegate to.
 
-Guards the app from everything below: no error of ours leaves this package.
+This package guards the app from everything below: no error of ours leaves it.
 """
 
 import logging

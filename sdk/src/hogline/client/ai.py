@@ -2,7 +2,7 @@
 
 AI events may be large, and they go to an endpoint of their own.
 
-Made with the first such event: most programs have none.
+The queue is made with the first such event: most programs have none.
 Source: docs/internals/capture-protocol.md#ai-events.
 """
 

@@ -49,7 +49,7 @@ _ON_EVERY_EVENT = frozenset({"disable_geoip", "is_server", "release_id", "super_
 def read_attribute(client: Any, name: str) -> Any:
     """Return the option that *name* means.
 
-    Raises AttributeError: there is none, or the client is still being made.
+    Raises AttributeError: there is no such option, or the client is still being made.
     """
     own = _ALIASES.get(name, name)
     settings = vars(client).get("settings")

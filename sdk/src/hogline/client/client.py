@@ -1,7 +1,7 @@
 """`Client`: the object that a user holds.
 
-Every public method stands here, in posthog-python's words, and hands its work to one of the
-client's parts.
+Every public method stands here, under posthog-python's names, and delegates to one of the client's
+parts.
 
 Each method guards the app: bad data and failures of ours are logged and counted, never raised
 (unless `debug=True`). Wrong use of a method, such as an argument that it does not take, raises
@@ -86,7 +86,7 @@ class Client:
         for observe in _observers:
             observe(self)
         if self.settings.flag_overrides:
-            assert self.flags  # made now, so that an override that cannot be read is told here
+            assert self.flags  # made now, so that an unreadable override raises here
         if self.settings.capture_exceptions:
             from hogline.client import excepthooks  # imported lazily: few programs ask for them
 
@@ -155,7 +155,7 @@ class Client:
     ) -> str | None:
         """Send *event* with the context's properties.
 
-        Returns the id that is on the wire, or None: nothing will be sent.
+        Returns the id that is on the wire, or None if nothing will be sent.
 
         *properties* win over the context's, the context's over the client's defaults. Without a
         distinct id from here or the context, the event belongs to nobody (`$process_person_profile:
@@ -216,7 +216,7 @@ class Client:
     ) -> str | None:
         """Send *exception* (or the one being handled) as `$exception`, once for each object.
 
-        Never raises, never keeps it.
+        It never raises, and never keeps the exception.
 
         *exception* may also be the triple of `sys.exc_info()`. Two of *properties* have a meaning
         of their own: `$exception_level` (fatal, error, warning, log, info, debug) and
@@ -299,9 +299,9 @@ class Client:
         uuid: Any = None,
         disable_geoip: bool | None = None,
     ) -> str | None:
-        """Say that *distinct_id* is a known person, with *properties*.
+        """Identify *distinct_id* as a known person, with *properties*.
 
-        *anonymous_id*'s earlier events become theirs.
+        The earlier events of *anonymous_id* become this person's.
         """
         with guard("identify", self._events.raise_or_count):
             options = _options(timestamp, uuid, disable_geoip)
@@ -340,7 +340,7 @@ class Client:
     # -- the context, as posthog-python has it on clients; a context serves every client -----------
 
     def new_context(self, fresh: bool = False, capture_exceptions: bool | None = None) -> Scope:
-        """Return a `with` block whose events share what is said inside it.
+        """Return a `with` block whose events share what is tagged and identified inside it.
 
         See `hogline.new_context`.
 
@@ -361,15 +361,15 @@ class Client:
         return context.get_tags()
 
     def identify_context(self, distinct_id: Any) -> None:
-        """Say who acts in this context; see `hogline.identify_context`."""
+        """Set the distinct id of this context; see `hogline.identify_context`."""
         context.identify_context(distinct_id)
 
     def set_context_session(self, session_id: str | None) -> None:
-        """Say which session this context belongs to."""
+        """Set the session that this context belongs to."""
         context.set_context_session(session_id)
 
     def set_context_device_id(self, device_id: str | None) -> None:
-        """Say which device flag rollouts bucket by in this context."""
+        """Set the device by which flag rollouts are bucketed in this context."""
         context.set_context_device_id(device_id)
 
     # -- flags: without a distinct id from the caller or the context nobody is asked about ---------
@@ -392,7 +392,7 @@ class Client:
     ) -> "FeatureFlagEvaluations":
         """Return all flags of one person, asking the server at most once.
 
-        Hand it to `capture(flags=...)`.
+        Pass the result to `capture(flags=...)`.
 
         *distinct_id*, *groups*, *person_properties* and *device_id* are completed by the context.
         *flag_keys* limits the snapshot. With *only_evaluate_locally* the server is never asked;
@@ -526,7 +526,7 @@ class Client:
         disable_geoip: bool | None = None,
         device_id: str | None = None,
     ) -> Any:
-        """Return what is attached to the flag's value, or to *match_value*.
+        """Return the payload of the flag's value, or of *match_value*.
 
         Deprecated, as in posthog-python.
         """
@@ -630,9 +630,9 @@ class Client:
         flag_keys_to_evaluate: Sequence[str] | None = None,
         device_id: str | None = None,
     ) -> dict[str, Any]:
-        """Ask the server, and return its answer: `flags` by key, `requestId` and its kin.
+        """Ask the server, and return its answer: `flags` by key, `requestId` and other fields.
 
-        Empty where there is none.
+        The answer is empty where there is none.
         """
         fields = request_fields(
             distinct_id,
@@ -765,7 +765,7 @@ class Client:
     # -- delivery ----------------------------------------------------------------------------------
 
     def flush(self, timeout_seconds: float | None = 10.0) -> bool:
-        """Send what waits.
+        """Send the waiting events.
 
         Returns whether all of it was settled within *timeout_seconds* (None: however long). Never
         raises.
@@ -778,9 +778,9 @@ class Client:
         return self._ai.delivery.flush(None if until_s is None else max(0.0, until_s - time.monotonic())) and flushed
 
     def shutdown(self, timeout_seconds: float | None = None) -> bool:
-        """Send what waits and stop; afterwards nothing is accepted.
+        """Send the waiting events and stop; afterwards nothing is accepted.
 
-        At most *timeout_seconds*, by default `shutdown_timeout`.
+        This takes at most *timeout_seconds*, by default `shutdown_timeout`.
         """
         _living.pop(id(self), None)
         if self.settings.capture_exceptions:
@@ -796,7 +796,7 @@ class Client:
         return self._ai.delivery.shutdown(max(0.0, until_s - time.monotonic())) and finished
 
     def join(self) -> None:
-        """Send what waits and stop, as `shutdown()` does; posthog-python's older name."""
+        """Send the waiting events and stop: posthog-python's older name of `shutdown()`."""
         self.shutdown()
 
     async def aflush(self, timeout_seconds: float | None = 10.0) -> bool:
@@ -834,13 +834,13 @@ class Client:
         lane: AiLane = vars(self).setdefault("_ai", AiLane(self.settings))
         return lane
 
-    # -- what may change while the client lives ----------------------------------------------------
+    # -- settings that may change during its life --------------------------------------------------
 
     @property
     def disabled(self) -> bool:
         """Whether events are refused, and counted as `disabled`. May be set at any time.
 
-        What waits already is still sent.
+        Events that already wait are still sent.
         """
         return self._events.disabled
 
@@ -853,7 +853,7 @@ class Client:
         self._events.disabled = True
 
     def enable(self) -> None:
-        """Opt in again. Without a project token the client stays disabled, and says so."""
+        """Opt in again. Without a project token the client stays disabled, and logs that."""
         self._events.disabled = False
 
     def register(self, properties: Mapping[str, Any]) -> None:

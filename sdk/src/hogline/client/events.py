@@ -33,7 +33,7 @@ _NOTHING: Mapping[str, Any] = {}
 
 
 class EventPipeline:
-    """Turns what a client's methods say into bytes in the delivery queue."""
+    """Turns the calls of a client's methods into bytes in the delivery queue."""
 
     def __init__(self, settings: ClientSettings, *, ledger: Ledger, delivery: Delivery) -> None:
         self.settings = settings
@@ -46,7 +46,7 @@ class EventPipeline:
         self._super: dict[str, Any] = dict(settings.super_properties or {})
         self._set_defaults()
 
-    # -- what may change while the client lives ----------------------------------------------------
+    # -- settings that may change during its life --------------------------------------------------
 
     @property
     def disabled(self) -> bool:
@@ -76,7 +76,7 @@ class EventPipeline:
         self._set_defaults()
 
     def use_changed_settings(self) -> None:
-        """Read the settings again that stand on every event."""
+        """Read again the settings that become properties of every event."""
         self._super = dict(self.settings.super_properties or {})
         self._set_defaults()
 
@@ -99,7 +99,7 @@ class EventPipeline:
 
     @contextmanager
     def diverted(self, put: Callable[[bytes], bool]) -> Iterator[None]:
-        """Give serialised events to *put* in this block, not to the delivery queue; for tests.
+        """Pass serialised events to *put* in this block, not to the delivery queue; for tests.
 
         A client that is disabled because it has no token, as is usual in tests, takes events in the
         meantime.

@@ -2,9 +2,9 @@
 
 They cover its main thread, threads, finalizers, event loops, greenlets and child processes.
 
-One installation serves all clients that ask for it. Each hook goes on to what was there before;
-taken away are only those that are still ours, and one that somebody has wrapped meanwhile stays,
-and stays silent.
+One installation serves all clients that ask for it. Each hook calls the hook that it replaced. Only
+hooks that are still ours are removed: a hook that somebody has wrapped meanwhile stays in place,
+and does nothing any more.
 Source: docs/internals/capture-protocol.md#deduplication-and-autocapture.
 """
 

@@ -99,11 +99,10 @@ class ExceptionEvents:
     ) -> str | None:
         """Send *error* unless it has become an event before; returns the event's id, or None.
 
-        Not guarded.
-
+        This method is not guarded.
         *context* is where it happened; None means here. *is_new*: the caller knows that it has not
-        become an event.
-        *is_limited*: nobody asked for this very event, so that the rate limit of its kind applies.
+        become an event. *is_limited*: the app did not ask for this very event, so the rate limit of
+        its kind applies.
         """
         context = context if context is not None else current.get()
         origin = context.origin if context is not None else None

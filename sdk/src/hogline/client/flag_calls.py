@@ -26,7 +26,7 @@ GroupProperties = Mapping[str, Mapping[str, Any]] | None
 
 
 class FlagCalls:
-    """Runs what a client asks of its flags, and returns a fallback where that fails."""
+    """Runs a client's calls to its flags, and returns a fallback where one fails."""
 
     _flags: "Flags | None" = None
 
@@ -39,7 +39,7 @@ class FlagCalls:
     def flags(self) -> "Flags":
         """The client's flags, made when they are first read.
 
-        Read inside a guard: the system may refuse what that takes.
+        Read it inside a guard: the system may refuse the resources that this takes.
         """
         if self._flags is not None:
             return self._flags
@@ -84,7 +84,7 @@ class FlagCalls:
                 self.flags.close()
 
     def run(self, what: str, ask: "Callable[[Flags], Flow[_T]]", fallback: _T) -> _T:
-        """Return what *ask* comes to, or *fallback*: the client is disabled, or it failed."""
+        """Return the result of *ask*, or *fallback* if it fails or the client is disabled."""
         if self._events.disabled:
             return fallback
         with guard(what, self._events.raise_or_log):
@@ -117,7 +117,7 @@ class FlagCalls:
     ) -> "FeatureFlagResult | None":
         """Return one flag's result; None: it cannot be known.
 
-        An answer that needs no waiting is given without a flow.
+        An answer that needs no waiting is returned without a flow.
         """
         if self._events.disabled:
             return None
@@ -160,7 +160,7 @@ class FlagCalls:
     def values_and_payloads(self, what: str, fields: dict[str, Any], *, only_locally: bool) -> dict[str, Any]:
         """Return `{"featureFlags": values, "featureFlagPayloads": JSON texts}`.
 
-        None for both: the client is disabled.
+        Both are None if the client is disabled.
         """
         if self._events.disabled:
             return _both(None, None)
@@ -175,9 +175,9 @@ class FlagCalls:
         return _both(*await self.arun(what, lambda flags: flags.all_values(fields, only_locally=only_locally), empty))
 
     def decide(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Return the server's answer, `flags` by key with `requestId` and its kin.
+        """Return the server's answer, `flags` by key with `requestId` and other fields.
 
-        No flags where there is none.
+        It has no flags where there is no answer.
         """
         answer = self.run("get_flags_decision", lambda flags: flags.decide(fields), None)
         if answer is None:
@@ -295,7 +295,7 @@ def request_fields(
     device_id: str | None,
     keys: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Return what the caller gave, as `FlagRequest.of` takes it."""
+    """Return the caller's arguments in the form that `FlagRequest.of` takes."""
     return {
         "distinct_id": distinct_id,
         "groups": groups,
@@ -308,7 +308,7 @@ def request_fields(
 
 
 def warn_deprecated(name: str, instead: str) -> None:
-    """Say that the client's method *name* is an old one, to whoever called it."""
+    """Warn the caller of the client's method *name* that it is deprecated."""
     warnings.warn(
         f"{name}() asks for one flag at a time; call flags = posthog.evaluate_flags(...) once, and flags.{instead}(key)",
         DeprecationWarning,

@@ -1,6 +1,6 @@
 """Events about persons and groups: properties, aliases, identification.
 
-They carry no properties of the context but its session, so that no tag becomes a person's property.
+Of the context's properties they carry only the session, so that no tag becomes a person's property.
 """
 
 import logging
@@ -107,5 +107,5 @@ class PersonEvents:
 
 
 def _filled(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is not empty."""
+    """Return the entries that are not empty."""
     return {key: dict(value) if isinstance(value, Mapping) else value for key, value in given.items() if value}

@@ -81,7 +81,7 @@ class Delivery:
 
         One thread does so, and others wait for it.
 
-        Raises the error that hindered it; the next call tries again.
+        Raises the error that prevented it; the next call tries again.
         """
         pid, claim = current_pid(), object()
         until_s = time.monotonic() + _RESTART_TIMEOUT_S
@@ -190,12 +190,13 @@ class Delivery:
     # -- flush and shutdown ------------------------------------------------------------------------
 
     def flush(self, timeout_s: float | None) -> bool:
-        """Send now what waits, and what dead processes left in the spool.
+        """Send the waiting events now, and those that dead processes left in the spool.
 
-        Return whether all of it was settled in time.
+        Return whether all of them were settled in time.
 
-        Never raises. False at once: this is the worker's own thread, or all retries failed and the
-        events stay on disk. False, too, if the spool has a file that cannot be opened.
+        Never raises. The result is False at once if this is the worker's own thread, or if all
+        retries failed and the events stay on disk. It is False, too, if the spool has a file that
+        cannot be opened.
         """
         if not self._is_ours():
             return False

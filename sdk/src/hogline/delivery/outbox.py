@@ -12,7 +12,7 @@ __all__ = ["MemoryOutbox", "Outbox"]
 
 
 class Outbox(Protocol):
-    """Where events wait: in memory, or in the spool on disk."""
+    """A store of waiting events: in memory, or in the spool on disk."""
 
     has_backlog: bool
     """Dead processes may have left events, which are sent first."""

@@ -38,10 +38,10 @@ class Watched(Protocol):
         """Leave everything that belongs to the parent to the parent."""
 
     def flush(self, timeout_s: float | None) -> bool:
-        """Send what waits."""
+        """Send the waiting events."""
 
     def shutdown(self, timeout_s: float, *, at_exit: bool = False) -> bool:
-        """Send what waits, and stop."""
+        """Send the waiting events, and stop."""
 
 
 _watched: "weakref.WeakSet[Watched]" = weakref.WeakSet()

@@ -41,7 +41,7 @@ class Added(Enum):
     ADDED = 1
     """The event waits; the worker will find it."""
     WAKE = 2
-    """The event waits, and the worker should be told."""
+    """The event waits, and the worker should be woken."""
 
 
 _REFUSED, _ADDED, _WAKE = Added.REFUSED, Added.ADDED, Added.WAKE
@@ -50,7 +50,7 @@ _REFUSED, _ADDED, _WAKE = Added.REFUSED, Added.ADDED, Added.WAKE
 class EventQueue:
     """Events of one client, in an outbox.
 
-    Where nothing else is said, the caller holds `signals.lock`.
+    Unless a method says otherwise, the caller holds `signals.lock`.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class EventQueue:
         path: str = BATCH_PATH,
     ) -> None:
         self.settings = settings
-        self.path = path  # where batches of the v0 protocol go
+        self.path = path  # the URL path for batches of the v0 protocol
         self.outbox = outbox
         self.signals = signals
         self.used: bool = False
@@ -96,8 +96,8 @@ class EventQueue:
         self._in_flight: list[bytes] = []
         self._in_flight_recovered = False  # the events in flight came from a dead process
         self._rest_until_s = 0.0  # retries are used up, and events on disk can wait
-        self._rounds = 0  # of retries, all used up
-        self._failures = 0  # of ours with the batch in flight
+        self._rounds = 0  # rounds of retries, all used up
+        self._failures = 0  # our failures with the batch in flight
         self._unreported = 0  # events that the disk did not give back
         self._traced = False  # a failure of ours was logged with its traceback
         ledger.share(signals.lock, self._disk_counts if settings.spool_dir is not None else None)
@@ -122,7 +122,7 @@ class EventQueue:
     def _wake(self) -> Added:
         """Choose how many more events may come before the worker is woken again.
 
-        It may change that as soon as it runs.
+        The worker may change that number as soon as it runs.
         """
         self.used = True
         count = len(self.outbox)
@@ -275,7 +275,7 @@ class EventQueue:
 
     @property
     def has_news(self) -> bool:
-        """Whether `log` has something to say that no batch may come to say."""
+        """Whether `log` has a line to write now, because no later batch may write it."""
         return self.outbox.problem is not None or self._unreported > 0
 
     # -- out: the upload, which does not hold the lock ---------------------------------------------

@@ -6,7 +6,7 @@ __all__ = ["Signals"]
 
 
 class Signals:
-    """One lock for all queues of a worker, and what its holders wait for."""
+    """One lock for all queues of a worker, and the conditions that its holders wait for."""
 
     __slots__ = ("lock", "settled", "work")
 

@@ -36,7 +36,7 @@ class Worker:
         # Queues with something to send, by id, each with the object that has to live until that is
         # sent.
         self._busy: dict[int, tuple[EventQueue, object]] = {}
-        self._thread: threading.Thread | None = None  # the one that sends
+        self._thread: threading.Thread | None = None  # the thread that sends
         self._uploading: EventQueue | None = None
 
     def serve(self, queue: EventQueue) -> None:

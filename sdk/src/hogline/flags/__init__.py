@@ -1,6 +1,6 @@
 """Flags for users of a client: overrides, then local evaluation, then the server.
 
-Snapshots, and events about flags.
+This package also has snapshots, and events about flags.
 
 `evaluation/` is pure and knows nothing of the rest: the instance imports only that. `remote/`
 fetches definitions and answers. The names below are imported at first use, so that importing

@@ -74,7 +74,7 @@ class Flags:
             return self._overrides.current()
         return {**self._overrides.current(), **self._leader._forced()}  # noqa: SLF001 - of the same class
 
-    # -- what a user may call ----------------------------------------------------------------------
+    # -- methods for the user ----------------------------------------------------------------------
 
     def override(self, flags: Mapping[str, Any] | Iterable[str]) -> Override:
         """Force the values of *flags* in all threads of this process.
@@ -148,7 +148,7 @@ class Flags:
     ) -> Flow[FeatureFlagResult | None]:
         """Return the result of one flag; None: it cannot be known, or no person is known.
 
-        *fields*: see `FlagRequest.of`.
+        `FlagRequest.of` describes *fields*.
         """
         request = FlagRequest.of(**fields)
         if request is None:
@@ -362,9 +362,9 @@ class Flags:
         return records, unresolved, is_incomplete
 
     def _answer(self, request: FlagRequest, *, may_recall: bool = True) -> Flow[tuple[FlagsAnswer, str | None]]:
-        """Return the server's answer.
+        """Return the server's answer, or an error code.
 
-        Or an error code, with the earlier answer that the fallback cache has.
+        With the code comes the earlier answer that the fallback cache has.
         """
         answer, error = yield from self._ask(request)
         fallback = self._fallback

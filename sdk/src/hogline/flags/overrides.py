@@ -1,6 +1,6 @@
 """Overrides: values that flags are forced to, for tests and local work.
 
-From code, the environment, or a file.
+They come from code, the environment, or a file.
 """
 
 import logging

@@ -73,7 +73,7 @@ def is_payload(payload: Any) -> bool:
 def decoded(payload: Any) -> Any:
     """Return the value of the JSON text *payload*, or None if it is no JSON.
 
-    Anything else unchanged.
+    Any other *payload* is returned unchanged.
     """
     if not isinstance(payload, str):
         return payload

@@ -146,7 +146,7 @@ class FlagOverrides(Kind):
     """Forced answers: a mapping, or a text that `hogline.flags` reads when the client is made."""
 
     def check(self, value: Any) -> Any:
-        """Return what was given."""
+        """Return the value unchanged."""
         if value is not None and not isinstance(value, Mapping | str):
             raise UnfitError("be a mapping of flags to their answers, or a text of it")
         return value

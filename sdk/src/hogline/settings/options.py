@@ -73,7 +73,7 @@ class Kind:
         return value
 
     def parse(self, text: str) -> Any:
-        """Return what the environment variable's *text* means; `check` follows."""
+        """Return the value that the environment variable's *text* means, before `check`."""
         return text
 
 
@@ -90,7 +90,7 @@ class Switch(Kind):
         return value
 
     def parse(self, text: str) -> Any:
-        """Return what a usual word for it means."""
+        """Return the boolean that a usual word for it means."""
         lowered = text.lower()
         if lowered not in _TRUE | _FALSE:
             raise UnfitError("be true or false")
@@ -170,7 +170,7 @@ class Choice(Kind):
     """
 
     def __init__(self, words: Mapping[str, str], *, optional: bool = False, is_lenient: bool = False) -> None:
-        """Take the *words* that are understood, and what each is called here.
+        """Take the *words* that are understood, and the name of each here.
 
         *is_lenient*: a wrong word in the environment is a warning, as in posthog-python.
         """
@@ -255,7 +255,7 @@ class Names(Kind):
         return names
 
     def parse(self, text: str) -> Any:
-        """Return what stands between the commas."""
+        """Return the texts between the commas."""
         return tuple(part.strip() for part in text.split(",") if part.strip())
 
 

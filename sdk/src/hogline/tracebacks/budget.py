@@ -16,10 +16,10 @@ _SHORT_VALUE_CHARACTERS = 500
 def fit(entries: list[dict[str, Any]], max_bytes: int) -> list[dict[str, Any]]:
     """Return *entries* in at most *max_bytes* of JSON.
 
-    This holds as far as one exception with five frames fits.
+    One exception with five frames is kept even if it is larger.
 
-    First the source around library frames goes, then variables and source of every frame but each
-    entry's last, then frames from the middle of each stack, then long messages, then the other
+    The source around library frames is dropped first, then variables and source of every frame but
+    each entry's last, then frames from the middle of each stack, then long messages, then the other
     variables, then all but five frames, then the entries at the end of the chain.
     """
     for lighten in (

@@ -19,13 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Mechanism", "exception_list"]
 
-# group members looked at, over the whole chain; docs/internals/capture-protocol.md#mechanism
+# group members that are read, over the whole chain; docs/internals/capture-protocol.md#mechanism
 _MAX_MEMBERS = 1000
 _MAX_NOTES = 100
 _ELLIPSIS = "..."
 
-# Read past the class: an exception's class may put anything in front of the interpreter's own
-# slots.
+# Bypass the class: an exception's class may put anything in front of the interpreter's own slots.
 _cause = BaseException.__dict__["__cause__"].__get__
 _context = BaseException.__dict__["__context__"].__get__
 _is_context_suppressed = BaseException.__dict__["__suppress_context__"].__get__
@@ -38,7 +37,7 @@ _MAX_BYTES_WITH_VARIABLES = 180_000
 
 @dataclass(frozen=True, slots=True)
 class Mechanism:
-    """How an exception was noticed."""
+    """The way in which an exception was noticed."""
 
     type: str = "generic"
     handled: bool | None = True
@@ -91,7 +90,7 @@ def _fill(stacks: list[Kept], variables: "Variables") -> None:
 
     try:
         fill(stacks, variables)
-    except Exception:  # no frame's contents are worth the event
+    except Exception:  # the event is worth more than the variables
         return
 
 
@@ -138,7 +137,7 @@ def _chain(error: BaseException, max_entries: int) -> Iterator[_Visit]:
 
 
 def _raised_from(error: BaseException, number: int) -> Iterator[_Visit]:
-    """Yield what *error* was raised from; `raise ... from None` ends the chain."""
+    """Yield the exceptions that *error* was raised from; `raise ... from None` ends the chain."""
     source, below = ("cause", _cause(error)) if _is_context_suppressed(error) else ("context", _context(error))
     if below is not None:
         yield _Visit(below, number, source)

@@ -1,4 +1,4 @@
-"""Frames: where in the code, and the lines around it."""
+"""Frames: places in the code, and the lines around them."""
 
 import functools
 import linecache
@@ -45,7 +45,7 @@ def frames_of(trace: TracebackType | None, rules: Rules, kept: Kept | None = Non
 def own_stack(rules: Rules, kept: Kept | None = None) -> list[dict[str, Any]]:
     """Return the stack of the code that called Hogline, or logged.
 
-    An exception that was never raised has no other.
+    An exception that was never raised has no other stack.
     """
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way to the caller's frame
     stack: list[FrameType] = []
@@ -73,7 +73,7 @@ def syntax_error_frame(error: BaseException, rules: Rules) -> dict[str, Any] | N
 
 
 def gap_frame(left_out: int) -> dict[str, Any]:
-    """Return what stands in for *left_out* frames.
+    """Return the frame that replaces *left_out* frames.
 
     Its name is constant: PostHog groups exceptions into issues by functions' names, and the depth
     of a recursion makes no other issue.
@@ -237,7 +237,7 @@ def _column(line: str, offset_bytes: int) -> int:
 
 
 def _lines(filename: str, module: str | None, loader: Any) -> list[str]:
-    """Return the lines of a file; none where its source cannot be had."""
+    """Return the lines of a file; none where its source is unavailable."""
     try:
         lines = linecache.getlines(filename)
         if not lines and loader is not None and module is not None:

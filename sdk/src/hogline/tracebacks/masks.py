@@ -31,7 +31,7 @@ _MAX_NAME_CHARACTERS = 200
 
 @dataclass(frozen=True, slots=True)
 class Masks:
-    """Rules of what is hidden. `masks()` makes them."""
+    """Rules for what is hidden. `masks()` makes them."""
 
     words: tuple[str, ...]
     """In lower case; a search for a word is several times quicker than one for a pattern."""

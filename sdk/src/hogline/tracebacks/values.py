@@ -216,7 +216,7 @@ class ValueReader:
         )
 
     def _key(self, key: Any, depth: int, around: tuple[int, ...]) -> tuple[str, bool]:
-        """Return a key as it is shown, and whether it hides what it stands for."""
+        """Return a key as it is shown, and whether it hides its value."""
         if not issubclass(type(key), str):
             return self._other_key(key, depth, around)
         text = str.__getitem__(key, slice(_MAX_TEXT_CHARACTERS))

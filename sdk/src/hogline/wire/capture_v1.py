@@ -1,7 +1,7 @@
 """Capture v1, `POST /i/v1/analytics/events`: the form of an event, the request, and the results.
 
 Hooks, queue and spool know events in the v0 form. An event takes the v1 form when it is sent. The
-functions here never change their arguments.  Source: docs/internals/capture-protocol.md#capture-v1.
+functions here never change their arguments. Source: docs/internals/capture-protocol.md#capture-v1.
 """
 
 from collections.abc import Mapping, Sequence

@@ -2,7 +2,6 @@
 
 They take definitions and what is known of a person, and return a verdict with its reason.
 
-The SDK's local evaluation and the instance answer with these. Knows no thread, no socket, no HTTP;
 The SDK's local evaluation and the instance answer with these. They know no thread, no socket and no
 HTTP; the clock is passed in. An answer that is not certain is `Unresolved`, with the reason: a
 guess would be a wrong answer.

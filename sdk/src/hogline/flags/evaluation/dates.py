@@ -1,6 +1,6 @@
-"""Moments: the dates of filters and properties.
+"""The dates of filters and properties.
 
-Relative ones count back from now, in calendar steps.
+Relative dates count back from now, in calendar steps.
 """
 
 import calendar

@@ -64,8 +64,8 @@ class Filters:
     ) -> None:
         self._cohorts = cohorts
         self._matching_version = matching_version
-        self._find = find  # evaluates another flag
-        self._known = known  # whether there is such a flag
+        self._find = find  # a function that evaluates another flag
+        self._known = known  # a function that returns whether there is such a flag
         self._made: dict[str, tuple[Check, bool]] = {}  # cohorts, by id
         # Cohorts that are being compiled. One that contains itself would never end.
         self._open: set[str] = set()

@@ -134,7 +134,7 @@ class Flag:
         return self._first_match(properties, identifier, subject)
 
     def _enrolled(self, properties: Mapping[str, Any], subject: Subject) -> Verdict:
-        """Early access: only the person's own choice decides."""
+        """Evaluate early access: only the person's own choice decides."""
         if self._group is not None:
             return _UNRESOLVED[_R.UNSUPPORTED_DEFINITION]
         name = f"$feature_enrollment/{self.key}"
@@ -178,7 +178,7 @@ class Flag:
     def _values_if_met(self, condition: _Condition, identifier: str) -> frozenset[FlagValue]:
         """Return the value that *condition*, whose checks are unknown, gives if they hold.
 
-        Nothing if it then has no effect.
+        Returns nothing if the condition then has no effect.
         """
         if condition.limit is None or fraction(self._prefix + identifier) <= condition.limit:
             value = self._matched(condition, identifier).value

@@ -1,6 +1,6 @@
-"""How a property's value reads as text, to compare it.
+"""Property values as texts, to compare them.
 
-As the server renders JSON, since that is what it compares.
+They are rendered as the server renders JSON, because the server compares those texts.
 """
 
 import math
@@ -53,7 +53,7 @@ def _json(value: Any, *, bare: bool = False) -> str | None:
 def _float(value: float) -> str:
     """Return *value* with the fewest digits that mean it.
 
-    From 1e-5 up without an exponent, as Rust's JSON has it.
+    From 1e-5 up it has no exponent, as in Rust's JSON.
     """
     text = repr(float(value))
     mantissa, has_exponent, exponent = text.partition("e")
@@ -91,7 +91,7 @@ def truth(value: Any) -> bool:
 def number(value: Any) -> float | None:
     """Return *value* as a finite number; None: it is none.
 
-    Texts count where they are plain decimal numbers, bools never.
+    Texts count where they are plain decimal numbers. Bools never count.
     """
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         return None

@@ -26,7 +26,7 @@ FlagValue: TypeAlias = bool | str
 
 
 class UnresolvedFlagReason(StrEnum):
-    """Why a flag has no local value. If several reasons apply, the first in this order is given.
+    """Reasons why a flag has no local value. If several apply, the first in this order is given.
 
     Members are strings, equal to posthog-python's.
     Source: docs/internals/flags-protocol.md#evaluation-order.

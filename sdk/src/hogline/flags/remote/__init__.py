@@ -1,4 +1,4 @@
 """Flag definitions and answers from the server: the poller, its caches, the API.
 
-Knows no client.
+This package knows no client.
 """

@@ -66,8 +66,8 @@ class Provider:
     def definitions(self, *, is_needed: bool) -> Mapping[str, Any] | None:
         """Return the cached definitions; None: this process has to ask the server now.
 
-        An empty mapping: another process is asking, and this one keeps what it has. *is_needed*: it
-        has nothing.
+        An empty mapping means that another process is asking, and this one keeps its definitions.
+        *is_needed*: it has none.
         """
         with guard("get", self._log_failure):
             if self._await(self._provider.should_fetch_flag_definitions()):
@@ -79,7 +79,7 @@ class Provider:
         return None
 
     def put(self, definitions: Mapping[str, Any]) -> None:
-        """Give the provider the definitions that the server sent. Never raises."""
+        """Pass the definitions that the server sent to the provider. Never raises."""
         with guard("put", self._log_failure):
             kept = {name: definitions[name] for name in _KEPT if definitions.get(name) is not None}
             empty: dict[str, Any] = {"group_type_mapping": {}, "cohorts": {}}

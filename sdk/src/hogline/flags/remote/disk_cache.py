@@ -2,10 +2,10 @@
 
 One request serves all of them.
 
-Two files, each replaced as a whole: the result of the last request (`.state`, small, read at every
-tick) and the definitions (`.json`, read only when the state names another version). A process takes
-the lock before it asks the server; a forked child does not inherit this kind of lock. Without a
-usable folder, each process asks for itself.
+It has two files, each replaced as a whole: the result of the last request (`.state`, small, read at
+every tick) and the definitions (`.json`, read only when the state names another version). A process
+takes the lock before it asks the server; a forked child does not inherit this kind of lock. Without
+a usable folder, each process asks for itself.
 """
 
 import hashlib

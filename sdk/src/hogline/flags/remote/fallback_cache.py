@@ -2,7 +2,7 @@
 
 It is used when the server cannot be reached.
 
-In memory, or in Redis for all hosts. Nothing here raises: a cache that fails counts as empty.
+It is in memory, or in Redis for all hosts. Nothing here raises: a cache that fails counts as empty.
 """
 
 import time

@@ -221,7 +221,7 @@ class DefinitionPoller:
     def _take_over(self, state: State | None) -> None:
         """Use the state and definitions that another process has cached.
 
-        They serve at once, however old.
+        They are used at once, however old they are.
 
         A state that cannot be read (None) changes nothing, and only a state with a reason removes
         the ruleset.
@@ -236,7 +236,7 @@ class DefinitionPoller:
                 self.ruleset = Ruleset(definitions)
                 self._settle()
         elif not state.version and state.status in _CLEARING:
-            self.ruleset = None  # the server told another process so
+            self.ruleset = None  # another process got that response
         self._state = state
 
     def _ask(self) -> None:
