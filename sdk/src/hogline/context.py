@@ -1,7 +1,7 @@
 """Context: the record of who is acting, kept in one ContextVar.
 
-A `Context` never changes after it was made. `tag()` and its kin put a changed copy into the
-variable, so a child task's changes do not show in its parent or its siblings. A scope remembers
+A `Context` never changes after it was made. `tag()` and similar functions put a changed copy into
+the variable, so a child task's changes do not show in its parent or its siblings. A scope remembers
 the context before it and restores that only while the variable still holds something of the scope's
 own: a scope may end in another task, in a garbage collection, or never.
 Source: docs/internals/rules.md#fresh-context and docs/internals/rules.md#no-token-reset.

@@ -89,7 +89,7 @@ class Exchange(CaptureScope):
         cls._has_routes = cls.find_route is not Exchange.find_route
         cls._has_users = cls.find_user is not Exchange.find_user
 
-    # -- what protocols implement -----------------------------------------------------------------
+    # -- methods that protocols implement ---------------------------------------------------------
 
     def read(self) -> RequestLine:
         """Return the request line. Called once, while the request is valid."""
@@ -231,7 +231,7 @@ class Exchange(CaptureScope):
         # The visitor without its addresses, which each policy may read from another header.
         return self.visitor()[:5] == other.visitor()[:5] and _cookies(self) == _cookies(other)
 
-    # -- what events carry (the Origin of a Context) ----------------------------------------------
+    # -- the facts that events carry (the Origin of a Context) ------------------------------------
 
     def distinct_id(self) -> str | None:
         """Return the distinct id of the acting person.

@@ -36,7 +36,7 @@ def client_address(forwarded_for: str | None, peer: str | None, trusted: int | S
         return next((address for address in chain[max(0, len(chain) - 1 - trusted) :] if address), None)
     nearest = None
     for address in reversed(chain):
-        if address is None:  # garbage: addresses to the left of it cannot be trusted
+        if address is None:  # garbage; addresses to the left of it cannot be trusted
             break
         nearest = address
         if not _is_ours(address, trusted):

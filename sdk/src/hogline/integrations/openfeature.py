@@ -70,7 +70,7 @@ class PostHogProvider(AbstractProvider):
             tracking_event_name, distinct_id=about["distinct_id"], groups=about["groups"], properties=properties
         )
 
-    # -- the five types, in both colours -----------------------------------------------------------
+    # -- the five types, synchronous and asynchronous ---------------------------------------------
 
     def resolve_boolean_details(
         self, flag_key: str, default_value: bool, evaluation_context: EvaluationContext | None = None

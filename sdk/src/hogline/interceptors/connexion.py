@@ -1,4 +1,4 @@
-"""Connexion 3, both flavours: ASGI middleware, outside its exception handling.
+"""Connexion 3 (`AsyncApp` and `FlaskApp`): ASGI middleware, outside its exception handling.
 
     position = MiddlewarePosition.BEFORE_EXCEPTION
     app.add_middleware(PostHogInterceptor, position, client=posthog, capture_exceptions=True)

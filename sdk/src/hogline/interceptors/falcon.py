@@ -230,7 +230,7 @@ def _asgi_call(layer: _Layer) -> dict[str, Any]:
 def _reporting(kind: Any, observer: _AppObserver, *, is_asgi: bool) -> dict[str, Any]:  # noqa: ARG001 - as `_handling`
     """Return a `set_error_reporter` that calls our reporter and the app's.
 
-    Source: docs/internals/rules.md#chain-single-slots.
+    An app has only one error reporter (rule `chain-single-slots`).
     """
 
     def set_error_reporter(self: Any, reporter: _Reporter | None) -> None:

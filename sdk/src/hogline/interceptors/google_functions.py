@@ -116,7 +116,7 @@ class PostHogInterceptor(serverless.Functions):
 def _request_of(event: Any, context: Any) -> tuple[str | None, Any]:
     """Return how *event* belongs to an HTTP request, and that request.
 
-    Returns (None, None) for events that are delivered.
+    Returns (None, None) for an event that belongs to no request.
     """
     if isinstance(getattr(event, "environ", None), dict):
         return "environ", event

@@ -184,7 +184,7 @@ class _QuartLayer(asgi.PostHogInterceptor):
     async def unhandled(self, sender: quart.Quart, exception: BaseException, **_: Any) -> None:
         """Record an exception that no handler answered.
 
-        This receives `got_request_exception` and its WebSocket twin.
+        This receives `got_request_exception` and its WebSocket counterpart.
         """
         propagates = sender.config["PROPAGATE_EXCEPTIONS"]
         if propagates is None:

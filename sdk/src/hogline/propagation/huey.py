@@ -47,7 +47,7 @@ class PostHogPropagation:
         huey.post_execute(_HOOK)(self._judge)
         huey.on_shutdown(_HOOK)(self._policy.flush)
 
-    # -- on the way out and in --------------------------------------------------------------------
+    # -- packing and unpacking messages -----------------------------------------------------------
 
     def _wrap_serializer(self, serializer: Any) -> None:
         kind = type(serializer)
@@ -115,7 +115,7 @@ class PostHogPropagation:
 
         return deserialize_task
 
-    # -- around a task ----------------------------------------------------------------------------
+    # -- running a task ---------------------------------------------------------------------------
 
     def _execute(self, execute: Any) -> Any:
         @functools.wraps(execute)

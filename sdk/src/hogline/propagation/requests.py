@@ -3,7 +3,7 @@
     PostHogPropagation(requests.Session(), hosts=["api.shop.example"])
 
 Each hop is a copy of the prepared request, so a header of one hop is not on the next.
-`requests.get` and its kin make a new session each time and have no hook. Source:
+`requests.get` and similar functions make a new session each time and have no hook. Source:
 docs/internals/frameworks.md#requests.
 """
 

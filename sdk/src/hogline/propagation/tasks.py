@@ -134,7 +134,7 @@ class TaskRun(CaptureScope):
         """Return that request's facts, and the task's own."""
         return self._properties
 
-    # -- its beginning and end --------------------------------------------------------------------
+    # -- the beginning and end of the run ---------------------------------------------------------
 
     def enter(self) -> None:
         """Make this run's context the current one."""
@@ -162,7 +162,7 @@ class TaskRun(CaptureScope):
     ) -> None:
         self.end()
 
-    # -- its exceptions ---------------------------------------------------------------------------
+    # -- the exceptions of the run ----------------------------------------------------------------
 
     def failed(self, error: BaseException | None, *, final: bool = True) -> None:
         """Capture this attempt's exception if it is a mistake and no other attempt follows.
