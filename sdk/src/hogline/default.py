@@ -121,7 +121,7 @@ on_change.append(_change_option)
 def captures_exceptions(client: Client | None) -> bool:
     """Return whether *client* captures exceptions by itself.
 
-    Without *client*, the question is about the default client, if there is one.
+    Without *client*, return that for the default client, if there is one.
     """
     asked = client or _chosen or Client.first()
     return asked is not None and asked.settings.capture_exceptions

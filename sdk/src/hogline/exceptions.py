@@ -13,7 +13,7 @@ __all__ = ["DeliveryError", "EventTooLarge", "HoglineError", "SettingsError"]
 
 
 class HoglineError(Exception):
-    """Everything Hogline raises on purpose."""
+    """The base of all errors that Hogline raises on purpose."""
 
 
 class SettingsError(HoglineError, ValueError):

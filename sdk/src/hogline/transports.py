@@ -70,7 +70,7 @@ class UploadResponse:
 class Transport(Protocol):
     """Sends batches.
 
-    Called on a worker thread, by one thread at a time, never on the thread that captures.
+    `send` is called on a worker thread, by one thread at a time, never on the thread that captures.
     """
 
     def send(self, request: UploadRequest) -> UploadResponse:
@@ -82,5 +82,5 @@ class Transport(Protocol):
     def close(self) -> None:
         """Release the transport's resources.
 
-        Called when the last client that uses it is shut down, and maybe again.
+        This is called when the last client that uses it is shut down, and maybe again.
         """

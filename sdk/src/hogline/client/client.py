@@ -162,7 +162,7 @@ class Client:
         false`). *groups* maps type to key. *flags*, from `evaluate_flags()`, puts `$feature/<key>`
         on it; *send_feature_flags* is posthog-python's older way, and may wait.
         """
-        # Written out: on this path a guard's block would be a tenth of the cost.
+        # This is written out, because a guard's block would be a tenth of the cost of this path.
         try:
             if flags is not None or send_feature_flags:
                 known = self._flags.event_properties(flags, send_feature_flags, distinct_id, groups, disable_geoip)
@@ -719,7 +719,10 @@ class Client:
     # -- flag definitions and remote config --------------------------------------------------------
 
     def load_feature_flags(self) -> bool:
-        """Ask for the flag definitions now; returns whether there are any. Needs `secret_key`."""
+        """Ask for the flag definitions now, and return whether there are any.
+
+        This needs `secret_key`.
+        """
         return self._flags.run("load_feature_flags", lambda flags: flags.load(), False)
 
     async def aload_feature_flags(self) -> bool:
@@ -754,7 +757,7 @@ class Client:
     def get_remote_config_payload(self, key: str) -> Any:
         """Return the payload of the remote config flag *key*, decrypted by the server.
 
-        Needs `secret_key`.
+        This needs `secret_key`.
         """
         return self._flags.remote_config(key)
 

@@ -235,7 +235,7 @@ class EventPipeline:
     def _shorten_exceptions(self, message: dict[str, Any], size_bytes: int) -> bool:
         """Shorten an exception event's list until the event fits.
 
-        False: this event has no such list.
+        The result is False if this event has no such list.
         """
         properties = message.get("properties")
         if message.get("event") != "$exception" or not isinstance(properties, dict):

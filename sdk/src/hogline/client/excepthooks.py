@@ -67,7 +67,7 @@ def install(client: WatchingClient) -> None:
 def uninstall(client: WatchingClient) -> None:
     """Report nothing to *client* any more; the hooks are removed with the last client.
 
-    Safe to call twice.
+    It is safe to call this twice.
     """
     global _installed  # noqa: PLW0603
     with _lock:

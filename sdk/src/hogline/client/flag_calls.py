@@ -121,7 +121,7 @@ class FlagCalls:
         """
         if self._events.disabled:
             return None
-        # Written out: a guard's block would be a tenth of what a local evaluation costs.
+        # This is written out, because a guard's block would cost a tenth of a local evaluation.
         try:
             flags = self._flags or self.flags
             result = flags.read_now(key, fields, match_value, send_events=send_events)

@@ -79,7 +79,7 @@ class Delivery:
     def _restart(self) -> None:
         """Begin anew in a process that was forked without Python's hooks.
 
-        One thread does so, and others wait for it.
+        One thread does that, and the others wait for it.
 
         Raises the error that prevented it; the next call tries again.
         """
@@ -101,7 +101,7 @@ class Delivery:
     def _is_ours(self) -> bool:
         """Return whether this delivery belongs to this process.
 
-        Begins anew first, if that is needed.
+        A process that was forked without Python's hooks begins anew first.
         """
         if self._pid == current_pid():
             return True

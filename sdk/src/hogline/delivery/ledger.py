@@ -87,9 +87,9 @@ class Stats:
     last_error: str | None
     """The last response or failure that was no success."""
     spooled: int = 0
-    """Of `waiting`, events on disk, which would survive the death of this process."""
+    """The part of `waiting` that is on disk, and would survive the death of this process."""
     recovered: int = 0
-    """Of `accepted`, events that dead processes had left in the spool."""
+    """The part of `accepted` that dead processes had left in the spool."""
     damaged_bytes: int = 0
     """Bytes in the spool that held no event (torn or corrupt).
 

@@ -1,7 +1,7 @@
 """The outbox: serialised events that wait to be sent, oldest first, bounded by count and bytes.
 
-Not thread-safe: the queue that owns one holds a lock. A signal handler may capture in the middle of
-any method, so no call stands between reading a count and writing it back.
+An outbox is not thread-safe: the queue that owns one holds a lock. A signal handler may capture in
+the middle of any method, so no call stands between reading a count and writing it back.
 """
 
 from collections import deque
@@ -47,9 +47,9 @@ class Outbox(Protocol):
         """Append *event* and return whether there was room."""
 
     def take(self, max_events: int, max_bytes: int) -> list[bytes]:
-        """Hand out the oldest events.
+        """Remove and return the oldest events.
 
-        At most *max_events* and *max_bytes*, but at least one if any waits.
+        They are at most *max_events* and *max_bytes*, but at least one if any waits.
         """
 
     def drop_oldest(self) -> list[bytes]:
@@ -125,7 +125,7 @@ class MemoryOutbox:
     def take(self, max_events: int, max_bytes: int) -> list[bytes]:
         """Remove and return the oldest events.
 
-        At most *max_events* and *max_bytes*, but at least one if any waits.
+        They are at most *max_events* and *max_bytes*, but at least one if any waits.
         """
         batch: list[bytes] = []
         size = 0

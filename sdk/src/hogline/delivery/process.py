@@ -56,7 +56,7 @@ def watch(delivery: Watched) -> None:
 def watch_process() -> None:
     """Arrange for the end of this process if it is a child of `multiprocessing` or Celery.
 
-    Called when a worker starts.
+    This is called when a worker starts.
     """
     global _finalized_pid  # noqa: PLW0603 - one registration for each process
     # Connecting twice is the same as once.

@@ -281,7 +281,7 @@ class EventQueue:
     # -- out: the upload, which does not hold the lock ---------------------------------------------
 
     def may_send(self, deadline_s: float | None) -> bool:
-        """Return whether another request may be made. Needs no lock."""
+        """Return whether another request may be made. This needs no lock."""
         now_s = time.monotonic()
         return not self.abandoned and now_s >= self._rest_until_s and (deadline_s is None or now_s < deadline_s)
 

@@ -81,7 +81,7 @@ class Attribution(NamedTuple):
 def attribution_of(flag: RemoteFlag) -> Attribution | None:
     """Return the attribution of *flag*.
 
-    None: its configuration is of an older version, or its record is malformed.
+    The result is None if its configuration is of an older version, or its record is malformed.
 
     A rule is named whole or not at all: with a UUID, a type that suits the reason, and for a split
     the variant's key.

@@ -151,7 +151,7 @@ class CalledEvents:
         value = record.value if record is not None else None
         groups = tuple(sorted(request.groups.items())) if request.groups else ()
         attribution = attribution_of(record.flag) if isinstance(record, RemoteRecord) else None
-        # Not `and`: an exposure is sent once whatever values were read before.
+        # `and` would be wrong: an exposure is sent once whatever values were read before.
         is_new = self._once.first((request.distinct_id, key, value, groups, attribution))
         is_exposure = (
             attribution is not None

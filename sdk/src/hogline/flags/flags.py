@@ -294,7 +294,7 @@ class Flags:
         )
 
     def load(self) -> Flow[bool]:
-        """Load the definitions now; returns whether there are any."""
+        """Load the definitions now, and return whether there are any."""
         if self._poller is None:
             self._throttled.warning("secret_key", "flag definitions need a key: set secret_key (HOGLINE_SECRET_KEY)")
             return False
@@ -305,7 +305,7 @@ class Flags:
     def remote_config(self, key: str) -> Flow[bytes | None]:
         """Return the response body with the payload of the remote config flag *key*.
 
-        None: it is unavailable.
+        The result is None if the payload is unavailable.
         """
         if not self._settings.secret_key:
             self._throttled.warning(

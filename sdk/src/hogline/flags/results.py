@@ -226,7 +226,7 @@ KnownRecord: TypeAlias = LocalRecord | RemoteRecord | ForcedRecord
 def result_of(key: str, record: KnownRecord, match_value: FlagValue | None) -> FeatureFlagResult | None:
     """Return the result for the caller, with the payload of *match_value* if given.
 
-    None: the record has no value.
+    The result is None if the record has no value.
     """
     value = record.value
     if value is None:

@@ -135,7 +135,7 @@ def format_spans(text: str) -> list[tuple[int, int]]:
 def _by_mark() -> dict[str, list[tuple[str, tuple[re.Pattern[str], ...]]]]:
     """Return hints and the patterns to try for each, by a character that each hint of a group has.
 
-    Made on first use: to compile the patterns takes longer than the rest of the import.
+    The table is made on first use: compiling the patterns takes longer than the rest of the import.
     """
     by_hint: dict[str, tuple[re.Pattern[str], ...]] = {}
     for secret in FORMATS:

@@ -31,7 +31,7 @@ SECRET_NAMES = frozenset(
 )
 """Names that are secrets only as a whole: 'code' is an OAuth grant, 'postcode' is not."""
 ORDINARY_KEYS = frozenset({"code", "hash", "key", "nonce", "session", "state", "ticket"})
-"""Of `SECRET_NAMES`, those that in JSON name an order's state rather than a login's."""
+"""Those of `SECRET_NAMES` that in JSON name an order's state rather than a login's."""
 MASKED_WORDS = (
     "password", "secret", "passwd", "pwd", "api_key", "apikey", "auth", "credentials", "privatekey", "private_key", "token",
     "aws_access_key_id", "_pass", "sk_", "jwt", "connection_string", "connectionstring", "conn_str", "connstr", "dsn",

@@ -118,7 +118,7 @@ class FallbackCacheUrl(Text):
         if parts.scheme not in ("memory", "redis", "rediss") or not all(number.isdecimal() for number in numbers):
             raise UnfitError(
                 "be 'memory://?ttl=3600&size=10000', or redis://host:6379/0?ttl=3600",
-                # Not the value itself: it may hold a password.
+                # The message leaves the value itself out, because it may hold a password.
                 shown=f"one that begins with {parts.scheme + '://'!r}",
             )
         if parts.scheme != "memory":

@@ -2,7 +2,7 @@
 
 The functions are pure: they change nothing of the exception.
 
-Never raises, whatever the exception's own methods do: they are code of the app.
+They never raise, whatever the exception's own methods do: they are code of the app.
 Source: docs/internals/capture-protocol.md#exceptions.
 """
 

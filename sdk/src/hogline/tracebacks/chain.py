@@ -41,7 +41,7 @@ class Mechanism:
 
     type: str = "generic"
     handled: bool | None = True
-    """None: unknown, and left out."""
+    """None means unknown; the event then leaves it out."""
 
 
 @dataclass(slots=True)

@@ -254,7 +254,8 @@ def _exception(value: BaseException) -> str:
 def _renderings() -> tuple[tuple[Any, Any], ...]:
     """Return types and what they become, in this order: a set is iterable, a datetime is a date.
 
-    Made on first use: most processes never send a Decimal, and its module is slow to import.
+    The list is made on first use: most processes never send a Decimal, and its module is slow to
+    import.
     """
     from collections import deque
     from decimal import Decimal

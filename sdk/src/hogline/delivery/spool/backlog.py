@@ -20,7 +20,7 @@ _MAX_ADOPTED = 64  # open files
 class Backlog:
     """Adopts the segments in a folder that no living process holds.
 
-    Not thread-safe: the spool's owner holds a lock.
+    It is not thread-safe: the spool's owner holds a lock.
     """
 
     def __init__(self, folder: str) -> None:
@@ -52,7 +52,7 @@ class Backlog:
     def adopt(self, own: Collection[Segment]) -> None:
         """Take over the segments of dead processes.
 
-        Does nothing unless a look is due and no other process is doing so.
+        This does nothing unless a look is due and no other process is doing so.
         """
         now_s = time.monotonic()
         if self.segments or now_s < self._look_at_s:

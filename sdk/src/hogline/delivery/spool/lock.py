@@ -50,7 +50,7 @@ class DrainLock:
         return self._handle >= 0
 
     def release(self, *, unlock: bool = True) -> None:
-        """Release the lock. Not *unlock*: only close the copy that a fork made."""
+        """Release the lock. Without *unlock*, only close the copy that a fork made."""
         if self._handle >= 0:
             if unlock:
                 unlock_file(self._handle)

@@ -5,8 +5,8 @@ It has its own segments, a backlog of dead processes' segments, and memory where
 Own events go to the newest segment before `add` returns, and are read back when they are sent:
 memory holds only the batch in flight. The backlog is drained first, by one process for each folder.
 Events that the disk does not take wait in memory, behind those on disk, and move there once the
-disk takes them again. Not thread-safe: the queue that owns it holds a lock. A signal handler may
-call `add` at any moment.
+disk takes them again. A spool is not thread-safe: the queue that owns it holds a lock. A signal
+handler may call `add` at any moment.
 """
 
 import contextlib

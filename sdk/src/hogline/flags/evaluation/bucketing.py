@@ -64,7 +64,7 @@ class Variants:
     def pick(self, key: str, identifier: str) -> str | None:
         """Return the variant of flag *key* that *identifier* falls into.
 
-        None where the ranges leave a gap.
+        The result is None where the ranges leave a gap.
         """
         if not self.keys:
             return None

@@ -22,7 +22,7 @@ def is_relative(text: str) -> bool:
 def relative(text: str, now: datetime) -> datetime | None:
     """Return the moment that *text* names, seen from *now*.
 
-    None: it is before the calendar began.
+    The result is None if the moment is before the calendar began.
     """
     amount, unit = int(text.removeprefix("-")[:-1]), text[-1]
     try:
@@ -52,8 +52,7 @@ def _months_before(now: datetime, months: int, *, step: int) -> datetime:
 def absolute(text: str, now: datetime) -> datetime | None:
     """Return the moment in the ISO 8601 date or time *text*; without a zone it is UTC.
 
-    None: it is none.
-
+    The result is None if *text* is no date.
     A bare year means this day of that year; `... UTC` and a space before the zone are accepted.
     """
     text = text.strip()
@@ -71,7 +70,10 @@ def absolute(text: str, now: datetime) -> datetime | None:
 
 
 def property_moment(value: Any, now: datetime) -> datetime | date | None:
-    """Return the moment that a property's *value* is, a bare date as a date; None: it is none."""
+    """Return the moment that a property's *value* is, a bare date as a date.
+
+    The result is None if *value* is no moment.
+    """
     if isinstance(value, datetime):
         return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
     if isinstance(value, date):

@@ -35,7 +35,7 @@ _COHORT_OPERATORS = ("exact", "in", "not_in")
 def matches_all(checks: Sequence[Check], properties: Mapping[str, Any], subject: Subject) -> Answer:
     """Return whether all *checks* hold.
 
-    One that certainly fails wins over those that are unknown.
+    A check that certainly fails wins over those that are unknown.
     """
     first: Unknown | None = None
     reason = None

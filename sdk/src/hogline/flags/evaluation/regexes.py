@@ -180,7 +180,7 @@ class _Reader:
         return opening + inside + self._take(), repeated
 
     def _escape(self, plain: frozenset[str]) -> str:
-        """Read what stands after a backslash."""
+        """Read the escape after a backslash."""
         if not self._rest:
             raise _Invalid
         character = self._take()

@@ -33,7 +33,7 @@ def _numbers(parts: list[str]) -> Version | None:
 def bounds(operator: str, value: Any) -> tuple[Version, Version] | None:
     """Return the first version of a range and the first one after it.
 
-    None: *value* names no range.
+    The result is None if *value* names no range.
     """
     if operator == "semver_wildcard":
         return _wildcard(str(value))

@@ -12,7 +12,7 @@ _NOTHING: Mapping[str, Any] = {}
 class Subject:
     """One person, their device and their groups.
 
-    Made for one call: it also caches the flags that others depend on.
+    It is made for one call, and also caches the flags that others depend on.
 
     *groups* maps a group's type to its key, *group_properties* the type to that group's properties.
     With *complete* a missing property is known to be unset, as on the server; otherwise it is
@@ -41,7 +41,7 @@ class Subject:
         self.device_id: str | None = device_id
         self.complete: bool = complete
         self._now = now
-        # Flags that others depend on, by key. Made on first use.
+        # Flags that others depend on, by key. The dict is made on first use.
         self.found: dict[str, Any] | None = None
 
     @property

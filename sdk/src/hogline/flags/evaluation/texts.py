@@ -18,7 +18,7 @@ _NUMBER_CHARACTERS = frozenset("0123456789+-.eE")
 def value_text(value: Any) -> str | None:
     """Return *value* as text: a string as it is, anything else as compact JSON with sorted keys.
 
-    None: JSON has no such value.
+    The result is None if JSON has no such value.
     """
     if type(value) is str:
         return value

@@ -60,7 +60,7 @@ class State:
 def default_folder() -> str:
     """Return the folder that the processes of this user share.
 
-    Empty: this system has no folder for temporary files.
+    The result is empty if this system has no folder for temporary files.
     """
     user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
     try:
@@ -87,7 +87,7 @@ class DiskCache:
     def state(self) -> State | None:
         """Return the result of the last request of any process.
 
-        None: there was none, or it cannot be read.
+        The result is None if there was no request, or if the file cannot be read.
         """
         raw = self._read(".state")
         try:
@@ -99,7 +99,7 @@ class DiskCache:
     def definitions(self, version: str) -> dict[str, Any] | None:
         """Return the definitions of *version*.
 
-        None: they are missing, or have been replaced in the meantime.
+        The result is None if they are missing, or were replaced in the meantime.
         """
         raw = self._read(".json")
         try:

@@ -70,7 +70,7 @@ class DefinitionPoller:
         )
         self.ruleset: Ruleset | None = None
         self.is_paused = False
-        """True: the server is not asked; for tests."""
+        """Whether the server is never asked, as in tests."""
         self._state = State()
         self._closed = False
         self._begin_anew()
@@ -109,8 +109,8 @@ class DefinitionPoller:
         with self._changed:
             until_s = self._begun_s + self._settings.flag_cold_start_seconds
             while not (self._settled or self._closed) and (rest_s := until_s - time.monotonic()) > 0:
-                # In steps: a notification from a signal handler between the check and the wait
-                # would be lost.
+                # Wait in steps: a notification from a signal handler between the check and the
+                # wait would be lost.
                 self._changed.wait(min(rest_s, _CHECK_AGAIN_S))
             self._settled = True  # one such wait in a process's life is enough
         return self.ruleset
@@ -120,8 +120,8 @@ class DefinitionPoller:
 
         Returns whether there is a ruleset.
 
-        Called within itself (by a signal handler or finalizer) it makes no request: the interrupted
-        call is making one.
+        If a signal handler or a finalizer calls this within itself, it makes no request, because
+        the interrupted call is making one.
         """
         if self._asking._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001 - as threading.Condition asks it
             return self.ruleset is not None
@@ -196,7 +196,7 @@ class DefinitionPoller:
     def _from_provider(self) -> bool:
         """Use the definitions of the app's provider.
 
-        False: it wants this process to ask the server.
+        The result is False if the provider wants this process to ask the server.
         """
         if self._provider is None:
             return False
