@@ -13,7 +13,9 @@ from tests.support.site import Site, Sites
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that takes one of our fixtures on every framework that has what it needs: on one server, or on all."""
+    """Run a test that takes one of our fixtures on every framework that has what it needs: on one
+    server, or on all.
+    """
     wanted = [name for name in ("site", "lone_site") if name in metafunc.fixturenames]
     if not wanted:
         return
@@ -37,13 +39,19 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
 
 @pytest.fixture(scope="session")
 def site(request: Any, sites: Sites) -> Site:
-    """One framework on one real server. Session-wide, so that tests of the same server run one after the other."""
+    """One framework on one real server.
+
+    Session-wide, so that tests of the same server run one after the other.
+    """
     return sites.get(*request.param)
 
 
 @pytest.fixture(scope="session")
 def lone_site(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One framework on a real server of its own, which the last of its tests may kill; its log may hold what the server makes of them."""
+    """One framework on a real server of its own, which the last of its tests may kill.
+
+    Its log may hold the server's reports of these tests.
+    """
     alone = Site.start(*request.param, tmp_path_factory.mktemp("alone") / "server.log")
     yield alone
     alone.stop()
@@ -51,7 +59,10 @@ def lone_site(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture
 def posthog(sink: Sink) -> Iterator[PostHog]:
-    """A client that sends to the sink, soon after each event. It takes the place of the plugin's fixture, which records."""
+    """A client that sends to the sink soon after each event.
+
+    It replaces the plugin's fixture, which only records.
+    """
     client = PostHog("phc_test", host=sink.url, flush_interval=0.02)
     yield client
     client.shutdown(10)

@@ -1,4 +1,8 @@
-"""What is special to aiohttp: middlewares around and inside, bodies made while they are sent, control flow by exception."""
+"""These tests show the promises that are special to aiohttp.
+
+They cover middlewares around and inside, bodies made while they are sent, and control flow by
+exception.
+"""
 
 import asyncio
 import gc
@@ -16,7 +20,7 @@ from tests.support.sink import exception_of, person_of
 
 
 class DomainError(Exception):
-    """What a middleware answers with 507."""
+    """A domain error that a middleware answers with 507."""
 
 
 @pytest.fixture
@@ -61,7 +65,7 @@ def app_of(handler, *middlewares):
 class TestMiddlewares:
     @pytest.mark.parametrize("place", ["first", "between", "last", "twice"])
     def test_what_a_middleware_answers_is_seen_wherever_we_stand(self, interceptor, serve, place):
-        """Section 9, aiohttp: an exception is seen before the middleware that makes a response of it."""
+        """An exception is seen before the middleware that makes a response of it."""
 
         async def fail(request):
             raise DomainError
@@ -79,7 +83,9 @@ class TestMiddlewares:
         assert [exception_of(event) for event in events] == [("DomainError", True, 507)] * 2
 
     def test_middlewares_get_the_handler_as_they_know_it(self, interceptor, serve):
-        """Never in the way: names and attributes of handlers that middlewares look at are still there."""
+        """The interceptor hides nothing: middlewares still see the names and attributes of
+        handlers.
+        """
         seen = []
 
         @web.middleware
@@ -160,7 +166,9 @@ class TestMemory:
         assert [reference() for reference in seen] == [None] * 5
 
     def test_a_handlers_interceptor_goes_with_it(self, interceptor, serve):
-        """What is watched is made once for each handler, and holds it no longer than the application does."""
+        """A watched handler is made once for each handler, and holds it no longer than the
+        application does.
+        """
         made = []
         observing = interceptor._observer
         interceptor._observer = lambda handler: made.append(weakref.ref(handler)) or observing(handler)
@@ -225,7 +233,10 @@ class TestControlFlow:
 
     @pytest.mark.filterwarnings("ignore:returning HTTPException:DeprecationWarning")
     def test_returned_answers_and_no_answer_are_no_exceptions(self, interceptor, serve):
-        """Section 5.9: a returned HTTPException is a response; a handler that returns None gets aiohttp's own 500."""
+        """A returned HTTPException is a response.
+
+        A handler that returns None gets aiohttp's own 500.
+        """
 
         async def answer(request):
             return None if request.match_info["name"] == "nothing" else web.HTTPServiceUnavailable()
@@ -273,7 +284,10 @@ class TestBodies:
 
     @shows("django-uncaught")
     def test_an_error_in_a_signal_is_seen_although_no_middleware_runs(self, interceptor, serve):
-        """'s like: `on_response_prepare` runs after every middleware; aiohttp closes the connection."""
+        """'s like: `on_response_prepare` runs after every middleware.
+
+        Aiohttp closes the connection.
+        """
 
         async def fine(request):
             return web.Response()

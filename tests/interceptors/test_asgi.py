@@ -1,4 +1,8 @@
-"""What is special to ASGI: lifespans and unknown scopes, nested calls in process, the scope that outer layers see."""
+"""These tests show the promises that are special to ASGI.
+
+They cover lifespans and unknown scopes, nested calls in process, and the scope that outer layers
+see.
+"""
 
 import asyncio
 import contextlib
@@ -106,7 +110,9 @@ class TestPassedThrough:
 
 @shows("same-scope")
 def test_the_scope_is_the_servers_own_object(posthog, sink):
-    """What the app puts in it, such as route and endpoint, is there for the layers around us."""
+    """Values that the app puts into the scope, such as route and endpoint, reach the layers around
+    us.
+    """
     scopes = []
 
     async def app(scope, receive, send):
@@ -186,7 +192,10 @@ def test_a_call_in_process_that_fails_gives_the_context_back(serve, posthog):
 
 @shows("database-connection-lost")
 def test_the_databases_connection_is_not_the_clients(serve):
-    """A ConnectionResetError of the app's own is a mistake; one that the server's `send` raised is none."""
+    """A ConnectionResetError of the app's own is a mistake.
+
+    One that the server's `send` raised is none.
+    """
 
     async def app(scope, receive, send):
         raise ConnectionResetError("the database is gone")
@@ -218,7 +227,8 @@ def test_a_client_that_left_is_no_mistake_whatever_the_server_raises(posthog, si
 
 @shows("failing-capture")
 def test_a_capture_that_fails_harms_nobody(posthog, sink):
-    """A client that is shut down, a hook that raises: the request is served, and nothing recurses."""
+    """A client that is shut down, a hook that raises: the request is served, and nothing recurses.
+    """
 
     async def app(scope, receive, send):
         posthog.capture("x")
@@ -241,7 +251,10 @@ def test_a_capture_that_fails_harms_nobody(posthog, sink):
 
 
 def test_the_app_may_be_given_by_name():
-    """As old versions of Starlette hand it to middleware; without one there is nothing to stand around."""
+    """Old versions of Starlette hand middleware no app.
+
+    Then the interceptor has nothing to wrap.
+    """
 
     async def app(scope, receive, send):
         """Serve nobody."""
@@ -253,7 +266,10 @@ def test_the_app_may_be_given_by_name():
 
 @shows("unmarkable-exceptions")
 def test_what_contextlib_makes_of_an_exception_that_refuses_it_is_seen_through():
-    """`contextlib` assigns `__traceback__`, and the refusal replaces the app's exception; the app's is the mistake."""
+    """The app's exception is the one captured, not the refusal that replaces it.
+
+    `contextlib` assigns `__traceback__`, and the exception refuses that with an error of its own.
+    """
 
     @contextlib.contextmanager
     def scope():
@@ -274,12 +290,15 @@ class RefusingError(ValueError):
 
 
 class Held:
-    """What a failing function has in hand."""
+    """An object that a failing function holds in a local variable."""
 
 
 @pytest.mark.parametrize("kind", [ValueError, RefusingError])
 def test_a_long_connection_does_not_hold_what_it_captured(kind):
-    """Frames and locals go with the exception; of those that refuse the mark, the last few stay. Each is one event all the same."""
+    """Frames and locals are freed with the exception.
+
+    Of those that refuse to be marked, the last few stay. Each is still one event.
+    """
     posthog, held, alive = RecordingPostHog(), weakref.WeakSet(), []
 
     def fail():
@@ -305,7 +324,10 @@ def test_a_long_connection_does_not_hold_what_it_captured(kind):
 
 
 def test_an_instance_that_two_requests_raise_at_once_is_one_event_of_each():
-    """Each sees it again in an outer layer, after the other has captured it (rule `deduplicate-per-request`)."""
+    """Each request sees the exception again in an outer layer, after the other has captured it.
+
+    This is the rule `deduplicate-per-request`.
+    """
     posthog, shared = RecordingPostHog(), ValueError("shared")
 
     async def main():
@@ -334,7 +356,10 @@ def test_an_instance_that_two_requests_raise_at_once_is_one_event_of_each():
 @pytest.mark.parametrize("headers", [[(b"x-posthog-session-id",)], 5, [b"x"], [("x-posthog-session-id", "s")]])
 @pytest.mark.parametrize("options", [{}, {"read_cookie": True}])
 def test_headers_that_cannot_be_read_are_nobodys(posthog, sink, headers, options, caplog):
-    """A middleware around us may have broken the scope; what asks who acts goes on, and so does the event."""
+    """A scope that a middleware around us has broken costs nothing.
+
+    Identification continues without headers, and the event is sent.
+    """
     asked = []
 
     async def app(scope, receive, send):
@@ -353,7 +378,7 @@ def test_headers_that_cannot_be_read_are_nobodys(posthog, sink, headers, options
 
 
 class Sending:
-    """What a server that is not written in Python returns from `send`: no coroutine."""
+    """A result of `send` that is no coroutine, as servers return that are not written in Python."""
 
     def __init__(self, fails):
         self.fails = fails
@@ -369,7 +394,9 @@ class Sending:
 @pytest.mark.parametrize("fails_at", ["http.response.start", "http.response.body"])
 @pytest.mark.parametrize("wrapped", [True, False], ids=["from it", "itself"])
 def test_what_the_servers_send_raises_is_no_event(compiled, fails_at, wrapped):
-    """Whatever kind of awaitable it returns, and also if the app raises another error from it."""
+    """This holds for every kind of awaitable that `send` returns, and if the app raises another
+    error from it.
+    """
     client = RecordingPostHog()
 
     async def sent(fails):

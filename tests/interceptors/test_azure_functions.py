@@ -1,4 +1,7 @@
-"""Azure functions: what its library makes of a function app, called as its worker calls it, with its own requests and responses."""
+"""Function apps are called as Azure's worker calls them.
+
+The library builds the app; the requests and responses are Azure's own.
+"""
 
 import asyncio
 import runpy
@@ -39,7 +42,10 @@ def intercepted(posthog):
 
 
 class Context(func.Context):
-    """What the worker hands to a function that asks for it; the library only says how it looks."""
+    """The context that the worker hands to a function that requests it.
+
+    The library defines only its interface.
+    """
 
     invocation_id = "invocation-1"
     function_name = "main"
@@ -52,7 +58,10 @@ def request(url=URL, headers=None):
 
 
 def called(app, **given):
-    """Call the one function of *app*, as a worker does: by the names of its bindings, in the order in which the host sent them."""
+    """Call the one function of *app* as a worker does.
+
+    The arguments are named by the bindings, in the order in which the host sent them.
+    """
     app.functions_bindings = {}  # where it remembers that it was asked before
     [found] = app.get_functions()
     function = found.get_user_function()
@@ -71,7 +80,10 @@ class TestRequests:
     @pytest.mark.parametrize("asynchronous", [False, True])
     @pytest.mark.parametrize("before", [False, True])
     def test_an_http_trigger_is_a_request(self, posthog, intercepted, sink, asynchronous, before):
-        """`def` stays `def` and `async def` that; the host sends other bindings before the request, or after it."""
+        """A `def` stays a `def`, and an `async def` stays an `async def`.
+
+        The host may send other bindings before the request or after it.
+        """
         app = func.FunctionApp()
 
         def answer(req):
@@ -149,7 +161,8 @@ class TestRequests:
         assert [(event.distinct_id, event.properties["name"]) for event in sink.events] == [("user-7", "cafe")]
 
     def test_a_streamed_answer_belongs_to_the_visitor(self, posthog, intercepted, sink):
-        """Azure's extension for streams hands over Starlette's requests, and takes its responses."""
+        """Azure's extension for streams hands over Starlette's requests, and takes its responses.
+        """
         sent = []
 
         async def letters():
@@ -180,7 +193,10 @@ class TestRequests:
 
     @pytest.mark.parametrize("made", [None, iter_nothing()])
     def test_an_answer_that_cannot_be_held_goes_out_as_it_is(self, posthog, intercepted, sink, made):
-        """A stranger's class that looks like a stream and refuses to be one of ours: what was captured is sent all the same."""
+        """An object that looks like a stream, but cannot be wrapped, is returned unchanged.
+
+        The captured events are sent all the same.
+        """
 
         class Sealed:
             status_code, background = 200, None
@@ -223,11 +239,17 @@ def test_what_is_no_request_has_nothing_of_one(posthog, intercepted, sink, kind)
 
 
 class TestApps:
-    """A framework's app on Azure: its own interceptor inside, ours around the handler to send before it returns."""
+    """A framework's app on Azure: its own interceptor inside, ours around the handler to send
+    before it returns.
+    """
 
     @pytest.mark.parametrize("whole", [False, True])
     def test_an_asgi_app(self, posthog, sink, whole):
-        """By `AsgiMiddleware` in a function of one's own, or as an `AsgiFunctionApp`, which has no place for a decorator."""
+        """This holds for `AsgiMiddleware` in a function of the app's own, and for an
+        `AsgiFunctionApp`.
+
+        The latter has no place for a decorator.
+        """
         inner = FastAPI()
         inner.add_middleware(fastapi.PostHogInterceptor, client=posthog, capture_exceptions=True)
 

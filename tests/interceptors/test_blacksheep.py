@@ -1,4 +1,7 @@
-"""What is special to BlackSheep: who answers an exception, middlewares in between, mounts, callbacks with its request."""
+"""These tests show the promises that are special to BlackSheep.
+
+They cover who answers an exception, middlewares in between, mounts, and callbacks with its request.
+"""
 
 import asyncio
 import logging
@@ -21,7 +24,7 @@ from tests.support.sink import exception_of, person_of
 
 
 class DomainError(Exception):
-    """What a registered handler, or a middleware, answers with 507."""
+    """A domain error that a registered handler, or a middleware, answers with 507."""
 
 
 class Order(BaseModel):
@@ -95,7 +98,10 @@ class TestExceptions:
     @shows("error-handler-context")
     @pytest.mark.parametrize("key", [500, Exception])
     def test_a_page_for_500_leaves_it_unhandled(self, app, serve, posthog, key):
-        """A handler for everything is the last resort; what it captures is the visitor's."""
+        """A handler for every exception leaves the exception unhandled.
+
+        An event that it captures belongs to the visitor.
+        """
 
         async def sorry(*_):
             posthog.capture("sorry")
@@ -211,7 +217,10 @@ class TestContext:
         assert event.properties["$request_route"] == "/shop/things/:name"
 
     def test_callbacks_get_blacksheeps_request(self, app, serve, posthog):
-        """Section 1: the app's own, with its user, when something is captured; one like it for the filter."""
+        """Callbacks get the app's own request, with its user, when something is captured.
+
+        The filter gets one like it.
+        """
         filtered = []
 
         async def signed(request, handler):

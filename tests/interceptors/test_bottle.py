@@ -1,4 +1,8 @@
-"""What is special to Bottle: generators before and after their first item, hooks, returned errors, mounts, catchall."""
+"""These tests show the promises that are special to Bottle.
+
+They cover generators before and after their first item, hooks, returned errors, mounts, and
+catchall.
+"""
 
 import bottle
 import pytest
@@ -79,7 +83,10 @@ class TestExceptions:
         ],
     )
     def test_each_is_seen_once_and_judged(self, failing, what, status, expected):
-        """Before the first item and after it; aborts; what is returned is a response."""
+        """This holds before the first item and after it, and for aborts.
+
+        A returned error is a response.
+        """
         assert failing.get(f"/fail/{what}", VISITOR).status == status
         events = failing.exceptions
         assert [exception_of(event) for event in events] == ([expected] if expected else [])
@@ -106,7 +113,8 @@ class TestExceptions:
         assert (answer.status, event.distinct_id) == (503 if handled else 500, "alice")
 
     def test_a_route_that_skips_all_plugins_is_seen(self, app, serve):
-        """`skip=True`: what Bottle makes of the exception still tells."""
+        """With `skip=True` on the route, the exception is known from Bottle's own error response.
+        """
         app.get("/", callback=lambda: int("x"), skip=True)
         with serve(capture_exceptions=True) as site:
             site.get("/", VISITOR)
@@ -132,7 +140,10 @@ class TestExceptions:
             assert [exception_of(event) for event in site.exceptions] == [("ValueError", True, 507)]
 
     def test_a_page_for_500_does_not_make_it_handled(self, app, serve, posthog):
-        """It is for a status, and Bottle has printed the exception already; what the page captures is the visitor's."""
+        """A page for a status leaves the exception unhandled: Bottle has printed it already.
+
+        An event that the page captures belongs to the visitor.
+        """
 
         @app.error(500)
         def page(error):
@@ -158,7 +169,10 @@ class TestExceptions:
 class TestContext:
     @shows("streamed-body-context")
     def test_hooks_views_and_bodies_belong_to_the_visitor(self, app, serve, posthog):
-        """The first item is made inside the app, the others by the server; what hooks put on the request is known."""
+        """The first item is made inside the app, and the server makes the others.
+
+        Values that hooks put on the request are known.
+        """
 
         @app.hook("before_request")
         def sign_in():

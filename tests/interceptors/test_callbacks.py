@@ -1,4 +1,6 @@
-"""Callbacks that capture, or fail in strange ways: they are asked once, and nothing of theirs reaches the app."""
+"""Callbacks that capture, or fail in strange ways: they are asked once, and nothing of theirs
+reaches the app.
+"""
 
 import asyncio
 import threading
@@ -35,7 +37,7 @@ def tracer():
 
 
 class Lazy:
-    """What a framework hands out in place of a user, before there is one."""
+    """An object that a framework hands out in place of a user, before there is one."""
 
     def __getattr__(self, name):
         raise RuntimeError("working outside of a request")
@@ -83,7 +85,9 @@ def calls_another_service(posthog, tracer, client):
 @pytest.mark.parametrize("name", ["distinct_id", "properties"])
 @pytest.mark.parametrize("asks", [captures, reports, reports_too_deep, queries, calls_another_service])
 def test_a_callback_that_asks_who_acts_is_asked_once(posthog, tracer, name, asks):
-    """What it captures itself belongs to who the headers name, and to the same request."""
+    """An event that the callback captures belongs to the person of the headers, and to the same
+    request.
+    """
     asked = []
 
     def callback(request):
@@ -183,7 +187,7 @@ def test_a_request_that_cannot_be_made_asks_nobody(posthog, caplog):
 
 
 def test_an_outgoing_call_leaves_without_headers_where_ours_fail(caplog):
-    """Whatever the context is made of."""
+    """This holds whatever values the context contains."""
     destinations = Destinations(["users.example"])
     with acting(who=Lazy()):
         assert destinations.headers("http://users.example/") == destinations.headers("http://users.example/") == {}

@@ -1,4 +1,8 @@
-"""What is special to Channels: a connection's context in all of its messages, routers, signed-in users, servers without a lifespan."""
+"""These tests show the promises that are special to Channels.
+
+They cover a connection's context in all of its messages, routers, signed-in users, and servers
+without a lifespan.
+"""
 
 import asyncio
 
@@ -92,7 +96,7 @@ class TestConnections:
         assert (person_of(event), event.properties["$request_route"]) == ("alice", r"/^rooms/(?P<name>\w+)$")
 
     def test_a_worker_has_no_request(self, posthog, events):
-        """Section 5.8: consumers of a channel run without a context, and their errors are theirs."""
+        """Consumers of a channel run without a context, and their errors are not captured."""
         seen = []
 
         class Worker(SyncConsumer):
@@ -173,7 +177,7 @@ class TestUsers:
 
     @pytest.mark.parametrize("outer", [False, True])
     def test_inside_of_auth_middleware_the_user_is_known(self, posthog, events, chat, outer):
-        """Section 5.8: by the interceptor inside; one around it, for the rest, learns it from that one."""
+        """The interceptor inside knows the user; one around it learns the user from that one."""
         application = self.Signing(PostHogInterceptor(chat, client=posthog), self.User)
         if outer:
             application = PostHogInterceptor(application, client=posthog)
@@ -191,7 +195,10 @@ class TestUsers:
 @shows("lifespan-passes", "sigterm-uvicorn")
 @pytest.mark.parametrize("own", [False, True])
 def test_a_lifespan_is_answered_where_the_router_has_none(posthog, own):
-    """Uvicorn's shutdown is the only moment to flush; an application for it is the project's own."""
+    """Uvicorn's shutdown is the only moment to flush.
+
+    The application that handles it is the project's own.
+    """
     calls = []
 
     async def lifespan(scope, receive, send):
@@ -213,14 +220,14 @@ def test_a_lifespan_is_answered_where_the_router_has_none(posthog, own):
 
 
 class SilentError(ValueError):
-    """What cannot be printed."""
+    """An exception that cannot be printed."""
 
     def __str__(self):
         raise RuntimeError("broken __str__")
 
 
 def test_an_exception_that_cannot_be_printed_leaves_as_it_is(posthog, events):
-    """Its `__str__` is a stranger's; the server gets the exception, and so do you."""
+    """An exception whose `__str__` fails reaches the server unchanged, and is captured."""
 
     async def application(scope, receive, send):
         raise SilentError

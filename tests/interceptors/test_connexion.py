@@ -1,4 +1,8 @@
-"""What is special to Connexion: both flavours answer every exception themselves; positions, base paths, the last resort."""
+"""These tests show the promises that are special to Connexion.
+
+Both flavours answer every exception themselves; further tests cover positions, base paths, and the
+last resort.
+"""
 
 import logging
 
@@ -19,7 +23,7 @@ from tests.support.sink import exception_of, person_of
 
 
 class DomainError(Exception):
-    """What a registered handler answers."""
+    """A domain error that a registered handler answers."""
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +38,9 @@ def flavour(request):
 
 @pytest.fixture
 def serve(flavour, posthog, sink):
-    """Return a context manager that serves an app with a failing and a working operation, below /api."""
+    """Return a context manager that serves an app with a failing and a working operation, below
+    /api.
+    """
 
     def fail(what):
         match what:
@@ -89,7 +95,10 @@ def sorry(request, error):
     ],
 )
 def test_each_is_seen_once_and_judged(serve, what, status, expected):
-    """Nothing escapes in either flavour; Connexion's own handler for everything is the last resort."""
+    """No exception escapes in either flavour.
+
+    Connexion's own handler for every exception is the last resort.
+    """
     with serve([(DomainError, sorry)], capture_exceptions=True) as site:
         assert site.get(f"/api/fail/{what}", VISITOR).status == status
         events = site.exceptions
@@ -108,7 +117,10 @@ def test_a_handler_for_everything_handles(serve):
 
 @shows("context-everywhere")
 def test_operations_belong_to_the_visitor(serve):
-    """In the Flask flavour they run in a thread; the route is the specification's, with the API's base path."""
+    """In the Flask flavour operations run in a thread.
+
+    The route is the specification's, with the API's base path.
+    """
     with serve(distinct_id=lambda request: request.headers.get("x-user")) as site:
         site.get("/api/things/7", {**VISITOR, "X-User": "user-7"})
         site.get("/api/nowhere", VISITOR)

@@ -1,4 +1,5 @@
-"""A context for each request: fresh, alive in everything the request causes, and gone afterwards."""
+"""A context for each request: fresh, alive in everything the request causes, and gone afterwards.
+"""
 
 import random
 import socket
@@ -22,7 +23,7 @@ def session_of(event):
 class TestFresh:
     @shows("no-leak-on-connection")
     def test_a_big_post_leaves_nothing_for_the_next_request_of_the_connection(self, site):
-        """Alice's 300 kB, then a stranger on the same connection: no person, session, tags."""
+        """After Alice's 300 kB, a request on the same connection has no person, session or tags."""
         first, second = new_rid(), new_rid()
         with site.connect() as connection:
             connection.send(
@@ -61,7 +62,7 @@ class TestFresh:
 
     @shows("clean-thread")
     def test_a_thread_that_serves_again_begins_empty(self, site):
-        """Visitors one after the other; what one tags, the next has not."""
+        """Visitors share a thread one after the other, and none has the tags of another."""
         for number in range(8):
             tagged = site.ask("/tag", headers=visitor(f"visitor-{number}"))
             stranger = site.ask("/capture")
@@ -128,7 +129,7 @@ class TestAlive:
     @shows("context-everywhere")
     @needs("background")
     def test_what_runs_after_the_response_belongs_to_the_visitor(self, site):
-        """Background tasks; what runs when a response is closed."""
+        """This holds for background tasks, and for code that runs when a response is closed."""
         answer = site.ask("/background", headers=visitor("alice"))
         assert answer.body == b"ok"
         event = site.event(answer)
@@ -157,7 +158,10 @@ class TestAlive:
 class TestClientLeaves:
     @shows("late-stream-end", "client-leaves-body", "client-went-away", "cancellation")
     def test_a_client_that_leaves_is_no_mistake_and_leaves_nothing(self, site):
-        """The socket is closed mid-stream; what the generator's end says is its own visitor's."""
+        """The socket is closed mid-stream.
+
+        Events from the generator's end belong to its own visitor.
+        """
         rid = _leave(site, "/stream-long")
         _be_themselves(site)
         site.sink.wait_until(lambda: site.flush() or site.arrived(rid))
@@ -167,7 +171,9 @@ class TestClientLeaves:
     @shows("late-stream-end", "late-collection")
     @needs("stream-long-sync")
     def test_a_generator_that_is_collected_later_takes_no_strangers_name(self, site):
-        """A synchronous generator may end inside another request: it is its own visitor's or nobody's."""
+        """A synchronous generator may end inside another request: it is its own visitor's or
+        nobody's.
+        """
         rid = _leave(site, "/stream-long-sync")
         _be_themselves(site)
         events = site.arrived(rid)

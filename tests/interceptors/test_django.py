@@ -1,4 +1,8 @@
-"""What is special to Django: who answers an exception, the signed-in user, streams, neighbours in MIDDLEWARE, its settings."""
+"""These tests show the promises that are special to Django.
+
+They cover who answers an exception, the signed-in user, streams, neighbours in MIDDLEWARE, and its
+settings.
+"""
 
 import contextlib
 import gc
@@ -111,7 +115,10 @@ class TestExceptions:
     )  # fmt: skip
     @pytest.mark.parametrize("beside", ["below", "above"])
     def test_each_is_seen_once_and_judged(self, serve, protocol, view, expected, status, beside):
-        """Whoever answers, and wherever it is listed; Django's own page for a 500 is no handler."""
+        """This holds for every layer that may answer, wherever it is listed.
+
+        Django's own page for a 500 is no handler.
+        """
         listed = {"middleware" if beside == "below" else "before": [f"{NEIGHBOURS}.Answers"]}
         with serve(path("view", view), protocol=protocol, **listed) as site:
             assert site.get("/view", VISITOR).status == status
@@ -135,7 +142,9 @@ class TestExceptions:
             assert [exception_of(event) for event in site.exceptions] == [("LookupError", False, 500)]
 
     def test_a_handler_that_fails_leaves_two(self, serve, protocol):
-        """What it was asked to answer, and its own: nothing became of either."""
+        """The handler's own exception and the one it was given are both events: neither was
+        answered.
+        """
         with serve(
             path("view", raising(ValueError("x"))), protocol=protocol, middleware=[f"{NEIGHBOURS}.FailsToAnswer"]
         ) as site:
@@ -192,7 +201,11 @@ class TestExceptions:
 
 class TestUser:
     def test_the_signed_in_user_wins_over_the_header(self, serve, posthog, protocol, alice):
-        """Without a word of the app's: in a view that Django runs in a thread, whether or not it asked for the user itself."""
+        """The app need not do anything.
+
+        This holds in a view that Django runs in a thread, whether or not the view read the user
+        itself.
+        """
         user, cookie = alice
 
         def unasked(request):
@@ -215,7 +228,9 @@ class TestUser:
 
     @shows("same-response")
     def test_a_capture_leaves_no_trace_on_the_response(self, serve, posthog, protocol, alice):
-        """No `Vary: Cookie`, no cookie, also for a session that is over: the app has not asked for the user."""
+        """No `Vary: Cookie` and no cookie is added, nor for a session that is over: the app has not
+        read the user.
+        """
 
         def view(request):
             posthog.capture("x")
@@ -253,7 +268,10 @@ class TestUser:
             assert len(loads) == 1
 
     def test_in_the_event_loop_the_database_is_not_asked(self, serve, posthog, alice, caplog):
-        """A coroutine's user is known when it asked for it; until then the header counts, and nobody is told off."""
+        """A coroutine's user is known once the coroutine has read it.
+
+        Until then the header counts, and no warning is logged.
+        """
         user, cookie = alice
 
         async def view(request):
@@ -305,7 +323,10 @@ class TestUser:
             assert [event.distinct_id for event in site.events] == ["carol", "alice"]
 
     def test_a_user_that_cannot_be_found_is_no_obstacle(self, serve, posthog, alice, caplog):
-        """Inside a broken transaction the database refuses; the event leaves under the header's name, with one log line."""
+        """Inside a broken transaction the database refuses.
+
+        The event is sent under the header's name, with one log line.
+        """
 
         def view(request):
             with transaction.atomic():
@@ -321,7 +342,8 @@ class TestUser:
         assert len([record for record in caplog.records if record.name == "hogline"]) == 1
 
     def test_a_projects_own_users_count(self, serve, posthog, protocol):
-        """A lazy user of another middleware's, such as a token's, is evaluated where that is allowed."""
+        """A lazy user of another middleware, such as a token's, is evaluated where that is allowed.
+        """
         from django.utils.functional import SimpleLazyObject
 
         def view(request):
@@ -338,7 +360,10 @@ class TestStreams:
     @shows("streamed-body-context")
     @pytest.mark.parametrize("asynchronous", [False, True])
     def test_a_stream_belongs_to_its_visitor(self, serve, posthog, protocol, asynchronous):
-        """With what the view said; its `finally` and `request_finished` included; the thread is empty afterwards."""
+        """The stream has the view's tags, in its `finally` and in `request_finished` too.
+
+        The thread is empty afterwards.
+        """
         if asynchronous and protocol == "wsgi":
             pytest.skip("Django warns of it, and warnings are errors here")
         finished = []
@@ -390,7 +415,10 @@ class TestStreams:
         ("protocol", "chunks", "status"), [("wsgi", 1, 200), ("wsgi", 0, 500), ("asgi", 1, 200), ("asgi", 0, 200)]
     )
     def test_an_error_in_a_stream_has_the_status_that_left(self, serve, protocol, chunks, status):
-        """Before its first byte, a WSGI server still answers 500; ASGI's response has begun by then."""
+        """Before its first byte, a WSGI server still answers 500.
+
+        ASGI's response has begun by then.
+        """
 
         def view(request):
             def body():
@@ -471,7 +499,10 @@ class TestStreams:
 class TestNeighbours:
     @pytest.mark.parametrize("beside", [("below",), ("above",), ("above", "below")])
     def test_middleware_that_is_only_synchronous_may_stand_on_either_side(self, serve, posthog, beside):
-        """Django then runs us in a thread, or what is below us: sync and async views, streams and errors are the visitor's."""
+        """Django then runs us, or the layers below us, in a thread.
+
+        Sync and async views, streams and errors belong to the visitor.
+        """
 
         async def view(request):
             posthog.capture("view")
@@ -517,7 +548,11 @@ class TestNeighbours:
     def test_inside_another_interceptor_it_knows_route_and_user(
         self, serve, posthog, sink, protocol, alice, outer_captures
     ):
-        """Around the whole project, WSGI's or ASGI's: one context, one event of each exception, as each of them asked."""
+        """An interceptor around the whole project, WSGI's or ASGI's, shares one context with the
+        inner one.
+
+        Each exception is one event, with the options of both.
+        """
         kind = wsgi.PostHogInterceptor if protocol == "wsgi" else asgi.PostHogInterceptor
 
         def around(app):

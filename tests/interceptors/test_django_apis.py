@@ -1,4 +1,7 @@
-"""What is special to Django REST framework and Ninja, and to views that go from one colour to the other."""
+"""Django REST framework and Ninja keep the promises.
+
+So do views that switch between sync and async.
+"""
 
 import contextlib
 import gc
@@ -80,7 +83,10 @@ class TestRestFramework:
         ids=["500", "503", "plain", "answered", "not-found", "invalid", "throttled", "stranger", "django-404"],
     )
     def test_each_is_judged_by_its_status(self, serve, fails, make, status, expected):
-        """APIException 500 and 503 are one each; what is the client's fault is none; the project's handler answers."""
+        """APIException 500 and 503 are one event each, and the client's mistakes are none.
+
+        The project's handler answers.
+        """
         from rest_framework import exceptions
 
         with serve(fails(make(exceptions))) as site:
@@ -115,7 +121,10 @@ class TestNinja:
     @shows("validation-errors", "drf-and-ninja")
     @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
     def test_each_is_judged_by_its_status(self, serve, api, is_async):
-        """HttpError(503), a registered handler's, an ordinary one; not 404, 401, nor bad requests."""
+        """HttpError(503), an exception with a registered handler, and an ordinary one are events.
+
+        404, 401 and bad requests are none.
+        """
         from ninja import Router
         from ninja.errors import HttpError
 
@@ -184,7 +193,10 @@ class TestNinja:
 class TestColours:
     @shows("context-everywhere")
     def test_context_goes_both_ways_between_sync_and_async(self, serve, posthog):
-        """An async view's sync part, a sync view's async part; what either says stays; the next request is empty."""
+        """The context reaches an async view's sync part, and a sync view's async part.
+
+        Tags set in either stay, and the next request is empty.
+        """
 
         def say(event):
             hogline.tag(event, "said")

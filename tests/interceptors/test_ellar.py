@@ -1,4 +1,8 @@
-"""What is special to Ellar: global interceptors that routes replace, guards, identities, and classes that are injected."""
+"""These tests show the promises that are special to Ellar.
+
+They cover global interceptors that routes replace, guards, identities, and classes that are
+injected.
+"""
 
 from contextlib import AbstractContextManager
 from typing import Any
@@ -83,7 +87,10 @@ def raising(error: Exception, *decorators: Any, path: str = "/fails") -> ModuleR
 )
 @pytest.mark.parametrize("between", [False, True], ids=["bare", "task-between"])
 def test_a_route_with_an_interceptor_of_its_own_is_seen(serve, sink, decorators, error, expected, body, between):
-    """It replaces the global ones; handlers answer as the visitor, and `BaseHTTPMiddleware` hides nothing of the others."""
+    """A route's interceptor replaces the global ones.
+
+    Handlers run as the visitor, and `BaseHTTPMiddleware` hides nothing of the others.
+    """
     if between and decorators and body:
         pytest.skip("what is answered in another task is seen by the interceptor, which this route has replaced")
     layers = [Middleware(PassesOn)] if between else []
@@ -98,7 +105,10 @@ def test_a_route_with_an_interceptor_of_its_own_is_seen(serve, sink, decorators,
 
 
 def test_guards_belong_to_the_visitor_and_their_mistakes_are_seen(serve, posthog, sink):
-    """Guards run before interceptors, inside of the layer around the app; a guard's refusal is no mistake."""
+    """Guards run before interceptors, inside of the layer around the app.
+
+    A guard's refusal is no mistake.
+    """
 
     class Guard(GuardCanActivate):
         async def can_activate(self, context: Any) -> bool:
@@ -124,7 +134,10 @@ def test_guards_belong_to_the_visitor_and_their_mistakes_are_seen(serve, posthog
 
 @shows("validation-errors")
 def test_validation_of_requests_is_the_clients(serve):
-    """422 is none; a response that breaks its declared schema is answered with 422 too, and is none either."""
+    """A 422 is no event.
+
+    A response that breaks its declared schema is answered with 422 too, and is no event either.
+    """
     shop = ModuleRouter("/")
 
     @shop.get("/number")
@@ -164,7 +177,10 @@ def test_an_authenticated_identity_wins_over_the_header(serve, posthog):
 
 
 def test_a_class_may_be_registered_and_injected(serve, posthog, sink):
-    """Ellar makes it, with what its `__init__` asks for; in the configuration as well as on the app."""
+    """Ellar makes the interceptor, with the arguments that its `__init__` requires.
+
+    This holds in the configuration as well as on the app.
+    """
 
     @injectable
     class Analytics(PostHogInterceptor):

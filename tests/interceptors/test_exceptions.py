@@ -1,4 +1,6 @@
-"""Which exceptions of a request become events: each once, with the visitor and the status that was sent."""
+"""Which exceptions of a request become events: each once, with the visitor and the status that was
+sent.
+"""
 
 import pytest
 
@@ -16,7 +18,10 @@ def frames_of(event):
 class TestSeen:
     @shows("swallowed-errors", "crash-frame-last")
     def test_a_plain_error_is_one_unhandled_event(self, site):
-        """The event has visitor, URL, route template and source; its last frame is the line that raised."""
+        """The event has visitor, URL, route template and source.
+
+        Its last frame is the line that raised.
+        """
         answer = site.ask("/error", headers=visitor("alice"))
         event = site.event(answer)
         assert answer.status == 500
@@ -40,7 +45,8 @@ class TestSeen:
     @on_every_server
     @shows("error-after-start")
     def test_an_error_in_a_stream_has_the_status_that_was_sent(self, site):
-        """The event is of the original exception, no wrapper, and has the 200 that was sent before."""
+        """The event is of the original exception, no wrapper, and has the 200 that was sent before.
+        """
         answer = site.ask("/stream-error", headers=visitor("alice"))
         event = site.event(answer)
         assert answer.body == b"a"
@@ -115,7 +121,10 @@ class TestJudged:
         [("default", (500,)), ("handled-too", (200, 418, 500)), ("unhandled-only", ()), ("off", ())],
     )
     def test_an_exception_that_a_handler_answered_is_an_error_from_500_on(self, site, options, captured, status):
-        """That is the default; `handled=` also captures these exceptions always, or never. The event is `handled`."""
+        """That is the default; `handled=` also captures these exceptions always, or never.
+
+        The event is `handled`.
+        """
         answer = site.ask(f"/handled/{status}", options=options)
         assert (answer.status, answer.body) == (status, b"handled")
         events = site.events(answer, 1 if status in captured else 0)
@@ -129,7 +138,9 @@ class TestJudged:
     @shows("validation-errors")
     @needs("validate")
     def test_a_bad_request_is_no_event(self, site):
-        """What the framework's own validation refuses is the client's mistake, below the threshold."""
+        """A request that the framework's own validation refuses is the client's mistake, below the
+        threshold.
+        """
         answer = site.ask("/validate?number=x")
         assert answer.status in (400, 422)
         site.events(answer, 0)
@@ -155,7 +166,10 @@ class TestJudged:
     @shows("groups-by-members")
     @needs("noise")
     def test_groups_are_judged_by_their_leaves(self, site):
-        """A group of client disconnects only is no event; a group with any other exception is one."""
+        """A group of client disconnects only is no event.
+
+        A group with any other exception is one.
+        """
         site.events(site.ask("/group-noise"), 0)
         for path, status in (("/group", 500), ("/group-http", 500)):
             answer = site.ask(path)
@@ -195,7 +209,9 @@ class TestOnce:
 
     @shows("raised-again")
     def test_one_instance_raised_in_two_requests_is_two_events(self, site):
-        """Deduplication is per request: the same exception object in another request is another event."""
+        """Deduplication is per request: the same exception object in another request is another
+        event.
+        """
         answers = [site.ask("/reused") for _ in range(3)]
         assert [exception_of(site.event(answer)) for answer in answers] == [("ValueError", False, 500)] * 3
 
@@ -214,7 +230,10 @@ class TestStrange:
     @shows("hostile-exceptions")
     @needs("hostile")
     def test_exceptions_whose_dunders_raise_are_one_event_and_change_nothing(self, lone_site):
-        """Every dunder method of the exception raises; a server that logs it may fail at that, as without us."""
+        """Every dunder method of the exception raises.
+
+        A server that logs it may fail at that, as without us.
+        """
         assert lone_site.ask("/who").status == 200  # the first request may take longer than the wait for an answer
         without = lone_site.end_of("/hostile", options="absent")
         for options in ("default", "twice"):
@@ -225,7 +244,10 @@ class TestStrange:
     @shows("exit-leaves-clean", "exits-propagate")
     @needs("exit")
     def test_an_exit_is_no_event_and_goes_its_way(self, lone_site, tmp_path):
-        """SystemExit reaches the server; if the server survives it, its next request begins empty."""
+        """SystemExit reaches the server.
+
+        If the server survives it, its next request begins empty.
+        """
         rid = new_rid()
         end = lone_site.end_of("/exit", rid=rid)
         if _lives(lone_site):
@@ -246,7 +268,10 @@ def _lives(site):
 
 
 def _end_of_another(site, tmp_path):
-    """Return how the connection ends on a second server, without the interceptor; that server ends too."""
+    """Return how the connection ends on a second server, without the interceptor.
+
+    That server ends too.
+    """
     other = Site.start(site.framework, site.server.name, tmp_path / "other.log")
     try:
         end = other.end_of("/exit", options="absent")

@@ -1,4 +1,7 @@
-"""The properties that every event of a request carries: where each comes from, which source wins, and hostile headers."""
+"""Every event of a request carries these properties.
+
+The tests show where each comes from, which source wins, and that hostile headers do no harm.
+"""
 
 import re
 import socket
@@ -14,7 +17,9 @@ from tests.support.site import HOST, needs, on_every_server, visitor
 @on_every_server
 @shows("route-template", "original-path")
 def test_every_row_of_the_guide_is_on_a_plain_capture(site):
-    """Session, person, window, absolute URL, method, path, route template, user agent and address are there."""
+    """Session, person, window, absolute URL, method, path, route template, user agent and address
+    are there.
+    """
     answer = site.ask(
         "/items/7?colour=red",
         headers=[*visitor("alice"), ("User-Agent", "Firefox/1"), ("X-Forwarded-For", "203.0.113.9, 10.0.0.1")],
@@ -47,7 +52,10 @@ def _comparable(site, url):
 
 @shows("no-leak-on-connection")
 def test_a_request_without_headers_is_nobodys(site):
-    """The interceptor makes up no person, session or window; the address is that of the connection."""
+    """The interceptor makes up no person, session or window.
+
+    The address is that of the connection.
+    """
     event = site.event(site.ask("/capture"))
     assert person_of(event) is None
     assert {"$session_id", "$window_id", "$user_agent", "$raw_user_agent"} & set(event.properties) == set()
@@ -63,14 +71,19 @@ def test_events_of_one_request_share_its_id_and_other_requests_do_not(site):
 
 class TestPrecedence:
     def test_what_the_caller_passes_wins_over_the_request(self, site):
-        """An argument of `capture()` wins over the context, and the context over the client's defaults."""
+        """An argument of `capture()` wins over the context, and the context over the client's
+        defaults.
+        """
         event = site.event(site.ask("/override", headers=visitor("alice")))
         assert event.distinct_id == "caller"
         assert event.properties["$request_method"] == "CALLER"
         assert event.properties["$session_id"] == "session-alice"
 
     def test_the_request_wins_over_the_clients_defaults(self, site):
-        """The request sets `$request_method`; `region`, which no request has, comes from the client."""
+        """The request sets `$request_method`.
+
+        `region`, which no request has, comes from the client.
+        """
         event = site.event(site.ask("/capture", headers=visitor("alice")))
         assert (event.properties["$request_method"], event.properties["region"]) == ("GET", "client")
 
@@ -87,13 +100,16 @@ class TestPrecedence:
         assert (outside.event, person_of(outside)) == ("outside", "alice")
 
     def test_the_apps_word_on_who_acts_wins_over_the_header(self, site):
-        """The `distinct_id` callback wins over the header; when it returns None, the header counts."""
+        """The `distinct_id` callback wins over the header.
+
+        When it returns None, the header counts.
+        """
         told = site.ask("/capture", options="callbacks", headers=[*visitor("alice"), ("X-User", "user-7")])
         untold = site.ask("/capture", options="callbacks", headers=visitor("alice"))
         assert (site.event(told).distinct_id, site.event(untold).distinct_id) == ("user-7", "alice")
 
     def test_more_properties_win_over_the_clients_and_lose_to_nobody_else(self, site):
-        """What the `properties` callback returns replaces the client's defaults."""
+        """Properties that the `properties` callback returns replace the client's defaults."""
         event = site.event(site.ask("/capture", options="callbacks", headers=[("X-Plan", "gold")]))
         assert event.properties["plan"] == "gold"
         assert site.event(site.ask("/capture", options="callbacks")).properties["plan"] == "client"
@@ -119,7 +135,10 @@ class TestSanitising:
     @shows("header-bytes")
     @on_every_server
     def test_ids_are_cleaned(self, site, subtests):
-        """Ids lose control characters and are cut at 1000 characters; the request is served as usual."""
+        """Ids lose control characters and are cut at 1000 characters.
+
+        The request is served as usual.
+        """
         for header, (name, (sent, kept)) in product(("Session", "Distinct", "Window"), self.SENT.items()):
             with subtests.test(header=header, sent=name):
                 answer = site.ask("/capture", headers=[(f"X-POSTHOG-{header}-ID", sent)])
@@ -147,11 +166,12 @@ class TestSanitising:
     @shows("header-bytes")
     @needs("header-bytes")
     def test_hostile_bytes_elsewhere_do_no_harm(self, site):
-        """A user agent of any bytes is kept; what is no address is not used as one."""
+        """A user agent of any bytes is kept, and a value that is no address is not used as one."""
         answer = site.ask("/capture", headers=[("User-Agent", b"\xff\xfe"), ("X-Forwarded-For", b"\xff, ';--, 1.2.3")])
         event = site.event(answer)
         assert event.properties["$user_agent"] == "\u00ff\u00fe"
-        # None: uvicorn itself trusts the header of a peer on loopback, and takes its value for the peer.
+        # None: uvicorn itself trusts the header of a peer on loopback, and takes its value for the
+        # peer.
         assert event.properties.get("$ip") in ("127.0.0.1", None)
 
 

@@ -1,4 +1,8 @@
-"""What is special to Falcon: its error reporter, handlers that raise HTTP errors, the last resort, mounts, old versions."""
+"""These tests show the promises that are special to Falcon.
+
+They cover its error reporter, handlers that raise HTTP errors, the last resort, mounts, and old
+versions.
+"""
 
 import logging
 
@@ -15,7 +19,7 @@ from tests.support.sink import exception_of, person_of
 
 
 class DomainError(Exception):
-    """What a registered handler answers."""
+    """A domain error that a registered handler answers."""
 
 
 class Failing:
@@ -97,7 +101,9 @@ class TestExceptions:
         ],
     )
     def test_each_is_seen_once_and_judged(self, serve, what, status, expected):
-        """HTTP errors, HTTPStatus as control flow, a body that cannot be rendered, a response that cannot begin."""
+        """This holds for HTTP errors, HTTPStatus as control flow, bodies that cannot be rendered,
+        and responses that cannot begin.
+        """
         with serve(capture_exceptions=True) as site:
             assert site.get(f"/fail/{what}", VISITOR).status == status
             events = site.exceptions
@@ -111,7 +117,9 @@ class TestExceptions:
 
     @shows("registered-handlers")
     def test_a_handler_that_raises_an_http_error_has_answered(self, app, serve):
-        """Falcon's way to turn one error into another; one mistake, one event, the status that left."""
+        """Falcon's way to turn one error into another gives one event, with the status that was
+        sent.
+        """
 
         def handle(req, resp, ex, params):
             raise falcon.HTTPServiceUnavailable
@@ -148,7 +156,10 @@ class TestExceptions:
     @pytest.mark.skipif(not hasattr(falcon.App, "set_error_reporter"), reason="Falcon has reporters since 4.4")
     @pytest.mark.parametrize("when", ["before", "after"])
     def test_the_users_own_reporter_is_called_too(self, app, posthog, sink, colour, when):
-        """Set before or after ours, it is told the same; what the app answers stays the same."""
+        """The app's reporter is told the same, set before or after ours.
+
+        The app's answer stays the same.
+        """
         told = []
 
         def report(req, error, params, handled):
@@ -200,7 +211,10 @@ class TestExceptions:
 
 class TestInstalled:
     def test_an_app_stays_itself(self, app, colour, posthog):
-        """The same object, of a class that it still is, with Falcon's own test client; a second interceptor is ignored."""
+        """The app stays the same object, of its own class, with Falcon's own test client.
+
+        A second interceptor is ignored.
+        """
         kind = type(app)
         PostHogInterceptor(client=posthog).install(app)
         PostHogInterceptor(app, client=posthog)
@@ -217,7 +231,10 @@ class TestInstalled:
 
     @shows("streamed-body-context")
     def test_middleware_and_its_end_belong_to_the_visitor(self, app, serve, posthog, colour):
-        """What other middleware says, before and after; a signed-in user that it puts on the request is known."""
+        """Events of other middleware, before and after, belong to the visitor.
+
+        A signed-in user that it puts on the request is known.
+        """
 
         class Signing:
             def process_request(self, req, resp):
@@ -243,7 +260,10 @@ class TestInstalled:
 
 @shows("stacked-interceptors", "route-template")
 def test_inside_another_interceptor_it_still_knows_the_route(posthog, sink):
-    """A plain WSGI interceptor around a mounted app that has its own: one event, Falcon's route with its mount."""
+    """A WSGI interceptor around a mounted app that has its own captures one event.
+
+    The event has Falcon's route with its mount.
+    """
     app = falcon.App()
     app.add_route("/fail/{what}", Failing())
     PostHogInterceptor(app, client=posthog, capture_exceptions=True)

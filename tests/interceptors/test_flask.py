@@ -1,4 +1,7 @@
-"""What is special to Flask: who answers an exception, streams after the request context, callbacks that need it."""
+"""These tests show the promises that are special to Flask.
+
+They cover who answers an exception, streams after the request context, and callbacks that need it.
+"""
 
 import gc
 import logging
@@ -20,7 +23,7 @@ from tests.support.sink import exception_of, person_of
 
 
 class DomainError(Exception):
-    """What a registered handler answers."""
+    """A domain error that a registered handler answers."""
 
 
 @pytest.fixture
@@ -45,7 +48,11 @@ def serve(app, posthog, sink):
 class TestContext:
     @shows("streamed-body-context")
     def test_views_hooks_and_ends_belong_to_the_visitor(self, app, serve, posthog):
-        """Hooks, sync and async views, teardown, and what runs when the response is closed; then the thread is empty."""
+        """This holds for hooks, sync and async views, teardown, and code that runs when the
+        response is closed.
+
+        Then the thread is empty.
+        """
 
         @app.before_request
         def before():
@@ -86,7 +93,10 @@ class TestContext:
     @shows("streamed-body-context", "double-teardown")
     @pytest.mark.parametrize("with_context", [False, True])
     def test_a_stream_belongs_to_its_visitor(self, app, serve, posthog, with_context):
-        """Inside the generator the visitor, the route and the signed-in user are known; teardown may run twice."""
+        """Inside the generator the visitor, the route and the signed-in user are known.
+
+        Teardown may run twice.
+        """
         torn = []
         app.teardown_request(torn.append)
 
@@ -136,7 +146,9 @@ class TestContext:
         ]
 
     def test_test_clients_keep_their_request_as_without_us(self, app, posthog):
-        """`with client` together with stream_with_context: the contexts pop in order, and ours is gone."""
+        """With `with client` and stream_with_context together, the contexts end in order, and ours
+        is gone.
+        """
 
         @app.get("/")
         def view():
@@ -187,7 +199,10 @@ class TestContext:
 
     @shows("stacked-interceptors")
     def test_inside_another_interceptor_it_still_knows_the_route(self, app, sink, posthog):
-        """A plain WSGI interceptor around a Flask app that has its own: one context, one event, Flask's route."""
+        """A WSGI interceptor around a Flask app that has its own shares one context with it.
+
+        Each exception is one event, with Flask's route.
+        """
 
         @app.get("/thing/<name>")
         def thing(name):
@@ -285,7 +300,9 @@ class TestExceptions:
     @shows("flask-hooks")
     @pytest.mark.parametrize("where", ["before", "after", "teardown"])
     def test_hooks_are_seen(self, app, serve, posthog, where):
-        """A before_request that was registered earlier than anything of ours, after_request, teardown_request."""
+        """This holds for a before_request registered before ours, for after_request, and for
+        teardown_request.
+        """
 
         def fail(*args):
             raise ValueError(where)
@@ -319,7 +336,10 @@ class TestExceptions:
     @shows("captured-once")
     @pytest.mark.parametrize("setting", ["PROPAGATE_EXCEPTIONS", "TESTING", "DEBUG", "TRAP_HTTP_EXCEPTIONS"])
     def test_propagated_exceptions_are_one_event(self, app, serve, setting):
-        """Signal first, then the same object escapes; the signed-in user is known although Flask has ended by then."""
+        """The signal comes first, then the same object escapes.
+
+        The signed-in user is known although Flask has ended by then.
+        """
         app.config[setting] = True
         if setting == "TRAP_HTTP_EXCEPTIONS":
             app.config["TESTING"] = True
@@ -372,7 +392,10 @@ class TestExceptions:
         assert events == [("DomainError", False, 500), ("RuntimeError", False, 500)]
 
     def test_a_custom_500_page_does_not_make_it_handled(self, app, serve, posthog):
-        """Flask itself logs and signals it as unhandled; what the page captures is the visitor's."""
+        """Flask itself logs and signals the exception as unhandled.
+
+        An event that the page captures belongs to the visitor.
+        """
         app.add_url_rule("/", view_func=lambda: int("x"))
 
         @app.errorhandler(500)
@@ -502,7 +525,10 @@ class TestExceptions:
 
 class TestCallbacks:
     def test_they_get_the_apps_own_request(self, app, serve, posthog):
-        """`distinct_id` wins over the header, and is asked while `flask.session` works, also for exceptions."""
+        """`distinct_id` wins over the header.
+
+        It is called while `flask.session` works, also for exceptions.
+        """
         asked = []
 
         @app.get("/<name>")
@@ -534,7 +560,9 @@ class TestCallbacks:
         assert asked == []
 
     def test_the_filter_cannot_eat_the_body(self, app, serve, posthog, caplog):
-        """It is asked before the app: reading the body there fails, once loudly, and the app still has it."""
+        """The callback runs before the app: reading the body there fails, once loudly, and the app
+        still has it.
+        """
 
         @app.get("/")
         def view():
@@ -554,7 +582,10 @@ class TestCallbacks:
 
     @shows("callback-errors")
     def test_callbacks_that_fail_cost_nothing(self, app, serve, posthog, caplog):
-        """Logged once each, also asynchronous ones, which Flask cannot await; the request is served."""
+        """Each is logged once, also asynchronous callbacks, which Flask cannot await.
+
+        The request is served.
+        """
 
         @app.get("/")
         def view():

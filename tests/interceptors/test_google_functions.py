@@ -1,4 +1,7 @@
-"""Google functions, as the Functions Framework makes apps of them and serves them: requests, CloudEvents, older events, typed data."""
+"""Google functions run as the Functions Framework makes apps of them and serves them.
+
+They handle requests, CloudEvents, older events, and typed data.
+"""
 
 import json
 import os
@@ -26,7 +29,9 @@ OLDER_EVENT = {"eventId": "1", "eventType": "file.finalized", "timestamp": "2026
 
 @pytest.fixture
 def serve(sink, monkeypatch):
-    """Return a context manager that serves one function, in the app that the framework makes for it."""
+    """Return a context manager that serves one function, in the app that the framework makes for
+    it.
+    """
     monkeypatch.setenv("SINK", sink.url)
     monkeypatch.setattr(sys, "path", [*sys.path])
 
@@ -61,7 +66,8 @@ class TestRequests:
     def test_a_function_is_a_request(self, serve, sink, target, around):
         """On Flask and on Starlette; with Flask's own interceptor around it too it is one event.
 
-        Only the framework's own HTTP exceptions are answers: what Starlette would answer is Flask's 500, and the other way round.
+        Only the framework's own HTTP exceptions are answers: Starlette's HTTP exception is a 500 in
+        Flask, and the reverse.
         """
         with serve(target, around=around) as site:
             statuses = [site.get(f"/{path}?token=s3cret", VISITOR).status for path in PATHS]
@@ -84,7 +90,8 @@ class TestRequests:
 
     @pytest.mark.parametrize("target", ["http", "http_async"])
     def test_a_function_that_serves_again_begins_empty(self, serve, target):
-        """A process serves strangers one after the other; also after a stream, whose steps tag."""
+        """A process serves visitors one after the other, also after a stream, whose steps set tags.
+        """
         with serve(target) as site:
             for path in ("/ok", "/plain", "/stream"):
                 site.get(path, VISITOR)
@@ -99,7 +106,10 @@ class TestRequests:
         ],
     )
     def test_a_streamed_body_belongs_to_the_visitor_and_is_sent_when_it_ends(self, serve, sink, target, path, later):
-        """What it captures has arrived when the response is complete; what a step says stays for the next one."""
+        """Its events have arrived when the response is complete.
+
+        Tags that a step sets stay for the next one.
+        """
         with serve(target) as site:
             assert site.get(path, VISITOR).body == b"ab"
             sink.wait_until(lambda: len(sink.events) == 2 + len(later))
@@ -131,7 +141,10 @@ class TestRequests:
         assert exception_of(sink.events[1]) == ("ValueError", False, 500)
 
     def test_a_typed_function_is_a_request_too(self, serve, sink):
-        """Its clients send JSON, and it answers with some; whatever it raises the framework answers with 500."""
+        """The clients of a typed function send and receive JSON.
+
+        The framework answers every exception with 500.
+        """
         with serve("typed") as site:
             assert [post(site, {"number": number}).status for number in (7, -1)] == [200, 500]
         first, _, failure = sink.events
@@ -145,7 +158,10 @@ class TestEvents:
         ("target", "signature"), [("happened", None), ("happened_async", None), ("background", "event")]
     )
     def test_what_happened_is_no_request(self, serve, sink, target, signature):
-        """CloudEvents and those of the first generation: whoever delivers them is no visitor; an error is one event."""
+        """This holds for CloudEvents and events of the first generation.
+
+        Their sender is no visitor, and an error is one event.
+        """
         with serve(target, signature) as site:
             for fail in (False, True):
                 body: dict = {"fail": fail}

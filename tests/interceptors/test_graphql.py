@@ -1,4 +1,7 @@
-"""GraphQL: what resolvers raise is captured although the answer is 200; on Strawberry over ASGI, on Graphene over WSGI."""
+"""Exceptions of GraphQL resolvers are captured although the answer is 200.
+
+The tests use Strawberry over ASGI and Graphene over WSGI.
+"""
 
 import asyncio
 import json
@@ -35,7 +38,7 @@ from tests.support.sink import exception_of, person_of
 
 
 class NotAllowedError(GraphQLError):
-    """What an app says on purpose."""
+    """An error that an app returns on purpose."""
 
 
 def fail(how: str) -> str:
@@ -82,7 +85,9 @@ class GrapheneQuery(graphene.ObjectType):
 
 @pytest.fixture(params=["strawberry", "graphene"])
 def serve(request, posthog, sink):
-    """Return a context manager that serves a schema with an interceptor, inside an app that has its own."""
+    """Return a context manager that serves a schema with an interceptor, inside an app that has its
+    own.
+    """
     return {"strawberry": over_strawberry, "graphene": over_graphene}[request.param](posthog, sink)
 
 
@@ -144,7 +149,10 @@ def ask(site, query):
 
 @shows("graphql-resolvers")
 def test_what_a_resolver_raises_is_one_event(serve):
-    """The event is of the original exception, unhandled, with the request around it, the 200 that left, and the path."""
+    """The event is of the original exception, unhandled.
+
+    It has the request around it, the 200 that was sent, and the path.
+    """
     with serve(capture_exceptions=True) as site:
         status, answer = ask(site, 'query Shop { a: sync(how: "plain") b: awaited(how: "plain") c: sync(how: "fine") }')
         first, second = sorted(site.exceptions, key=lambda event: event.properties["graphql_path"])
@@ -160,7 +168,10 @@ def test_what_a_resolver_raises_is_one_event(serve):
 
 
 def test_the_schemas_interceptor_alone_knows_what_left(serve):
-    """Where the framework's has no `capture_exceptions`, nobody looks at the status; GraphQL's own answer is a 200."""
+    """The status is not checked where the framework's interceptor has no `capture_exceptions`.
+
+    GraphQL's own answer is a 200.
+    """
     with serve(capture_exceptions=True, around={}) as site:
         assert ask(site, '{ sync(how: "plain") }')[0] == 200
         assert [exception_of(event) for event in site.exceptions] == [("ValueError", False, 200)]
@@ -194,7 +205,10 @@ def test_an_error_said_on_purpose_that_holds_another_one_is_that(serve):
     ],
 )
 def test_rules_hold(serve, rules, count):
-    """Only GraphQL's last resort answers the exception, so it is unhandled; capture is off by default."""
+    """Only GraphQL's last resort answers the exception, so it is unhandled.
+
+    Capture is off by default.
+    """
     with serve(capture_exceptions=rules) as site:
         ask(site, '{ sync(how: "plain") }')
         assert len(site.exceptions) == count
@@ -247,7 +261,10 @@ class TestStrawberry:
     @pytest.mark.parametrize("app", ["fastapi", "aiohttp"])
     @pytest.mark.parametrize("around", [None, {}], ids=["both", "alone"])
     def test_a_sockets_operation_is_told_of_when_it_ends(self, posthog, sink, app, around):
-        """The socket stays open, for the visitor's next operation; also where the framework's interceptor captures nothing."""
+        """The socket stays open for the visitor's next operation.
+
+        This also holds where the framework's interceptor captures nothing.
+        """
         serve = {"fastapi": over_strawberry, "aiohttp": over_aiohttp}[app](posthog, sink)
         with serve(capture_exceptions=True, around=around) as site:
             url, protocol = f"ws://127.0.0.1:{site.port}/graphql", "graphql-transport-ws"
@@ -263,7 +280,10 @@ class TestStrawberry:
         assert {(person_of(event), event.properties["graphql_operation"]) for event in events} == {("alice", "Count")}
 
     def test_it_is_made_anew_for_each_operation(self, posthog):
-        """Concurrent operations do not share one; nothing is deprecated about how it is registered (warnings are errors)."""
+        """Concurrent operations do not share an extension.
+
+        Its registration raises no deprecation warning (warnings are errors).
+        """
         ours = PostHogInterceptor(client=posthog)
         assert ours() is not ours()
 

@@ -1,4 +1,7 @@
-"""gRPC servers, synchronous and asyncio: the promises of HTTP frameworks, on real servers that are called over sockets."""
+"""gRPC servers keep the promises of HTTP frameworks.
+
+Real servers, synchronous and asyncio, are called over sockets.
+"""
 
 import asyncio
 import gc
@@ -354,7 +357,7 @@ class TestContext:
 
     @shows("clean-thread")
     def test_a_thread_that_serves_again_begins_empty(self, serve):
-        """Visitors one after the other; what one tags, the next has not."""
+        """Visitors share a thread one after the other, and none has the tags of another."""
         called = serve()
         for _ in range(4):
             called.call("tag")
@@ -389,11 +392,15 @@ class TestContext:
         for event in called.wait(40):
             assert event.distinct_id == f"visitor-{event.properties['rid']}"
 
-    # An asyncio server never drops the generator of a synchronous method: its thread waits for ever to hand on an item.
+    # An asyncio server never drops the generator of a synchronous method: its thread waits for ever
+    # to hand on an item.
     @shows("late-stream-end", "client-leaves-body", "client-went-away", "cancellation")
     @pytest.mark.parametrize("kind", ["sync", "aio"], indirect=True)
     def test_a_client_that_leaves_is_no_mistake_and_leaves_nothing(self, serve):
-        """Cancelled in the middle; what the generator's end says is its own visitor's or nobody's."""
+        """The call is cancelled in the middle.
+
+        Events from the generator's end belong to its own visitor or to nobody.
+        """
         called = serve(capture_exceptions=True)
         stream = called.call("long", shape="unary_stream")
         next(stream)
@@ -413,7 +420,10 @@ class TestContext:
 
 
 class TestEnds:
-    """However a call of any kind ends: nothing is left behind, and a client's leaving is no mistake."""
+    """However a call of any kind ends, nothing is left behind.
+
+    A client that leaves is no mistake.
+    """
 
     @shows("late-stream-end", "client-went-away")
     @pytest.mark.parametrize(
@@ -455,7 +465,10 @@ class TestEnds:
 
     @pytest.mark.parametrize("name", ["nothing", "whole"])
     def test_a_stream_that_is_none_ends_as_it_would_without_us(self, serve, name):
-        """A method that forgot to return its responses, or returned a list: an error of the app's at most, and nothing left."""
+        """A method that returns no responses, or a list, is an error of the app's at most.
+
+        Nothing is left behind.
+        """
         found = []
         for absent in (True, False):
             called = serve(absent=absent, capture_exceptions=True) if not absent else serve(absent=True)
@@ -471,7 +484,11 @@ class TestEnds:
 
     @pytest.mark.parametrize("kind", ["sync"], indirect=True)
     def test_a_method_that_calls_back_does_so_still(self, serve, posthog, sink):
-        """gRPC's health service and its like hold no thread of the pool while they have nothing to say, and choose their own pool."""
+        """gRPC's health service and similar services hold no thread of the pool while they are
+        idle.
+
+        They choose their own pool.
+        """
         apart = ThreadPoolExecutor(1, thread_name_prefix="apart")
 
         def watch(request, context, respond):
@@ -556,7 +573,10 @@ class TestOptions:
 class TestExceptions:
     @shows("grpc-codes", "crash-frame-last")
     def test_a_plain_error_is_one_unhandled_event(self, serve):
-        """With visitor, method and the user's own raise line; the answer is the same as without us."""
+        """The event has the visitor, the method and the user's own raise line.
+
+        The answer is the same as without us.
+        """
         without = serve(absent=True).code("fail", b"boom")
         for twice in (False, True):
             called = serve(capture_exceptions=True, twice=twice)
@@ -649,7 +669,9 @@ class TestExceptions:
 
 
 def test_the_example_sends_what_its_page_promises(sink):
-    """A program of its own: one event with the caller's session, one exception with the code's status."""
+    """A program of its own sends one event with the caller's session, and one exception with the
+    code's status.
+    """
     root = Path(__file__).parents[2]
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

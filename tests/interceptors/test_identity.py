@@ -1,4 +1,7 @@
-"""Who an event belongs to, and where from: helpers for signed-in users, headers that strangers write, proxies."""
+"""Every event names the right person and the right address.
+
+The tests cover helpers for signed-in users, headers that anybody can write, and proxies.
+"""
 
 import json
 import runpy
@@ -95,7 +98,11 @@ def cookie_of(answer):
 
 
 def test_flask_logins_user_is_who_acts(flask_site, posthog, sink):
-    """Signed in, asked for or not, and signed out; over the header; without loading anybody, or a trace in the session."""
+    """The helper names the user who is signed in, whether or not the app read it, and nobody after
+    sign-out.
+
+    It wins over the header, loads nobody, and leaves no trace in the session.
+    """
     app, plain = flask_site(distinct_id=flask_user), flask_site()
     with serving(app, posthog, sink) as site, serving(plain, posthog, sink) as bare:
         signed_in = cookie_of(site.get("/login"))
@@ -190,7 +197,8 @@ def cookie(*, state="identified", idle_s=60, age_s=3600, consent=""):
     return {"Cookie": f"a=b; odd[name]=1; ph_phc_testing_posthog={quote(json.dumps(stored))}{consent}"}
 
 
-# Cookies are made when their test runs: times that were taken when pytest collected the tests may be an hour old by then.
+# Cookies are made when their test runs: times that were taken when pytest collected the tests may
+# be an hour old by then.
 @pytest.mark.parametrize(
     ("browser", "headers", "options", "person", "session"),
     [
@@ -210,7 +218,8 @@ def cookie(*, state="identified", idle_s=60, age_s=3600, consent=""):
     ids=lambda value: ",".join(map(str, value)) if isinstance(value, dict) else "",
 )
 def test_the_cookie_counts_where_no_header_came(events_with, browser, headers, options, person, session):
-    """It gives an identified person, and a session that is neither idle nor old, unless consent was refused.
+    """It gives an identified person, and a session that is neither idle nor old, unless consent was
+    refused.
 
     Source: docs/internals/capture-protocol.md#tracing-headers.
     """
@@ -303,14 +312,20 @@ class TestBehindAProxy:
         posthog.shutdown(5)
 
     def test_the_proxys_word_counts(self, ask):
-        """And is no header of ours; also where ProxyFix has put the visitor's address in its place."""
+        """The proxy's header is not ours.
+
+        This also holds where ProxyFix has put the visitor's address in its place.
+        """
         named = {"X-Forwarded-User": "alice@shop.example", "X-Forwarded-For": "203.0.113.9"}
         assert ask(named) == "alice@shop.example"
         assert ask(named, fixed=True) == "alice@shop.example"
         assert ask({}) is None
 
     def test_nobody_elses_does(self, ask):
-        """From an address that is no proxy's, also one that claims to be; or beside the proxy's own."""
+        """The header is ignored from an address that is no proxy's, also one that claims to be.
+
+        It is ignored beside the proxy's own, too.
+        """
         forged = {"X-Forwarded-User": "mallory"}
         assert ask(forged, "203.0.113.9") is None
         assert ask({**forged, "X-Forwarded-For": "127.0.0.1"}, "203.0.113.9", fixed=True) is None

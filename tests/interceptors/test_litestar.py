@@ -1,4 +1,8 @@
-"""What is special to Litestar: nothing leaves it, layers of handlers, 404s, mounts, and servers without a lifespan."""
+"""These tests show the promises that are special to Litestar.
+
+No exception leaves it; the tests cover layers of handlers, 404s, mounts, and servers without a
+lifespan.
+"""
 
 import logging
 
@@ -18,7 +22,7 @@ from tests.support.sink import exception_of, person_of
 
 
 class DomainError(Exception):
-    """What a registered handler answers with 507."""
+    """A domain error that a registered handler answers with 507."""
 
 
 def answer_507(request, error):
@@ -69,7 +73,10 @@ class TestExceptions:
     @shows("error-handler-context")
     @pytest.mark.parametrize("key", [500, Exception])
     def test_a_page_for_500_leaves_it_unhandled_and_has_the_visitor(self, serve, posthog, key):
-        """A handler for everything is the last resort; what it captures is the visitor's."""
+        """A handler for every exception leaves the exception unhandled.
+
+        An event that it captures belongs to the visitor.
+        """
 
         def sorry(request, error):
             posthog.capture("sorry")
@@ -146,7 +153,10 @@ class TestExceptions:
 
 class TestContext:
     def test_a_404_handler_belongs_to_the_visitor(self, serve, posthog):
-        """Section 5.3: Litestar runs no middleware for a 404; we stand outside; there is no template."""
+        """Litestar runs no middleware for a 404, but the interceptor wraps the app.
+
+        The event has no template.
+        """
 
         def nowhere(request, error):
             posthog.capture("nowhere")
@@ -216,7 +226,10 @@ class TestContext:
 
 class TestWithoutLifespan:
     def test_install_takes_its_place(self, posthog, sink):
-        """Daphne runs no lifespan: `install(app)` does what the start would have done; twice is once."""
+        """Daphne runs no lifespan, and `install(app)` does what the start would have done.
+
+        A second call changes nothing.
+        """
         plugin = PostHogInterceptor(client=posthog, capture_exceptions=True)
         app = Litestar([broken], plugins=[plugin], logging_config=None)
         for _ in range(2):

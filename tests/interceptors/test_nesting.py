@@ -1,4 +1,5 @@
-"""One request is one context, whatever stands between two interceptors of it: bridges, copies, mounts, threads.
+"""One request is one context, whatever stands between two interceptors of it: bridges, copies,
+mounts, threads.
 
 A request that an app makes to itself, or to another app in its process, is a request of its own.
 """
@@ -43,7 +44,9 @@ with warnings.catch_warnings():
 
 
 class OwnBridge:
-    """A bridge as apps write it: a new environ of the scope, a thread of its own, nothing else inherited."""
+    """A bridge as apps write it: it makes a new environ of the scope, runs a thread of its own, and
+    passes on nothing else.
+    """
 
     def __init__(self, app):
         self.app = app
@@ -141,7 +144,9 @@ def facts_of(event):
 @pytest.mark.parametrize("bridge", BRIDGES)
 class TestWsgiInAsgi:
     def test_the_outer_one_decides_who_acts(self, posthog, sink, legacy, bridge):
-        """The inner app's events have the person, tags, request id and session of the outer one, and its mount."""
+        """The inner app's events have the person, tags, request id and session of the outer one,
+        and its mount.
+        """
         with serving_asgi(outer_app(posthog, BRIDGES[bridge](legacy)), posthog, sink) as site:
             for _ in range(2):  # with the first request, the interceptor moves
                 assert site.get("/legacy/items/7", VISITOR).body == b"item"
@@ -181,7 +186,10 @@ class TestWsgiInAsgi:
 
 
 def test_without_context_variables_the_scope_leads_to_the_request(posthog, sink, legacy):
-    """A bridge that runs the app in a bare thread; a2wsgi's environ, in which the scope is, made in the loop."""
+    """A bridge that runs the app in a bare thread.
+
+    The environ is a2wsgi's: it holds the scope, and is made in the loop.
+    """
 
     class BareThread(a2wsgi.WSGIMiddleware):
         def __init__(self, app):
@@ -385,7 +393,10 @@ class TestARequestOfItsOwn:
 
 
 def test_a_lambda_functions_adapter_and_its_app_are_one_request(posthog, sink):
-    """The event's request and the scope that an adapter makes of it have one context; the app finds the route."""
+    """The event's request and the scope that an adapter makes of it have one context.
+
+    The app finds the route.
+    """
     app = new_api(posthog)
 
     @LambdaInterceptor(client=posthog, capture_exceptions=True)

@@ -1,4 +1,7 @@
-"""What is special to Nestipy: requests that it mixes up, interceptors in classes, filters, and a 404 that is a route."""
+"""These tests show the promises that are special to Nestipy.
+
+They cover requests that it mixes up, interceptors in classes, filters, and a 404 that is a route.
+"""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +35,8 @@ from tests.support.sink import exception_of, person_of
 
 @pytest.fixture
 def serve(posthog, sink):
-    """Return a function that serves a controller, with the interceptors that its caller registers."""
+    """Return a function that serves a controller, with the interceptors that its caller registers.
+    """
 
     def serve(controller: type, *interceptors: type, middleware: Any = None) -> AbstractContextManager[Any]:
         @Module(controllers=[controller])
@@ -50,7 +54,9 @@ def serve(posthog, sink):
 
 
 class Waits:
-    """Middleware inside of Nestipy's adapter that waits: meanwhile another request becomes the adapter's."""
+    """A middleware inside of Nestipy's adapter that waits, so that another request becomes the
+    adapter's.
+    """
 
     def __init__(self, app: Any) -> None:
         self.app = app
@@ -63,7 +69,10 @@ class Waits:
 
 @shows("nestipy-visitors")
 def test_concurrent_visitors_are_never_mixed(serve, posthog, sink):
-    """With middleware that waits, Nestipy hands a request another one's path and headers; events keep to theirs."""
+    """With middleware that waits, Nestipy hands a request another one's path and headers.
+
+    Events keep to their own.
+    """
     mixed = []
 
     @Controller("/")
@@ -92,7 +101,7 @@ def test_concurrent_visitors_are_never_mixed(serve, posthog, sink):
 
 
 def test_other_interceptors_are_inside_of_ours(serve, posthog):
-    """What a route's own interceptor raises is seen, by the global one around it; once."""
+    """The global interceptor sees an exception of a route's own interceptor, once."""
 
     @Injectable()
     class Fails(NestipyInterceptor):
@@ -114,7 +123,10 @@ def test_other_interceptors_are_inside_of_ours(serve, posthog):
 
 
 def test_guards_belong_to_the_visitor(serve, posthog):
-    """Guards run before interceptors, as in NestJS: what they capture is the visitor's, what they refuse is no event."""
+    """Guards run before interceptors, as in NestJS.
+
+    Their events belong to the visitor, and a refusal is no event.
+    """
 
     @Injectable()
     class Guard(CanActivate):
@@ -137,7 +149,10 @@ def test_guards_belong_to_the_visitor(serve, posthog):
 
 @shows("http-error-below-threshold", "route-template")
 def test_a_404_is_no_event_and_has_no_template(serve, posthog):
-    """The router's own passes interceptors as an exception; from 400 on it counts, without a template."""
+    """The router's own 404 passes interceptors as an exception.
+
+    From 400 on it counts, without a template.
+    """
 
     @Controller("/")
     class Shop:

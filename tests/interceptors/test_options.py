@@ -1,4 +1,6 @@
-"""The interceptor's callbacks: called only when something is captured, and harmless when they raise."""
+"""The interceptor's callbacks: called only when something is captured, and harmless when they
+raise.
+"""
 
 import itertools
 import os
@@ -13,7 +15,9 @@ _calls = itertools.count(1)
 
 
 def each(site):
-    """Return the option sets with callbacks: synchronous, and asynchronous where the framework takes them."""
+    """Return the option sets with callbacks: synchronous, and asynchronous where the framework
+    takes them.
+    """
     return ["callbacks"] if "awaited" in site.framework.lacks else ["callbacks", "awaited"]
 
 
@@ -23,7 +27,10 @@ def call():
 
 
 def test_callbacks_say_who_acts_and_more(site):
-    """Callbacks get the framework's own request; they may be asynchronous where the framework is."""
+    """Callbacks get the framework's own request.
+
+    They may be asynchronous where the framework is.
+    """
     headers = [*visitor("alice"), ("X-User", "user-7"), ("X-Plan", "gold")]
     for options in each(site):
         event = site.event(site.ask("/capture", options=options, headers=headers))
@@ -47,7 +54,10 @@ def test_callbacks_serve_streams_too(site):
 
 
 def test_a_filtered_request_is_left_alone(site):
-    """When `request_filter` returns False, there is no context and no exception event; the next request is as usual."""
+    """When `request_filter` returns False, there is no context and no exception event.
+
+    The next request is as usual.
+    """
     out = [*visitor("alice"), ("X-Filter", "out")]
     for options in each(site):
         event = site.event(site.ask("/capture", options=options, headers=out))

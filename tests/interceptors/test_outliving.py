@@ -25,7 +25,9 @@ def headers_of(name):
 
 @pytest.fixture
 def session(posthog):
-    """Return an app whose first request starts the task that serves all messages, as *serve* has it."""
+    """Return an app whose first request starts the task that serves all messages, as *serve* has
+    it.
+    """
 
     def build(serve):
         queue = asyncio.Queue()

@@ -1,4 +1,7 @@
-"""A browser asks before it sends tracing headers to another origin; an app that does not allow them is told which line is missing."""
+"""A browser sends a preflight before it sends tracing headers to another origin.
+
+An app that does not allow them is told which line is missing.
+"""
 
 import http.client
 import logging
@@ -129,7 +132,7 @@ def preflight(site, asked):
 
 @pytest.mark.parametrize("build", HINTS, ids=lambda build: build.__name__)
 def test_headers_that_cors_does_not_allow_are_named_once_with_the_line_to_add(build, posthog, sink, lines):
-    """The names that were asked for and refused, the origin, the framework's own way to allow them."""
+    """The log names the refused headers, the origin, and the framework's own way to allow them."""
     app, serve = build(posthog, ["content-type", NAMES[1]])
     with serve(app, posthog, sink) as site:
         for _ in range(3):

@@ -1,4 +1,4 @@
-"""Servers end and fork as they like: what was captured arrives, once."""
+"""Captured events arrive once, however servers end and fork."""
 
 import signal
 from dataclasses import replace
@@ -18,7 +18,8 @@ ENDINGS = [
     pytest.param(
         framework.name,
         server,
-        # waitress leaves SIGTERM to its default, which no Python code survives; Ctrl-C is its ending.
+        # waitress leaves SIGTERM to its default, which no Python code survives; Ctrl-C is its
+        # ending.
         signal.SIGINT if server == "waitress" else signal.SIGTERM,
         id=f"{framework.name}-{server}",
     )
@@ -85,7 +86,10 @@ def test_two_workers_lose_nothing_at_sigterm(start, framework):
 
 @shows("fork-after-import")
 def test_a_preloaded_app_sends_from_its_worker_once(start):
-    """Gunicorn --preload makes the client, and here an event, before it forks; nothing is lost or doubled."""
+    """Gunicorn --preload makes the client, and here an event, before it forks.
+
+    Nothing is lost or doubled.
+    """
     site = start("wsgi", "gunicorn-preload")
     answer = site.ask("/capture", headers=visitor("alice"))
     assert site.event(answer).distinct_id == "alice"

@@ -1,4 +1,8 @@
-"""What is special to Pyramid: settings, tweens and execution policies around us, exception views, subrequests, traversal."""
+"""These tests show the promises that are special to Pyramid.
+
+They cover settings, tweens and execution policies around us, exception views, subrequests, and
+traversal.
+"""
 
 import pytest
 from pyramid import httpexceptions
@@ -18,7 +22,7 @@ from tests.support.sink import exception_of, person_of
 
 
 class DomainError(Exception):
-    """What an exception view answers."""
+    """A domain error that an exception view answers."""
 
 
 @pytest.fixture
@@ -106,7 +110,10 @@ class TestExceptions:
 
     @shows("streamed-body-context")
     def test_tweens_on_both_sides_of_us_are_seen(self, config, serve, posthog):
-        """What they say is the visitor's; what they raise is seen, over the exception views as well as under them."""
+        """Events of tweens belong to the visitor.
+
+        Their exceptions are seen, over the exception views as well as under them.
+        """
         config.registry["posthog"] = posthog
         config.add_tween(f"{__name__}.outer_factory", under=INGRESS, over=EXCVIEW)
         config.add_tween(f"{__name__}.transaction_factory", under=EXCVIEW)
@@ -237,7 +244,10 @@ class TestContext:
 
     @pytest.mark.parametrize("first", [True, False])
     def test_the_apps_own_execution_policy_runs_inside(self, config, posthog, sink, first):
-        """Rule `chain-single-slots`: whichever is set first, and there is no conflict between them."""
+        """The order does not matter, and the two do not conflict.
+
+        This is the rule `chain-single-slots`.
+        """
 
         def policy(environ, router):
             posthog.capture("policy")
@@ -264,7 +274,9 @@ def user_of(request):
 
 class TestSettings:
     def test_texts_are_read_as_in_an_ini_file(self, posthog, sink, monkeypatch):
-        """`config.include("hogline.interceptors.pyramid")`: dotted names, truth values, numbers, lists."""
+        """`config.include("hogline.interceptors.pyramid")`: dotted names, truth values, numbers,
+        lists.
+        """
         monkeypatch.setitem(globals(), "the_client", posthog)
         settings = {
             "hogline.client": f"{__name__}.the_client",

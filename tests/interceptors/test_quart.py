@@ -1,4 +1,8 @@
-"""What is special to Quart: who answers an exception, streams after the request context, callbacks that need it, sockets."""
+"""These tests show the promises that are special to Quart.
+
+They cover who answers an exception, streams after the request context, callbacks that need it, and
+sockets.
+"""
 
 import asyncio
 import logging
@@ -17,7 +21,7 @@ from tests.support.sink import exception_of, person_of
 
 
 class DomainError(Exception):
-    """What a registered handler answers."""
+    """A domain error that a registered handler answers."""
 
 
 @pytest.fixture
@@ -49,7 +53,10 @@ def raising(error):
 class TestContext:
     @shows("context-everywhere")
     def test_handlers_hooks_and_ends_belong_to_the_visitor(self, app, serve, posthog):
-        """Hooks, sync and async handlers, teardown; the rule is their template; the next request is nobody's."""
+        """This holds for hooks, sync and async handlers, and teardown.
+
+        The rule is their template, and the next request is nobody's.
+        """
 
         @app.before_request
         async def before():
@@ -84,7 +91,10 @@ class TestContext:
 
     @shows("context-everywhere")
     def test_a_stream_belongs_to_its_visitor(self, app, serve, posthog):
-        """The body is sent after Quart let go of its request; visitor, rule and signed-in user are still known."""
+        """The body is sent after Quart has dropped its request.
+
+        Visitor, rule and signed-in user are still known.
+        """
 
         @app.get("/stream/<name>")
         async def stream(name):
@@ -106,7 +116,10 @@ class TestContext:
         assert {event.properties["path"] for event in events} == {"/stream/x"}
 
     def test_the_filter_gets_a_request_before_there_is_one(self, app, serve):
-        """Section 1: a `Request` for HTTP, a `Websocket` for a socket; their body and messages are the app's alone."""
+        """Callbacks get a `Request` for HTTP and a `Websocket` for a socket.
+
+        Body and messages are left to the app.
+        """
         seen = []
 
         @app.websocket("/<name>")
@@ -224,7 +237,10 @@ class TestExceptions:
 
     @shows("error-handler-context")
     def test_a_page_for_500_leaves_it_unhandled(self, app, serve, posthog):
-        """Quart itself counts it as unhandled; the page belongs to the visitor, with the status it says."""
+        """Quart itself counts the exception as unhandled.
+
+        The page belongs to the visitor, with the status that it sets.
+        """
 
         async def sorry(error):
             posthog.capture("sorry")

@@ -16,7 +16,9 @@ ROUTES = (
 
 @shows("keep-content-length", "same-response")
 def test_answers_are_the_same_with_and_without_us(site, subtests):
-    """Status, headers, their order, Content-Length and body are equal, whatever is raised or captured."""
+    """Status, headers, their order, Content-Length and body are equal, whatever is raised or
+    captured.
+    """
     for path in ROUTES:
         with subtests.test(path=path):
             without = site.ask(path, options="absent", rid="same", headers=visitor("alice"))
@@ -27,7 +29,9 @@ def test_answers_are_the_same_with_and_without_us(site, subtests):
 @shows("same-response")
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "DELETE"])
 def test_other_methods_are_answered_the_same(site, method):
-    """The interceptor adds nothing to the answer of HEAD, of OPTIONS, or of a method that the route does not have."""
+    """The interceptor adds nothing to the answer of HEAD, of OPTIONS, or of a method that the route
+    does not have.
+    """
     without = site.ask("/nothing", options="absent", method=method, rid="same")
     assert site.ask("/nothing", method=method, rid="same").shape == without.shape
 
@@ -56,7 +60,9 @@ def test_bodies_are_the_apps_alone(site, size):
 @shows("same-response")
 @needs("ws")
 def test_a_handshake_is_answered_the_same(site):
-    """This holds for a handshake that is accepted, one that the app refuses, and one to an unknown path."""
+    """This holds for a handshake that is accepted, one that the app refuses, and one to an unknown
+    path.
+    """
     headers = [
         ("Connection", "Upgrade"),
         ("Upgrade", "websocket"),

@@ -1,4 +1,7 @@
-"""What is special to Robyn, on its own server: sub-routers, one handler for all exceptions, its end."""
+"""These tests show the promises that are special to Robyn, on its own server.
+
+They cover sub-routers, one handler for all exceptions, and shutdown.
+"""
 
 import random
 import signal
@@ -28,7 +31,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     last = running.ask("/items/last", headers=visitor("alice"))
     try:
         running.server.stop(signal.SIGINT)
-        # What waited has left, and what the app's own shutdown handler captured with it.
+        # The queued events have been sent, and those that the app's own shutdown handler captured.
         assert [len(running.arrived(rid)) for rid in (last.rid, "end")] == [1, 1]
         assert not running.complaints()
     finally:
@@ -126,7 +129,10 @@ def test_answers_and_unknown_paths_are_no_exceptions(shop):
 
 
 def test_callbacks_are_given_robyns_request(shop):
-    """Section 1: who acts; a request that is left alone has no context, and no exception."""
+    """Callbacks name the person.
+
+    A request that the filter excludes has no context, and no exception.
+    """
     assert shop.event(shop.ask("/sync", headers=[*visitor("alice"), ("X-User", "user-7")])).distinct_id == "user-7"
     out = [*visitor("alice"), ("X-Filter", "out")]
     event = shop.event(shop.ask("/sync", headers=out))

@@ -1,4 +1,7 @@
-"""What is special to Sanic: one context for a connection, cancellations that are reported, a router's 404, workers."""
+"""These tests show the promises that are special to Sanic.
+
+They cover one context for a connection, reported cancellations, a router's 404, and workers.
+"""
 
 import asyncio
 import http.client
@@ -26,7 +29,7 @@ ASK = "GET {} HTTP/1.1\r\nHost: shop.example\r\n{}\r\n"
 
 
 class DomainError(Exception):
-    """What a registered handler answers with 507."""
+    """A domain error that a registered handler answers with 507."""
 
 
 @pytest.fixture
@@ -68,7 +71,10 @@ def serve(app, posthog, sink):
 class TestConnections:
     @shows("no-leak-on-connection")
     def test_nothing_of_the_last_request_is_left_for_what_cannot_be_read(self, app, serve, posthog):
-        """The second request of a connection has no readable head; its error handler is nobody's."""
+        """The second request of a connection has no readable head.
+
+        Events of its error handler are nobody's.
+        """
         seen = []
 
         @app.get("/")
@@ -92,7 +98,9 @@ class TestConnections:
         assert [(event.event, person_of(event)) for event in events] == [("sorry", None)]
 
     def test_a_request_is_over_when_its_response_is(self, app, serve, posthog):
-        """Rule `no-token-reset`: between two requests, and after the last, the connection's context is empty."""
+        """Rule `no-token-reset`: between two requests, and after the last, the connection's context
+        is empty.
+        """
         seen = []
 
         @app.get("/")
@@ -110,7 +118,9 @@ class TestConnections:
         assert seen == [None]
 
     def test_the_apps_own_receivers_run_within_the_request(self, app, serve, posthog):
-        """Section 5.11: signals of the app's, registered before us and after, first and last ones."""
+        """This holds for the app's own signals, registered before ours and after, first and last
+        ones.
+        """
 
         def register(word):
             for event in ("http.lifecycle.request", "http.routing.after", "http.lifecycle.response"):
@@ -131,7 +141,10 @@ class TestConnections:
 
     @shows("context-everywhere")
     def test_middleware_and_handlers_belong_to_the_visitor(self, app, serve, posthog):
-        """Request and response middleware, and synchronous handlers; the template has no concrete id."""
+        """Request and response middleware, and synchronous handlers.
+
+        The template has no concrete id.
+        """
 
         @app.on_request
         async def first(request):
@@ -158,7 +171,10 @@ class TestConnections:
 class TestExceptions:
     @shows("http-error-below-threshold", "route-template")
     def test_a_routers_404_has_the_visitor_and_no_template(self, app, serve, posthog):
-        """On a 404 the request middleware runs after the exception; context does not depend on it."""
+        """On a 404 the request middleware runs after the exception.
+
+        Context does not depend on it.
+        """
 
         @app.exception(Exception)
         async def nowhere(request, error):
@@ -176,7 +192,9 @@ class TestExceptions:
 
     @shows("registered-handlers")
     def test_a_registered_handler_counts_and_a_page_for_everything_does_not(self, app, serve):
-        """By the class that the handler is registered for; also once Sanic has cached its look-up."""
+        """The exception is judged by the class that the handler is registered for, also once Sanic
+        has cached it.
+        """
 
         @app.exception(DomainError)
         async def handled(request, error):
@@ -200,7 +218,10 @@ class TestExceptions:
 
     @shows("django-uncaught")
     def test_request_middleware_that_fails_is_an_event(self, app, serve):
-        """'s like; what response middleware raises Sanic only logs, and the answer goes out unchanged."""
+        """Exceptions of request middleware are events.
+
+        Sanic only logs those of response middleware, and sends the answer unchanged.
+        """
 
         @app.on_request
         async def fail(request):
@@ -245,7 +266,10 @@ def test_a_second_interceptor_is_ignored_and_says_so(app, posthog, caplog):
 
 @shows("sigterm-others")
 def test_a_worker_process_sends_what_waits(sink, tmp_path):
-    """Sanic's own processes, with its rewritten classes; they end without Python's exit handlers."""
+    """Sanic's own processes, with its rewritten classes.
+
+    They end without Python's exit handlers.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     (tmp_path / "shop.py").write_text(_SHOP.format(url=sink.url, port=port))
@@ -264,8 +288,9 @@ def test_a_worker_process_sends_what_waits(sink, tmp_path):
     assert sorted(event.event for event in sink.events) == ["$exception", "captured"], (tmp_path / "log").read_text()
 
 
-# A worker may answer before Sanic's manager has seen that it does; one that is asked to end within that tenth of a second takes
-# its own notice of the end for a worker's message, sends it to itself, and so on for ever (`WorkerManager.wait_for_ack`).
+# A worker may answer before Sanic's manager has seen that it does; one that is asked to end within
+# that tenth of a second takes its own notice of the end for a worker's message, sends it to itself,
+# and so on for ever (`WorkerManager.wait_for_ack`).
 _SHOP = """
 from pathlib import Path
 from sanic import Sanic
@@ -302,7 +327,8 @@ if __name__ == "__main__":
 
 
 def _environ():
-    # Sanic says in the environment what it is to be, and the other tests' apps said it of this process.
+    # Sanic says in the environment what it is to be, and the other tests' apps said it of this
+    # process.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SANIC_")}
     return {**inherited, "PYTHONPATH": str(ROOT)}
 

@@ -1,4 +1,7 @@
-"""Functions on Lambda: invocations of a process that is frozen between them, by Amazon's runtime client; its events, and what became of them."""
+"""Functions on Lambda send every event before their process is frozen.
+
+Amazon's own runtime client invokes them, and freezes the process between invocations.
+"""
 
 import asyncio
 
@@ -63,11 +66,15 @@ def posthog(sink):
 
 
 class TestFrozen:
-    """The process stands still as soon as it has answered, and is killed in the end without having run again."""
+    """The process stops as soon as it has answered, and is killed in the end without having run
+    again.
+    """
 
     @pytest.mark.parametrize("name", ["handler", "asynchronous", "twice"])
     def test_what_was_captured_has_arrived_before_the_freeze(self, platform, sink, name):
-        """Flush before freeze: every invocation's event is there when its answer is, also the exception of one that raised."""
+        """Every invocation's event has arrived when its answer has, also the exception of one that
+        raised.
+        """
         function = platform(name)
         for number in range(3):
             assert function.invoke({**NEWER, "number": number})["result"]["statusCode"] == 200
@@ -76,7 +83,10 @@ class TestFrozen:
         assert names(sink.events) == ["captured"] * 3 + ["$exception"]
 
     def test_a_long_freeze_loses_no_connection_for_good(self, platform, sink):
-        """The platform's side closes what stood still; the next invocation's event arrives all the same."""
+        """The server closes idle connections meanwhile.
+
+        The next invocation's event arrives all the same.
+        """
         function = platform()
         function.invoke({**NEWER, "number": 1})
         sink.answer(503)
@@ -84,7 +94,7 @@ class TestFrozen:
         assert [event.properties["number"] for event in sink.events] == [1, 2]
 
     def test_the_next_invocation_begins_empty(self, platform, sink):
-        """A process serves strangers one after the other."""
+        """A process serves visitors one after the other, and keeps nothing of the last."""
         function = platform()
         assert function.invoke({**NEWER, "do": "who"}) == {"result": "alice"}
         function.invoke({**NEWER, "do": "tag"})
@@ -113,7 +123,10 @@ class TestLambda:
         ids=["2.0", "1.0", "balancer"],
     )
     def test_a_request_in_any_spelling_is_one(self, posthog, sink, event, route):
-        """Every row of the guide: API Gateway's formats, function URLs, load balancers; secrets are masked."""
+        """Every row of the guide: API Gateway's formats, function URLs, load balancers.
+
+        Secrets are masked.
+        """
 
         @aws_lambda.PostHogInterceptor(client=posthog)
         def handler(event, context):
@@ -134,7 +147,10 @@ class TestLambda:
         assert {name: captured.properties.get(name) for name in expected} == expected
 
     def test_an_event_that_is_no_request_has_nothing_of_one(self, posthog, sink):
-        """A queue's messages, the clock, a test's empty event: nobody acts, and an error is a 500."""
+        """This holds for a queue's messages, the clock, and a test's empty event.
+
+        No person is named, and an error is a 500.
+        """
 
         @aws_lambda.PostHogInterceptor(client=posthog, capture_exceptions=True)
         def handler(event, context):
@@ -163,7 +179,10 @@ class TestLambda:
     )
     @pytest.mark.parametrize("twice", [False, True])
     def test_an_error_is_one_event_with_the_status_of_its_front(self, posthog, sink, event, status, twice):
-        """Unhandled, once, the same object each time; one instance in two invocations is two events."""
+        """The exception is unhandled, captured once, and the same object each time.
+
+        One instance in two invocations is two events.
+        """
         interceptor = aws_lambda.PostHogInterceptor(client=posthog, capture_exceptions=True)
         error = ValueError("reused")
 

@@ -1,4 +1,7 @@
-"""Many visitors at once, with everything that a request may do; the long version is `./dev bench soak`."""
+"""Many visitors at once, with everything that a request may do.
+
+The long version is `./dev bench soak`.
+"""
 
 from tests.support.behaviours import shows
 from tests.support.site import on_every_server
@@ -10,8 +13,10 @@ VISITORS = 80
 @on_every_server
 @shows("outliving-tasks", "concurrent-requests", "late-stream-end", "greenlet-isolation")
 def test_visitors_at_once_are_never_mixed_and_leave_nothing(site):
-    """Waits, streams, tasks, threads, errors, clients that leave: 0 strangers' ids, 0 contexts alive."""
-    before = site.alive()  # what earlier tests of this server left: streams that nobody closed, say
+    """Streams, tasks, threads, errors and clients that leave mix up no ids, and leave no context
+    alive.
+    """
+    before = site.alive()  # earlier tests of this server may have left contexts, such as those of streams that nobody closed
     result = soak(site, VISITORS)
     assert (result.mixed, result.missing) == ([], [])
     assert result.alive <= before

@@ -1,4 +1,7 @@
-"""What is special to Starlette and FastAPI: where middleware stands, 500 handlers, dependencies, routers, mounts, neighbours."""
+"""These tests show the promises that are special to Starlette and FastAPI.
+
+They cover the place of middleware, 500 handlers, dependencies, routers, mounts, and neighbours.
+"""
 
 import contextlib
 import threading
@@ -45,7 +48,7 @@ class PassesOn(BaseHTTPMiddleware):
 
 
 class DomainError(Exception):
-    """What a registered handler answers with 507."""
+    """A domain error that a registered handler answers with 507."""
 
 
 async def answer_507(request, error):
@@ -55,7 +58,8 @@ async def answer_507(request, error):
 class TestFiveHundreds:
     @pytest.fixture(params=["fastapi", "starlette"])
     def app(self, request, posthog):
-        """An app whose handler for everything captures, added before the interceptor or after it."""
+        """An app whose handler for everything captures, added before the interceptor or after it.
+        """
 
         async def sorry(request, error):
             posthog.capture("sorry")
@@ -90,7 +94,7 @@ class TestFiveHundreds:
 
     @shows("no-leak-on-connection", "error-handler-context")
     def test_the_request_after_it_begins_empty(self, app, serve):
-        """What the first 500 left behind is nobody's."""
+        """The context of the first 500 is not found in the next request."""
         with serve(app) as site:
             site.get("/broken", VISITOR)
             site.get("/broken")
@@ -98,7 +102,10 @@ class TestFiveHundreds:
 
     @shows("error-handler-context", "other-middleware-tasks")
     def test_its_status_and_its_visitor_are_known_behind_any_middleware(self, posthog, sink):
-        """Only the outermost layer sees what a 500 handler answers, here 503; BaseHTTPMiddleware is a task between."""
+        """Only the outermost layer sees the answer of a 500 handler, here 503.
+
+        BaseHTTPMiddleware puts a task between.
+        """
 
         async def sorry(request, error):
             posthog.capture("sorry")
@@ -136,7 +143,9 @@ class TestMiddleware:
     @shows("context-everywhere", "other-middleware-tasks")
     @pytest.mark.parametrize("where", ORDERS)
     def test_everything_a_request_causes_is_the_visitors(self, posthog, serve, where):
-        """Handlers, dependencies, background tasks and streams, synchronous and asynchronous ones."""
+        """This holds for handlers, dependencies, background tasks and streams, synchronous and
+        asynchronous ones.
+        """
         app = self.build(posthog, where)
 
         def say(name):
@@ -298,7 +307,10 @@ class TestControlFlow:
 class TestRouting:
     @shows("route-template")
     def test_nested_routers_and_mounts_make_the_whole_template(self, posthog, serve):
-        """Prefixes of included routers, mounts of apps and of routes; never what the browser asked for."""
+        """The template has the prefixes of included routers, mounts of apps and of routes.
+
+        It is never the path that the browser sent.
+        """
         app = FastAPI()
         app.add_middleware(PostHogInterceptor, client=posthog)
         shop, things, mounted = APIRouter(prefix="/shop"), APIRouter(prefix="/things"), FastAPI()
@@ -348,10 +360,13 @@ class TestRouting:
 
     @shows("route-template")
     def test_a_template_is_found_where_starlette_does_not_say_it(self, posthog, serve):
-        """Versions before 1.7; an endpoint of several routes has none, rather than another one's."""
+        """Versions before 1.7 name the endpoint only.
+
+        An endpoint of several routes has no template, rather than another one's.
+        """
 
         async def seen(request):
-            request.scope.pop("route")  # what those versions do not have
+            request.scope.pop("route")  # those versions lack these
             posthog.capture("seen")
             return PlainTextResponse("ok")
 
@@ -374,7 +389,10 @@ class TestRouting:
 
     @pytest.mark.parametrize("is_mounted", [False, True], ids=["the-app", "a-mounted-app"])
     def test_an_interceptor_of_a_mount_decides_for_that_mount_only(self, posthog, serve, is_mounted):
-        """Its options are that part's: another part has others, and what has no interceptor is left alone."""
+        """An interceptor's options hold for its part of the app.
+
+        Other parts have their own, and a part without interceptor is left alone.
+        """
 
         def hit(request):
             posthog.capture("hit")
@@ -407,7 +425,9 @@ class TestRouting:
 
     @shows("error-handler-context")
     def test_the_interceptor_of_a_mounted_app_moves_around_that_app(self, posthog, serve):
-        """Its own 500 handler belongs to the visitor, although the parent's router stands in the scope."""
+        """The mounted app's own 500 handler belongs to the visitor, although the parent's router
+        stands in the scope.
+        """
 
         async def sorry(request, error):
             posthog.capture("sorry")
@@ -429,7 +449,9 @@ class TestRouting:
 
     @pytest.mark.parametrize("kind", [asgi.PostHogInterceptor, StarletteInterceptor])
     def test_a_filter_is_asked_once_for_a_request(self, posthog, serve, kind):
-        """However often one interceptor stands in a request's way, and whatever another one's filter says."""
+        """This holds however often one interceptor wraps a request, and whatever another one's
+        filter returns.
+        """
         asked = []
 
         def every_other(request):
@@ -458,7 +480,9 @@ class TestRouting:
     @pytest.mark.parametrize("own", [False, True], ids=["outer-only", "own-too"])
     @pytest.mark.parametrize("between", [None, "outside", "inside"])
     def test_what_a_mounted_app_answers_itself_is_seen(self, posthog, serve, sink, own, between):
-        """Its own handler, its own yield dependency, also with `BaseHTTPMiddleware` on either side of the mount."""
+        """This holds for its own handler and yield dependency, with `BaseHTTPMiddleware` on either
+        side of the mount.
+        """
 
         async def dependency():
             posthog.capture("before")
@@ -648,7 +672,9 @@ class TestNeighbours:
     @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:pkg_resources is deprecated:UserWarning")
     @pytest.mark.parametrize("order", ["first", "last"])
     def test_sentry_and_opentelemetry_work_beside_us(self, posthog, serve, sentry, order):
-        """Whoever is added first, each sees the exception once, and the visitor is known."""
+        """The order of installation does not matter: each sees the exception once, and the visitor
+        is known.
+        """
         spans = InMemorySpanExporter()
         provider = TracerProvider()
         provider.add_span_processor(SimpleSpanProcessor(spans))
@@ -693,7 +719,7 @@ class TestNeighbours:
 
 @shows("lifespan-passes")
 def test_a_lifespan_and_its_state_are_the_apps(posthog, serve, sink):
-    """What is captured at startup and shutdown is nobody's, and arrives."""
+    """Events of startup and shutdown have no visitor, and arrive."""
     seen = []
 
     @contextlib.asynccontextmanager

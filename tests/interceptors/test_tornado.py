@@ -1,4 +1,8 @@
-"""What is special to Tornado: handlers that override everything, control flow, what the connection calls, clients that leave."""
+"""These tests show the promises that are special to Tornado.
+
+They cover handlers that override everything, control flow, calls from the connection, and clients
+that leave.
+"""
 
 import asyncio
 import gc
@@ -21,7 +25,8 @@ from tests.support.sink import exception_of, person_of
 
 @pytest.fixture
 def serve(posthog, sink):
-    """Return a context manager that serves handlers behind an interceptor with the options given."""
+    """Return a context manager that serves handlers behind an interceptor with the options given.
+    """
 
     def serve(*rules, options=None, **settings):
         application = Application(list(rules), log_function=lambda handler: None, **settings)

@@ -1,4 +1,8 @@
-"""What is special to WSGI: threads that serve again, bodies that are read late, files, joined headers, nested layers."""
+"""These tests show the promises that are special to WSGI.
+
+They cover threads that serve again, bodies that are read late, files, joined headers, and nested
+layers.
+"""
 
 from dataclasses import dataclass
 from io import BytesIO
@@ -75,7 +79,10 @@ class TestContext:
 
     @shows("streamed-body-context")
     def test_a_stream_belongs_to_its_visitor(self, serve, posthog):
-        """A generator app runs nothing before it is read; all of it, and its end, is the visitor's."""
+        """A generator app runs nothing before it is read.
+
+        All of it, with its end, belongs to the visitor.
+        """
 
         def app(environ, start_response):
             try:
@@ -97,7 +104,10 @@ class TestContext:
         ]
 
     def test_what_is_said_stays_until_the_body_ends(self, serve, posthog):
-        """Tags of the app and of each step, and a scope that is open over a yield, hold in the next step, and end."""
+        """Tags of the app and of each step hold in the next step, and then end.
+
+        So does a scope that is open over a yield.
+        """
 
         def body():
             posthog.capture("one")
@@ -167,7 +177,10 @@ class TestContext:
 
     @shows("late-stream-end", "late-collection")
     def test_reading_that_is_given_up_changes_nothing_where_it_ends(self, posthog):
-        """An iterator that is dropped between two steps, here while the body closes, takes no context away."""
+        """An iterator that is dropped between two steps takes no context away.
+
+        Here this happens while the body closes.
+        """
         seen, reading = [], []
 
         def give_up():
@@ -209,7 +222,10 @@ class TestContext:
         assert posthog.stats().accepted == 0
 
     def test_a_finished_request_leaves_no_trace_in_its_environ(self, posthog):
-        """An environ that is used again is a new request; and no cycle waits for the garbage collector."""
+        """An environ that is used again is a new request.
+
+        No cycle waits for the garbage collector.
+        """
         seen = []
 
         def app(environ, start_response):
@@ -224,7 +240,11 @@ class TestContext:
         assert seen == ["alice", "bob"]
 
     def test_a_filtered_request_is_left_alone(self, serve, posthog):
-        """`request_filter` gets the environ; False: no context, no exception. One that fails counts as not asked (61)."""
+        """`request_filter` gets the environ; when it returns False, there is no context and no
+        exception event.
+
+        A filter that raises counts as absent.
+        """
 
         def choose(environ):
             if environ["PATH_INFO"] == "/broken":
@@ -251,7 +271,8 @@ class TestContext:
 class TestResponses:
     @shows("keep-file-wrapper")
     def test_whole_results_are_handed_on_as_they_are(self, posthog):
-        """Lists, tuples, sized results and the server's own file wrapper stay the identical object."""
+        """Lists, tuples, sized results and the server's own file wrapper stay the identical object.
+        """
         wrapper = FileWrapper(BytesIO(b"x"))
         for result in ([b"x"], (b"x",), {b"x": 1}, wrapper):
             intercepted = PostHogInterceptor(
@@ -338,7 +359,10 @@ class TestResponses:
 
 class TestExceptions:
     def test_an_exception_that_escapes_is_the_servers_500(self, serve):
-        """Unhandled, with 500 although 200 was announced: nothing of that had left. 55: each request has its own event."""
+        """The exception is unhandled, with 500 although 200 was announced: nothing had been sent.
+
+        Each request has its own event.
+        """
         error = ValueError("x")
 
         def app(environ, start_response):
@@ -370,7 +394,8 @@ class TestExceptions:
         assert [exception_of(event)[1:] for event in events] == [(False, 200), (False, 500)]
 
     def test_the_official_third_argument_names_a_handled_exception(self, serve):
-        """What an app passes to start_response as `exc_info` it has answered."""
+        """An exception that an app passes to start_response as `exc_info` was answered by the app.
+        """
 
         def app(environ, start_response):
             try:
@@ -400,7 +425,11 @@ class TestExceptions:
 
     @shows("client-went-away")
     def test_a_client_that_left_is_no_mistake(self, posthog):
-        """What the server raises out of `write` is its own, also when the app wraps it; what the app raises is not."""
+        """Exceptions that the server raises out of `write` are not captured, also when the app
+        wraps them.
+
+        The app's own are captured.
+        """
 
         def gone(data):
             raise ConnectionResetError
@@ -545,7 +574,10 @@ class TestNested:
 
 class TestFacts:
     def test_the_path_is_what_the_browser_asked_for(self, serve, posthog):
-        """PATH_INFO is UTF-8 spelled in latin-1; mounts that move it further along do not change what was asked."""
+        """PATH_INFO is UTF-8 decoded as latin-1.
+
+        Mounts that move the split further along do not change the URL of the request.
+        """
 
         def app(environ, start_response):
             environ["SCRIPT_NAME"], environ["PATH_INFO"] = environ["PATH_INFO"], ""
@@ -589,7 +621,9 @@ class TestFacts:
 
     @shows("server-quirks")
     def test_an_environ_with_nothing_in_it_is_served(self, posthog):
-        """Servers leave things out; what is missing is absent from the event, and nothing raises."""
+        """Facts that the server leaves out of the environ are absent from the event, and nothing
+        raises.
+        """
 
         def app(environ, start_response):
             posthog.capture("x")

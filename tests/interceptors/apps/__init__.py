@@ -1,13 +1,16 @@
-"""The same small app, once for each framework: the contract that `tests/interceptors/test_*.py` asks real servers about.
+"""The same small app, once for each framework: the contract that `tests/interceptors/test_*.py`
+asks real servers about.
 
-An app file holds `build(client, options) -> app` and ends with `app = serve_asgi(build)` or `serve_wsgi(build)`, which a server
-imports. `options` are the interceptor's keyword options; None: no interceptor; `"twice"` among them (popped by `installs`)
-asks for two on the stack. One process serves every option set: the request header `X-Options` names it, and its app is built
-when it is first asked for. The environment variable `SINK` is where events go,
-`FLUSH_INTERVAL_S` how long they wait for company.
+An app file holds `build(client, options) -> app` and ends with `app = serve_asgi(build)` or
+`serve_wsgi(build)`, which a server imports. `options` are the interceptor's keyword options; None:
+no interceptor; `"twice"` among them (popped by `installs`) asks for two on the stack. One process
+serves every option set: the request header `X-Options` names it, and its app is built when it is
+first asked for. The environment variable `SINK` is where events go, `FLUSH_INTERVAL_S` how long
+they wait for company.
 
-Every route reads `rid`, the test's id of the request, from the query, and puts it on what it captures: `say(client, "captured",
-rid)`. A route that a framework cannot have is left out, and its row in `tests/support/frameworks.py` says why.
+Every route reads `rid`, the test's id of the request, from the query, and puts it on what it
+captures: `say(client, "captured", rid)`. A route that a framework cannot have is left out, and its
+row in `tests/support/frameworks.py` says why.
 
 | route | what it does |
 |---|---|

@@ -1,4 +1,6 @@
-"""The app on aiohttp.web, its items inside a sub-application so that templates have a prefix to find."""
+"""The app on aiohttp.web, its items inside a sub-application so that templates have a prefix to
+find.
+"""
 
 import asyncio
 import threading
@@ -226,7 +228,7 @@ class _Views:
         raise ValueError(boom(_rid(request)))
 
 
-# -- the door: each connection's requests go to the application of their option set ------------------------------------
+# -- the front socket: each connection's requests go to the application of their option set --------
 
 
 async def _serve() -> None:

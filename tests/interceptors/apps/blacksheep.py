@@ -37,7 +37,10 @@ def build(client: PostHog, options: dict[str, Any] | None) -> Any:
 
 
 class _Started:
-    """Starts an app when it is first asked: old versions wait for a lifespan, and the server has one for the first app only."""
+    """Start an app at its first request.
+
+    Old versions wait for a lifespan, and the server runs one for the first app only.
+    """
 
     def __init__(self, shop: Application, layered: Any) -> None:
         self._shop = shop

@@ -1,4 +1,6 @@
-"""The app on Connexion's Flask flavour: a specification, whose operations are the Flask app's views."""
+"""The app on Connexion's Flask flavour: a specification, whose operations are the Flask app's
+views.
+"""
 
 import logging
 import re
@@ -36,7 +38,10 @@ def build(client: PostHog, options: dict[str, Any] | None) -> connexion.FlaskApp
 
 
 class _Operations:
-    """Takes views as a Flask app does, and makes them operations: what Connexion is given is a response, not JSON's."""
+    """Take views as a Flask app does, and make them operations.
+
+    Connexion is given responses here, so that it does not serialise to JSON.
+    """
 
     def __init__(self) -> None:
         self.found: dict[str, Callable[..., Any]] = {}

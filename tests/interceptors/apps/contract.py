@@ -1,4 +1,7 @@
-"""What the apps of all frameworks share: their exceptions, option sets, and the door that picks an app by a header."""
+"""The parts that the apps of all frameworks share.
+
+They are the exceptions, the option sets, and the front socket that picks an app by a header.
+"""
 
 import asyncio
 import gc
@@ -28,7 +31,7 @@ calls: Counter[str] = Counter()
 
 
 class DomainError(Exception):
-    """What a registered handler answers, with `status`."""
+    """A domain error, which a registered handler answers with `status`."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"a domain error for {status}")
@@ -36,11 +39,14 @@ class DomainError(Exception):
 
 
 class IgnoredError(Exception):
-    """What the option set "ignoring" ignores."""
+    """An exception that the option set "ignoring" ignores."""
 
 
 class UpstreamError(Exception):
-    """As an upstream's client raises it: what it calls its status is not ours (rule `identify-by-class`)."""
+    """An error as an upstream's client raises it.
+
+    Its own `status` is the upstream's, not ours (rule `identify-by-class`).
+    """
 
     status = status_code = code = 404
 
@@ -60,7 +66,7 @@ class RefusingError(Exception):
 
 
 class HostileError(Exception):
-    """Whatever is asked of it raises."""
+    """An exception that raises whenever code asks it anything."""
 
     __hash__ = None
 
@@ -74,7 +80,7 @@ REUSED = ValueError("one instance, raised again and again")
 
 
 class CallbackError(Exception):
-    """What the callbacks of the option set "raising" raise."""
+    """The exception that the callbacks of the option set "raising" raise."""
 
 
 def boom(rid: str) -> str:
@@ -107,7 +113,7 @@ def chunks(client: PostHog, rid: str) -> Iterator[bytes]:
         yield letter.encode()
 
 
-# -- option sets ------------------------------------------------------------------------------------------------------
+# -- option sets -----------------------------------------------------------------------------------
 
 OPTION_SETS = (
     "absent", "off", "default", "twice", "from-400", "from-503", "handled-too", "unhandled-only", "ignoring", "no-identity",
@@ -120,7 +126,10 @@ Header = Callable[[Any, str], str | None]
 
 
 def option_set(name: str, header: Header) -> dict[str, Any] | None:
-    """Return the interceptor's options of the set *name* (apart from the client); None: no interceptor at all."""
+    """Return the interceptor's options of the set *name* (apart from the client).
+
+    None: no interceptor at all.
+    """
     if name == "absent":
         return None
     plain: dict[str, dict[str, Any]] = {
@@ -150,7 +159,9 @@ def option_set(name: str, header: Header) -> dict[str, Any] | None:
 
 
 def _callbacks(header: Header) -> dict[str, Any]:
-    """Callbacks that say what the request's headers ask them to say, and count how often they were asked."""
+    """Callbacks that say what the request's headers ask them to say, and count how often they were
+    asked.
+    """
 
     def ask(request: Any, name: str) -> str | None:
         calls[f"{header(request, 'x-call')} {name}"] += 1
@@ -199,20 +210,24 @@ def _awaited_raising(_: Header) -> dict[str, Any]:
 
 
 def installs(options: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """Return the keyword options of each interceptor to install: none, one, or two that are the same."""
+    """Return the keyword options of each interceptor to install: none, one, or two that are the
+    same.
+    """
     if options is None:
         return []
     once = {name: value for name, value in options.items() if name != "twice"}
     return [once, once] if options.get("twice") else [once]
 
 
-# -- the door ---------------------------------------------------------------------------------------------------------
+# -- the front socket ------------------------------------------------------------------------------
 
 Build = Callable[[PostHog, dict[str, Any] | None], Any]
 
 
 class Apps:
-    """The apps of one process: one for each option set, built when first asked for, over one client."""
+    """The apps of one process: one for each option set, built when first asked for, over one
+    client.
+    """
 
     def __init__(self, build: Build, header: Header) -> None:
         self.client = make_client()
@@ -281,9 +296,11 @@ def serve_wsgi(build: Build, header: Header) -> Any:
 
 
 class Door:
-    """A socket before the servers of one process: each connection goes, unread, to the server of its first request's option set.
+    """A socket before the servers of one process: each connection goes, unread, to the server of
+    its first request's option set.
 
-    For frameworks that cannot be asked for another app once they serve. What tests ask of the process is answered here.
+    It is for frameworks that serve one app only, for as long as they run. It answers requests of the
+    tests about the process itself.
     """
 
     def __init__(self, apps: Apps, accept: Callable[[str, socket.socket], object]) -> None:

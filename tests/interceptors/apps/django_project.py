@@ -1,6 +1,8 @@
-"""The app on Django: one project for every option set, served by WSGI and by ASGI, its views plain, REST framework's or Ninja's.
+"""The app on Django: one project for every option set, served by WSGI and by ASGI, its views plain,
+REST framework's or Ninja's.
 
-A project's settings belong to its process. Middleware reads them when a handler is made: each option set has a handler.
+A project's settings belong to its process. Middleware reads them when a handler is made: each
+option set has a handler.
 """
 
 import logging

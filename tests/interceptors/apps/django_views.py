@@ -33,7 +33,7 @@ def rid_of(request: HttpRequest) -> str:
 
 
 class Views:
-    """What WSGI serves as it is, and ASGI from a coroutine."""
+    """The views that WSGI serves as they are, and ASGI from a coroutine."""
 
     def __init__(self, client: PostHog) -> None:
         self.client = client
@@ -152,7 +152,10 @@ class Views:
 
 
 class AsyncViews(Views):
-    """The same, and what an event loop adds. Views without an `await` in them become coroutine functions as they are."""
+    """The same views, and those that an event loop adds.
+
+    Views without an `await` in them become coroutine functions as they are.
+    """
 
     def __init__(self, client: PostHog) -> None:
         super().__init__(client)

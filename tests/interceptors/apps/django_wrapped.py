@@ -1,4 +1,6 @@
-"""Django under ASGI with an interceptor around the project too, as servers that run no exit handlers want it."""
+"""Django under ASGI with an interceptor around the project too, as servers that run no exit
+handlers want it.
+"""
 
 from typing import Any
 

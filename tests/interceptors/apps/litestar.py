@@ -61,7 +61,7 @@ def build(client: PostHog, options: dict[str, Any] | None) -> Litestar:
         openapi_config=None,
     )
     for plugin in plugins:
-        plugin.install(shop)  # only one of the apps behind the door is told that the server starts
+        plugin.install(shop)  # only one of the apps behind the front socket is told that the server starts
     return shop
 
 

@@ -1,4 +1,6 @@
-"""The app on Nestipy: one controller, a global filter for domain errors, and its adapter for FastAPI."""
+"""The app on Nestipy: one controller, a global filter for domain errors, and its adapter for
+FastAPI.
+"""
 
 import asyncio
 import threading
@@ -43,7 +45,10 @@ def build(client: PostHog, options: dict[str, Any] | None) -> Any:
 
 @Catch()
 class _Answers(ExceptionFilter):
-    """Filters are given an HttpException for everything; what it was before, only its text says."""
+    """A filter that answers domain errors.
+
+    Filters are given an HttpException for everything; only its text names the original exception.
+    """
 
     async def catch(self, exception: HttpException, host: Any) -> Any:
         text, _, status = str(exception.message).rpartition(" ")

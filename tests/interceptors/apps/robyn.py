@@ -1,4 +1,7 @@
-"""The app on Robyn, which serves one app in a process: each option set has a process of its own, behind one door."""
+"""The app on Robyn, which serves one app in a process.
+
+Each option set has a process of its own, behind one front socket.
+"""
 
 import asyncio
 import contextlib
@@ -244,7 +247,10 @@ def _serve(name: str, port: int) -> None:
 
 
 class _Processes:
-    """What a `Door` opens to. Forked by the main thread, when an option set is first asked for."""
+    """The processes behind a `Door`.
+
+    The main thread forks each of them when its option set is first requested.
+    """
 
     def __init__(self) -> None:
         self._running: dict[str, tuple[int, int]] = {}  # the process, and its port
@@ -252,8 +258,9 @@ class _Processes:
         self.port = contract.Door(self, self.accept).port  # type: ignore[arg-type]
 
     def answer(self, path: str, query: str) -> bytes | None:
-        """Answer for all processes: the last word where it is a word, the sum where it is a number."""
-        if path == "/-/pid":  # the door's, or that of the option set that is named
+        """Answer for all processes: the last value where it is text, the sum where it is a number.
+        """
+        if path == "/-/pid":  # the front process's, or that of the option set that is named
             running = self._running.get(query.removeprefix("of="))
             return b"%d" % (running[0] if running else os.getpid())
         said = []
@@ -275,7 +282,7 @@ class _Processes:
     def serve(self) -> None:
         """Fork until a signal comes, which is then theirs too."""
         try:
-            for name in ("default", "absent", "twice"):  # what tests give little time to answer
+            for name in ("default", "absent", "twice"):  # tests give these little time to answer
                 self._running[name] = _forked(name)
             for _, port in self._running.values():
                 _connected(port).close()

@@ -1,4 +1,7 @@
-"""A shop on Robyn, for tests of its own: what the contract has no place for, sub-routers and the app's own end among it."""
+"""A shop on Robyn, for Robyn's own tests.
+
+It has the parts that the contract has no place for, such as sub-routers and the app's own shutdown.
+"""
 
 import asyncio
 import sys

@@ -237,7 +237,7 @@ def _add_sockets(shop: Sanic, client: PostHog) -> None:
         raise ValueError(boom(_rid(request)))
 
 
-# -- the door: each connection goes to the app of its option set -------------------------------------------------------
+# -- the front socket: each connection goes to the app of its option set ---------------------------
 
 
 async def _serve() -> None:

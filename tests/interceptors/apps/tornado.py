@@ -267,7 +267,7 @@ class SocketRefused(WebSocketHandler, _Handler):
         raise HTTPError(403)
 
 
-# -- the door: each connection goes to the application of its option set -----------------------------------------------
+# -- the front socket: each connection goes to the application of its option set -------------------
 
 
 def _header(handler: RequestHandler, name: str) -> str | None:
