@@ -284,9 +284,9 @@ class TestBodies:
 
     @shows("django-uncaught")
     def test_an_error_in_a_signal_is_seen_although_no_middleware_runs(self, interceptor, serve):
-        """'s like: `on_response_prepare` runs after every middleware.
+        """The hook `on_response_prepare` runs after every middleware.
 
-        Aiohttp closes the connection.
+        An exception in it makes aiohttp close the connection.
         """
 
         async def fine(request):

@@ -227,7 +227,8 @@ def test_a_client_that_left_is_no_mistake_whatever_the_server_raises(posthog, si
 
 @shows("failing-capture")
 def test_a_capture_that_fails_harms_nobody(posthog, sink):
-    """A client that is shut down, a hook that raises: the request is served, and nothing recurses.
+    """A client that is shut down, a hook that raises: the request is served, and nothing
+    recurses.
     """
 
     async def app(scope, receive, send):

@@ -161,7 +161,8 @@ class TestRequests:
         assert [(event.distinct_id, event.properties["name"]) for event in sink.events] == [("user-7", "cafe")]
 
     def test_a_streamed_answer_belongs_to_the_visitor(self, posthog, intercepted, sink):
-        """Azure's extension for streams hands over Starlette's requests, and takes its responses.
+        """Azure's extension for streams hands over Starlette's requests, and takes its
+        responses.
         """
         sent = []
 

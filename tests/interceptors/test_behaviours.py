@@ -1,4 +1,5 @@
-"""Every rule in the list of what tests show has a test that is marked with it, or a reason why not.
+"""Every rule in the list of what tests show has a test that is marked with it, or a reason
+why not.
 """
 
 from tests.support.behaviours import ELSEWHERE, rules, shown

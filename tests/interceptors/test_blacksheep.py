@@ -84,7 +84,7 @@ class TestExceptions:
 
     @shows("django-uncaught")
     def test_middleware_that_fails_is_an_event(self, app, serve):
-        """'s like: the first of all middlewares."""
+        """The exception is seen in the first of all middlewares too."""
 
         async def failing(request, handler):
             raise ValueError("in middleware")
@@ -117,7 +117,7 @@ class TestExceptions:
 
     @pytest.mark.parametrize(("threshold", "count"), [(500, 0), (400, 1)])
     def test_a_request_that_is_not_valid_is_the_clients(self, app, serve, threshold, count):
-        """Section 2.2: BlackSheep answers pydantic's ValidationError with 400."""
+        """BlackSheep answers pydantic's ValidationError with 400."""
 
         async def order(request: Request) -> Response:
             return text(str(Order(number=(request.query.get("number") or [""])[0])))

@@ -113,7 +113,8 @@ class TestExceptions:
         assert (answer.status, event.distinct_id) == (503 if handled else 500, "alice")
 
     def test_a_route_that_skips_all_plugins_is_seen(self, app, serve):
-        """With `skip=True` on the route, the exception is known from Bottle's own error response.
+        """With `skip=True` on the route, the exception is known from Bottle's own error
+        response.
         """
         app.get("/", callback=lambda: int("x"), skip=True)
         with serve(capture_exceptions=True) as site:

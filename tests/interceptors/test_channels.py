@@ -59,7 +59,7 @@ def around(posthog, *routes, **options):
 
 class TestConnections:
     def test_what_one_message_says_is_there_in_the_next(self, posthog, events):
-        """Section 5.8: connect, messages and disconnect share the connection's context."""
+        """Connect, messages and disconnect share the connection's context."""
 
         class Chat(AsyncWebsocketConsumer):
             async def connect(self):
@@ -140,7 +140,7 @@ class TestExceptions:
 
     @pytest.mark.parametrize("nested", [False, True])
     def test_a_path_without_a_route_is_the_clients_mistake(self, posthog, events, nested):
-        """Section 5.8: URLRouter raises ValueError, one inside another Resolver404."""
+        """URLRouter raises ValueError, one inside another Resolver404."""
         consumer = AsyncWebsocketConsumer.as_asgi()
         route = path("rooms/", URLRouter([path("x", consumer)])) if nested else path("rooms/x", consumer)
 
@@ -158,7 +158,7 @@ class TestUsers:
         is_authenticated, pk = True, 7
 
     class Signing:
-        """As AuthMiddleware does it: a copy of the scope, with the user."""
+        """The user is in a copy of the scope, as AuthMiddleware makes it."""
 
         def __init__(self, inner, user):
             self.inner, self.user = inner, user

@@ -1,4 +1,5 @@
-"""A context for each request: fresh, alive in everything the request causes, and gone afterwards.
+"""A context for each request: fresh, alive in everything the request causes, and gone
+afterwards.
 """
 
 import random

@@ -342,7 +342,8 @@ class TestUser:
         assert len([record for record in caplog.records if record.name == "hogline"]) == 1
 
     def test_a_projects_own_users_count(self, serve, posthog, protocol):
-        """A lazy user of another middleware, such as a token's, is evaluated where that is allowed.
+        """A lazy user of another middleware, such as a token's, is evaluated where that is
+        allowed.
         """
         from django.utils.functional import SimpleLazyObject
 

@@ -45,7 +45,8 @@ class TestSeen:
     @on_every_server
     @shows("error-after-start")
     def test_an_error_in_a_stream_has_the_status_that_was_sent(self, site):
-        """The event is of the original exception, no wrapper, and has the 200 that was sent before.
+        """The event is of the original exception, no wrapper, and has the 200 that was sent
+        before.
         """
         answer = site.ask("/stream-error", headers=visitor("alice"))
         event = site.event(answer)

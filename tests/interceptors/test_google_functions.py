@@ -90,7 +90,8 @@ class TestRequests:
 
     @pytest.mark.parametrize("target", ["http", "http_async"])
     def test_a_function_that_serves_again_begins_empty(self, serve, target):
-        """A process serves visitors one after the other, also after a stream, whose steps set tags.
+        """A process serves visitors one after the other, also after a stream, whose steps
+        set tags.
         """
         with serve(target) as site:
             for path in ("/ok", "/plain", "/stream"):

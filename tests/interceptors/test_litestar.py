@@ -120,7 +120,7 @@ class TestExceptions:
 
     @shows("django-uncaught")
     def test_middleware_that_fails_is_an_event(self, serve):
-        """'s like: the app's own middleware raises."""
+        """Exceptions of the app's own middleware are events."""
 
         def failing(app):
             async def run(scope, receive, send):
@@ -184,7 +184,7 @@ class TestContext:
         assert event.properties["$current_url"] == "http://shop.example/raw/deep/x?a=1"
 
     def test_callbacks_get_litestars_request(self, serve, posthog):
-        """Section 1: with its user, when authentication has put one there."""
+        """The request has its user, when authentication has put one there."""
 
         def signed(app):
             async def run(scope, receive, send):

@@ -35,7 +35,8 @@ from tests.support.sink import exception_of, person_of
 
 @pytest.fixture
 def serve(posthog, sink):
-    """Return a function that serves a controller, with the interceptors that its caller registers.
+    """Return a function that serves a controller, with the interceptors that its caller
+    registers.
     """
 
     def serve(controller: type, *interceptors: type, middleware: Any = None) -> AbstractContextManager[Any]:

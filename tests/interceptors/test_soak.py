@@ -16,7 +16,8 @@ def test_visitors_at_once_are_never_mixed_and_leave_nothing(site):
     """Streams, tasks, threads, errors and clients that leave mix up no ids, and leave no context
     alive.
     """
-    before = site.alive()  # earlier tests of this server may have left contexts, such as those of streams that nobody closed
+    # Earlier tests of this server may have left contexts, such as those of streams never closed.
+    before = site.alive()
     result = soak(site, VISITORS)
     assert (result.mixed, result.missing) == ([], [])
     assert result.alive <= before

@@ -58,7 +58,8 @@ async def answer_507(request, error):
 class TestFiveHundreds:
     @pytest.fixture(params=["fastapi", "starlette"])
     def app(self, request, posthog):
-        """An app whose handler for everything captures, added before the interceptor or after it.
+        """An app whose handler for everything captures, added before the interceptor or
+        after it.
         """
 
         async def sorry(request, error):

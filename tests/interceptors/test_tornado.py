@@ -25,7 +25,8 @@ from tests.support.sink import exception_of, person_of
 
 @pytest.fixture
 def serve(posthog, sink):
-    """Return a context manager that serves handlers behind an interceptor with the options given.
+    """Return a context manager that serves handlers behind an interceptor with the options
+    given.
     """
 
     def serve(*rules, options=None, **settings):
@@ -179,7 +180,7 @@ class TestContext:
         assert {person_of(event) for event in events} == {"alice"}
 
     def test_a_closed_connection_is_told_in_the_visitors_name(self, serve, posthog, sink):
-        """Section 5.10: `on_connection_close` is called outside of every request."""
+        """`on_connection_close` is called outside of every request."""
 
         class Waiting(RequestHandler):
             async def get(self):
@@ -220,7 +221,7 @@ class TestContext:
         ]
 
     def test_callbacks_get_the_handler(self, serve, posthog):
-        """Section 1: with its current user, as an asynchronous `prepare` found it."""
+        """The handler has its current user, as an asynchronous `prepare` found it."""
 
         class Signed(RequestHandler):
             async def prepare(self):

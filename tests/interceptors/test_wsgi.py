@@ -271,7 +271,8 @@ class TestContext:
 class TestResponses:
     @shows("keep-file-wrapper")
     def test_whole_results_are_handed_on_as_they_are(self, posthog):
-        """Lists, tuples, sized results and the server's own file wrapper stay the identical object.
+        """Lists, tuples, sized results and the server's own file wrapper stay the identical
+        object.
         """
         wrapper = FileWrapper(BytesIO(b"x"))
         for result in ([b"x"], (b"x",), {b"x": 1}, wrapper):
@@ -394,7 +395,8 @@ class TestExceptions:
         assert [exception_of(event)[1:] for event in events] == [(False, 200), (False, 500)]
 
     def test_the_official_third_argument_names_a_handled_exception(self, serve):
-        """An exception that an app passes to start_response as `exc_info` was answered by the app.
+        """An exception that an app passes to start_response as `exc_info` was answered by
+        the app.
         """
 
         def app(environ, start_response):

@@ -1,4 +1,6 @@
-"""The fixture `recorded`: what each queue did with the contract's tasks."""
+"""This module has the fixture `recorded`: the events and calls of each queue that ran the
+contract's tasks.
+"""
 
 import os
 
@@ -18,7 +20,10 @@ def recordings(tmp_path_factory):
 
 @pytest.fixture(params=QUEUES)
 def recorded(request, recordings):
-    """The recording of one queue; where the test asks for a feature (`needs`) that it does not have, the test is skipped."""
+    """The recording of one queue.
+
+    Where the test asks for a feature (`needs`) that it does not have, the test is skipped.
+    """
     made = recording(request.param, recordings)
     for feature in getattr(request.function, "needs", ()):
         if feature not in made.features:

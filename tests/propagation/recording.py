@@ -1,7 +1,9 @@
-"""What one queue did with the contract's tasks: real senders, a real broker, real workers, and what arrived at a real sink.
+"""A recording of one queue that runs the contract's tasks.
 
-It is recorded once for each queue, also when several processes of the test suite ask for it: starting workers is what takes
-time here, and the promises are many.
+The senders, the broker, the workers and the sink are real.
+
+Each queue is recorded once, also when several processes of the test suite need it: starting workers
+takes the time here, and the promises are many.
 """
 
 import contextlib

@@ -1,4 +1,6 @@
-"""Beside OpenTelemetry and the official package: spans and posthog-python's contexts know whose request it is."""
+"""Beside OpenTelemetry and the official package: spans and posthog-python's contexts know whose
+request it is.
+"""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What travels with a task: bounded on the way out, and not believed on the way in."""
+"""The carrier that travels with a task is bounded on the way out, and checked on the way in."""
 
 import json
 
@@ -49,7 +49,7 @@ def test_nothing_travels_where_nothing_is_known():
     st.text(min_size=1, max_size=50).filter(lambda text: text.isprintable() and text == text.strip()),
 )
 def test_the_ids_arrive_as_they_left(session, who):
-    """Whatever script they are written in; the carrier is ASCII."""
+    """The ids may have any script, although the carrier is ASCII."""
     carrier = pack(context(who, session, {"$window_id": "w", "$request_path": "/a"}))
     assert carrier.isascii()
     carried = unpack(carrier)

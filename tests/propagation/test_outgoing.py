@@ -1,6 +1,8 @@
-"""Outgoing HTTP: the three headers go to listed hosts, hop by hop, and the next service continues the line.
+"""Outgoing HTTP: the three headers go to listed hosts, hop by hop, and the next service continues
+the line.
 
-Real clients and real servers; asserted is what the servers were sent. Rules `outgoing-headers` and `aiohttp-client-middlewares`.
+Real clients and real servers; asserted is what the servers were sent. Rules `outgoing-headers` and
+`aiohttp-client-middlewares`.
 """
 
 import asyncio
@@ -71,7 +73,7 @@ class Service:
 
     @property
     def told(self):
-        """What each request said of the visitor."""
+        """Return the tracing headers that each request carried."""
         return [{name: value for name, value in seen.items() if name.startswith("x-posthog-")} for seen in self.seen]
 
 
@@ -181,7 +183,7 @@ def acting(who="alice", session="session-a", window="window-a"):
 
 @every_client
 def test_a_listed_host_gets_the_three_headers_and_nothing_else(get, services):
-    """What posthog-js sends, from a server."""
+    """A server sends the headers that posthog-js sends."""
     ours, theirs = services
     with acting():
         assert get([ours.host], ours.url, {"X-Own": "1"}) == 200
@@ -276,7 +278,8 @@ def test_aiohttps_middlewares_of_one_request_replace_the_sessions(services):
         ("127.0.0.1", "http://127.0.0.1:9/", True),
         ("bücher.example", "https://xn--bcher-kva.example/", True),
         ("xn--bcher-kva.example", "https://bücher.example/", True),
-        # Two standards disagree about a few letters; clients follow the newer one, Python's codec the older.
+        # Two standards disagree about a few characters; clients follow the newer one, Python's
+        # codec the older.
         ("strasse.example", "https://straße.example/", False),
         ("straße.example", "https://strasse.example/", False),
         ("straße.example", "https://xn--strae-oqa.example/", True),
@@ -312,13 +315,16 @@ def test_an_entry_that_cannot_match_or_matches_too_much_is_an_error(hosts):
 
 @given(st.text())
 def test_any_text_can_be_asked_about(url):
-    """What cannot be read is not listed."""
+    """A URL that cannot be read is not listed."""
     assert not Destinations(["shop.example"]).allows(url) or "shop.example" in url.lower()
 
 
 @pytest.mark.parametrize("client", ["httpx", "requests", "urllib3", "async httpx", "aiohttp"])
 def test_the_second_services_events_carry_the_session_of_the_browser(client, sink):
-    """Browser headers in at the first service; its handler calls the second, whose interceptor continues the line."""
+    """Browser headers in at the first service.
+
+    Its handler calls the second, whose interceptor continues the line.
+    """
     posthog = PostHog("phc_test", host=sink.url, flush_interval=0.05)
 
     def second(environ, start_response):

@@ -1,4 +1,8 @@
-"""What is special to one queue: its formats, stores and kinds of workers. In this process, with the real library."""
+"""Each queue keeps the promises that are special to it.
+
+They concern its formats, stores and kinds of workers, and run in this process, with the real
+library.
+"""
 
 import asyncio
 import contextlib
@@ -38,7 +42,7 @@ from tests.propagation.test_outgoing import acting
 from tests.support.behaviours import shows
 from tests.support.tools import require
 
-client = RecordingPostHog()  # what jobs that a store remembers by name capture with
+client = RecordingPostHog()  # jobs that a store remembers by name capture with this client
 
 
 @pytest.fixture(autouse=True)
@@ -157,7 +161,10 @@ SERIALIZERS = {
 
 @pytest.mark.parametrize("name", SERIALIZERS)
 def test_hueys_messages_are_read_with_and_without_us(name):
-    """Behind the pickle, inside signature and compression; either side may be a consumer that knows nothing of it."""
+    """Behind the pickle, inside signature and compression.
+
+    Either side may be a consumer that knows nothing of it.
+    """
     ours, plain = (MemoryHuey("x", serializer=SERIALIZERS[name]()) for _ in range(2))
     HueyPropagation(ours, client=client)
     for huey in (ours, plain):

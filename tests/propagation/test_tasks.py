@@ -1,7 +1,9 @@
-"""What every queue promises: real senders, real workers, a real broker; asserted is what arrived at the sink.
+"""Every queue keeps these promises.
 
-No event left a worker before its end (`flush_interval` is an hour), so all of this is also the promise of the last flush.
-Source: docs/internals/frameworks.md#task-queues.
+Senders, workers and the broker are real, and the tests assert on the events at the sink.
+
+No event left a worker before its end (`flush_interval` is an hour), so all of this is also the
+promise of the last flush. Source: docs/internals/frameworks.md#task-queues.
 """
 
 import pytest
@@ -16,7 +18,7 @@ KNOWN_FAILURES = {"broken", "caught", "reused"}
 
 
 def belongs_to(event, name):
-    """Tell whether *event* has the ids and the facts of a request of *name*."""
+    """Return whether *event* has the ids and the facts of a request of *name*."""
     told = event.properties
     return (event.distinct_id, told.get("$session_id"), told.get("$window_id"), told.get("$user_agent")) == (
         name, f"session-{name}", f"window-{name}", visitor(name)["User-Agent"],
@@ -25,7 +27,10 @@ def belongs_to(event, name):
 
 @shows("celery-tasks", "other-task-queues")
 def test_a_task_runs_in_the_context_of_the_request_that_queued_it(recorded):
-    """The three ids, the request's facts, its callback's properties, and the tags that were named; in another process."""
+    """The three ids, the request's facts, its callback's properties, and the tags that were named.
+
+    In another process.
+    """
     for label, name in (("a", "alice"), ("b", "bob")):
         event = recorded.note(label)
         assert belongs_to(event, name)
@@ -112,7 +117,7 @@ def test_an_exception_that_was_captured_by_hand_is_one_event(recorded):
 
 
 def test_one_instance_raised_by_two_tasks_is_two_events(recorded):
-    """A run is a captor of its own (rule `deduplicate-per-request`)."""
+    """Each run deduplicates on its own (rule `deduplicate-per-request`)."""
     assert len(recorded.exceptions("reused")) == 2
 
 
@@ -148,7 +153,7 @@ def test_every_member_of_a_group_keeps_the_visitor(recorded):
 @shows("celery-tasks")
 @needs("eager")
 def test_an_eager_task_runs_in_a_context_of_its_own_and_gives_the_callers_back(recorded):
-    """It is run by whoever sends it; what it knows is what a worker would know."""
+    """The sending process runs the task, with the values that a worker would know."""
     inside, after = recorded.note("eager"), next(e for e in recorded.both if e.event == "after eager")
     assert belongs_to(inside, "alice")
     assert inside.properties["pid"] == recorded.shop_pid

@@ -1,4 +1,7 @@
-"""Threads and executors: what carries the context, what does not, and that nobody's shows in anybody else's."""
+"""Threads and executors carry the context where they are told to.
+
+No context shows in anybody else's.
+"""
 
 import asyncio
 import concurrent.futures
@@ -74,7 +77,7 @@ def test_a_thread_beside_sentrys_patch_runs_all_the_same(acting, monkeypatch):
 
 @shows("threads-inherit-nothing")
 def test_a_bare_thread_and_executor_see_nothing(acting):
-    """What the helpers are for (docs/internals/frameworks.md#context-visibility)."""
+    """The helpers exist for these cases (docs/internals/frameworks.md#context-visibility)."""
     with acting("alice"), concurrent.futures.ThreadPoolExecutor(1) as pool:
         assert in_thread(threading.Thread) is None
         assert pool.submit(now).result() is None
@@ -123,7 +126,10 @@ def test_what_a_thread_says_stays_in_it(acting):
 
 
 def test_a_carried_callable_runs_in_its_context_wherever_it_is_called(acting):
-    """Functions, partials, coroutine functions; again and again; errors pass through as they are."""
+    """Functions, partials, coroutine functions.
+
+    Again and again; errors pass through as they are.
+    """
     error = ValueError("mine")
 
     def fail():
@@ -147,7 +153,10 @@ def test_a_carried_callable_runs_in_its_context_wherever_it_is_called(acting):
 
 
 def test_asyncio_and_anyio_carry_by_themselves_and_run_in_executor_with_help(acting):
-    """`to_thread`, tasks and anyio's threads need nothing; `run_in_executor` needs `carry` or our executor."""
+    """`to_thread`, tasks and anyio's threads need nothing.
+
+    `run_in_executor` needs `carry` or our executor.
+    """
 
     async def main():
         loop = asyncio.get_running_loop()
@@ -182,7 +191,10 @@ def test_the_patch_carries_into_every_thread_and_executor(acting, patched):
 
 
 def test_a_pool_of_multiprocessings_threads_keeps_nobody(acting, patched):
-    """It lives on and serves others; who wants a context there carries it."""
+    """The pool outlives the caller and serves others.
+
+    Code that wants a context there carries it.
+    """
     with acting("alice"):
         pool = multiprocessing.pool.ThreadPool(1)
     with pool, acting("bob"):
@@ -285,12 +297,18 @@ def test_threads_that_start_threads_chain_no_contexts(acting, patched):
 
 
 class TestProcesses:
-    """What another process sees; the functions are importable there, as pools need them."""
+    """Another process sees these values.
+
+    The functions are importable there, as pools need them.
+    """
 
     @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
     @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
     def test_a_carried_function_runs_in_a_process_pool(self, method):
-        """With the person, the session, the facts and the tags; the worker's next task begins without them."""
+        """With the person, the session, the facts and the tags.
+
+        The worker's next task begins without them.
+        """
         context = multiprocessing.get_context(method)
         with hogline.new_context(), concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
             hogline.identify_context("alice")
@@ -313,7 +331,10 @@ class TestProcesses:
     )
     @pytest.mark.parametrize("inside", [True, False])
     def test_whatever_can_be_pickled_can_be_carried(self, acting, function, inside):
-        """Functions, partials, built-in ones, callable objects; inside a context and outside any; twice."""
+        """Functions, partials, built-in ones, callable objects.
+
+        Inside a context and outside any; twice.
+        """
         with acting("alice") if inside else contextlib.nullcontext():
             once = pickle.loads(pickle.dumps(threads.carry(function)))
         twice = pickle.loads(pickle.dumps(once))

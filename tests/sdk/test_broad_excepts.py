@@ -1,4 +1,6 @@
-"""The page of broad excepts is true: it names every place that swallows an exception without the guard, and they are few."""
+"""The page of broad excepts is true: it names every place that swallows an exception without the
+guard, and they are few.
+"""
 
 import ast
 import re
@@ -44,7 +46,10 @@ FOUND = [(str(path.relative_to(SOURCE)), name) for path in FILES for name in pla
 
 
 def test_the_page_lists_every_place_and_no_other():
-    """Whoever adds one says why it is no guard; whoever removes one takes its row away."""
+    """A change that adds one says why it is no guard.
+
+    A change that removes one takes its row away.
+    """
     rows = re.findall(r"^\| `([\w/.]+)` \| `([\w.]+)` \| (.+) \|$", PAGE.read_text(), re.MULTILINE)
     listed = {(file, name) for file, name, _ in rows}
     assert set(FOUND) - listed == set(), "use guard(), or add a row with the reason"

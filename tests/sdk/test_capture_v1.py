@@ -1,4 +1,6 @@
-"""The v1 form of an event, and the server's words on each: tables of docs/internals/capture-protocol.md#capture-v1."""
+"""The v1 form of an event, and the server's words on each: tables of
+docs/internals/capture-protocol.md#capture-v1.
+"""
 
 import copy
 import gzip
@@ -126,7 +128,7 @@ def test_what_is_compressed_can_be_read_again(encoding, decompress, body):
     ],
 )  # fmt: skip
 def test_each_result_means_sent_dropped_or_again(said, means):
-    """What is absent or unknown counts as sent: the server said 200."""
+    """A result that is absent or unknown counts as sent: the server answered 200."""
     body = orjson.dumps({"results": {"a": said, "other": {"result": "drop"}}})
     [outcome] = outcomes(body, ["a"])
     assert (outcome.result, outcome.details) == means

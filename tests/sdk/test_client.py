@@ -1,4 +1,7 @@
-"""The client: what reaches the wire, in which order of precedence, and what never reaches the host."""
+"""The client sends the right events to the wire, in the right order of precedence.
+
+No error reaches the host.
+"""
 
 import asyncio
 import dataclasses
@@ -197,7 +200,7 @@ def test_disabled_and_send_false(caplog):
 
 
 def test_opting_out_and_in_takes_effect_at_once():
-    """By method or by attribute; what was refused is counted."""
+    """Both the method and the attribute work, and refused events are counted."""
     client = RecordingPostHog()
     client.disable()
     assert client.capture("out", distinct_id="u") is None
@@ -223,7 +226,10 @@ def test_a_client_without_a_token_cannot_be_enabled(caplog):
 
 
 def test_registered_properties_are_on_every_event_and_win_over_nobody():
-    """Neither over the context nor over the caller; in posthog-python super properties win over both."""
+    """Neither over the context nor over the caller.
+
+    In posthog-python super properties win over both.
+    """
     client = RecordingPostHog(super_properties={"built": 1})
     mine = {"plan": "pro", "a": "registered", "b": "registered"}
     client.register(mine)
@@ -259,7 +265,10 @@ class Explosive(dict):
 
 @pytest.mark.parametrize("properties", ["text", 3, [("a", 1)], Explosive(a=1)])
 def test_bad_data_never_raises(client, properties, caplog):
-    """Whatever is handed over; the app goes on."""
+    """This holds for any value that is handed over.
+
+    The app goes on.
+    """
     client.capture("x", distinct_id="u", properties=properties)
     client.set(distinct_id="u", properties=properties)
     client.capture_exception(ValueError("x"), properties=properties)
@@ -305,7 +314,7 @@ ENVIRON = {
 
 
 class Frozen(dict):
-    """What a `before_send` may return, and nobody can put the event's id into."""
+    """A value that a `before_send` may return, and that cannot take the event's id."""
 
     def __setitem__(self, *_):
         raise TypeError("it cannot be changed")
@@ -350,7 +359,10 @@ DOORS = [logged, task_failed, request_failed, uncaught, flag_read, snapshot_read
 
 @pytest.mark.parametrize("door", DOORS)
 def test_an_event_that_fails_at_any_door_is_counted_and_nothing_else_fails(sink, door, tmp_path):
-    """Whoever noticed the exception, or read the flag: the flag has its answer, the app goes on."""
+    """This holds for every caller that noticed the exception, or read the flag.
+
+    The flag has its answer, and the app goes on.
+    """
     sink.definitions = {"flags": [{"key": "f", "active": True, "filters": {"groups": [{}]}}]}
     told = []
     client = PostHog(
@@ -367,7 +379,7 @@ def test_an_event_that_fails_at_any_door_is_counted_and_nothing_else_fails(sink,
 
 @pytest.mark.parametrize("door", DOORS[:4])
 def test_an_exception_that_a_disabled_client_refuses_is_counted(door):
-    """Whoever noticed it."""
+    """This holds whichever part noticed the exception."""
     client = PostHog("phc_test", disabled=True, capture_exceptions=door is uncaught)
     try:
         door(client)
@@ -436,7 +448,7 @@ def test_waiting_for_ever_is_waiting_as_long_as_it_takes(sink, seconds):
 
 
 def test_a_recording_client_asks_nobody(sink):
-    """Whatever the options: a test touches no network."""
+    """This holds whatever the options are, so a test touches no network."""
     client = RecordingPostHog(host=sink.url, secret_key="phx_secret", flag_cache_dir="")
     client.load_feature_flags()
     client.evaluate_flags("u")

@@ -80,7 +80,7 @@ def test_a_copy_of_the_tags_is_the_callers_own():
 
 
 def test_a_child_tasks_tag_never_shows_in_its_parent_or_siblings():
-    """What a task inherited is frozen for it."""
+    """A context that a task inherited is frozen for it."""
 
     async def child(name: str) -> dict[str, object]:
         tag("child", name)
@@ -265,7 +265,9 @@ def test_new_context_captures_only_when_asked_and_always_reraises(posthog):
 
 
 def test_an_exception_that_refuses_attributes_leaves_a_scope_unharmed():
-    """Rule `no-contextlib-around-app`: contextlib would have replaced it with FrozenInstanceError."""
+    """Rule `no-contextlib-around-app`: contextlib would have replaced it with
+    FrozenInstanceError.
+    """
     import dataclasses
 
     @dataclasses.dataclass(frozen=True)

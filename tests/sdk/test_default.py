@@ -1,4 +1,6 @@
-"""The making of the default client, which may log, and with which the app's log handlers and forks must get along."""
+"""The making of the default client, which may log, and with which the app's log handlers and forks
+must get along.
+"""
 
 import os
 import subprocess
@@ -44,7 +46,10 @@ def run(script):
 
 
 def test_a_log_handler_may_capture_while_the_default_client_is_made():
-    """What it captures then is dropped: there is no client yet, and none is made inside the making of one."""
+    """An event that it captures then is dropped.
+
+    There is no client yet, and none is made while one is being made.
+    """
     run(
         """
         assert hogline.capture("first") is None

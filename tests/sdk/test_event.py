@@ -140,7 +140,7 @@ def test_a_person_whose_text_raises_is_nobody():
 
 @given(st.uuids())
 def test_every_spelling_of_a_uuid_becomes_the_canonical_one(value):
-    """What `uuid.UUID` reads is accepted, as posthog-python does."""
+    """Every form that `uuid.UUID` reads is accepted, as posthog-python does."""
     for spelling in (value, str(value), value.hex, value.urn, f"{{{value}}}"):
         assert checked_event_id(spelling) == str(value)
 

@@ -1,4 +1,7 @@
-"""What a request says of itself: ids in headers, the client's address, the URL. Pure functions over hostile texts."""
+"""Facts are read from a request: ids in headers, the client's address, the URL.
+
+The functions are pure, and the texts hostile.
+"""
 
 import ipaddress
 import json
@@ -63,7 +66,8 @@ def test_joined_duplicates_are_split_only_when_all_parts_are_plain_ids(joined, p
         ('"[2001:db8::1]:443"', "10.0.0.1", None, "2001:db8::1"),
         ("fe80::1%eth0", "10.0.0.1", None, "fe80::1"),
         ("", "testclient", None, None),
-        # Hops: the address in front of our proxies; what a visitor writes further left is ignored.
+        # Hops: the address in front of our proxies. Values that a visitor writes further left are
+        # ignored.
         ("6.6.6.6, 198.51.100.1", "10.0.0.1", 0, "10.0.0.1"),
         ("6.6.6.6, 198.51.100.1", "10.0.0.1", 1, "198.51.100.1"),
         ("6.6.6.6, 198.51.100.1, 10.0.0.2", "10.0.0.1", 2, "198.51.100.1"),
@@ -106,14 +110,14 @@ def test_the_address_in_a_forwarded_header(header, trusted, address):
 
 @given(st.text(max_size=300), st.sampled_from([None, 0, 1, OURS]))
 def test_any_forwarded_header_gives_an_address_or_none(header, trusted):
-    """Whatever it holds."""
+    """This holds for any text in the header."""
     address = client_address(forwarded_chain(header), "garbage", trusted)
     assert address is None or ipaddress.ip_address(address)
 
 
 @given(st.text(max_size=200), st.text(max_size=50), st.sampled_from([None, 0, 1, 3, OURS]))
 def test_an_address_is_an_ip_address_or_none(forwarded, peer, trusted):
-    """Whatever the header holds."""
+    """This holds for any text in the header."""
     address = client_address(forwarded, peer, trusted)
     assert address is None or ipaddress.ip_address(address)
 
@@ -129,7 +133,9 @@ def test_an_address_is_an_ip_address_or_none(forwarded, peer, trusted):
     ],
 )  # fmt: skip
 def test_only_a_host_of_host_characters_is_used(host, scheme, result):
-    """docs/internals/frameworks.md#hostile-host-header: every framework does something else with these."""
+    """docs/internals/frameworks.md#hostile-host-header: every framework does something else with
+    these.
+    """
     assert usable_host(host, scheme) == result
 
 
@@ -161,7 +167,7 @@ SECRETS = st.from_regex(r"eyJ[A-Za-z0-9_-]{10,30}\.[A-Za-z0-9_-]{10,30}\.[A-Za-z
 
 @given(st.text("abcxyz", min_size=1, max_size=8), SECRETS, st.booleans())
 def test_a_secret_shaped_value_never_leaves_in_a_url(name, secret, encode):
-    """Whatever its name, and however it is encoded."""
+    """This holds whatever its name is, and however it is encoded."""
     written = "".join(f"%{ord(c):02x}" for c in secret) if encode else secret
     url = page_facts("https", "shop.example", "/", f"a=1&{name}={written}", "redact")["$current_url"]
     assert secret not in url
@@ -194,7 +200,9 @@ HEADER_VALUES = st.text(st.characters(max_codepoint=0xFF), max_size=300)
 
 @given(st.lists(HEADER_VALUES, min_size=6, max_size=6))
 def test_headers_that_are_read_at_once_say_what_they_say_one_by_one(values):
-    """A value that needs cleaning, or holds the newline that joins them, is left to the slow way."""
+    """A value that needs cleaning, or holds the newline that joins them, is left to the
+    slow way.
+    """
     found = plain_visitor("\n".join(values).encode("latin-1"))
     if found is not None:
         identity, host, chain = [clean(value) or "" for value in values[:4]], values[4].strip(), values[5].strip()

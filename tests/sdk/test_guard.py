@@ -1,4 +1,6 @@
-"""The guard swallows what must not reach the host app, and the throttled log says so without filling the app's log."""
+"""The guard swallows what must not reach the host app, and the throttled log says so without
+filling the app's log.
+"""
 
 import asyncio
 import logging

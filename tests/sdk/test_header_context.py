@@ -1,4 +1,6 @@
-"""`context_from_headers`: a context for code that serves a request outside the request's own context."""
+"""`context_from_headers`: a context for code that serves a request outside the request's own
+context.
+"""
 
 import pytest
 
@@ -31,7 +33,7 @@ def test_the_ids_of_the_headers_are_the_contexts(headers):
 
 
 def test_it_inherits_nothing_and_gives_nothing_back():
-    """The outer context is restored; what is said inside stays there."""
+    """The outer context is restored, and values set inside stay there."""
     with new_context():
         identify_context("bob")
         tag("plan", "pro")

@@ -1,4 +1,6 @@
-"""The examples in the installed official package's documentation run with nothing but the import changed."""
+"""The examples in the installed official package's documentation run with nothing but the import
+changed.
+"""
 
 import inspect
 import re
@@ -17,7 +19,9 @@ from tests.sdk.test_official_signatures import METHODS
 
 
 def examples():
-    """Return (name, holder, code) of each example in a public docstring, but for what the migration page says is missing."""
+    """Return (name, holder, code) of each example in a public docstring, but for what the migration
+    page says is missing.
+    """
     found = []
     for holder in (official, OfficialClient, contexts):
         for name, value in sorted(vars(holder).items()):
@@ -55,7 +59,7 @@ def test_an_example_runs_with_only_its_import_changed(name, holder, code):
     code = code.replace("<ph_client_api_host>", "http://127.0.0.1:9")  # a placeholder, as `<ph_project_api_key>` is
     with recording() as recorded:
         client = PostHog("phc_example", host="http://127.0.0.1:9")
-        # What the examples take for granted in the app around them.
+        # The examples take these names for granted in the app around them.
         names = {
             "posthog": client if holder is OfficialClient else hogline,
             "client": client,

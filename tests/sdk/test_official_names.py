@@ -1,4 +1,7 @@
-"""What code imports from `posthog`, reads of a client, or sets on the module, works by the same name; the rest is listed."""
+"""Names that code imports from `posthog`, reads of a client, or sets on the module, work here too.
+
+The others are listed.
+"""
 
 import asyncio
 import importlib
@@ -31,7 +34,9 @@ CONFIGURATION = {
 
 
 def is_its_own(name, value):
-    """Return whether the official package means *name* for its users: not what it has imported, or made for itself."""
+    """Return whether the official package means *name* for its users: not what it has imported, or
+    made for itself.
+    """
     module = getattr(value, "__module__", "")
     return not (
         name.startswith(("_", "inner_"))
@@ -166,7 +171,10 @@ posthog.flush()
 
 @pytest.mark.parametrize("name", sorted(CONFIGURATION))
 def test_every_setting_of_the_official_module_can_be_set_or_says_why_not(name):
-    """Each as the official module has it by default, which changes nothing; and none is lost in silence."""
+    """Each as the official module has it by default, which changes nothing.
+
+    And none is lost in silence.
+    """
     value = getattr(official, name)
     if name == "default_client":  # a function here
         return

@@ -1,4 +1,7 @@
-"""The official package's public methods, functions and options: ours take what they take, but for what the migration page lists."""
+"""Our methods, functions and options take the arguments that the official package's take.
+
+The migration page lists the exceptions.
+"""
 
 import dataclasses
 import inspect
@@ -141,7 +144,7 @@ def test_the_tables_list_nothing_that_does_not_exist():
 
 
 def test_snapshots_and_results_have_the_official_members():
-    """What code reads from them."""
+    """They have every member that code reads from them."""
     from posthog.feature_flag_evaluations import FeatureFlagEvaluations
     from posthog.types import FeatureFlagEvaluationRuntime, FeatureFlagResult, UnresolvedFlagReason
 

@@ -1,4 +1,7 @@
-"""Records: what was framed is found again, whatever stands around it. The spool and the instance's journal both live by it."""
+"""A framed record is found again, whatever bytes are around it.
+
+The spool and the instance's journal both depend on this.
+"""
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

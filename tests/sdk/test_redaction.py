@@ -1,4 +1,7 @@
-"""Secrets in URLs and in texts: by name, by shape, in userinfo; encoded, nested; and what is no secret stays as it was."""
+"""Secrets in URLs and in texts: by name, by shape, in userinfo.
+
+Encoded, nested; and what is no secret stays as it was.
+"""
 
 import time
 from urllib.parse import quote, quote_plus
@@ -85,7 +88,10 @@ def test_more_names_can_be_named():
     ],
 )
 def test_a_path_hides_segments_that_are_secrets(path, redacted):
-    """By their shape; by the names of parameters in it; a query or a URL that the server decoded into it is one."""
+    """By their shape; by the names of parameters in it.
+
+    A query or a URL that the server decoded into it is one.
+    """
     assert redacted_path(path) == redacted
 
 
@@ -133,7 +139,9 @@ def test_a_text_hides_what_is_secret_in_it(text, redacted):
     ],
 )  # fmt: skip
 def test_hostile_texts_cost_no_more_than_their_length(redact, unit):
-    """However often a secret seems to begin: 64,000 characters take less than a second, eight times as many not 64 times that."""
+    """However often a secret seems to begin: 64,000 characters take less than a second, eight times
+    as many not 64 times that.
+    """
     begun_s = time.thread_time()
     redact(unit * (64_000 // len(unit)))
     assert time.thread_time() - begun_s < 1.0
@@ -141,7 +149,9 @@ def test_hostile_texts_cost_no_more_than_their_length(redact, unit):
 
 @pytest.mark.parametrize("between", [" ", ""])
 def test_no_more_of_a_text_is_read_than_is_shown(between):
-    """What stands far behind it costs nothing; what stands across the cut is masked all the same."""
+    """Text far behind the cut costs nothing, and a secret that crosses the cut is masked all the
+    same.
+    """
     text = f"{'x' * 95} postgres://shop:s3cret@db/{between}{'y' * 1_000_000}"
     redacted = redacted_text(text, 100)
     assert len(redacted) <= 100 + 2048
@@ -186,11 +196,13 @@ PLACES = {
 
 
 class UpstreamError(Exception):
-    """What an HTTP client raises."""
+    """An exception that an HTTP client raises."""
 
 
 def events_of(target, message):
-    """Return the events of a request to *target* whose handler captures, and raises *message* from another exception."""
+    """Return the events of a request to *target* whose handler captures, and raises *message* from
+    another exception.
+    """
     client = RecordingPostHog()
 
     def app(environ, start_response):
@@ -221,7 +233,10 @@ def events_of(target, message):
 @given(SECRETS, NAMES)
 @example("sk_live_0123456789abcdef", "q")
 def test_what_has_the_shape_of_a_secret_appears_in_no_event(place, secret, name):
-    """Wherever the request or an exception's message holds it; neither does its percent-encoded form."""
+    """Wherever the request or an exception's message holds it.
+
+    Neither does its percent-encoded form.
+    """
     target, message = PLACES[place](secret, name)
     events = events_of(target, message)
     assert [event.event for event in events] == ["visited", "$exception"]

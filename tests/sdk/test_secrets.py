@@ -1,4 +1,7 @@
-"""The law of secrets: what has a known format is in no byte that leaves, whatever holds it and however it is written."""
+"""A secret of a known format is in no byte that leaves the process.
+
+This holds whatever object contains it and however it is written.
+"""
 
 import argparse
 import base64
@@ -71,13 +74,18 @@ SPECIAL = {
 
 
 def secrets_of(known: Any) -> st.SearchStrategy[str]:
-    """Secrets as vendors make them: each character by chance, which those of `st.from_regex` are not, and in less time."""
+    """Secrets as vendors make them: each character by chance, which those of `st.from_regex` are
+    not, and in less time.
+    """
     make = SPECIAL.get((known.vendor, known.kind)) or functools.partial(sampled, pattern=known.pattern)
     return st.integers(0, 2**64).map(lambda seed: make(random.Random(seed)))
 
 
 def sampled(chance: random.Random, pattern: str) -> str:
-    """A text that *pattern* matches as a whole; what it looks ahead for is found by trying again."""
+    """Return a text that *pattern* matches as a whole.
+
+    Lookaheads are satisfied by trying again.
+    """
     parsed = re._parser.parse(pattern, re.ASCII)
     while True:
         text = "".join(pieces(chance, parsed))
@@ -257,7 +265,9 @@ _code = compile(
 _namespace: dict[str, Any] = {"__name__": "holder"}
 exec(_code, _namespace)
 raise_with, raise_this = _namespace["raise_with"], _namespace["raise_this"]
-"""The only code whose variables are sent: those of a test hold Hypothesis's objects, which take long to read."""
+"""The only code whose variables are sent: those of a test hold Hypothesis's objects, which take
+long to read.
+"""
 
 
 def last(client: RecordingPostHog) -> CapturedEvent:
@@ -359,7 +369,10 @@ def test_no_secret_leaves_in_a_message(client, known, data):
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_secret_leaves_in_a_log_line_of_ours(known, data, caplog):
-    """Lines quote what failed: here a hook of the app; and with `log_captured_exceptions`, whole tracebacks."""
+    """Lines quote what failed: here a hook of the app.
+
+    And with `log_captured_exceptions`, whole tracebacks.
+    """
     secret = data.draw(secrets_of(known))
     text = POSITIONS[data.draw(st.sampled_from(list(POSITIONS)))].format(secret)
 
@@ -461,7 +474,10 @@ NAMED_CONTAINERS = {
 
 @pytest.mark.parametrize("name", NAMED)
 def test_what_a_secrets_name_stands_for_does_not_leave(client, name):
-    """Whatever the key's type and the container; a key that has nothing to read hides its value."""
+    """This holds for every type of key and container.
+
+    A key that cannot be read hides its value.
+    """
     secret = PASSWORD
     for key, make_key in KEYS.items():
         for container, make in NAMED_CONTAINERS.items():
@@ -520,7 +536,9 @@ def test_a_field_of_a_named_tuple_has_a_name(client, login, around):
     ids=str,
 )
 def test_a_name_may_stand_beside_its_value(client, held):
-    """Records of a name and a value, members of an enum, arguments of a command, headers, parts of URLs."""
+    """Records of a name and a value, members of an enum, arguments of a command, headers, parts of
+    URLs.
+    """
     try:
         raise_with(held)
     except ValueError as error:

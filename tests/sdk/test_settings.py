@@ -173,7 +173,10 @@ PATHS = [
 
 @pytest.mark.parametrize("name", PATHS)
 def test_a_path_begins_at_the_users_home_where_it_says_so(name, tmp_path, monkeypatch):
-    """In code and in the environment; a folder named `~` in the working directory is never meant."""
+    """In code and in the environment.
+
+    A folder named `~` in the working directory is never meant.
+    """
     assert {"spool_dir", "flag_cache_dir", "project_root", "flag_overrides_file"} <= set(PATHS)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert getattr(load(**{name: "~/hogline"}), name) == str(tmp_path / "hogline")
@@ -230,7 +233,10 @@ def test_a_misspelt_option_of_any_front_door_names_the_nearest_one():
     ],
 )
 def test_the_typed_options_are_the_declared_ones(options, settings, others):
-    """Type checkers and editors know each option; the types take at least what the declaration says."""
+    """Type checkers and editors know each option.
+
+    The types take at least what the declaration says.
+    """
     typed, declared = typing.get_type_hints(options), typing.get_type_hints(settings)
     aliases = {"project_api_key", "api_key", "personal_api_key", "enable_exception_autocapture", "in_app_modules"}
     assert set(typed) - (aliases if options is ClientOptions else set()) == set(declared) - others
@@ -247,7 +253,7 @@ def members(hint):
 
 
 def test_the_typed_options_are_understood_in_all_their_forms(tmp_path):
-    """What a type checker lets through works."""
+    """Every value that a type checker accepts works."""
     made = load(capture_mode="analytics_v1", spool_dir=tmp_path, secret_key=None, in_app_modules=None)
     assert (made.capture_mode, made.spool_dir, made.secret_key, made.in_app_include) == ("v1", str(tmp_path), "", ())
     assert InterceptorSettings(trusted_proxies="10.0.0.0/8").proxies is not None

@@ -1,4 +1,6 @@
-"""Any Python value to JSON: rendered readably or replaced with a marker, never a reason to lose the event."""
+"""Any Python value to JSON: rendered readably or replaced with a marker, never a reason to lose the
+event.
+"""
 
 import collections
 import dataclasses
@@ -96,7 +98,9 @@ def wire(value: object) -> object:
     ids=repr,
 )  # fmt: skip
 def test_values_become_what_a_reader_expects(value, expected):
-    """docs/internals/capture-protocol.md#property-serialisation lists what posthog-python turns into null, or loses the event over."""
+    """docs/internals/capture-protocol.md#property-serialisation lists what posthog-python turns
+    into null, or loses the event over.
+    """
     assert wire(value) == expected
 
 
@@ -152,7 +156,7 @@ def test_json_values_arrive_unchanged(value):
     assert wire(value) == value
 
 
-# -- one value is written in one way ----------------------------------------------------------------------------------
+# -- one value is written in one way ---------------------------------------------------------------
 
 
 class Euro(float):
@@ -293,7 +297,10 @@ BESIDE = [{7: 3}, 2**70, "\ud800", object]
     ids=["alone", "list", "dict", "tuple", "dataclass", "namedtuple", "attrs", "userdict", "deque", "lazy", "list subclass", "dict subclass"],
 )  # fmt: skip
 def test_a_value_is_written_in_one_way(make, around):
-    """Whatever stands beside it: orjson writes most events itself, and refuses those with such neighbours."""
+    """This holds whatever is beside the value.
+
+    orjson writes most events itself, and refuses those with such neighbours.
+    """
     value = around(make())
     circle: list[object] = []
     circle.append(circle)
@@ -331,7 +338,9 @@ def test_any_nest_is_written_in_one_way(value, make):
     ids=lambda value: re.sub(r" at 0x[0-9a-f]+", "", repr(value)),  # the same in every worker of pytest-xdist
 )  # fmt: skip
 def test_subclasses_and_containers_are_what_they_hold(value, expected):
-    """Numbers are numbers, tuples are arrays, private fields are private, several values are all there."""
+    """Numbers are numbers, tuples are arrays, private fields are private, several values are all
+    there.
+    """
     assert wire(value) == expected
     assert wire([value, {7: 3}])[0] == expected
 

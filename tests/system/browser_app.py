@@ -1,4 +1,7 @@
-"""The app under test in the browser: a page with posthog-js, and an API with the interceptor. One file, two origins."""
+"""The app under test in the browser: a page with posthog-js, and an API with the interceptor.
+
+One file, two origins.
+"""
 
 import os
 

@@ -1,6 +1,6 @@
-"""The line itself: a real Chromium, the official posthog-js, an app with the interceptor, an instance.
+"""Browser and server events carry the same ids, and stand in one timeline.
 
-What the browser says of itself is what the server's events carry, and both stand in one timeline.
+The tests run a real Chromium, the official posthog-js, an app with the interceptor, and an instance.
 """
 
 import os
@@ -162,7 +162,9 @@ def test_both_sides_of_a_session_stand_in_its_timeline(instance, origins, contex
 
 
 def test_events_still_arrive_when_the_bootstrap_documents_fail(instance, origins, context):
-    """With `/array/*` and `/flags/` answering 500, the SDK falls back to plain JSON after a preflight."""
+    """With `/array/*` and `/flags/` answering 500, the SDK falls back to plain JSON after a
+    preflight.
+    """
     for path in ("**/array/**", "**/flags/**"):
         context.route(path, lambda route: route.fulfill(status=500, body="broken"))
     page = open_page(context, origins[0])
@@ -183,7 +185,8 @@ def test_a_healthy_page_asks_for_nothing_but_its_configuration_flags_and_capture
     reader.wait_for(1, event="one", session_id=page.evaluate(IDENTITY)["session"])
     paths = {url.removeprefix(instance.url).partition("?")[0] for url in asked}
     allowed = {"/static/array.js", f"/array/{instance.token}/config.js", "/flags/", "/e/", "/i/v0/e/"}
-    # The two extensions that are switched on: exceptions, by the instance, and tracing headers, by the page.
+    # The two extensions that are switched on: exceptions, by the instance, and tracing headers, by
+    # the page.
     extensions = {
         f"/static/{NPM_VERSIONS['posthog-js']}/{name}.js" for name in ("exception-autocapture", "tracing-headers")
     }

@@ -1,4 +1,6 @@
-"""Every citation and every relative link in the repository leads to a heading, a rule or a file that exists."""
+"""Every citation and every relative link in the repository leads to a heading, a rule or a file
+that exists.
+"""
 
 import re
 import subprocess

@@ -1,4 +1,6 @@
-"""`hogline demo`: what a newcomer runs first works, says where to look, and leaves nothing behind."""
+"""`hogline demo`, which a newcomer runs first, works, says where to look, and leaves nothing
+behind.
+"""
 
 import os
 import re
@@ -74,7 +76,10 @@ def children_of(pid):
 
 
 def test_it_shows_a_session_an_exception_and_a_shop_and_ends_cleanly(demo):
-    """Every page it names answers with what it promises; Ctrl-C ends with status 0 and no process left."""
+    """Every page that it names answers with the promised content.
+
+    Ctrl-C ends with status 0 and no process left.
+    """
     process = demo()
     told = read_until(process, "to end the demo.")
     wanted = ["jane@example.com", "Window 2", *STORY]
@@ -119,7 +124,9 @@ def test_a_framework_that_is_not_there_is_named(monkeypatch, capsys):
 
 @pytest.mark.parametrize("app", APPS)
 def test_dev_finds_the_pin_of_each_framework(app):
-    """`./dev demo --app NAME` installs the framework that requirements/dev.txt has under that name."""
+    """`./dev demo --app NAME` installs the framework that requirements/dev.txt has under
+    that name.
+    """
     assert re.search(rf"^{app}==\S+ .*\\$", (ROOT / "requirements/dev.txt").read_text(), re.MULTILINE)
 
 
@@ -129,7 +136,10 @@ def test_the_shop_is_written_in_nine_frameworks():
 
 
 def test_dev_demo_takes_the_name_of_a_framework():
-    """`./dev demo --app NAME` becomes `hogline demo --app FILE`; a name without a shop is refused in one line."""
+    """`./dev demo --app NAME` becomes `hogline demo --app FILE`.
+
+    A name without a shop is refused in one line.
+    """
     for name, says in (("flask", "end it all"), ("nothing", "'nothing' is no file")):
         run = subprocess.run(
             ["./dev", "demo", "--once", f"--app={name}"],
@@ -145,7 +155,9 @@ def test_dev_demo_takes_the_name_of_a_framework():
 
 @pytest.fixture
 def open_shop(sink):
-    """Open the shop on a framework, with the sink for an instance, and return its process and a browser of Jane's in it."""
+    """Open the shop on a framework, with the sink for an instance, and return its process and a
+    browser of Jane's in it.
+    """
     started = []
 
     def start(app):
@@ -169,7 +181,7 @@ def open_shop(sink):
 
 
 PAGES = {"/product/moka-pot": 200, "/cart": 200, "/static/shop.css": 200, "/product/nothing": 404}
-VISIT = (  # what a page's script asks for, and the status that it gets
+VISIT = (  # requests of a page's script, and the status that each gets
     ("POST", "/api/cart", {"product": "moka-pot"}, 200),
     ("POST", "/api/cart", {"product": "hand-grinder"}, 200),
     ("POST", "/api/cart", {"product": "nothing"}, 404),
@@ -186,7 +198,11 @@ VISIT = (  # what a page's script asks for, and the status that it gets
 
 @pytest.mark.parametrize("app", APPS)
 def test_the_shop_is_the_same_on_every_framework(open_shop, sink, app):
-    """Pages, carts by cookie, the declined card, the bug, the provider's 503, work after the response, a stream: all of Jane's session."""
+    """Jane's session has all events of her visit.
+
+    They are pages, carts by cookie, the declined card, the bug, the provider's 503, work after the
+    response, and a stream.
+    """
     process, browser = open_shop(app)
     home = browser.request("GET", "/", {"Accept": "text/html"})
     assert (home.status, b"Moka" in home.data, "Content-Security-Policy" in home.headers) == (200, True, True)

@@ -1,4 +1,6 @@
-"""The documentation is true today: it builds without a warning, and names every option, command, endpoint and public name."""
+"""The documentation is true today: it builds without a warning, and names every option, command,
+endpoint and public name.
+"""
 
 import importlib
 import json
@@ -31,7 +33,7 @@ MODULES = ("hogline", "hogline.doctor", "hogline.exceptions", "hogline.testing",
 MADE_FOR_USERS = re.compile(
     r"(Async)?PostHog\w*|posthog_interceptor|includeme|signed_in_user|carry|(un)?patch|(un)?mirror|Thread\w*"
 )
-"""What users meet of the other modules; the rest of their `__all__` is for siblings."""
+"""The names that users meet of the other modules; the rest of their `__all__` is for siblings."""
 ELSEWHERE = {"hogline.doctor.main": "the command `hogline doctor`"}
 """Public names that are documented in another form, each with where."""
 INTERNAL_METHODS = {"failed", "first", "lost"}
@@ -140,7 +142,7 @@ def test_every_endpoint_is_documented(tmp_path):
 
 
 def test_every_reason_for_a_loss_is_named():
-    """Whoever reads `stats()` finds the word."""
+    """A reader of `stats()` finds the word there."""
     reasons = [value for name, value in vars(ledger).items() if name.isupper() and isinstance(value, str)]
     missing = [reason for reason in reasons if f"`{reason}`" not in page("concepts/delivery.md")]
     assert len(reasons) > 8
@@ -173,7 +175,7 @@ def test_every_included_file_exists(path):
 
 
 def test_the_kept_inventories_are_what_their_list_says(monkeypatch):
-    """Whoever adds a name runs docs/_inventories/make.py."""
+    """A change that adds a name runs docs/_inventories/make.py."""
     monkeypatch.syspath_prepend(str(DOCS / "_inventories"))
     make = importlib.import_module("make")
     for name, project in make.PROJECTS.items():

@@ -1,4 +1,6 @@
-"""`hogline doctor` against a real instance and a real app: each thing that can stand between them is named, with what to do."""
+"""`hogline doctor` against a real instance and a real app: each thing that can stand between them
+is named, with what to do.
+"""
 
 import json
 import os
@@ -59,7 +61,9 @@ def shop(instance, sink, allowed=TRACING, interceptor=True, **options):
 
 
 def test_all_is_well(instance, sink):
-    """Key, host, name, connection, clock, threads; an event sent and seen again; an app's CORS, interceptor and proxies."""
+    """The checks cover key, host, name, connection, clock and threads; an event sent and seen
+    again; an app's CORS, interceptor and proxies.
+    """
     with shop(instance, sink, trusted_proxies=0) as url:
         status, found = examined(
             "--token", instance.token, "--host", instance.url, "--personal-key", instance.key, "--app", url, "--origin", ORIGIN,
@@ -74,7 +78,7 @@ def test_all_is_well(instance, sink):
 
 
 def test_settings_come_from_the_environment_as_an_apps_do(instance):
-    """What cannot be checked is skipped, and said to be."""
+    """A check that is impossible is skipped, and reported as skipped."""
     status, found = examined(HOGLINE_PROJECT_TOKEN=instance.token, HOGLINE_HOST=instance.url)
     assert status == 0
     assert found["delivery"]["verdict"] == "ok"

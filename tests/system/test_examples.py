@@ -1,4 +1,6 @@
-"""The examples that the documentation shows run: on a real server, with their events at the sink."""
+"""The examples that the documentation shows run: on a real server, with their events at the
+sink.
+"""
 
 import os
 import signal

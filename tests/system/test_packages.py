@@ -1,5 +1,6 @@
-"""What PyPI and a newcomer see of the packages is complete and true: metadata, READMEs,
-versions, changelog.
+"""The packages are complete and true as PyPI and a newcomer see them.
+
+This holds for metadata, READMEs, versions and the changelog.
 """
 
 import email
@@ -122,7 +123,9 @@ def test_the_readme_shows_figures_that_were_recorded():
 
 
 def test_every_dependency_has_a_lower_bound_that_the_lowest_environment_tests():
-    """`requirements/lowest.txt`, which `nox -s lowest` installs, holds exactly the declared bounds."""
+    """`requirements/lowest.txt`, which `nox -s lowest` installs, holds exactly the declared
+    bounds.
+    """
     pinned = dict(
         re.findall(r"^([a-z0-9-]+)==([^ ;\\]+)", (ROOT / "requirements" / "lowest.txt").read_text(), re.MULTILINE)
     )
@@ -142,7 +145,9 @@ def test_the_instance_declares_no_dependency_outside_the_build_hook():
 
 
 def test_fragments_become_a_section_of_the_changelog(tmp_path):
-    """As the release does it: the section stands above the older ones, and the fragments are gone."""
+    """As the release does it: the section stands above the older ones, and the fragments
+    are gone.
+    """
     for name in ("pyproject.toml", "CHANGELOG.md", "sdk/src/hogline/version.py", "changelog.d/template.md.jinja"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)

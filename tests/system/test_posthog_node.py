@@ -1,4 +1,6 @@
-"""The official posthog-node as a client of the instance: every event arrives, with its properties unchanged."""
+"""The official posthog-node as a client of the instance: every event arrives, with its properties
+unchanged.
+"""
 
 import json
 import os

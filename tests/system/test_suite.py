@@ -73,7 +73,10 @@ def test_a_framework_with_an_environment_of_its_own_is_refused(name):
 
 
 def test_failures_of_a_run_are_logged_with_their_first_error(tmp_path):
-    """A failing test, a failing subtest and a module that cannot be imported are in the log; a worker writes none of its own."""
+    """A failing test, a failing subtest and a module that cannot be imported are in the log.
+
+    A worker writes no log of its own.
+    """
     (tmp_path / "test_it.py").write_text(
         "def test_fails():\n    assert 1 == 2\n"
         "def test_sub(subtests):\n    with subtests.test(n=1):\n        assert 3 == 4\n"

@@ -1,4 +1,6 @@
-"""Wrong options at every front door. Each line that ends in `# wrong` is one that type checkers must report, and no other is."""
+"""Wrong options are passed to every public entry point. Each line that ends in `# wrong` is one
+that type checkers must report, and no other is.
+"""
 
 from typing import Any
 

@@ -54,7 +54,8 @@ def test_pyright_reports_a_wrong_option_at_every_front_door():
     assert found == wrong_lines(), done.stdout
 
 
-# Classes of libraries that have no types of their own, or are not installed beside the newest of the others.
+# Classes of libraries that have no types of their own, or are not installed beside the newest of
+# the others.
 UNTYPED = (
     "hogline.integrations.openfeature.",
     "hogline.interceptors.ellar.",
@@ -64,7 +65,9 @@ UNTYPED = (
 
 
 def test_everything_public_has_a_type():
-    """All that `import hogline` and its modules offer, apart from what libraries without types hand us."""
+    """All that `import hogline` and its modules offer, apart from what libraries without types hand
+    us.
+    """
     require("node")
     done = run(
         sys.executable, "-m", "pyright", "--pythonpath", sys.executable, "--verifytypes", "hogline", "--ignoreexternal"

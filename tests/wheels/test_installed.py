@@ -179,7 +179,9 @@ def test_the_doctor_finds_nothing_wrong(instance, shop, environ, tmp_path):
 
 
 def test_the_demo_plays_its_story(environ, tmp_path):
-    """`hogline demo --once`: instance, shop and visitors, each a process of the installed command."""
+    """`hogline demo --once`: instance, shop and visitors, each a process of the installed
+    command.
+    """
     run = subprocess.run(
         [HOGLINE, "demo", "--once"], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=200, check=False
     )

@@ -299,8 +299,8 @@ class Door:
     """A socket before the servers of one process: each connection goes, unread, to the server of
     its first request's option set.
 
-    It is for frameworks that serve one app only, for as long as they run. It answers requests of the
-    tests about the process itself.
+    It is for frameworks that serve one app only, for as long as they run. It answers requests of
+    the tests about the process itself.
     """
 
     def __init__(self, apps: Apps, accept: Callable[[str, socket.socket], object]) -> None:

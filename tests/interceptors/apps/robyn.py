@@ -247,7 +247,7 @@ def _serve(name: str, port: int) -> None:
 
 
 class _Processes:
-    """The processes behind a `Door`.
+    """The processes behind the front socket, a `Door`.
 
     The main thread forks each of them when its option set is first requested.
     """
@@ -258,7 +258,8 @@ class _Processes:
         self.port = contract.Door(self, self.accept).port  # type: ignore[arg-type]
 
     def answer(self, path: str, query: str) -> bytes | None:
-        """Answer for all processes: the last value where it is text, the sum where it is a number.
+        """Answer for all processes: the last value where it is text, the sum where it is a
+        number.
         """
         if path == "/-/pid":  # the front process's, or that of the option set that is named
             running = self._running.get(query.removeprefix("of="))

@@ -1,4 +1,7 @@
-"""APScheduler's jobs run where they are added; that this survives a restart has a test of its own."""
+"""APScheduler's jobs run where they are added.
+
+That this survives a restart has a test of its own.
+"""
 
 from apscheduler.schedulers.background import BackgroundScheduler
 

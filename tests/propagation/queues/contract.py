@@ -1,10 +1,13 @@
-"""The same few tasks, once for each queue: the contract that `test_tasks.py` asks real senders and workers about.
+"""The same few tasks, once for each queue: the contract that `test_tasks.py` asks real senders and
+workers about.
 
-A queue's file makes its broker in the folder `WORK` or at `REDIS_URL`, installs propagation where `ON` says so, and holds
+A queue's file makes its broker in the folder `WORK` or at `REDIS_URL`, installs propagation where
+`ON` says so, and holds
 
 - `send(task, label)`: queue that task, from wherever it is called;
 - `WORKER`: the command that starts a worker, `STOP`: the signal that ends it in good order;
-- `FEATURES`: which of the tasks below it has beside the first five, and whether a broken task has `retries`.
+- `FEATURES`: which of the tasks below it has beside the first five, and whether a broken task has
+  `retries`.
 
 | task | what it does |
 |---|---|
@@ -31,14 +34,14 @@ from hogline import PostHog
 WORK = Path(os.environ["WORK"])
 REDIS_URL = os.environ.get("REDIS_URL", "")
 ON = os.environ.get("PROPAGATION", "on") == "on"
-# By default nothing leaves before the process ends: what arrives was flushed by a worker's shutdown.
+# By default nothing is sent before the process ends: a worker's shutdown flushed all that arrives.
 FLUSH_INTERVAL_S = float(os.environ.get("FLUSH_INTERVAL_S", "3600"))
 posthog = PostHog("phc_queue", host=os.environ["SINK"], flush_interval=FLUSH_INTERVAL_S, flush_at=100_000)
 OPTIONS = {"client": posthog, "tags": ["plan"], "every_attempt": os.environ.get("EVERY_ATTEMPT") == "1"}
 
 
 class Mistake(Exception):  # noqa: N818 - it is one
-    """What broken tasks raise."""
+    """The exception that broken tasks raise."""
 
 
 REUSED = Mistake("reused")

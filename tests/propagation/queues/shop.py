@@ -1,4 +1,5 @@
-"""The sender: a real web server. `/send/<task>/<label>` queues a task inside a request, `/bare/...` outside any.
+"""The sender: a real web server. `/send/<task>/<label>` queues a task inside a request, `/bare/...`
+outside any.
 
     python -m tests.propagation.queues.shop celery_app
 

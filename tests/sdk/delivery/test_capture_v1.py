@@ -1,4 +1,7 @@
-"""Capture v1 over real sockets: what is sent again, what is given up, and what the hooks are told."""
+"""Capture v1 works over real sockets.
+
+The tests show which events are sent again, which are dropped, and what the hooks are told.
+"""
 
 import re
 import uuid
@@ -33,7 +36,9 @@ def balanced(client):
 
 
 def test_only_what_the_server_wants_again_is_sent_again(v1, sink):
-    """The same request: its id and its time of creation stay, the attempt counts, the time in the header moves."""
+    """The same request: its id and its time of creation stay, the attempt counts, the time in the
+    header moves.
+    """
     sink.answer(200, headers={"Retry-After": "1"}, verdict=by_name(e1="retry", e3="retry"))
     sink.answer(200, verdict=by_name(e3="retry"))
     client = v1()
@@ -80,7 +85,7 @@ def test_retries_of_single_events_are_bounded_too(v1, sink):
 
 
 def test_with_a_spool_what_the_server_did_not_take_waits_alone(v1, sink, tmp_path):
-    """What it took is on record."""
+    """Events that the server took are recorded in the spool as sent."""
     sink.answer(200, verdict=by_name(e1="retry"))
     client = v1(max_retries=0, spool_dir=tmp_path)
     fill(client, 3)

@@ -38,7 +38,7 @@ def only_event(client, sink, *args, **kwargs):
     return event
 
 
-# -- the event ------------------------------------------------------------------------------------------------------
+# -- the event -------------------------------------------------------------------------------------
 
 
 def test_an_event_has_the_required_fields(client, sink, mode):
@@ -72,7 +72,7 @@ def test_the_library_says_who_it_is(client, sink, mode):
 
 @pytest.mark.parametrize("who", [7, uuid.UUID(int=9), 1.5])
 def test_a_distinct_id_is_a_string(client, sink, who):
-    """Whatever it was."""
+    """A distinct id of any type becomes a string."""
     assert only_event(client, sink, "e", distinct_id=who)["distinct_id"] == str(who)
 
 
@@ -108,7 +108,7 @@ def test_geoip_is_switched_off_for_a_server_unless_told_otherwise(make, sink, mo
     assert event["properties"].get("$geoip_disable") == (True if off else None)
 
 
-# -- the request ----------------------------------------------------------------------------------------------------
+# -- the request -----------------------------------------------------------------------------------
 
 
 def test_a_v0_request_is_posthogs_batch(make, sink):
@@ -180,7 +180,7 @@ def test_requests_have_ids_of_their_own(make, sink):
     assert {request.headers["posthog-attempt"] for request in sink.requests} == {"1"}
 
 
-# -- trying again ---------------------------------------------------------------------------------------------------
+# -- trying again ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", TRANSIENT["v0"])

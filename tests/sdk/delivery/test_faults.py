@@ -1,4 +1,4 @@
-"""Faults of a real network: what the server's trouble may cost, and what it may not."""
+"""Faults of a real network cost no more than the delivery page says."""
 
 import shutil
 import socket
@@ -29,7 +29,10 @@ PASSING = [
 
 @pytest.fixture
 def network(sink, monkeypatch):
-    """Make clients that reach the sink through a faulty server; everything is stopped at the end."""
+    """Make clients that reach the sink through a faulty server.
+
+    Everything is stopped at the end.
+    """
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -113,7 +116,9 @@ WITHOUT_END = {
 @pytest.mark.parametrize("mode", ["v0", "v1"])
 @pytest.mark.parametrize("trouble", WITHOUT_END)
 def test_a_server_in_trouble_costs_no_more_time_than_was_given(troubled, trouble, mode):
-    """Refused, not found, not trusted, failing, asking for patience: flush() and shutdown() return in time."""
+    """Refused, not found, not trusted, failing, asking for patience: flush() and shutdown() return
+    in time.
+    """
     client = troubled(WITHOUT_END[trouble], capture_mode=mode)
     fill(client)
     begun_s = time.monotonic()
@@ -129,7 +134,8 @@ def test_with_a_spool_no_trouble_loses_anything(troubled, network, sink, tmp_pat
     """However it went: a later client delivers it, once, in order, when the server is well."""
     folder = tmp_path / "spool"
     faulty = {fault.__name__: fault for fault in PASSING}.get(trouble)
-    # The wait after the first request outlasts the test: none that is on its way then arrives when the server is well.
+    # The wait after the first request outlasts the test: none that is on its way then arrives when
+    # the server is well.
     options = {"spool_dir": folder, "first_backoff_s": 60.0}
     client = network(*[faulty] * 50, **options)[0] if faulty else troubled(WITHOUT_END[trouble], **options)
     fill(client)
@@ -181,7 +187,9 @@ def test_three_500s_in_a_row_and_three_seconds_of_refused_connections_lose_nothi
 
 @pytest.mark.parametrize("fault", [faults.cut_body, faults.flood, faults.drip], ids=lambda fault: fault.__name__)
 def test_a_status_counts_however_its_body_ends(network, sink, fault):
-    """The server said that it has the batch: it is not sent again, and the next batch is not confused by the rest."""
+    """The server said that it has the batch: it is not sent again, and the next batch is not
+    confused by the rest.
+    """
     client, _ = network(fault, timeout=20.0)
     fill(client)
     assert client.flush(30)
@@ -212,7 +220,7 @@ def test_two_500s_and_a_200_deliver_once(network, sink):
 
 
 def test_a_stalled_batch_never_makes_memory_grow(network, sink):
-    """What comes meanwhile is bounded by the queue, refused beyond it, and counted."""
+    """Events that arrive meanwhile are bounded by the queue, refused beyond it, and counted."""
     client, server = network(faults.hang, max_queue_size=20, timeout=30.0)
     client.capture("stalled", distinct_id="u")
     client.flush(0)
@@ -273,7 +281,10 @@ def test_an_authority_from_the_environment_is_trusted(network, sink, tls, certif
 
 
 def test_a_redirect_out_of_encryption_is_not_followed(network, sink, tls, certificate, monkeypatch):
-    """Events never leave TLS because an answer said so; they are counted as rejected with the redirect's own status."""
+    """Events never leave TLS because an answer said so.
+
+    They are counted as rejected with the redirect's own status.
+    """
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     errors = []
     sink.answer(302, headers={"Location": f"{sink.url}/batch/"})

@@ -16,7 +16,9 @@ from hogline.delivery import delivery, ledger
 
 @pytest.fixture
 def stalled(make, sink):
-    """Make a client whose sender is busy with one event, so that what comes next stays in the queue."""
+    """Make a client whose sender is busy with one event, so that what comes next stays in the
+    queue.
+    """
 
     def build(**options):
         sink.answer(200, delay_s=1.5)
@@ -36,7 +38,10 @@ def balanced(client):
 
 
 def test_drop_oldest_makes_room_for_the_new_event(stalled, sink):
-    """What is on its way is not taken back; the hook is told which events went."""
+    """Events that are being sent are not dropped.
+
+    The hook is told which events were.
+    """
     told = []
     client = stalled(max_queue_size=3, when_full="drop_oldest", on_drop=lambda *what: told.append(what))
     ids = [client.capture(f"e{n}", distinct_id="u") for n in range(5)]

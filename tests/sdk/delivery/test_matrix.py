@@ -1,4 +1,6 @@
-"""What was accepted arrives once, for every process model, every way to make its processes and every way to end them.
+"""Accepted events arrive once, for every process model.
+
+This holds for every way to make its processes and every way to end them.
 
 `python -m tests.support.matrix` prints the same as a table.
 """

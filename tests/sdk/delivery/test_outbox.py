@@ -28,7 +28,7 @@ def test_batches_hold_every_event_once_in_order_within_their_bounds(given_events
 
 @given(events, st.integers(1, 20), st.integers(1, 500))
 def test_the_outbox_never_grows_over_its_bounds(given_events, max_events, max_bytes):
-    """By count and by bytes; what does not fit is refused."""
+    """The bounds are a count and a size, and events that do not fit are refused."""
     outbox = MemoryOutbox(max_events, max_bytes)
     kept = [event for event in given_events if outbox.add(event)]
     assert len(outbox) == len(kept) <= max_events

@@ -1,4 +1,6 @@
-"""Under load the worker sends at intervals, in larger batches, instead of being woken for each hundred events."""
+"""Under load the worker sends at intervals, in larger batches, instead of being woken for each
+hundred events.
+"""
 
 import threading
 import time

@@ -1,4 +1,7 @@
-"""A process's beginning and end: real processes, forked, spawned, ended and killed; what they captured arrives once."""
+"""Captured events arrive once, however a process begins and ends.
+
+Real processes are forked, spawned, ended and killed.
+"""
 
 import os
 import signal
@@ -47,7 +50,10 @@ def test_a_server_that_hangs_does_not_keep_a_script_from_ending(sink):
 
 
 def test_a_forked_child_starts_empty_and_both_sides_lose_nothing(sink):
-    """The parent's waiting events are the parent's; the child has a thread, a queue and a ledger of its own."""
+    """The parent's waiting events are the parent's.
+
+    The child has a thread, a queue and a ledger of its own.
+    """
     output_of(
         sink,
         """
@@ -73,7 +79,10 @@ def test_a_forked_child_starts_empty_and_both_sides_lose_nothing(sink):
 
 
 def test_a_child_never_inherits_its_parents_request(sink):
-    """A worker that is forked in the middle of a request serves others; the parent goes on with its own."""
+    """A worker that is forked in the middle of a request serves others.
+
+    The parent goes on with its own.
+    """
     output_of(
         sink,
         """
@@ -93,7 +102,9 @@ def test_a_child_never_inherits_its_parents_request(sink):
 
 
 def test_a_fork_that_no_hook_sees_is_noticed_by_its_pid(sink):
-    """uWSGI forks without Python's hooks: the thread looks alive and is not (rule `own-the-pid`)."""
+    """uWSGI forks without Python's hooks: the thread looks alive and is not (rule
+    `own-the-pid`).
+    """
     output_of(
         sink,
         """
@@ -113,7 +124,7 @@ def test_a_fork_that_no_hook_sees_is_noticed_by_its_pid(sink):
 
 
 def test_processes_forked_unseen_in_one_second_give_no_two_events_one_id(sink):
-    """What is random is drawn anew by each process, and its numbers count on from there."""
+    """Each process draws its own random part, and counts its numbers from there."""
     output_of(
         sink,
         """
@@ -133,7 +144,8 @@ def test_processes_forked_unseen_in_one_second_give_no_two_events_one_id(sink):
     )
     events = sink.events
     assert len(events) == 9 * 200
-    # Without the time at its beginning: that two of them are of one millisecond is rare, and so would be seen rarely.
+    # Without the time at its beginning: that two of them are of one millisecond is rare, and so
+    # would be seen rarely.
     assert len({event.uuid[14:] for event in events}) == 9 * 200
     assert len({event.properties["request"] for event in events}) == 9 * 200
 
@@ -164,7 +176,9 @@ def test_a_fork_in_the_middle_of_captures_never_deadlocks_the_child(sink):
 
 
 def test_a_child_that_cannot_begin_anew_tries_again_with_its_next_capture(sink):
-    """One failure, here of the system that has no lock to give, costs that one event and never the child (rule `own-the-pid`)."""
+    """One failure, here of the system that has no lock to give, costs that one event and never the
+    child (rule `own-the-pid`).
+    """
     out = output_of(
         sink,
         """
@@ -189,7 +203,9 @@ def test_a_child_that_cannot_begin_anew_tries_again_with_its_next_capture(sink):
 
 
 def test_a_handler_in_the_middle_of_a_childs_beginning_does_not_wait_for_itself(sink):
-    """Its own thread is the one that begins: it is refused after some seconds, and the thread goes on."""
+    """Its own thread is the one that begins: it is refused after some seconds, and the thread goes
+    on.
+    """
     output_of(
         sink,
         """

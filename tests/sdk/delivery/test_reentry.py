@@ -1,4 +1,6 @@
-"""Captures from where nobody expects them: signal handlers, finalizers, processes that may start no thread."""
+"""Captures from where nobody expects them: signal handlers, finalizers, processes that may start no
+thread.
+"""
 
 import os
 
@@ -11,7 +13,9 @@ posix_signals = pytest.mark.skipif(not hasattr(__import__("signal"), "setitimer"
 
 @posix_signals
 def test_a_signal_handler_may_capture_at_any_moment(sink):
-    """Also in the middle of a capture of the thread that it interrupts: nothing waits for itself, nothing is miscounted."""
+    """Also in the middle of a capture of the thread that it interrupts: nothing waits for itself,
+    nothing is miscounted.
+    """
     out = output_of(
         sink,
         """
@@ -64,7 +68,9 @@ def test_shutdown_from_a_sigterm_handler_sends_what_waits(sink):
 
 
 def test_a_finalizer_may_capture(sink):
-    """The garbage collector runs `__del__` wherever an object is made, and so inside a capture as well."""
+    """The garbage collector runs `__del__` wherever an object is made, and so inside a capture as
+    well.
+    """
     output_of(
         sink,
         """
@@ -84,7 +90,9 @@ def test_a_finalizer_may_capture(sink):
 
 
 def test_where_no_thread_can_be_started_flush_sends_on_its_own(sink):
-    """At the interpreter's end, or at the system's limit: later, when threads can be had again, they send."""
+    """At the interpreter's end, or at the system's limit: later, when threads can be had again,
+    they send.
+    """
     output_of(
         sink,
         """
@@ -175,7 +183,8 @@ def test_the_first_captures_of_many_threads_after_an_unseen_fork_all_count(sink)
         import ctypes
         client.capture("parent", distinct_id="u")
         client.flush()
-        # A thread that asks for the GIL at the moment of such a fork holds its mutex for ever in the child: let the sender rest.
+        # A thread that asks for the GIL at the moment of such a fork holds its mutex for ever in
+        # the child: let the sender rest.
         while not client._delivery._worker.signals.work._waiters: time.sleep(0.01)
         time.sleep(0.05)
         libc = ctypes.PyDLL(None)

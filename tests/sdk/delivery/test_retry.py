@@ -1,4 +1,7 @@
-"""What to do with a batch after an answer: a table, since the decision knows no clock and no socket."""
+"""A table shows the next step for a batch after each answer.
+
+The decision knows no clock and no socket.
+"""
 
 from datetime import UTC, datetime
 
@@ -49,7 +52,9 @@ def test_three_retries_mean_four_requests():
 
 
 def test_waits_double_and_are_spread():
-    """Between half and all of 1, 2, 4 ... 30 s: the default's three retries outlast three seconds of refused connections."""
+    """Between half and all of 1, 2, 4 ... 30 s: the default's three retries outlast three seconds
+    of refused connections.
+    """
     assert [step(n, 503, chance=1.0, max_retries=99).seconds for n in (1, 2, 3, 4, 5, 6, 50)] == [
         1,
         2,
@@ -84,6 +89,6 @@ def test_retry_after_is_a_minimum_and_has_a_maximum():
 
 @given(st.integers(1, 99), st.none() | st.integers(100, 599), st.text(), st.integers(1, 1000), st.floats(0, 0.999))
 def test_every_answer_has_a_step_and_every_wait_a_bound(attempt, status, retry_after, events, chance):
-    """Whatever a server sends."""
+    """This holds for every response that a server may send."""
     outcome = step(attempt, status, retry_after, events, 3, chance)
     assert not isinstance(outcome, RetryAfter) or 0.1 <= outcome.seconds <= 30.0

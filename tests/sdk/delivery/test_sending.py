@@ -1,4 +1,8 @@
-"""Delivery over real sockets: what reaches the sink, in which requests, and what the ledger says of it."""
+"""Delivery works over real sockets.
+
+The tests show the events that reach the sink, the requests that carry them, and the ledger's
+counts.
+"""
 
 import re
 import threading
@@ -143,7 +147,9 @@ def test_a_final_answer_is_loud_and_ends_it(make, sink, caplog):
 
 @pytest.fixture
 def stalled(make, sink):
-    """Make a client whose sender is busy with one event, so that what comes next stays in the queue."""
+    """Make a client whose sender is busy with one event, so that what comes next stays in the
+    queue.
+    """
 
     def build(**options):
         sink.answer(200, delay_s=1.0)
@@ -266,7 +272,9 @@ def test_the_queue_is_bounded_in_bytes_too(stalled):
     ids=lambda options: next(iter(options)),
 )
 def test_what_is_full_leaves_at_once(make, sink, options):
-    """By bytes, or because no more fits: a sender that waits for company meanwhile would only make room by dropping."""
+    """By bytes, or because no more fits: a sender that waits for company meanwhile would only make
+    room by dropping.
+    """
     client = make(flush_at=1000, **options)
     for n in range(8):
         client.capture(f"e{n}", distinct_id="u", properties={"x": "y" * 3000})
@@ -277,7 +285,10 @@ def test_what_is_full_leaves_at_once(make, sink, options):
 
 @pytest.mark.parametrize("trouble", ["hang", "refused"])
 def test_flush_and_shutdown_keep_their_deadline(make, sink, trouble):
-    """Whatever the server does; what could not be sent is counted as lost at shutdown."""
+    """This holds whatever the server does.
+
+    Events that could not be sent are counted as lost at shutdown.
+    """
     if trouble == "hang":
         sink.answer(200, delay_s=30)
         client = make(timeout=60)
@@ -365,7 +376,8 @@ def test_the_ledger_balances_while_eight_threads_capture(make, sink):
         thread.join()
     stop.set()
     watcher.join()
-    # The queue and one batch on its way: the counts are those of real events, not only of each other.
+    # The queue and one batch on its way: the counts are those of real events, not only of each
+    # other.
     assert 0 <= min(waits) <= max(waits) <= 300
     assert client.flush(30)
     stats = balanced(client)

@@ -1,4 +1,6 @@
-"""Several clients in one process: one thread and one connection for each host and key, a ledger for each client."""
+"""Several clients in one process: one thread and one connection for each host and key, a ledger for
+each client.
+"""
 
 import threading
 
@@ -10,7 +12,7 @@ def senders():
 
 
 def test_clients_of_one_host_and_key_share_a_thread_and_a_connection(make, sink):
-    """Whatever else they were told; each counts its own."""
+    """Their other options may differ, and each client counts its own events."""
     before = len(senders())
     clients = [make(flush_at=n + 1, gzip=n % 2 == 0) for n in range(4)]
     for n, client in enumerate(clients):

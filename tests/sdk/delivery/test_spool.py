@@ -1,4 +1,7 @@
-"""The spool: what was accepted is on disk, and is sent once, whatever becomes of process, server and disk."""
+"""Accepted events are on disk in the spool, and are sent once.
+
+This holds whatever becomes of process, server and disk.
+"""
 
 import os
 import resource
@@ -22,7 +25,10 @@ def spool(tmp_path):
 
 @pytest.fixture
 def run(sink, spool):
-    """Run a script after the prelude in a process of its own, with the spool; returns what it printed, and how it ended."""
+    """Run a script after the prelude in a process of its own, with the spool.
+
+    Returns what it printed, and how it ended.
+    """
 
     def start(script, **how):
         process = run_script(sink, script, environ={"HOGLINE_SPOOL_DIR": str(spool)}, **how)
@@ -101,7 +107,9 @@ def test_the_first_capture_drains_the_folder_too_and_the_old_events_come_first(m
 
 
 def test_what_the_server_acknowledged_is_not_sent_again(make, run, sink, spool):
-    """It is on record before the next batch leaves: killed between two batches, only the rest is sent."""
+    """It is on record before the next batch leaves: killed between two batches, only the rest is
+    sent.
+    """
     sink.answer(200, times=2)
     sink.answer(503, headers={"Retry-After": "30"})
     _, status = run(
@@ -121,7 +129,9 @@ def test_what_the_server_acknowledged_is_not_sent_again(make, run, sink, spool):
 
 
 def test_an_outage_that_outlasts_all_retries_loses_nothing(make, sink, spool):
-    """The batch waits on disk; flush() says at once that the retries were in vain, and a later one sends it."""
+    """The batch waits on disk; flush() says at once that the retries were in vain, and a later one
+    sends it.
+    """
     sink.answer(503, times=2)
     client = make(spool_dir=spool, max_retries=1)
     ids = fill(client, 5)
@@ -188,7 +198,9 @@ def test_workers_share_the_folder_and_a_survivor_sends_what_a_killed_one_left(ru
 
 
 def test_a_child_that_never_looks_keeps_nothing_locked(run, sink, spool):
-    """uWSGI forks without Python's hooks: the child has copies of its parent's handles, and does not know it."""
+    """uWSGI forks without Python's hooks: the child has copies of its parent's handles, and does
+    not know it.
+    """
     _, status = run(
         """
         import ctypes
@@ -207,7 +219,9 @@ def test_a_child_that_never_looks_keeps_nothing_locked(run, sink, spool):
 
 
 def test_a_relative_folder_stays_where_it_was(run, sink, tmp_path):
-    """Neither `chdir` moves it, nor a fork after it, nor the end of the folder that the process was started in."""
+    """Neither `chdir` moves it, nor a fork after it, nor the end of the folder that the process was
+    started in.
+    """
     start = tmp_path / "release"
     start.mkdir()
     _, status = run(
@@ -321,7 +335,9 @@ def test_a_folder_that_cannot_be_written_degrades_to_memory_loudly(make, sink, t
 
 @pytest.mark.parametrize("thread", ["a thread", "no thread"])
 def test_a_file_that_cannot_be_opened_keeps_nobody_from_those_behind_it(run, sink, spool, thread):
-    """Another user's, or what is no file: it stays, the log names it, and all others are drained."""
+    """Another user's, or what is no file: it stays, the log names it, and all others are
+    drained.
+    """
     for n in range(2):
         run(f"ids = [client.capture('e{n}', distinct_id='u')]; {KILL}")
     [folder] = spool.iterdir()
@@ -388,7 +404,8 @@ def test_an_error_of_ours_deletes_nothing_until_it_has_come_five_times(
     [segment] = spool.glob("*/*.spool")
     segment.write_bytes(frame(b"whole, and no event"))  # capture v1 has to read what it sends
     client = make(spool_dir=spool, capture_mode="v1")
-    # A capture would start the thread, which sends what dead processes left before any flush asks for it.
+    # A capture would start the thread, which sends what dead processes left before any flush asks
+    # for it.
     for _ in range(4):
         assert client.flush(20) is False
         stats = balanced(client)
@@ -407,7 +424,7 @@ def no_file_over_8_kb():
 
 
 def test_a_write_that_is_cut_short_leaves_nothing_torn(make, run, sink, spool):
-    """Whoever comes next finds whole records only."""
+    """The next reader finds whole records only."""
     out, _ = run(
         f"ids = [client.capture(f'e{{n}}', distinct_id='u') for n in range(60)]; {KILL}", preexec_fn=no_file_over_8_kb
     )
@@ -442,7 +459,11 @@ def test_a_disk_that_refuses_degrades_to_memory_and_is_used_again_when_it_takes_
 
 
 def test_the_folder_is_bounded_and_what_exceeds_disk_and_memory_is_counted(make, sink, spool, caplog):
-    """`spool_max_bytes`, then `max_queue_size`, then `spool_full`; what was taken arrives in order."""
+    """The bounds are `spool_max_bytes`, then `max_queue_size`; beyond them the reason is
+    `spool_full`.
+
+    Accepted events arrive in order.
+    """
     sink.answer(503, headers={"Retry-After": "2"})
     client = make(spool_dir=spool, spool_max_bytes=64 * 1024, max_queue_size=10)
     client.capture("first", distinct_id="u")
@@ -461,7 +482,10 @@ def test_the_folder_is_bounded_and_what_exceeds_disk_and_memory_is_counted(make,
 
 @pytest.mark.parametrize("left_by", ["itself", "a dead process"])
 def test_drop_oldest_makes_room_on_a_full_disk(make, run, sink, spool, left_by):
-    """What waited longest goes, a file of it at a time, wherever it waits: the newest are kept. A file with something on its way stays."""
+    """The oldest events are dropped, a file at a time, wherever they wait, and the newest are kept.
+
+    A file with events that are being sent stays.
+    """
     if left_by == "a dead process":
         run(
             f"""
@@ -495,7 +519,7 @@ def test_drop_oldest_makes_room_on_a_full_disk(make, run, sink, spool, left_by):
 
 
 def test_a_client_that_is_never_used_touches_neither_disk_nor_network(run, sink, spool):
-    """What others left stays for who works."""
+    """Events of other processes stay for a client that works."""
     run(f"ids = [client.capture('e', distinct_id='u')]; {KILL}")
     before = left(spool)
     run("")
@@ -533,7 +557,7 @@ def test_a_handler_may_capture_at_any_moment_with_a_spool_too(run, sink, spool):
 
 @pytest.mark.parametrize("size", [3_000, 70_000, 400_000])
 def test_events_of_any_size_come_back_as_they_were(make, run, sink, spool, size):
-    """Whatever the window that is read at once holds of them."""
+    """This holds wherever the window that is read at once cuts them."""
     out, _ = run(
         f"ids = [client.capture(f'e{{n}}', distinct_id='u', properties={{'x': 'y' * ({size} + n)}}) for n in range(40)]; {KILL}"
     )

@@ -70,7 +70,9 @@ def run(sink, spool):
 
 @pytest.mark.parametrize("calamity", [name for name in CALAMITIES if "a file is put" not in name])
 def test_events_captured_after_a_calamity_survive_the_process_and_so_do_those_before(run, make, sink, spool, calamity):
-    """The files are written anew, the log says so, and `spooled` counts what the next process finds."""
+    """The files are written anew, the log says so, and `spooled` counts what the next process
+    finds.
+    """
     out, log = run(
         f"""
         client.capture("before", distinct_id="u")
@@ -126,7 +128,9 @@ def test_a_process_that_lives_sends_all_of_it_once(run, sink, spool, calamity):
 
 
 def test_events_in_flight_are_kept_too(run, make, sink, spool):
-    """The server refused them for now, the folder goes, and the process is killed before the retry."""
+    """The server refused them for now, the folder goes, and the process is killed before
+    the retry.
+    """
     sink.answer(503, times=1)
     out, _ = run(
         """

@@ -1,4 +1,6 @@
-"""`PostHog(transport=...)`: batches go to the user's object, and everything else of delivery stays as it is."""
+"""`PostHog(transport=...)`: batches go to the user's object, and everything else of delivery stays
+as it is.
+"""
 
 import gzip
 import json

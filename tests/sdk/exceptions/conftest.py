@@ -1,4 +1,4 @@
-"""What the tests of exceptions share: scripts that run, and die, in processes of their own."""
+"""The tests of exceptions share these scripts, which run, and die, in processes of their own."""
 
 import os
 import subprocess

@@ -1,4 +1,7 @@
-"""Process-wide hooks: what nothing caught is one event, in real processes, and everything else stays as it was."""
+"""An exception that nothing caught is one event, by process-wide hooks in real processes.
+
+Everything else stays as it was.
+"""
 
 import os
 import sys
@@ -13,7 +16,7 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
 
 def told(event):
-    """What a hook says of an exception."""
+    """The facts that a hook reports of an exception."""
     first = event.properties["$exception_list"][0]
     mechanism = first["mechanism"]
     return (
@@ -72,7 +75,10 @@ WANTED = {
 
 
 def test_what_nothing_caught_is_one_event_and_is_printed_as_before(run, sink):
-    """`handled` is false; the hook that was there before still speaks; the exit code is the interpreter's."""
+    """`handled` is false; the hook that was there before still speaks.
+
+    The exit code is the interpreter's.
+    """
     process = run(DEATHS, status=1)
     assert {event.properties["$exception_list"][0]["value"]: told(event) for event in sink.events} == {
         where: wanted for where, (wanted, _) in WANTED.items()
@@ -108,7 +114,9 @@ def test_loops_of_other_makers_are_watched_too(run, sink):
 
 
 def test_greenlets_are_watched_where_gevent_is_there(run, sink):
-    """Of `gevent.spawn`; gevent prints as before, one that is killed is no exception, and `shutdown()` puts back what was there."""
+    """Of `gevent.spawn`; gevent prints as before, one that is killed is no exception, and
+    `shutdown()` puts back what was there.
+    """
     pytest.importorskip("gevent")
     script = """
     import gevent
@@ -160,7 +168,10 @@ def test_a_base_exception_that_is_no_end_is_captured(run, sink):
 
 
 def test_hooks_that_were_there_before_are_called_with_what_they_expect(run, sink):
-    """An app's own excepthook, threading hook, unraisable hook and loop handler; whichever came first."""
+    """An app's own excepthook, threading hook, unraisable hook and loop handler.
+
+    Whichever came first.
+    """
     process = run(
         """
         async def work(): raise ValueError("task")
@@ -286,7 +297,10 @@ def test_a_forked_child_reports_for_itself(run, sink):
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_what_ends_a_child_of_multiprocessing_is_captured(run, sink, method):
-    """It prints the traceback itself, and asks no hook; what a pool's worker raises is its caller's."""
+    """multiprocessing prints the traceback itself, and calls no hook.
+
+    An exception of a pool's worker belongs to its caller.
+    """
     process = run(
         f"""
         import multiprocessing
@@ -358,7 +372,7 @@ def test_a_failure_inside_a_report_is_not_reported(run, sink):
 
 def test_a_crash_waits_for_a_slow_server(run, sink):
     """posthog-python gives its last flush one second."""
-    sink.answer(503, delay_s=1.0)  # what is refused is sent again, and that takes its time, too
+    sink.answer(503, delay_s=1.0)  # refused events are sent again, and that takes its time, too
     run("raise ValueError('boom')", status=1)
     assert len(sink.requests) == 2
     assert [told(event) for event in sink.events] == [MAIN]
@@ -436,7 +450,10 @@ def test_shutdown_puts_back_what_was_there():
 
 
 def test_shutdown_leaves_what_somebody_else_put_on_top(monkeypatch):
-    """Their hook goes on to ours, and ours, silent now, to what was there; a new client captures once, not twice."""
+    """Their hook goes on to ours, and ours, silent now, to what was there.
+
+    A new client captures once, not twice.
+    """
     seen = []
     monkeypatch.setattr(sys, "excepthook", lambda *args: seen.append("first"))
     client = RecordingPostHog(capture_exceptions=True)

@@ -1,4 +1,7 @@
-"""The rate limit: so many exceptions of a kind, then so many in each interval; the next event says how many were held back."""
+"""The rate limit: so many exceptions of a kind, then so many in each interval.
+
+The next event says how many were held back.
+"""
 
 import os
 import sys
@@ -52,7 +55,10 @@ def test_asking_takes_nothing():
 @settings(deadline=None)
 @given(st.integers(1, 20), st.integers(0, 20), st.lists(st.tuples(st.integers(0, 3), st.floats(0, 30)), max_size=200))
 def test_no_kind_ever_has_more_than_its_share(size, refill, steps):
-    """The law: in any time at most the size and what that time refills; none is counted twice, none is forgotten."""
+    """The law: in any time at most the size and what that time refills.
+
+    None is counted twice, none is forgotten.
+    """
     limit, now_s = limiter(size=size, refill=refill), 0.0
     through, held, told = dict.fromkeys(range(4), 0), dict.fromkeys(range(4), 0), dict.fromkeys(range(4), 0)
     for key, pause_s in steps:
@@ -98,7 +104,7 @@ def test_many_threads_get_no_more_than_one():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def test_a_forked_child_has_buckets_and_a_lock_of_its_own():
-    """Whatever another thread of the parent was doing."""
+    """This holds whatever another thread of the parent was doing at the fork."""
     limit = limiter(size=1)
     limit.take("a", 0.0)
     taken, go = threading.Event(), threading.Event()
@@ -119,7 +125,7 @@ def test_a_forked_child_has_buckets_and_a_lock_of_its_own():
     thread.join()
 
 
-# -- at the client --------------------------------------------------------------------------------------------------------
+# -- at the client ---------------------------------------------------------------------------------
 
 
 def limited(**options):
@@ -146,7 +152,10 @@ def fail_elsewhere():
 
 
 def test_an_interceptors_exceptions_are_held_back_by_kind():
-    """The same type from another place is another kind; the count is on the next event, and in `stats()`."""
+    """The same type from another place is another kind.
+
+    The count is on the next event, and in `stats()`.
+    """
     client = limited()
     crowd(client, 5, fail)
     crowd(client, 1, fail_elsewhere)

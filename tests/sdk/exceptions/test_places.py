@@ -1,4 +1,7 @@
-"""Where code comes from: an archive, a generator, a doctest, a module run by name. The reader sees its lines all the same."""
+"""Where code comes from: an archive, a generator, a doctest, a module run by name.
+
+The reader sees its lines all the same.
+"""
 
 import doctest
 import linecache
@@ -109,7 +112,9 @@ def test_code_without_lines_has_its_variables(client, tmp_path):
 
 
 def test_an_exception_is_left_as_it_was_but_for_its_mark(client):
-    """posthog-python writes a made-up traceback to one that was never raised, and keeps frames alive with it."""
+    """posthog-python writes a made-up traceback to one that was never raised, and keeps frames
+    alive with it.
+    """
     error = ValueError("x")
     error.add_note("note")
     before = dict(vars(error))

@@ -1,4 +1,7 @@
-"""What an exception event says besides its list: level, grouping, release, trace; and what is not the caller's to say."""
+"""An exception event has more properties than its list: level, grouping, release and trace.
+
+Callers cannot set those that are not theirs.
+"""
 
 import subprocess
 import sys
@@ -25,7 +28,9 @@ LEVELS = {
 
 @pytest.mark.parametrize("word", LEVELS)
 def test_the_level_is_the_callers_in_posthogs_words(posthog, word):
-    """docs/internals/capture-protocol.md#exception-properties; what is no level is none."""
+    """A value that is no level is left out
+    (docs/internals/capture-protocol.md#exception-properties).
+    """
     posthog.capture_exception(ValueError("x"), properties={"$exception_level": word})
     assert only(posthog).properties["$exception_level"] == LEVELS[word]
 
@@ -48,7 +53,10 @@ def test_the_fingerprint_is_the_callers(posthog, forced, sent):
 
 @pytest.mark.parametrize("name", sorted(RESERVED))
 def test_reserved_properties_are_ignored(posthog, name):
-    """From the caller, the context and the client's own; in posthog-python they overwrite what the SDK knows."""
+    """From the caller, the context and the client's own.
+
+    In posthog-python they overwrite what the SDK knows.
+    """
     posthog.register({name: "super"})
     with new_context():
         tag(name, "context")
@@ -114,7 +122,10 @@ def ids(event):
 
 
 def test_an_exception_has_the_ids_of_the_active_span(posthog, span):
-    """Captured by hand, or seen by an interceptor while the span was active; other events only when asked for."""
+    """Captured by hand, or seen by an interceptor while the span was active.
+
+    Other events only when asked for.
+    """
 
     def app(environ, start):
         raise ValueError("x")

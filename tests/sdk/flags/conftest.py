@@ -1,4 +1,7 @@
-"""Clients that ask a sink about flags; each test's definitions are shared in a folder of its own."""
+"""Clients that ask a sink about flags.
+
+Each test's definitions are shared in a folder of its own.
+"""
 
 import pytest
 

@@ -1,4 +1,6 @@
-"""Definitions and subjects as hypothesis strategies, and posthog-python's local evaluation of them: the judge."""
+"""Definitions and subjects as hypothesis strategies, and posthog-python's local evaluation of them:
+the judge.
+"""
 
 import posthog as official
 from hypothesis import strategies as st
@@ -133,7 +135,8 @@ def flags(draw, key, below):
         }
         if not is_group and draw(st.integers(0, 5)) == 0:
             condition["aggregation_group_type_index"] = draw(st.sampled_from([0, 1, 7]))
-            # posthog-python asks other flags with the wrong properties here: see the list of differences.
+            # posthog-python asks other flags with the wrong properties here: see the list of
+            # differences.
             condition["properties"] = [one for one in condition["properties"] or [] if one["type"] != "flag"]
         conditions.append(condition)
     return {
@@ -156,7 +159,9 @@ def flags(draw, key, below):
 
 
 def depends_on_nothing_about_groups(flag):
-    """posthog-python evaluates a flag that others depend on as if all of it were about the person."""
+    """posthog-python evaluates a flag that others depend on as if all of it were about the
+    person.
+    """
     inner = flag["filters"]
     return inner["aggregation_group_type_index"] is None and not any(
         "aggregation_group_type_index" in condition for condition in inner["groups"]

@@ -1,4 +1,6 @@
-"""Flags of configuration version 2: which rule decided stands on the events, and an experiment's split is an exposure."""
+"""Flags of configuration version 2: which rule decided stands on the events, and an experiment's
+split is an exposure.
+"""
 
 import pytest
 
@@ -54,7 +56,10 @@ def attribution(event):
 )  # fmt: skip
 @pytest.mark.parametrize("way", ["snapshot", "single"])
 def test_the_event_names_the_rule_that_decided(sink, client, answer, expected, way):
-    """Its code takes the place of the text for people; what is incomplete names no rule."""
+    """Its code replaces the text written for people.
+
+    An incomplete answer names no rule.
+    """
     sink.flags = {"f": answer}
     if way == "snapshot":
         client.evaluate_flags("u1").get_flag("f")
@@ -82,7 +87,10 @@ def test_an_older_flag_says_what_it_said_before(sink, client):
 
 
 def test_a_split_is_an_exposure_once_for_each_rule_and_variant(sink, client):
-    """However often it is read, and whatever value it has meanwhile; another rule of the flag is another exposure."""
+    """However often it is read, and whatever value it has meanwhile.
+
+    Another rule of the flag is another exposure.
+    """
     client.register({"$feature_flag_variant_key": "wrong", "$feature_flag_rule_type": "wrong", "team": "a"})
     sink.flags = {"f": split()}
     for _ in range(3):
@@ -136,7 +144,10 @@ def test_what_the_fallback_cache_remembers_is_no_exposure(connect, sink):
 
 
 def test_typed_values_are_read_as_older_servers_sent_them(sink, client):
-    """Numbers and objects are payloads of a flag that is on; a record of a wrong type fails alone."""
+    """Numbers and objects are payloads of a flag that is on.
+
+    A record of a wrong type fails alone.
+    """
     sink.flags = {
         "number": record(4.5), "object": record({"size": 3}), "text": record("dark"), "none": record(None),
         "odd": record([1]), "worse": record(True, rule_id=7),

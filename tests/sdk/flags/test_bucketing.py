@@ -19,13 +19,15 @@ from hogline.flags.evaluation.bucketing import Variants, fraction, held_out
     ],
 )  # fmt: skip
 def test_the_hash_is_the_servers(text, place):
-    """docs/internals/flags-protocol.md#hash and docs/internals/flags-protocol.md#hash-and-decision-on-the-server."""
+    """docs/internals/flags-protocol.md#hash and
+    docs/internals/flags-protocol.md#hash-and-decision-on-the-server.
+    """
     assert fraction(text) == pytest.approx(place, abs=1e-10)
 
 
 @given(st.text())
 def test_every_text_falls_between_0_and_1(text):
-    """Whatever a distinct id holds, lone surrogates apart."""
+    """This holds for every distinct id, except lone surrogates."""
     assert 0.0 <= fraction(text) <= 1.0
 
 
@@ -40,7 +42,7 @@ def test_variants_whose_shares_fill_the_whole_leave_nobody_out(shares, who):
 
 
 def test_a_rollout_grows_and_never_changes_places():
-    """Who was in at 30 % is in at 60 %."""
+    """A person who was in at 30 % is in at 60 %."""
     people = [f"user-{n}" for n in range(400)]
 
     def inside(percentage):

@@ -1,4 +1,7 @@
-"""The fallback: what the server said last, while it says nothing. In memory, and in a real Redis."""
+"""The fallback returns the server's last answer while the server is silent.
+
+It is kept in memory, and in a real Redis.
+"""
 
 import socket
 import subprocess
@@ -61,7 +64,7 @@ def test_what_the_server_said_last_is_the_answer_while_it_gives_none(sink, conne
     )
     assert client.get_all_flags("u1") == {"f": "b", "off": False}
     assert client.evaluate_flags("u1", flag_keys=["off"]).keys == ["off"]
-    assert client.get_flags_decision("u1")["flags"] == {}  # what the server says, and nothing else
+    assert client.get_flags_decision("u1")["flags"] == {}  # the server's answer, and nothing else
     [event] = called(sink, client)
     assert event.properties["$feature_flag_response"] == "b"
     assert event.properties["$feature_flag_error"] == "api_error_500"
@@ -103,7 +106,7 @@ def test_other_hosts_find_it_in_redis(sink, connect, redis):
 
 
 def test_memory_is_bounded(sink, connect):
-    """By persons; who was heard of longest ago goes first."""
+    """The bound is a number of persons, and the one last heard of longest ago goes first."""
     client = connect(flag_fallback_cache_url="memory://local/?ttl=300&size=2")
     sink.flags = {"f": True}
     for person in ("a", "b", "a", "c"):

@@ -1,6 +1,8 @@
-"""The feature_flags suite of PostHog's compliance harness, over an adapter as its other SDKs have one.
+"""The feature_flags suite of PostHog's compliance harness, over an adapter as its other SDKs have
+one.
 
-The harness's server answers in the oldest form, `featureFlags`, and speaks of geoip only where it is asked to.
+The harness's server answers in the oldest form, `featureFlags`, and speaks of geoip only where it
+is asked to.
 """
 
 import json
@@ -14,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 class Adapter:
-    """What the harness's `/init`, `/capture`, `/get_feature_flag` and `/flush` do with the SDK."""
+    """The SDK calls behind the harness's `/init`, `/capture`, `/get_feature_flag` and `/flush`."""
 
     def __init__(self, sink):
         self.sink = sink

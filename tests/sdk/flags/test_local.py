@@ -1,4 +1,6 @@
-"""Local evaluation: when definitions are asked for, what happens without them, and what the server is still asked."""
+"""Local evaluation: when definitions are asked for, what happens without them, and what the server
+is still asked.
+"""
 
 import asyncio
 import json
@@ -96,7 +98,10 @@ def test_without_definitions_and_only_locally_the_answer_is_unknown(sink, local,
 
 
 def test_what_cannot_be_known_here_is_asked_of_the_server(sink, local):
-    """One request for all; what the rules say wins in a snapshot, what the server says in `get_all_flags`."""
+    """One request asks for all of them.
+
+    The rules win in a snapshot, the server in `get_all_flags`.
+    """
     sink.definitions = {"flags": [flag("here"), flag("there", PRO), flag("inactive", active=False)]}
     sink.flags = {"here": "from the server", "there": "pro variant", "new": True}
     flags = local.evaluate_flags("u1")
@@ -149,7 +154,10 @@ def test_groups_get_their_key_as_a_property(sink, local):
     ("status", "is_kept"), [(401, False), (402, False), (403, True), (429, True), (500, True), (503, True), (200, True)]
 )
 def test_what_an_error_does_to_the_rules_at_hand(sink, local, status, is_kept, caplog):
-    """A void key and a used up quota clear them; anything else, also an answer that is no definitions, leaves them."""
+    """A void key and a used up quota clear them.
+
+    Anything else, also an answer that is no definitions, leaves them.
+    """
     sink.definitions = {"flags": [flag("f")]}
     assert local.load_feature_flags()
     sink.answer(status, path=DEFINITIONS, body=b'{"detail": "no"}')
@@ -252,7 +260,7 @@ def test_clients_of_one_process_share_one_request_too(sink, connect):
 
 
 def test_who_gets_the_lock_looks_first_whether_another_has_asked_meanwhile(sink, connect):
-    """Between a look at the shelf and the lock another process may have come and gone."""
+    """Another process may have asked between the first look at the cache and the lock."""
     sink.definitions = {"flags": [flag("f")]}
     one, two = connect(secret_key="phs_secret"), connect(secret_key="phs_secret")
     source = two.flags._poller
@@ -269,7 +277,7 @@ def test_who_gets_the_lock_looks_first_whether_another_has_asked_meanwhile(sink,
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="needs POSIX permissions")
 def test_a_folder_where_others_write_is_not_used(sink, connect, tmp_path, caplog):
-    """What lies there decides what people see."""
+    """The files there decide which flags people get."""
     sink.definitions = {"flags": [flag("f")]}
     folder = tmp_path / "open"
     folder.mkdir()
@@ -420,7 +428,9 @@ assert sent
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX signals")
 @pytest.mark.parametrize("method", ["load_feature_flags()", "evaluate_flags('u1')"])
 def test_a_signal_handler_may_ask_while_its_thread_is_asking(sink, method):
-    """SIGHUP reads the definitions anew, in the middle of reading them: inside the request, wherever that is."""
+    """SIGHUP reads the definitions anew, in the middle of reading them: inside the request,
+    wherever that is.
+    """
     sink.definitions = {"flags": [flag("f")]}
     script = f"""
 import os, queue, signal, sys

@@ -19,7 +19,10 @@ def values(client, who="u1"):
 
 
 def test_a_forced_answer_wins_over_the_server_until_it_is_taken_back(sink, client):
-    """For everybody, on every way of asking; it is no exposure, so `$feature_flag_called` is not sent."""
+    """For everybody, on every way of asking.
+
+    It is no exposure, so `$feature_flag_called` is not sent.
+    """
     sink.flags = {"f": False, "g": True}
     with client.flags.override({"f": {"value": "forced", "payload": {"n": 1}}}):
         assert values(client) == {"f": "forced", "g": True}
@@ -84,7 +87,10 @@ def test_what_no_flag_can_answer_is_told_where_it_is_said(bad):
 
 
 def test_the_environment_and_a_file_force_answers(sink, tmp_path, monkeypatch):
-    """The code wins over the environment, the environment over the file; a file that changes is read again."""
+    """The code wins over the environment, the environment over the file.
+
+    A file that changes is read again.
+    """
     path = tmp_path / "flags.json"
     path.write_text('{"a": "file", "b": "file", "c": "file"}')
     monkeypatch.setenv("HOGLINE_FLAG_OVERRIDES", "b=env,c=env")
@@ -95,7 +101,7 @@ def test_the_environment_and_a_file_force_answers(sink, tmp_path, monkeypatch):
     path.write_text('{"a": "changed')
     os.utime(path, ns=(1, 1))
     client.flags._overrides._looked_at_s = 0.0
-    assert values(client)["a"] == "file"  # half written: what held goes on
+    assert values(client)["a"] == "file"  # half written: the last overrides still hold
     path.write_text('{"a": "changed"}')
     client.flags._overrides._looked_at_s = 0.0
     assert values(client)["a"] == "changed"

@@ -1,4 +1,6 @@
-"""The processes of a host share one poller: real processes, forked, killed, and counted at the server."""
+"""The processes of a host share one poller: real processes, forked, killed, and counted at the
+server.
+"""
 
 import contextlib
 import json
@@ -90,7 +92,10 @@ def test_many_workers_poll_once(sink, start):
 
 
 def test_a_new_process_answers_from_what_the_last_one_left(sink, start):
-    """Also while the server is down; how old that is does not matter until the server says otherwise."""
+    """Also while the server is down.
+
+    How old that is does not matter until the server says otherwise.
+    """
     sink.definitions = {"flags": [flag("f")]}
     end(start("assert ask() is True"))
     sink.stop()
@@ -137,7 +142,9 @@ def test_a_forked_child_keeps_the_rules_and_polls_for_itself(sink, start):
 
 
 def test_a_child_forked_in_the_middle_of_a_request_does_not_hold_its_lock(sink, start):
-    """A lock that the child inherited would keep every process of the host from asking for as long as it lives."""
+    """A lock that the child inherited would keep every process of the host from asking for as long
+    as it lives.
+    """
     sink.definitions = {"flags": [flag("f")]}
     proxy = Faults(sink.url, hang)
     parent = start(

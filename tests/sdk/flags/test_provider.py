@@ -1,4 +1,7 @@
-"""A provider of flag definitions: what all hosts share, through an app's own cache, with posthog-python's protocol."""
+"""A provider shares flag definitions among all hosts, through an app's own cache.
+
+It has posthog-python's protocol.
+"""
 
 import json
 
@@ -12,7 +15,9 @@ DEFINITIONS = "/flags/definitions"
 
 
 class Folder:
-    """Definitions in a folder that all share; who makes the lock first fetches."""
+    """Definitions in a folder that all processes share; the one that makes the lock first fetches
+    them.
+    """
 
     def __init__(self, path):
         self.path = path
@@ -101,7 +106,7 @@ def test_of_all_hosts_one_asks_the_server(provided, sink, kind):
 
 
 def test_nothing_of_the_provider_reaches_the_flags(provided, sink, caplog):
-    """Whatever it raises: the server is asked."""
+    """The server is asked, whatever the provider raises."""
     client, _ = provided(Broken)
     assert is_on(client).enabled
     client.shutdown(5)
@@ -110,7 +115,10 @@ def test_nothing_of_the_provider_reaches_the_flags(provided, sink, caplog):
 
 
 def test_who_has_nothing_asks_though_another_is_at_it(provided, sink):
-    """A cache that is empty, and a lock that somebody died with; who has rules goes on with them."""
+    """The cache is empty, and the holder of the lock died.
+
+    A client that has rules keeps them.
+    """
     client, provider = provided()
     (provider.path / "lock").mkdir()
     assert client.load_feature_flags()
@@ -134,7 +142,10 @@ def test_a_cache_that_forgets_is_filled_again(provided, sink):
 
 
 def test_a_provider_is_the_official_clients_too(connect, tmp_path):
-    """The protocol is theirs; what lacks a method is told at once."""
+    """The protocol is posthog-python's.
+
+    A provider that lacks a method is reported at once.
+    """
     assert isinstance(Folder(tmp_path), OfficialProvider)
     assert isinstance(Folder(tmp_path), FlagDefinitionCacheProvider)
     with pytest.raises(SettingsError, match="lacks on_flag_definitions_received"):

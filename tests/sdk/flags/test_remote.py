@@ -1,4 +1,6 @@
-"""Flags that the server answers for: the request, its faults, and what the caller and `$feature_flag_called` are told."""
+"""Flags that the server answers for: the request, its faults, and what the caller and
+`$feature_flag_called` are told.
+"""
 
 import asyncio
 import socket
@@ -15,7 +17,9 @@ SILENT = {"send_feature_flag_events": False}
 
 
 def test_a_question_is_one_post_with_what_the_specification_names(sink, client):
-    """docs/internals/flags-protocol.md#remote-evaluation: groups that were not passed lose their properties; no key in the header; the runtime is named."""
+    """docs/internals/flags-protocol.md#remote-evaluation: groups that were not passed lose their
+    properties; no key in the header; the runtime is named.
+    """
     sink.flags = {"f": "a"}
     result = client.get_feature_flag_result(
         "f", "u1", groups={"company": "acme"}, person_properties={"p": 1},
@@ -91,7 +95,10 @@ def test_only_502_and_504_are_asked_again(sink, client, answers, requests, error
     ],
 )
 def test_a_transport_failure_is_asked_again_once(sink, fault, connections, error):
-    """A real proxy that misbehaves, and then does not; only one that hangs twice leaves no answer."""
+    """A real proxy that misbehaves, and then does not.
+
+    Only one that hangs twice leaves no answer.
+    """
     sink.flags = {"f": True}
     proxy = Faults(sink.url, fault, *([fault] if error else []))
     client = PostHog("phc_test", host=proxy.url, feature_flags_request_timeout_seconds=0.3, send=False)
@@ -105,7 +112,10 @@ def test_a_transport_failure_is_asked_again_once(sink, fault, connections, error
 
 @pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-Filler: "])
 def test_an_answer_that_drips_is_given_up_in_time(sink, head):
-    """Each byte comes soon after the last, so no read ever times out; the whole, head and body, has a deadline all the same."""
+    """Each byte comes soon after the last, so no read ever times out.
+
+    The whole, head and body, has a deadline all the same.
+    """
     bytes_sent = []
 
     def drip(visit):
@@ -126,7 +136,7 @@ def test_an_answer_that_drips_is_given_up_in_time(sink, head):
     assert client.evaluate_flags("u1").error == "timeout"
     assert len(bytes_sent) < 299
     sink.flags = {"f": True}
-    assert client.evaluate_flags("u1").get_flag("f") is True  # what is left of the first is not read as the second
+    assert client.evaluate_flags("u1").get_flag("f") is True  # the rest of the first response is not read as the second
     proxy.stop()
     client.shutdown(0)
 
@@ -169,7 +179,10 @@ def test_nobody_to_ask_about_means_no_request_and_an_empty_answer(sink, client):
 
 
 def test_the_context_says_who_and_what_is_known_of_them(sink, client):
-    """Distinct id, groups, person properties and device; what the caller says wins."""
+    """The context has the distinct id, groups, person properties and device.
+
+    The caller's arguments win.
+    """
     with hogline.new_context():
         hogline.identify_context("ctx")
         hogline.set_context_device_id("device")

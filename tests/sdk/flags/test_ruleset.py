@@ -1,4 +1,6 @@
-"""Whole definitions: generated ones against posthog-python's local evaluation, and by hand what it gets wrong."""
+"""Whole definitions: generated ones against posthog-python's local evaluation, and by hand what it
+gets wrong.
+"""
 
 import threading
 
@@ -20,12 +22,15 @@ def judge():
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(given_=definitions(), subject=subjects)
 def test_generated_definitions_are_judged_alike(judge, given_, subject):
-    """Values, payloads, and where there is none the reason; but for values of theirs that are not certain."""
+    """Values, payloads, and where there is none the reason.
+
+    But for values of theirs that are not certain.
+    """
     values, reasons, payloads = ours(given_, subject)
     their_values, their_reasons, their_payloads = judge.answers(given_, subject)
     guessed = set(reasons) - set(their_reasons)
     assert not guessed or any(decides_by_order(one) for one in given_["flags"])
-    # What depends on a flag of which they guess the value may differ in every way.
+    # Flags that depend on a flag whose value they guess may differ in every way.
     alike = {one["key"] for one in given_["flags"]} - guessed if guessed and not depends(given_) else None
     for mine, theirs in ((values, their_values), (reasons, their_reasons), (payloads, their_payloads)):
         if guessed and depends(given_):
@@ -95,7 +100,9 @@ def test_no_property_that_becomes_known_changes_the_order_of_conditions(definiti
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(given_=definitions(), subject=subjects, rest=property_values, of_groups=property_values)
 def test_no_property_that_becomes_known_changes_an_answer(given_, subject, rest, of_groups):
-    """An answer is certain: whatever the server knows beside what the app has passed, it says the same."""
+    """An answer is certain: whatever the server knows beside what the app has passed, it says the
+    same.
+    """
     ruleset = Ruleset(given_)
     known = {"distinct_id": subject["distinct_id"], **subject["person_properties"]}
     groups = {kind: subject["group_properties"].get(kind, {}) for kind in subject["groups"]}
@@ -165,7 +172,9 @@ def test_a_verdict_says_why(definition, code, index):
 
 
 def test_a_flag_that_a_persons_flag_depends_on_is_asked_about_its_group():
-    """posthog-python asks it about the person: with the person's properties and the person's place in the rollout."""
+    """posthog-python asks it about the person: with the person's properties and the person's place
+    in the rollout.
+    """
     team = flag("team", everybody({"key": "size", "operator": "gt", "value": 5}), filters=COMPANY)
     asked = Subject(
         "u", person_properties={"size": 1}, groups={"company": "acme"}, group_properties={"company": {"size": 9}}
@@ -174,7 +183,10 @@ def test_a_flag_that_a_persons_flag_depends_on_is_asked_about_its_group():
 
 
 def test_a_persons_condition_in_a_groups_flag_is_about_the_person():
-    """`aggregation_group_type_index: null` on the condition; posthog-python reads the group's properties."""
+    """`aggregation_group_type_index: null` on the condition.
+
+    Posthog-python reads the group's properties.
+    """
     condition = everybody({"key": "plan", "operator": "exact", "value": "pro"}) | {"aggregation_group_type_index": None}
     asked = Subject(
         "u",
@@ -207,7 +219,11 @@ def group(kind, *values):
 )  # fmt: skip
 @pytest.mark.parametrize("operator", ["in", "not_in"])
 def test_a_cohort_is_a_group_of_filters(judge, cohort, expected, operator):
-    """A decisive member beats those that are unknown; what only the server knows beats all. Judged as well."""
+    """A decisive member beats those that are unknown, and a fact that only the server knows beats
+    all.
+
+    This is judged as well.
+    """
     asked = {"key": "id", "type": "cohort", "value": 1, "operator": operator}
     given_ = {
         "flags": [flag("f", everybody(asked))], "cohorts": {"1": cohort}, "group_type_mapping": {}, "property_matching_version": 1,
@@ -242,7 +258,8 @@ OUTSIDE = {"email": "jo@example.com"}
         (flag("f", everybody(STAFF), everybody(), filters=TWO), "old", "old", "old"),
         (flag("f", everybody(STAFF), everybody()), True, True, True),
         (flag("f", {"properties": [STAFF], "rollout_percentage": 0}, everybody()), True, True, True),
-        # With an early exit the first condition excludes those who meet it and are out of its rollout.
+        # With an early exit the first condition excludes those who meet it and are out of its
+        # rollout.
         (
             flag("f", {"properties": [STAFF], "rollout_percentage": 0}, everybody(), filters={"early_exit": True}),
             None, False, True,
@@ -281,7 +298,10 @@ def test_flags_and_cohorts_that_meet_themselves_are_unresolved():
 
 
 def test_a_cohort_that_another_thread_is_making_does_not_meet_itself():
-    """Two flags of one cohort, first asked for at once; the definitions hold the first thread up in the middle."""
+    """Two flags of one cohort, first asked for at once.
+
+    The definitions hold the first thread up in the middle.
+    """
     is_there, go_on = threading.Event(), threading.Event()
 
     class Cohorts(dict):
@@ -361,7 +381,7 @@ anything = st.recursive(
 @settings(deadline=None, max_examples=40)
 @given(st.dictionaries(st.sampled_from(["filters", "active", "bucketing_identifier"]), anything), anything)
 def test_no_definition_makes_an_error(definition, group):
-    """Whatever the server, or a cache file, says: a verdict, or unresolved."""
+    """The result is a verdict, or unresolved, whatever the server or a cache file holds."""
     made = {"key": "f", "active": True, **definition}
     verdict = ask([made, "no flag", {"key": 3}], cohorts={"1": group})
     assert verdict is not None

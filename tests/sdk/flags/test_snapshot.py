@@ -1,4 +1,6 @@
-"""Snapshots, what events carry of them, and `$feature_flag_called`: once for each person, flag and answer."""
+"""Snapshots, what events carry of them, and `$feature_flag_called`: once for each person, flag and
+answer.
+"""
 
 import logging
 import threading

@@ -147,7 +147,10 @@ def test_it_is_sent_once_whatever_else_sees_it(client):
 
 
 def test_what_an_interceptor_will_judge_is_left_to_it(client):
-    """It knows the status; what is logged before anybody else sees it is sent at once, and not again."""
+    """The interceptor knows the status.
+
+    An exception logged before the interceptor sees it is sent at once, and not again.
+    """
 
     def seen_first(environ, start):
         error = ValueError("seen")
@@ -183,7 +186,10 @@ def test_what_an_interceptor_will_judge_is_left_to_it(client):
 
 @pytest.mark.parametrize(("status", "source"), [(409, "python.logging"), (503, "flask.got_request_exception")])
 def test_an_exception_that_the_app_logs_and_answers_is_one_event(client, status, source):
-    """The interceptor, which saw it first, captures it from status 500 on; below, the log record is captured."""
+    """The interceptor, which saw it first, captures it from status 500 on.
+
+    Below, the log record is captured.
+    """
     app = Flask("shop")
     FlaskInterceptor(app, client=client, capture_exceptions=True)
 
@@ -214,7 +220,7 @@ def test_a_hook_that_logs_doubles_nothing(client, monkeypatch):
 
 
 def test_our_own_records_are_not_captured(client):
-    """What fails while something is captured would go round for ever."""
+    """An error during a capture would otherwise be captured without end."""
 
     def before_send(event):
         log.error("inside", exc_info=ValueError("inside"))
@@ -279,7 +285,10 @@ def test_a_record_that_nobody_made_with_a_logger_is_captured(client, handler):
 
 
 def test_behind_a_queue_the_handler_says_where_it_belongs(client, handler, caplog):
-    """A QueueHandler drops exceptions; beside it, the exception is one event, with the context of who logs."""
+    """A QueueHandler drops exceptions.
+
+    Beside it, the exception is one event, with the context of who logs.
+    """
     logging.getLogger().removeHandler(handler)
     waiting = queue.SimpleQueue()
     logger = logging.getLogger("queued")

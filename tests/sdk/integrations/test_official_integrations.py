@@ -1,4 +1,6 @@
-"""posthog-python's integrations by name: Hogline's interceptors, with that package's arguments and settings."""
+"""posthog-python's integrations by name: Hogline's interceptors, with that package's arguments and
+settings.
+"""
 
 import subprocess
 import sys

@@ -1,4 +1,7 @@
-"""What the tests of tracebacks share: code written to real files and run, and lists read back from their JSON."""
+"""The tests of tracebacks share these fixtures.
+
+They write code to real files and run it, and read lists back from their JSON.
+"""
 
 import itertools
 import textwrap
@@ -27,7 +30,9 @@ def listed(tmp_path):
 
 @pytest.fixture
 def run_file(tmp_path):
-    """Write *source* to a file below tmp_path, run it, and return the exception it raises, frames from here on."""
+    """Write *source* to a file below tmp_path, run it, and return the exception it raises, frames
+    from here on.
+    """
 
     def run(source, path=None, name="app"):
         file = tmp_path / (path or f"app_{next(_numbers)}.py")

@@ -27,7 +27,9 @@ down({depth})
 
 @pytest.fixture
 def raised_through(run_file, tmp_path):
-    """An exception whose stack goes to and fro between the app and an installed library, in lines of some width."""
+    """An exception whose stack goes to and fro between the app and an installed library, in lines
+    of some width.
+    """
 
     def run(depth=10, width=80, message="boom"):
         filling = "\n".join(f"# {number} ".ljust(width, "x") for number in range(6))
@@ -97,7 +99,7 @@ def test_then_frames_from_the_middle_and_the_gap_says_how_many(raised_through, l
 
 
 def test_then_long_messages_and_then_all_but_five_frames(raised_through, listed):
-    """What happened and where stays readable."""
+    """The exception and its place stay readable."""
     error = raised_through(depth=100, message="m" * 9000)
     whole = frames_of(listed(error, max_frames=1000))
     [entry] = listed(error, max_list_bytes=12_000)

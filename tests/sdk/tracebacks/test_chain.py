@@ -23,7 +23,7 @@ def raised(error, cause=None):
 
 
 def outline(entries):
-    """What a reader sees of the chain: (value, source, value of the parent)."""
+    """Return the chain as a reader sees it: (value, source, value of the parent)."""
     return [
         (
             entry["value"],
@@ -35,7 +35,7 @@ def outline(entries):
 
 
 def test_the_caught_exception_is_first_and_its_root_cause_last(listed):
-    """What PostHog names the issue after, and what a reader scrolls to."""
+    """PostHog names the issue after the first, and a reader scrolls to the last."""
     entries = listed(raised(ValueError("caught"), raised(KeyError("middle"), raised(OSError("root")))))
     assert outline(entries) == [
         ("caught", None, None),
@@ -141,7 +141,10 @@ def trees(draw, depth=4):
 
 
 def expected_order(error):
-    """The rule of docs/internals/capture-protocol.md#mechanism, written as plainly as possible; the trees hold every object once."""
+    """The rule of docs/internals/capture-protocol.md#mechanism, written as plainly as possible.
+
+    The trees hold every object once.
+    """
     cause = error.__cause__ if error.__suppress_context__ else error.__context__
     yield error
     for below in ([cause] if cause is not None else []) + list(getattr(error, "exceptions", ())):
@@ -219,7 +222,7 @@ def test_the_value_is_what_the_exception_says_of_itself(listed, error, value):
 
 
 def test_notes_stand_below_the_message(listed):
-    """What `add_note` added is part of what the exception says."""
+    """Notes of `add_note` are part of the exception's text."""
     error = ValueError("text")
     error.add_note("first note")
     error.add_note("second note")
@@ -254,7 +257,9 @@ def test_an_error_number_is_in_the_entry(listed):
 
 
 def test_an_exception_that_was_never_raised_has_the_stack_of_who_captured_it(posthog):
-    """Marked synthetic, without a frame of ours, and nothing is written to the exception but the mark."""
+    """Marked synthetic, without a frame of ours, and nothing is written to the exception but the
+    mark.
+    """
     error = ValueError("never raised")
     posthog.capture_exception(error)
     [event] = posthog.events

@@ -1,4 +1,6 @@
-"""The frames: in the reader's order, with place, source and column, and never so many that nobody reads them."""
+"""The frames: in the reader's order, with place, source and column, and never so many that nobody
+reads them.
+"""
 
 import ast
 import importlib
@@ -31,7 +33,9 @@ checkout([{"price": -1}])
 
 
 def test_frames_stand_outermost_first_and_the_crash_site_last(run_file, frames):
-    """The order PostHog's pages expect (docs/internals/capture-protocol.md#frames), with everything they show of a frame."""
+    """The order PostHog's pages expect (docs/internals/capture-protocol.md#frames), with everything
+    they show of a frame.
+    """
     outer, crash = frames(run_file(SHOP, path="shop/cart.py", name="cart"))
     assert [outer["function"], crash["function"]] == ["<module>", "checkout"]
     path = crash.pop("abs_path")
@@ -77,7 +81,10 @@ def test_a_function_is_called_by_its_own_name(run_file, frames):
     ],
 )
 def test_the_column_is_that_of_the_expression_that_failed(run_file, frames, line, column_of):
-    """Counted from 1 in characters, as editors do; of several subscripts in a line, it names the one."""
+    """Counted from 1 in characters, as editors do.
+
+    Of several subscripts in a line, it names the one.
+    """
     [frame] = frames(run_file(line + "\n"))
     assert frame["colno"] == line.index(column_of) + 1
 
@@ -178,7 +185,9 @@ def test_of_a_recursion_both_ends_stay(run_file, frames):
 
 @pytest.mark.parametrize("depths", [(150, 151), (200, 700)])
 def test_how_deep_a_recursion_went_makes_no_other_issue(run_file, frames, depths):
-    """PostHog groups by the names of functions: the marker's is constant, the count stands beside it."""
+    """PostHog groups by the names of functions: the marker's is constant, the count stands beside
+    it.
+    """
     source = "def down(n):\n    1 / n\n    down(n - 1)\n\ndown({})\n"
     first, second = (frames(run_file(source.format(depth))) for depth in depths)
     grouped = ("function", "module", "lineno", "in_app")
@@ -279,7 +288,7 @@ def test_a_syntax_error_ends_in_the_file_it_is_about(run_file, frames, tmp_path)
 
 
 def test_a_syntax_error_in_a_text_shows_the_text(frames):
-    """What was handed to eval or literal_eval has no file."""
+    """A text that was handed to eval or literal_eval has no file."""
     with pytest.raises(SyntaxError) as caught:
         ast.literal_eval("{'a': 1, 'b' 2}")
     frame = frames(caught.value)[-1]
@@ -301,7 +310,10 @@ def test_a_syntax_error_in_a_text_shows_the_text(frames):
     ],
 )
 def test_an_impossible_place_is_left_out(listed, line, column, shown):
-    """Parsers of other languages make SyntaxErrors too; the server reads numbers as 32 bits, and loses the event over others."""
+    """Parsers of other languages make SyntaxErrors too.
+
+    The server reads numbers as 32 bits, and loses the event over others.
+    """
     [entry] = listed(SyntaxError("odd", ("odd.cfg", line, column, "text")))
     last = entry["stacktrace"]["frames"][-1]
     if shown is None:
@@ -368,7 +380,7 @@ def test_an_exception_group_shows_each_members_own_frames(run_file, listed):
 
 
 def test_concurrent_snapshots_do_not_disturb_each_other(run_file):
-    """What is remembered of a place is written by every thread."""
+    """Every thread writes the facts that are remembered of a place."""
     from concurrent.futures import ThreadPoolExecutor
 
     error = run_file(SHOP)

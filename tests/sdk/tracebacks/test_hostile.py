@@ -1,5 +1,7 @@
 # ruff: noqa: N818 - these are named by what they do
-"""Exceptions are code of the app: whatever their methods do, a list comes out, and no exception is changed."""
+"""Exceptions are code of the app: whatever their methods do, a list comes out, and no exception is
+changed.
+"""
 
 import linecache
 import pathlib
@@ -8,7 +10,7 @@ import pytest
 
 
 class HostileError(RuntimeError):
-    """What hostile methods raise: none may reach the caller."""
+    """The exception that hostile methods raise, and that may never reach the caller."""
 
 
 def explode(*_args, **_kwargs):
@@ -124,7 +126,7 @@ HOSTILE = [
 
 
 def state_of(error):
-    """What the interpreter keeps of it, past its class."""
+    """Return the state that the interpreter keeps of it, without calling its class."""
     slots = ("__cause__", "__context__", "__suppress_context__", "__traceback__")
     attributes = dict(object.__getattribute__(error, "__dict__"))
     return [*(BaseException.__dict__[name].__get__(error) for name in slots), *attributes, *attributes.values()]

@@ -110,7 +110,9 @@ def test_an_app_below_the_prefix_of_a_system_python_is_the_apps_own(frames, monk
 
 
 def test_a_script_beside_the_interpreter_is_not_the_apps_own(frames, monkeypatch):
-    """`/usr/local/bin/gunicorn` in an image whose working directory is `/`, without a virtualenv."""
+    """`/usr/local/bin/gunicorn` in an image whose working directory is `/`, without a
+    virtualenv.
+    """
     monkeypatch.setattr(sys, "prefix", sys.base_prefix)
     script = str(pathlib.Path(sys.executable).with_name("some-server"))
     [frame] = frames(crash_at(script, "__main__"), project_root="/")

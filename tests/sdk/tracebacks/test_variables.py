@@ -1,4 +1,7 @@
-"""Code variables of the frames of an exception: crash site first, masked, bounded; no code of a value is called."""
+"""Code variables of the frames of an exception: crash site first, masked, bounded.
+
+No code of a value is called.
+"""
 
 import collections
 import datetime
@@ -142,7 +145,7 @@ def test_one_frame_cannot_starve_the_others(run_file, described):
 
 
 def test_only_the_apps_own_frames_have_variables(run_file, described):
-    """What a library holds is its own."""
+    """Variables of a library are left out."""
     source = """
     def crash(held):
         raise ValueError
@@ -265,7 +268,10 @@ VALUES = {
 
 @pytest.mark.parametrize("kind", VALUES)
 def test_a_value_is_shown_short_and_readable(shown, kind):
-    """Numbers as numbers, structures as JSON, objects by what they hold; posthog-python's shapes."""
+    """Numbers as numbers, structures as JSON, objects by what they hold.
+
+    Posthog-python's shapes.
+    """
     value, wanted = VALUES[kind]
     assert shown(value) == wanted
 
@@ -345,7 +351,7 @@ def test_no_code_of_a_value_is_called(shown, kind, around):
 
 
 class Blocking:
-    """Whoever asks it anything waits for ever."""
+    """An object whose every method waits for ever."""
 
     def __getattribute__(self, name):
         threading.Event().wait()
@@ -399,7 +405,7 @@ def test_a_value_that_changes_meanwhile_is_survived(shown):
         thread.join()
 
 
-# -- secrets ------------------------------------------------------------------------------------------------------------
+# -- secrets ---------------------------------------------------------------------------------------
 
 HIDDEN_NAMES = [
     "password", "user_password", "PASSWORD", "dbPasswd", "client_secret", "API_KEY", "apiKey", "auth_header", "access_token", "jwt",
@@ -422,7 +428,10 @@ class Field(enum.Enum):
 
 
 def test_what_is_known_of_one_key_is_not_taken_from_how_it_looks_unmasked(shown):
-    """A key that is no text is looked at without masks, too; what was seen there counts for nothing else."""
+    """A key that is no text is looked at without masks, too.
+
+    The result counts for nothing else.
+    """
     login = type("Login", (), {"__init__": lambda self: vars(self).update(password="hunter2", user="sk_ada")})
     described = shown([{login(): 1, ("sk_ada", 2): 2}, {"password": "hunter2", "user": "sk_ada"}, ["sk_ada"]])
     assert "hunter2" not in described
@@ -431,7 +440,10 @@ def test_what_is_known_of_one_key_is_not_taken_from_how_it_looks_unmasked(shown)
 
 @pytest.mark.parametrize("name", [b"password", ("db", "password"), frozenset({"api_key"}), Field.PASSWORD])
 def test_keys_that_are_no_texts_hide_as_much(shown, name):
-    """A row of Redis has bytes for keys. What is hidden has a key of its own, so that none takes another's place."""
+    """A row of Redis has bytes for keys.
+
+    A hidden key has a name of its own, so that none replaces another.
+    """
     value = "plain words"
     described = json.loads(shown({name: value, b"second_password": value, ("city", 1): "Ulm", 7: "seven"}))
     assert list(described.values()) == [REDACTED, REDACTED, "Ulm", "seven"]
@@ -459,7 +471,9 @@ SECRETS = [
 
 @pytest.mark.parametrize("secret", SECRETS)
 def test_what_looks_like_a_key_is_hidden_wherever_it_stands(shown, secret):
-    """Alone, in a sentence, in a query, in bytes, in a key of a dict, behind a thousand characters, in an exception's arguments."""
+    """Alone, in a sentence, in a query, in bytes, in a key of a dict, behind a thousand characters,
+    in an exception's arguments.
+    """
     for value in (
         secret, f"sent {secret} to them", f"https://x.example/?k={secret}", secret.encode(), {secret: 1}, [("k", secret)],
         "w " * 500 + secret, ValueError(secret), {"k": {1: {secret}}},
@@ -512,11 +526,14 @@ def test_the_patterns_are_the_apps(shown):
     assert shown("x", name="__dunder") is None
 
 
-# -- bounds -------------------------------------------------------------------------------------------------------------
+# -- bounds ----------------------------------------------------------------------------------------
 
 
 def test_reading_stops_in_time(described):
-    """By a clock that runs away: what was read stays, the rest is left out, and the event is whole."""
+    """The clock runs away.
+
+    Values already read stay, the rest is left out, and the event is whole.
+    """
 
     def hold():
         first, second = "a", "b"
@@ -552,7 +569,10 @@ LOCALS = "; ".join(
 
 
 def test_an_event_with_variables_stays_small_whatever_the_locals(run_file):
-    """Under 200,000 characters; the variables within their own bound; capture and all within two seconds of its own time."""
+    """Under 200,000 characters.
+
+    The variables within their own bound; capture and all within two seconds of its own time.
+    """
     error = run_file(HUGE.format(locals=LOCALS))
     client = RecordingPostHog(
         capture_exception_code_variables=True,
@@ -577,7 +597,9 @@ def test_an_event_with_variables_stays_small_whatever_the_locals(run_file):
 
 
 def test_even_an_event_of_its_own_size_has_the_crash(posthog):
-    """The caller's properties nearly fill it: the list gives way, and the event stays under `max_event_bytes`."""
+    """The caller's properties nearly fill it: the list gives way, and the event stays under
+    `max_event_bytes`.
+    """
     client = RecordingPostHog(capture_exception_code_variables=True, project_root=str(pathlib.Path(__file__).parent))
 
     def down(n):
@@ -592,7 +614,7 @@ def test_even_an_event_of_its_own_size_has_the_crash(posthog):
     assert client.stats().dropped == {}
 
 
-# -- switches -----------------------------------------------------------------------------------------------------------
+# -- switches --------------------------------------------------------------------------------------
 
 
 def capture_with(client):
