@@ -268,7 +268,7 @@ class TestBodies:
 
     @shows("error-after-start")
     def test_an_error_in_it_is_seen_although_aiohttp_only_logs_it(self, interceptor, serve):
-        """With the status that was sent."""
+        """The event has the status that was sent."""
 
         async def lazy(request):
             async def body():

@@ -167,7 +167,7 @@ def test_a_call_in_process_is_a_request_of_its_own(serve, posthog):
 
 @shows("nested-requests")
 def test_a_call_in_process_that_fails_gives_the_context_back(serve, posthog):
-    """Also when the exception goes through."""
+    """This also holds when the exception goes through."""
     seen = []
 
     async def inner(scope, receive, send):
@@ -252,9 +252,9 @@ def test_a_capture_that_fails_harms_nobody(posthog, sink):
 
 
 def test_the_app_may_be_given_by_name():
-    """Old versions of Starlette hand middleware no app.
+    """Old versions of Starlette pass the app to middleware by name.
 
-    Then the interceptor has nothing to wrap.
+    Without an app there is nothing to wrap, and that is an error.
     """
 
     async def app(scope, receive, send):

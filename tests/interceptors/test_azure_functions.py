@@ -140,7 +140,7 @@ class TestRequests:
         assert person_of(sink.events[0]) == "alice"
 
     def test_callbacks_get_the_request(self, posthog, sink):
-        """Also asynchronous ones, where the function is."""
+        """Callbacks may be asynchronous where the function is."""
         app = func.FunctionApp()
 
         async def user(req):

@@ -14,7 +14,7 @@ def test_no_rule_is_without_a_test_or_a_reason():
 
 
 def test_tests_name_only_rules_that_exist():
-    """And each rule stands once in the list."""
+    """Each rule stands once in the list."""
     assert len(NAMES) == len(set(NAMES)) >= 81
     assert set(shown()) - set(NAMES) == set()
 

@@ -98,7 +98,7 @@ class TestExceptions:
     @pytest.mark.parametrize("name", ["before_request", "after_request"])
     @pytest.mark.parametrize("error", [ValueError(), bottle.HTTPError(503)])
     def test_hooks_are_seen(self, app, serve, name, error):
-        """Of Bottle: no plugin sees them."""
+        """Exceptions in Bottle's hooks are events, although no plugin sees them."""
 
         def fail():
             raise error
@@ -226,7 +226,7 @@ class TestContext:
         assert exception_of(event) == ("ValueError", False, 500)
 
     def test_a_second_plugin_is_ignored(self, app, serve, posthog, caplog):
-        """With a warning; one event."""
+        """It is ignored with a warning, and each exception is one event."""
         app.install(PostHogInterceptor(client=posthog, capture_exceptions=True))
         app.get("/", callback=lambda: int("x"))
         with serve(capture_exceptions=True) as site:

@@ -118,7 +118,10 @@ class TestConnections:
 class TestExceptions:
     @shows("swallowed-errors")
     def test_what_a_consumer_raises_is_one_event(self, posthog, events):
-        """After the handshake, with its status; the same object goes to the server."""
+        """It may come after the handshake, and the event has its status.
+
+        The same object goes to the server.
+        """
         error = ValueError("x")
 
         class Failing(AsyncWebsocketConsumer):

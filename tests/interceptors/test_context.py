@@ -139,7 +139,7 @@ class TestAlive:
     @shows("outliving-tasks")
     @needs("task")
     def test_a_task_keeps_its_visitor_after_the_response(self, site):
-        """And the requests that are served meanwhile are not affected."""
+        """The requests that are served meanwhile are not affected."""
         answer = site.ask("/task", headers=visitor("alice"))
         others = [site.ask("/capture", headers=visitor("bob")), site.ask("/capture")]
         assert [person_of(site.event(other)) for other in others] == ["bob", None]

@@ -247,7 +247,7 @@ class TestUser:
             assert len(site.events) == 3
 
     def test_nobody_is_looked_up_until_something_is_captured(self, serve, posthog, protocol, alice, monkeypatch):
-        """And then once, however much is captured."""
+        """The user is then looked up once, however much is captured."""
         from django.contrib.sessions.backends.db import SessionStore
 
         loads, load = [], SessionStore.load
@@ -649,7 +649,10 @@ class TestNeighbours:
 class TestFacts:
     @shows("route-template")
     def test_templates_are_the_patterns_of_the_project(self, serve, posthog):
-        """With includes; of regular expressions as they are; the root; none for a 404."""
+        """Templates have the prefixes of includes, and regular expressions as they are.
+
+        The root has one too, and a 404 has none.
+        """
 
         def view(request, **_):
             posthog.capture("x")

@@ -224,7 +224,7 @@ class TestInstalled:
         assert client.simulate_get("/fail/404").status_code == 404
 
     def test_a_second_interceptor_is_said_to_be_ignored(self, app, posthog, caplog):
-        """In the log."""
+        """The log says so."""
         PostHogInterceptor(app, client=posthog)
         PostHogInterceptor(app, client=posthog)
         assert [record for record in caplog.records if "has an interceptor already" in record.message]

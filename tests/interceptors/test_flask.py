@@ -282,7 +282,7 @@ class TestExceptions:
         ],
     )
     def test_each_is_seen_once_and_judged(self, failing, name, status, expected):
-        """Also where Flask answers by itself, or a handler does, or a handler fails."""
+        """This also holds where Flask answers by itself, or a handler does, or a handler fails."""
         assert failing.get(f"/{name}", VISITOR).status == status
         assert [exception_of(event) for event in failing.exceptions] == ([expected] if expected else [])
         for event in failing.exceptions:
@@ -552,7 +552,7 @@ class TestCallbacks:
         assert len(asked) == 1
 
     def test_a_request_that_captures_nothing_asks_nothing(self, app, serve):
-        """Not even for a 404."""
+        """No callback is called, not even for a 404."""
         asked = []
         app.add_url_rule("/", view_func=lambda: "ok")
         with serve(capture_exceptions=True, distinct_id=asked.append, properties=asked.append) as site:

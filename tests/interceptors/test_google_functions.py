@@ -119,7 +119,7 @@ class TestRequests:
         assert {event.properties["$session_id"] for event in sink.events} == {"session-a"}
 
     def test_a_body_that_breaks_off_is_one_event(self, serve, sink):
-        """With the status that had left by then."""
+        """The event has the status that had been sent by then."""
         with serve("http") as site:
             site.get("/break", VISITOR)
             sink.wait_until(lambda: len(sink.events) == 3)

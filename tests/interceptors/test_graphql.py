@@ -230,7 +230,7 @@ def mask(*, execution_context=None, **_):
 
 class TestStrawberry:
     def test_masked_errors_are_seen_before_the_mask(self, posthog, sink):
-        """Wherever the extensions stand in the list."""
+        """This holds wherever the extensions stand in the list."""
         for order in (1, -1):
             extensions = [PostHogInterceptor(client=posthog, capture_exceptions=True), mask][::order]
             schema = strawberry.Schema(Query, extensions=extensions)

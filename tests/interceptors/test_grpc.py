@@ -430,7 +430,7 @@ class TestEnds:
         ("name", "how"), [*((name, "cancelled") for name in HANGING), ("hang", "deadline"), ("hang_chat", "deadline")]
     )
     def test_a_client_that_waits_no_longer(self, serve, name, how):
-        """Of unary calls and streams, cancelled or with its deadline exceeded."""
+        """This holds for unary calls and streams, cancelled or with their deadline exceeded."""
         called = serve(capture_exceptions=True)
         method = getattr(called.channel, HANGING[name])(f"/shop.Shop/{name}")
         given = iter([b""]) if name in ("hang_collect", "hang_chat") else b""
@@ -452,7 +452,7 @@ class TestEnds:
         ("name", "shape"), [("fail", "unary_unary"), ("stream_fail", "unary_stream"), ("fail_stream", "stream_unary"), ("fail_chat", "stream_stream")]
     )  # fmt: skip
     def test_an_error_in_any_kind_of_call_is_one_event(self, serve, name, shape, twice):
-        """And the next call begins empty."""
+        """The next call begins empty."""
         called = serve(capture_exceptions=True, twice=twice)
         given = iter([b"x", b"y"]) if shape.startswith("stream") else b""
         with pytest.raises(grpc.RpcError) as caught:
@@ -558,7 +558,7 @@ class TestOptions:
 
     @pytest.mark.parametrize("kind", ["aio"], indirect=True)
     def test_awaited_callbacks(self, serve):
-        """Where the server is asynchronous and the method too."""
+        """Callbacks are awaited where the server and the method are asynchronous."""
 
         async def user(context):
             await asyncio.sleep(0)
@@ -592,7 +592,10 @@ class TestExceptions:
     @shows("grpc-codes")
     @pytest.mark.parametrize("code", ["UNAVAILABLE", "INTERNAL", "RESOURCE_EXHAUSTED", "UNIMPLEMENTED", "DATA_LOSS"])
     def test_aborts_that_are_the_servers_are_events(self, serve, kind, code):
-        """By code; handled, and they say what was aborted with."""
+        """The status code decides.
+
+        These events are handled, and have the text of the abort.
+        """
         called = serve(capture_exceptions=True)
         assert called.code("abort", code.encode()) == (grpc.StatusCode[code], "sorry")
         assert exception_of(called.event)[1:] == (True, STATUS[code])
@@ -636,7 +639,7 @@ class TestExceptions:
     @shows("grpc-codes", "error-after-start")
     @pytest.mark.parametrize("twice", [False, True])
     def test_an_error_in_a_stream_is_one_event(self, serve, twice):
-        """After the first message."""
+        """The error comes after the first message."""
         called = serve(capture_exceptions=True, twice=twice)
         stream = called.call("stream_fail", shape="unary_stream")
         assert next(stream) == b"a"

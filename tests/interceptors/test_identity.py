@@ -262,7 +262,10 @@ def test_the_address_is_taken_from_the_header_that_was_named(events_with, option
 
 
 def test_parameters_can_be_named_secret(events_with):
-    """Beside the default list; paths hide what has a secret's shape."""
+    """The names are added to the default list.
+
+    Paths hide segments with a secret's shape.
+    """
     event = events_with({}, "/reset/eyJhbGciOi.eyJzdWIi.sig?Order-Ref=7&q=1", secret_parameters=["order_ref"])
     assert event.properties["$current_url"] == "http://shop.example/reset/redacted?Order-Ref=redacted&q=1"
     assert event.properties["$request_path"] == "/reset/redacted"
@@ -283,7 +286,7 @@ def test_a_url_can_be_kept_as_it_is(events_with):
     ids=str,
 )  # fmt: skip
 def test_a_value_that_cannot_work_is_an_error(options):
-    """Where the interceptor is made."""
+    """The error is raised where the interceptor is made."""
     with pytest.raises(SettingsError):
         make_policy("wsgi", options)
 

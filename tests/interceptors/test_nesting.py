@@ -169,7 +169,7 @@ class TestWsgiInAsgi:
         assert event.properties["tenant"] == "acme"
 
     def test_a_plain_wsgi_app_inside_is_the_same_request(self, posthog, sink, bridge):
-        """Also with the generic interceptors on both sides."""
+        """This also holds with the generic interceptors on both sides."""
 
         def app(environ, start_response):
             posthog.capture("inner")
@@ -272,7 +272,7 @@ def test_asgi_in_wsgi_is_one_request(posthog, sink):
 @pytest.mark.parametrize("has_middle", [True, False])
 @pytest.mark.parametrize("bridge", ["a2wsgi", "asgiref", "starlette"])
 def test_asgi_in_wsgi_in_asgi_is_one_request(posthog, sink, bridge, has_middle):
-    """With or without an interceptor in the middle."""
+    """This holds with or without an interceptor in the middle."""
     middle = DispatcherMiddleware(flask.Flask("middle"), {"/api": a2wsgi.ASGIMiddleware(new_api(posthog))})
     if has_middle:
         middle = wsgi.PostHogInterceptor(middle, client=posthog, capture_exceptions=True)

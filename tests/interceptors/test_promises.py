@@ -38,7 +38,9 @@ def test_a_failure_of_the_last_run_is_shown(tmp_path, monkeypatch):
 
 
 def test_every_framework_names_its_oldest_version():
-    """But those that pin others, at whose one version they are asked; and the bare protocols."""
+    """The exceptions are frameworks that pin others, and are tested at one version, and the bare
+    protocols.
+    """
     assert [row.name for row in FRAMEWORKS if not (row.oldest or row.environment)] == ["asgi", "wsgi"]
 
 

@@ -89,7 +89,7 @@ class TestExceptions:
         ],
     )
     def test_each_is_seen_once_and_judged(self, config, serve, error, status, expected):
-        """Before the exception views, with the status that left."""
+        """The exception is seen before the exception views, with the status that was sent."""
         add(config, "/raise", raising(error))
         config.add_exception_view(lambda error, request: Response("sorry", 507), context=DomainError)
         with serve(capture_exceptions=True) as site:
@@ -179,7 +179,9 @@ class TestContext:
         assert {event.properties["$request_route"] for event in events} == {"/things/{thing_id}"}
 
     def test_a_user_that_the_app_put_on_the_request_is_known(self, config, serve, posthog):
-        """In the view and in the body, which is read after Pyramid has let go of its request."""
+        """The user is known in the view and in the body, which is read after Pyramid has dropped
+        its request.
+        """
 
         def view(request):
             request.user = "user-7"
@@ -309,7 +311,7 @@ class TestSettings:
             config.include("hogline.interceptors.pyramid")
 
     def test_a_second_interceptor_is_ignored(self, config, posthog, caplog):
-        """With a warning, and no conflict."""
+        """It is ignored with a warning, and without a conflict."""
         PostHogInterceptor(config, client=posthog, capture_exceptions=True)
         PostHogInterceptor(config, client=posthog, capture_exceptions=True)
         try:

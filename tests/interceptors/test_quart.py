@@ -265,7 +265,7 @@ class TestExceptions:
 
     @shows("background-error")
     def test_a_background_task_fails_in_the_name_of_its_visitor(self, app, serve, sink):
-        """Also when the request is long over."""
+        """This also holds when the request is long over."""
         over = []
 
         @app.get("/<name>")
@@ -305,7 +305,7 @@ class TestExceptions:
 
 @shows("no-leak-on-connection")
 def test_nothing_is_left_of_a_request(app, posthog, sink):
-    """In process, where a request runs in the caller's own task."""
+    """The request is called in process, where it runs in the caller's own task."""
     PostHogInterceptor(app, client=posthog, capture_exceptions=True)
     app.add_url_rule("/", view_func=raising(ValueError("x")))
 

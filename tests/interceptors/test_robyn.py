@@ -94,7 +94,7 @@ def test_requests_at_once_are_never_mixed(shop):
     ("path", "status", "handled"), [("/error", 500, False), ("/error-sync", 500, False), ("/stream-error", 200, False)]
 )
 def test_what_a_handler_raises_is_one_event(shop, path, status, handled):
-    """With the status that left, the visitor and the template."""
+    """The event has the status that was sent, the visitor and the template."""
     answer = shop.ask(path, headers=visitor("alice"))
     event = shop.event(answer)
     assert answer.status == status

@@ -237,7 +237,7 @@ class TestLambda:
 
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_a_client_that_cannot_be_made_never_reaches_the_platform(monkeypatch, asynchronous):
-    """Also for an invocation that the filter left out: the answer is the function's."""
+    """This also holds for an invocation that the filter left out: the answer is the function's."""
     monkeypatch.setenv("HOGLINE_FLUSH_AT", "many")
     interceptor = aws_lambda.PostHogInterceptor(request_filter=lambda event: event["path"] != "/health")
 
@@ -254,7 +254,9 @@ def test_a_client_that_cannot_be_made_never_reaches_the_platform(monkeypatch, as
 
 
 def test_the_example_sends_what_its_page_promises(sink):
-    """In a platform's process: one event with the browser's session, one exception."""
+    """The example runs in a platform's process: it sends one event with the browser's session, and
+    one exception.
+    """
     environ = {"HOGLINE_PROJECT_TOKEN": "phc_example", "HOGLINE_HOST": sink.url}
     function = Platform("examples.lambda_app.handler", **environ)
     try:

@@ -151,7 +151,10 @@ class TestExceptions:
 class TestContext:
     @shows("context-everywhere")
     def test_everything_that_tornado_calls_belongs_to_the_visitor(self, serve, posthog):
-        """Also what the connection calls, outside of the request's task; then nothing is left."""
+        """This includes calls by the connection, outside of the request's task.
+
+        Nothing is left afterwards.
+        """
 
         @stream_request_body
         class Uploading(RequestHandler):

@@ -453,7 +453,7 @@ class TestExceptions:
     @shows("exits-propagate")
     @pytest.mark.parametrize("error", [GeneratorExit(), KeyboardInterrupt()])
     def test_exits_from_a_body_are_no_events(self, posthog, error):
-        """And they propagate."""
+        """They propagate to the server."""
 
         def app(environ, start_response):
             start_response("200 OK", PLAIN)

@@ -42,7 +42,10 @@ MARKED = {"sessionId": "session-a", "posthogDistinctId": "alice"}
 
 
 def test_spans_know_the_session_and_the_person(spans):
-    """As they start; also the one around them, begun before the context was."""
+    """Spans get the attributes as they start.
+
+    So does the span around the context, which began before it.
+    """
     with spans.tracer.start_as_current_span("server"), acting(), spans.tracer.start_as_current_span("query"):
         pass
     assert spans.attributes == {"query": MARKED, "server": MARKED}
@@ -66,7 +69,7 @@ def test_what_a_span_says_already_stays(spans):
 
 
 def test_spans_outside_a_context_stay_as_they_are(spans):
-    """And the processor never fails a span."""
+    """The processor never fails a span."""
     with spans.tracer.start_as_current_span("alone"):
         pass
     with acting(None, None), spans.tracer.start_as_current_span("nobody"):
@@ -113,7 +116,9 @@ def theirs():
 
 
 def test_the_official_packages_calls_inherit_the_request(theirs, posthog, sink):
-    """Inside a real request: session, person, window, facts and tags; nothing outside."""
+    """Inside a real request they have session, person, window, facts and tags; outside they have
+    none.
+    """
 
     def app(environ, start_response):
         hogline.tag("plan", "pro")
@@ -168,7 +173,7 @@ def test_what_is_said_to_them_in_our_context_is_said_to_us(theirs):
 
 
 def test_without_the_mirror_they_know_nothing_of_ours():
-    """And the patch can be taken away."""
+    """The patch can be taken away."""
     mirror()
     unmirror()
     unmirror()

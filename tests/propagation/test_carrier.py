@@ -111,6 +111,6 @@ def test_what_arrives_is_cleaned_as_headers_are():
 
 @given(st.text() | st.binary() | JSON | JSON.map(json.dumps))
 def test_whatever_arrives_is_read_without_an_error(carrier):
-    """And what came of it is text where ids are."""
+    """The ids that are read from it are text."""
     carried = unpack(carrier)
     assert all(value is None or isinstance(value, str) for value in (carried.distinct_id, carried.session_id))

@@ -218,7 +218,7 @@ def test_what_the_caller_set_stays(get, services):
 
 @every_client
 def test_outside_a_context_or_without_ids_nothing_is_sent(get, services):
-    """Neither is an id that no header can hold, or a line break in one."""
+    """An id that no header can hold is not sent either, nor a line break in one."""
     ours, _ = services
     assert get([ours.host], ours.url, {}) == 200
     with acting(None, None, None):
@@ -308,7 +308,7 @@ def test_which_urls_a_list_of_hosts_allows(hosts, url, allowed):
     ids=str,
 )  # fmt: skip
 def test_an_entry_that_cannot_match_or_matches_too_much_is_an_error(hosts):
-    """Where the client is set up, with what to write instead."""
+    """The error is raised where the client is set up, and says what to write instead."""
     with pytest.raises(SettingsError):
         Destinations(hosts)
 

@@ -68,7 +68,7 @@ def fail(label):
 
 
 def test_apschedulers_job_keeps_its_visitor_over_a_restart(tmp_path):
-    """In a store that other schedulers read."""
+    """The job is in a store that other schedulers read."""
     store = {"default": SQLAlchemyJobStore(f"sqlite:///{tmp_path}/jobs.db")}
     first = BackgroundScheduler(jobstores=store)
     ApschedulerPropagation(first, client=client)
@@ -353,7 +353,7 @@ def test_what_an_eager_task_raises_and_its_caller_lets_go_is_one_event(fails):
     ids=str,
 )  # fmt: skip
 def test_an_option_that_cannot_work_is_an_error_where_the_queue_is_set_up(options, error):
-    """With the names that there are."""
+    """The error lists the names that exist."""
     with pytest.raises(error):
         TaskPolicy("queue", options)
 
@@ -374,7 +374,9 @@ def test_an_option_that_cannot_work_is_an_error_where_the_queue_is_set_up(option
     ids=repr,
 )
 def test_what_counts_as_a_tasks_mistake(options, error, captured):
-    """Not what was ignored, not cancellation, not exits; groups by their leaves."""
+    """Ignored exceptions, cancellation and exits are no mistakes; groups are judged by their
+    leaves.
+    """
     policy = TaskPolicy("queue", {"client": client} | options)
     with policy.begin(None, name="task") as run:
         run.failed(error)

@@ -27,9 +27,9 @@ def belongs_to(event, name):
 
 @shows("celery-tasks", "other-task-queues")
 def test_a_task_runs_in_the_context_of_the_request_that_queued_it(recorded):
-    """The three ids, the request's facts, its callback's properties, and the tags that were named.
+    """The task has the three ids, the request's facts, its callback's properties, and the named tags.
 
-    In another process.
+    It runs in another process.
     """
     for label, name in (("a", "alice"), ("b", "bob")):
         event = recorded.note(label)
@@ -55,7 +55,7 @@ def test_a_visitor_without_ids_stays_nobody(recorded):
 
 @shows("other-task-queues")
 def test_a_task_queued_outside_a_request_starts_empty(recorded):
-    """From nothing (rule `fresh-context`), whatever ran on this worker before."""
+    """Its context is new (rule `fresh-context`), whatever ran on this worker before."""
     event = recorded.note("bare")
     assert person_of(event) is None
     assert not {"$session_id", "$window_id", "$request_path", "$request_id", "shop"} & event.properties.keys()
@@ -165,7 +165,7 @@ def test_an_eager_task_runs_in_a_context_of_its_own_and_gives_the_callers_back(r
 
 @needs("late")
 def test_a_task_that_takes_too_long_is_an_exception(recorded):
-    """However the queue puts an end to it."""
+    """This holds however the queue ends the task."""
     [event] = [e for e in recorded.both if e.event == "$exception" and e.properties["$task_name"].endswith("late")]
     assert belongs_to(event, "alice")
 

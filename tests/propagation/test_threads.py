@@ -84,7 +84,7 @@ def test_a_bare_thread_and_executor_see_nothing(acting):
 
 
 def test_our_thread_runs_in_the_context_it_was_started_in(acting):
-    """Also a subclass with a `run` of its own."""
+    """This also holds for a subclass with a `run` of its own."""
 
     class Own(threads.Thread):
         def run(self):
@@ -126,9 +126,9 @@ def test_what_a_thread_says_stays_in_it(acting):
 
 
 def test_a_carried_callable_runs_in_its_context_wherever_it_is_called(acting):
-    """Functions, partials, coroutine functions.
+    """This holds for functions, partials and coroutine functions, however often they are called.
 
-    Again and again; errors pass through as they are.
+    Errors pass through as they are.
     """
     error = ValueError("mine")
 
@@ -203,7 +203,7 @@ def test_a_pool_of_multiprocessings_threads_keeps_nobody(acting, patched):
 
 
 def test_the_patch_can_be_taken_away():
-    """As if it had never been."""
+    """Afterwards threads behave as if there had been no patch."""
     start, submit = threading.Thread.start, concurrent.futures.ThreadPoolExecutor.submit
     threads.patch()
     assert threading.Thread.start is not start
@@ -342,7 +342,7 @@ class TestProcesses:
         assert once(*argument) == twice(*argument) == function(*argument)
 
     def test_outside_any_context_it_runs_without_one(self, acting):
-        """Also where the other side has one."""
+        """This also holds where the other side has a context."""
         carried = pickle.loads(pickle.dumps(threads.carry(process_app.told)))
         with acting("bob"):
             assert carried(1)[1] is None

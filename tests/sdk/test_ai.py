@@ -23,7 +23,10 @@ def connect(sink):
 
 @pytest.mark.parametrize("mode", ["v0", "v1"])
 def test_an_ai_event_goes_to_the_endpoint_for_these(connect, sink, mode):
-    """With the legacy body whatever the capture mode; the name decides nothing."""
+    """The request has the legacy body whatever the capture mode is.
+
+    The event's name decides nothing.
+    """
     client = connect(capture_mode=mode)
     identity = client.capture_ai("$ai_generation", distinct_id="u1", properties={"$ai_model": "m"}, groups={"org": "a"})
     other = client.capture("$ai_generation", distinct_id="u1")
@@ -62,7 +65,7 @@ def test_an_ai_endpoint_that_fails_holds_nothing_else_up(connect, sink):
 
 
 def test_before_send_disabling_and_shutdown_hold_for_ai_events_too(connect, sink):
-    """As for all others."""
+    """They hold as for all other events."""
     client = connect(before_send=lambda event: None if event["event"] == "$ai_noise" else event)
     assert client.capture_ai("$ai_noise", distinct_id="u1") is None
     assert client.capture_ai("$ai_trace", distinct_id="u1") is not None
@@ -75,7 +78,7 @@ def test_before_send_disabling_and_shutdown_hold_for_ai_events_too(connect, sink
 
 
 def test_ai_events_wait_on_disk_and_are_recorded_in_tests(connect, sink, tmp_path):
-    """In a folder beside the others'; and the test kit sees them."""
+    """They wait in a folder beside that of other events, and the test kit sees them."""
     client = connect(spool_dir=tmp_path)
     client.capture_ai("$ai_trace", distinct_id="u1")
     assert (tmp_path / "ai").is_dir()

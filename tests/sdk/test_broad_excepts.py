@@ -58,13 +58,13 @@ def test_the_page_lists_every_place_and_no_other():
 
 
 def test_they_are_few():
-    """So few that one can read them all."""
+    """A reader can read all of them."""
     lines = sum(len(path.read_text().splitlines()) for path in FILES)
     assert len(FOUND) / lines * 1000 < MOST_PER_THOUSAND_LINES
 
 
 def test_a_new_one_would_be_found(tmp_path):
-    """In each of its forms."""
+    """Each of its forms is found."""
     (tmp_path / "new.py").write_text(
         "class A:\n    def f(self):\n        try: ...\n        except (ValueError, Exception): pass\n"
         "def g():\n    with suppress(Exception): ...\n    try: ...\n    except: pass\n"

@@ -47,7 +47,7 @@ def test_an_event_has_its_fields_at_the_root_and_options_always():
     ],
 )  # fmt: skip
 def test_a_flag_becomes_an_option_of_its_type_and_leaves_the_properties(name, option, value, becomes):
-    """Also where it cannot be read: then there is no option."""
+    """A flag that cannot be read leaves them too, and then there is no option."""
     made = form({name: value, "kept": 1})
     assert made["properties"] == {"kept": 1}
     assert made["options"] == ({} if becomes is None else {option: becomes})
@@ -68,7 +68,7 @@ def test_session_and_window_go_to_the_root_as_strings(name):
 
 @pytest.mark.parametrize("name", ["$set", "$set_once"])
 def test_what_is_set_goes_into_the_properties(name):
-    """Where both are objects they merge, and the properties win."""
+    """Two objects merge, and the properties win."""
     assert form({}, **{name: {"a": 1}})["properties"] == {name: {"a": 1}}
     merged = form({name: {"a": "inside", "b": 1}}, **{name: {"a": "above", "c": 2}})
     assert merged["properties"] == {name: {"a": "inside", "b": 1, "c": 2}}
@@ -99,7 +99,7 @@ def test_the_given_event_is_not_changed(properties, more):
 
 
 def test_a_body_has_no_key_and_no_sent_at():
-    """And `historical_migration` only where it is true."""
+    """It has `historical_migration` only where that is true."""
     events = [orjson.dumps(form()), orjson.dumps(form())]
     assert orjson.loads(encode_v1(events, "2026-11-25T12:00:00+00:00", historical_migration=False)) == {
         "created_at": "2026-11-25T12:00:00+00:00",

@@ -11,7 +11,7 @@ def run(*arguments):
 
 
 def test_help_names_every_command():
-    """Also those of the instance."""
+    """The list has the instance's commands too."""
     shown = run("--help")
     assert shown.returncode == 0
     for command in ("serve", "keys", "tail", "demo"):

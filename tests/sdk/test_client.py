@@ -63,7 +63,7 @@ def test_the_caller_wins_over_the_context_and_the_context_over_the_defaults():
 
 
 def test_without_a_person_an_event_belongs_to_nobody(client):
-    """And what the caller said of it is kept; posthog-node overwrites it."""
+    """The caller's own value is kept; posthog-node overwrites it."""
     for nobody in (None, "", "  ", float("nan"), True):
         client.capture("x", distinct_id=nobody)
     client.capture("x", properties={"$process_person_profile": True})
@@ -297,7 +297,10 @@ LOSING = {
 
 @pytest.mark.parametrize("way", LOSING)
 def test_an_event_that_cannot_be_made_is_counted(way):
-    """As every loss, and told to `on_drop`; a disabled client would not have sent it anyway."""
+    """It is counted as every loss is, and reported to `on_drop`.
+
+    A disabled client would not have sent it anyway.
+    """
     told = []
     client = RecordingPostHog(on_drop=lambda reason, event: told.append((reason, event)))
     assert LOSING[way](client) is None
@@ -417,7 +420,7 @@ def test_what_sends_no_event_loses_none():
 
 
 def test_failures_that_take_turns_are_logged_once_a_minute_each(caplog):
-    """Not once for each event."""
+    """They are not logged for each event."""
     client = RecordingPostHog(before_send=lambda event: 1 / 0)
     for _ in range(20):
         client.capture("x")
@@ -585,7 +588,10 @@ def test_a_logger_is_all_that_speaks(client, capsys):
 
 
 def test_captured_exceptions_are_logged_for_who_asks(caplog):
-    """With their traceback, once; a handler of ours makes no second event of that."""
+    """They are logged with their traceback, once.
+
+    A handler of ours makes no second event of that.
+    """
     quiet, loud = RecordingPostHog(), RecordingPostHog(log_captured_exceptions=True)
     handler = PostHogHandler(loud)
     logging.getLogger().addHandler(handler)

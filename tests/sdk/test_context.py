@@ -171,7 +171,7 @@ def test_scoped_generators_pass_thrown_exceptions_and_return_values():
 
 
 def test_scoped_async_generators_keep_their_context_between_steps():
-    """Also when the consumer changes its own context in between."""
+    """This also holds when the consumer changes its own context in between."""
 
     @scoped()
     async def numbers() -> AsyncIterator[dict[str, object]]:
@@ -282,7 +282,10 @@ def test_an_exception_that_refuses_attributes_leaves_a_scope_unharmed():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def test_a_fork_inside_nested_contexts_leaves_nothing_of_them_to_the_child():
-    """Nor to copies of the variables that the parent made; the parent keeps its own."""
+    """Copies of the variables that the parent made leave nothing either.
+
+    The parent keeps its own.
+    """
 
     def seen():
         return get_context_distinct_id(), get_context_session_id(), get_context_device_id(), get_tags()

@@ -36,7 +36,9 @@ CLOCKS = st.one_of(
 
 @given(st.lists(CLOCKS, min_size=1, max_size=8), st.integers(1, 3))
 def test_ids_and_times_are_well_formed_whatever_the_clock_says(clocks, repeats):
-    """Before 1970, in 1970, before 2004, frozen, set back, in 2106, behind 9999."""
+    """The clock may be before 1970, in 1970, before 2004, frozen, set back, in 2106, or behind
+    9999.
+    """
     seen = []
     for now_s in clocks:
         with pytest.MonkeyPatch.context() as patch:

@@ -158,7 +158,10 @@ def test_only_a_host_of_host_characters_is_used(host, scheme, result):
     ],
 )  # fmt: skip
 def test_secrets_in_a_query_are_masked_and_the_rest_stays_as_it_was(query, redacted):
-    """By name and by shape, also percent-encoded; order and spelling stay."""
+    """They are found by name and by shape, also percent-encoded.
+
+    Order and spelling stay.
+    """
     assert redacted_query(query) == redacted
 
 
@@ -210,7 +213,7 @@ def test_headers_that_are_read_at_once_say_what_they_say_one_by_one(values):
 
 
 def test_most_headers_are_read_at_once():
-    """Or the fast way would be none."""
+    """The fast path would be useless otherwise."""
     plain = ["session 1", "", "Ünal", "Mozilla/5.0 (X11; Linux x86_64)", "shop.example", "192.0.2.1, 10.0.0.1"]
     assert plain_visitor("\n".join(plain).encode("latin-1")) == visitor(*plain)
     for hostile in ("a\x00b", "a\nb", "a\x85b", "a" * 1001):

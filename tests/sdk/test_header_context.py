@@ -45,7 +45,7 @@ def test_it_inherits_nothing_and_gives_nothing_back():
 
 
 def test_strangers_need_not_be_believed():
-    """Without `identity_headers`, the person is not read; the session is."""
+    """With `identity_headers` off, the person is not read, but the session is."""
     with context_from_headers(HEADERS, identity_headers=False):
         assert seen()[:2] == (None, "session-a")
 

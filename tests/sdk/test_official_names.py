@@ -50,7 +50,7 @@ OF_PACKAGE = sorted(name for name, value in vars(official).items() if is_its_own
 
 @pytest.mark.parametrize("name", OF_PACKAGE)
 def test_a_name_of_the_package_can_be_imported(name):
-    """From the package itself; or the page says why not."""
+    """It can be imported from the package itself, or the page says why not."""
     is_there = hasattr(hogline, name)
     assert is_there or name in NAMES | METHODS | OPTIONS, (
         f"hogline.{name} is missing, and the migration page does not say so"
@@ -60,7 +60,9 @@ def test_a_name_of_the_package_can_be_imported(name):
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_the_public_names_of_a_module_can_be_imported(module):
-    """From the module of that name: classes, functions and types that are for users."""
+    """They can be imported from the module of that name: classes, functions and types that are for
+    users.
+    """
     theirs, ours = importlib.import_module(f"posthog.{module}"), importlib.import_module(f"hogline.{module}")
     own = getattr(theirs, "__all__", None) or [
         name
@@ -80,7 +82,7 @@ def officials():
 
 
 def test_the_attributes_of_a_client_can_be_read(officials):
-    """By their names there, with the same meaning; or the page lists them."""
+    """They have the same names and the same meaning, or the page lists them."""
     client = PostHog("phc_x", host="http://127.0.0.1:9", super_properties={"a": 1}, secret_key="phs_x")
     missing = {name for name in dir(officials) if not name.startswith("_") and not hasattr(client, name)}
     assert missing <= NAMES | METHODS | OPTIONS, missing - NAMES - METHODS - OPTIONS
@@ -141,7 +143,7 @@ def program(script, **environ):
 
 
 def test_the_module_is_configured_by_its_attributes(sink):
-    """Before the first call, as posthog-python's own start says."""
+    """The attributes are set before the first call, as posthog-python's own introduction shows."""
     out = program(f"""
 import hogline as posthog
 posthog.api_key = "phc_module"
@@ -171,9 +173,9 @@ posthog.flush()
 
 @pytest.mark.parametrize("name", sorted(CONFIGURATION))
 def test_every_setting_of_the_official_module_can_be_set_or_says_why_not(name):
-    """Each as the official module has it by default, which changes nothing.
+    """Each setting is set to the official module's default, which changes nothing.
 
-    And none is lost in silence.
+    None is lost in silence.
     """
     value = getattr(official, name)
     if name == "default_client":  # a function here

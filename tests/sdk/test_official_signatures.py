@@ -90,7 +90,7 @@ def differences(theirs, ours):
 
 @pytest.mark.parametrize("name", CLIENT)
 def test_a_method_of_the_client_takes_what_the_official_one_takes(name):
-    """Or the table says what is different."""
+    """Otherwise the table says what is different."""
     theirs, ours = getattr(OfficialClient, name), getattr(PostHog, name, None)
     if ours is None or not callable(ours):
         assert name in METHODS, f"PostHog.{name} is missing, and the migration page does not say so"
@@ -111,7 +111,7 @@ def test_a_function_of_the_module_takes_what_the_official_one_takes(name):
 
 
 def test_every_option_of_the_official_client_is_taken_or_listed():
-    """With the same default, in the same unit."""
+    """The default is the same, in the same unit."""
     ours = {declared.name: declared.default for declared in dataclasses.fields(ClientSettings)}
     found = set()
     for name, parameter in list(inspect.signature(OfficialClient.__init__).parameters.items())[2:]:

@@ -18,7 +18,7 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
 
 def test_it_is_the_processs_id_in_every_thread():
-    """Also when it is asked again."""
+    """This also holds when it is read again."""
     found = []
     threads = [threading.Thread(target=lambda: found.append(current_pid())) for _ in range(4)]
     for thread in threads:

@@ -18,7 +18,7 @@ def found(data):
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(payloads)
 def test_what_was_framed_is_found(some):
-    """In order, each whole."""
+    """Records are found in order, each whole."""
     assert found(b"".join(map(frame, some))) == some
 
 
@@ -34,7 +34,7 @@ def test_rubbish_in_between_costs_nothing_else(before, rubbish, behind):
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(payloads, st.integers(0, 2000))
 def test_a_torn_tail_costs_the_last_record_only(some, cut):
-    """Wherever the crash came."""
+    """This holds wherever the crash came."""
     data = b"".join(map(frame, some))
     torn = data[: min(cut, len(data))]
     whole = found(torn)
@@ -45,7 +45,7 @@ def test_a_torn_tail_costs_the_last_record_only(some, cut):
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=400))
 def test_stretches_cover_every_byte_once(data):
-    """Also of what nobody wrote."""
+    """This also holds for bytes that no writer wrote."""
     place = 0
     for begin, end, _ in scan(data):
         assert begin == place < end

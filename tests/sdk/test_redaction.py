@@ -64,7 +64,7 @@ def test_a_query_is_looked_through(query, redacted):
 
 
 def test_more_names_can_be_named():
-    """As they are written, or with other punctuation."""
+    """They match as they are written, or with other punctuation."""
     assert redacted_query("Order-Ref=1&q=2", frozenset({"orderref"})) == f"Order-Ref={MASK}&q=2"
 
 
@@ -167,7 +167,7 @@ def test_a_text_without_a_url_or_a_secret_stays_as_it_was(text):
 
 @given(st.text("ab%=&?#/:@.+eyJ-_", max_size=300), st.integers(0, 4))
 def test_hostile_texts_are_redacted_without_an_error(text, encodings):
-    """And what was redacted once has nothing more to hide."""
+    """A text that was redacted once has nothing more to hide."""
     for _ in range(encodings):
         text = quote(text)
     for redact in (redacted_query, redacted_path, redacted_text):

@@ -278,7 +278,7 @@ def last(client: RecordingPostHog) -> CapturedEvent:
 
 
 def assert_gone(raw: bytes, secret: str) -> None:
-    """Neither the secret nor any spelling of it that a reader could turn back."""
+    """Assert that neither the secret is there nor any spelling of it that a reader could turn back."""
     text = raw.decode("utf-8", "replace")
     spellings = {encode(secret) for encode in ENCODINGS.values()}
     spellings |= {json.dumps(spelling)[1:-1] for spelling in spellings}
@@ -339,7 +339,7 @@ def test_no_secret_leaves_in_variables(client, known, data):
 @settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_no_secret_leaves_in_a_message(client, known, data):
-    """Of an exception, its cause, its notes, and of a log record."""
+    """This holds for the messages of an exception, its cause, its notes, and a log record."""
     secret = data.draw(secrets_of(known))
     text = POSITIONS[data.draw(st.sampled_from(list(POSITIONS)))].format(
         ENCODINGS[data.draw(st.sampled_from(list(ENCODINGS)))](secret)
@@ -369,9 +369,9 @@ def test_no_secret_leaves_in_a_message(client, known, data):
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_secret_leaves_in_a_log_line_of_ours(known, data, caplog):
-    """Lines quote what failed: here a hook of the app.
+    """Log lines quote the failing part, here a hook of the app.
 
-    And with `log_captured_exceptions`, whole tracebacks.
+    With `log_captured_exceptions` they quote whole tracebacks.
     """
     secret = data.draw(secrets_of(known))
     text = POSITIONS[data.draw(st.sampled_from(list(POSITIONS)))].format(secret)
@@ -403,7 +403,7 @@ URLS = {
 @settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_no_secret_leaves_in_a_url(client, visited, known, data):
-    """Of the request, for every event of it."""
+    """This holds for the URL of the request, in every event of it."""
     secret = data.draw(secrets_of(known))
     written = ENCODINGS[
         data.draw(
@@ -509,7 +509,7 @@ class Derived(TypedLogin):
     [lambda one: one, lambda one: [one], lambda one: {one: 1}, lambda one: {"a": (1, one)}, lambda one: {(1, one): 2}],
 )
 def test_a_field_of_a_named_tuple_has_a_name(client, login, around):
-    """Also where it is a key."""
+    """The name also counts where it is a key."""
     try:
         raise_with(around(login("ada", PASSWORD)))
     except ValueError as error:
@@ -667,7 +667,7 @@ def test_numbers_stay_numbers(client):
 
 
 def test_the_page_lists_every_format():
-    """With its source, in the code's order."""
+    """Each format has its source, and they stand in the code's order."""
     page = (ROOT / "docs" / "concepts" / "secrets.md").read_text()
     rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| ([^|]+) \| \[[^]]*\]\(([^)]+)\) \|$", page, re.MULTILINE)
     assert rows == [

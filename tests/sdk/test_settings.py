@@ -52,7 +52,7 @@ def test_the_apps_address_becomes_the_ingestion_address(host, base):
     ],
 )
 def test_a_value_that_cannot_work_says_so_at_once(options, says):
-    """Where the client is made, not when the first event is lost."""
+    """The error is raised where the client is made, not when the first event is lost."""
     with pytest.raises(SettingsError) as error:
         load(**options)
     assert says in str(error.value)
@@ -99,7 +99,7 @@ def test_a_bad_environment_value_names_its_variable():
 
 
 def test_without_a_token_the_client_is_disabled_and_says_it_once(caplog):
-    """As posthog-python: one ERROR, no exception, every capture returns None."""
+    """posthog-python does the same: one ERROR, no exception, and every capture returns None."""
     with caplog.at_level(logging.ERROR, logger="hogline"):
         client = PostHog("  ")
         assert client.capture("x", distinct_id="a") is None

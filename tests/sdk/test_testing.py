@@ -28,7 +28,7 @@ def shops(sink):
 
 
 def test_a_client_made_before_is_recorded_under_its_name(shops, sink):
-    """As apps do: a client at the top of a module."""
+    """Apps make a client at the top of a module."""
     shop, other = shops("phc_shop"), shops("phc_other")
     with recording() as posthog:
         shop.capture("checkout", distinct_id="u1", properties={"total": 42})
@@ -45,7 +45,7 @@ def test_a_client_made_before_is_recorded_under_its_name(shops, sink):
 
 
 def test_a_client_made_later_is_recorded_too(shops, sink):
-    """As app factories do."""
+    """App factories make one later."""
     with recording() as posthog:
         shops("phc_late").capture("late", distinct_id="u1")
         assert [event.project_token for event in posthog.named("late")] == ["phc_late"]
@@ -124,7 +124,10 @@ def test_recordings_end_with_the_default_client_that_was_there(shops):
 
 
 def test_a_recording_client_of_ones_own_records_itself():
-    """Wherever a client is expected; with capture v1 too, whose server answers for each event."""
+    """It works wherever a client is expected.
+
+    It also works with capture v1, whose server answers for each event.
+    """
     own = RecordingPostHog("phc_own", capture_mode="v1")
     with recording() as posthog:
         own.capture("mine", distinct_id="u1")
@@ -167,7 +170,7 @@ def test_checkout_is_counted(posthog, posthog_flags, again):
 
 
 def test_the_documented_test_passes_for_the_documented_app(tmp_path, sink):
-    """In a pytest of its own, with the plugin that Hogline brings."""
+    """It runs in a pytest of its own, with the plugin that Hogline brings."""
     (tmp_path / "shop.py").write_text(APP.format(url=sink.url))
     (tmp_path / "test_shop.py").write_text(TESTS)
     run = subprocess.run(

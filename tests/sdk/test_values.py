@@ -346,7 +346,7 @@ def test_subclasses_and_containers_are_what_they_hold(value, expected):
 
 
 def test_djangos_query_dict_keeps_all_values():
-    """As a form sends them."""
+    """Forms send several values of one name."""
     if not django.conf.settings.configured:
         django.conf.settings.configure()
     query = django.http.QueryDict("a=1&a=2&b=3")

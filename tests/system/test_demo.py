@@ -268,7 +268,7 @@ def test_a_port_that_is_taken_is_named(demo):
 
 
 def test_sigterm_ends_it_too(demo):
-    """As a supervisor does; in the middle of starting as well."""
+    """A supervisor sends it, in the middle of starting as well."""
     process = demo()
     read_until(process, "instance")
     time.sleep(0.5)

@@ -71,7 +71,7 @@ def test_it_builds_without_a_warning(built):
 
 @pytest.mark.timeout(600)
 def test_every_option_is_documented(built):
-    """Of the client, the interceptors, the task queues and the instance."""
+    """The options are those of the client, the interceptors, the task queues and the instance."""
     pages = ("reference/options.html", "instance/running.html", "guides/propagation/tasks.html")
     text = "".join((built[1] / name).read_text() for name in pages)
     missing = [

@@ -157,7 +157,7 @@ def test_a_port_where_nobody_listens():
 
 
 def test_a_host_that_is_no_url_says_what_was_meant():
-    """As the client itself says it."""
+    """The message is the client's own."""
     run = subprocess.run(
         [sys.executable, "-m", "hogline.cli", "doctor", "--host", "app.example.com"],
         capture_output=True, text=True, timeout=60, check=False,

@@ -56,7 +56,10 @@ def test_only_what_the_server_wants_again_is_sent_again(v1, sink):
 
 
 def test_what_the_server_will_never_take_is_dropped_alone_and_reported(v1, sink):
-    """With its reason, the request's id, and the events; the others are delivered."""
+    """The report has the reason, the request's id, and the events.
+
+    The others are delivered.
+    """
     dropped, errors = [], []
     sink.answer(200, body=None, verdict=by_name(e1="drop"))
     client = v1(
@@ -182,7 +185,7 @@ def test_sets_groups_and_the_context_arrive_in_the_v1_form(v1, sink):
 
 @pytest.mark.parametrize("word", ["v1", "analytics_v1", " V1 "])
 def test_the_modes_have_posthog_pythons_names(word):
-    """As option and from the environment."""
+    """The names work as an option and in the environment."""
     assert ClientSettings.load({"capture_mode": word}, {}).capture_mode == "v1"
     assert ClientSettings.load({}, {"POSTHOG_CAPTURE_MODE": word}).capture_mode == "v1"
     assert ClientSettings.load({"capture_mode": "legacy"}, {"HOGLINE_CAPTURE_MODE": "v1"}).capture_mode == "v0"
@@ -213,7 +216,7 @@ def test_a_wrong_word_raises_in_code_and_is_a_warning_from_the_environment(caplo
 
 
 def test_without_a_compressor_zstd_is_refused_where_it_is_asked_for(monkeypatch):
-    """With what to install."""
+    """The error names the package to install."""
     monkeypatch.setattr("hogline.zstd.import_module", lambda name: (_ for _ in ()).throw(ImportError(name)))
     with pytest.raises(SettingsError, match=r"pip install backports\.zstd"):
         PostHog("phc_x", capture_compression="zstd")

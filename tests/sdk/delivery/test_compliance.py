@@ -91,7 +91,7 @@ def test_a_time_is_sent_in_utc_and_texts_that_look_like_times_stay(client, sink,
 
 
 def test_sets_and_groups_are_preserved(client, sink):
-    """In both forms below `properties` in v1."""
+    """Both forms are below `properties` in v1."""
     client.capture(
         "e", distinct_id="u", properties={"$set": {"a": 1}, "$set_once": {"b": 2}}, groups={"company": "acme"}
     )
@@ -103,7 +103,7 @@ def test_sets_and_groups_are_preserved(client, sink):
 
 @pytest.mark.parametrize("off", [True, False])
 def test_geoip_is_switched_off_for_a_server_unless_told_otherwise(make, sink, mode, off):
-    """As an option, and for one event."""
+    """It can be set as an option, and for one event."""
     event = only_event(make(capture_mode=mode, disable_geoip=off), sink, "e")
     assert event["properties"].get("$geoip_disable") == (True if off else None)
 
@@ -155,7 +155,7 @@ def test_bodies_are_compressed_unless_told_otherwise(make, sink, mode, on):
 
 
 def test_events_leave_together_each_with_an_id_of_its_own(client, sink):
-    """In one request, in order."""
+    """They are sent in one request, in order."""
     ids = [client.capture(f"e{n}", distinct_id="u") for n in range(10)]
     assert client.flush(20)
     [batch] = batches(sink)
@@ -165,7 +165,7 @@ def test_events_leave_together_each_with_an_id_of_its_own(client, sink):
 
 
 def test_flushing_nothing_sends_nothing(client, sink):
-    """Not even an empty batch."""
+    """Not even an empty batch is sent."""
     assert client.flush(20)
     assert sink.requests == []
 
@@ -205,7 +205,7 @@ def test_what_may_pass_is_tried_again_with_the_same_events(client, sink, mode, s
 
 @pytest.mark.parametrize("status", sorted({*FINAL["v0"], *FINAL["v1"]}))
 def test_what_is_final_is_asked_once(client, sink, status):
-    """For a single event, a body that is too large is final as well."""
+    """A body that is too large is final as well, for a single event."""
     sink.answer(status)
     client.capture("e", distinct_id="u")
     assert client.flush(20)

@@ -131,7 +131,7 @@ def test_a_server_in_trouble_costs_no_more_time_than_was_given(troubled, trouble
 
 @pytest.mark.parametrize("trouble", [*WITHOUT_END, *(fault.__name__ for fault in PASSING)])
 def test_with_a_spool_no_trouble_loses_anything(troubled, network, sink, tmp_path, trouble):
-    """However it went: a later client delivers it, once, in order, when the server is well."""
+    """A later client delivers the event once, in order, when the server has recovered."""
     folder = tmp_path / "spool"
     faulty = {fault.__name__: fault for fault in PASSING}.get(trouble)
     # The wait after the first request outlasts the test: none that is on its way then arrives when
@@ -166,7 +166,7 @@ def test_a_final_answer_is_loud_and_takes_no_time(network, sink, status, caplog)
 
 
 def test_three_500s_in_a_row_and_three_seconds_of_refused_connections_lose_nothing(network, sink):
-    """With the defaults."""
+    """This holds with the default options."""
     sink.answer(500, times=3)
     client, _ = network(first_backoff_s=1.0)
     fill(client)
@@ -272,7 +272,7 @@ def test_a_server_that_cannot_prove_who_it_is_gets_nothing(network, sink, tls):
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
 def test_an_authority_from_the_environment_is_trusted(network, sink, tls, certificate, monkeypatch, variable):
-    """As companies with authorities of their own set it for every Python program."""
+    """Companies with authorities of their own set it for every Python program."""
     monkeypatch.setenv(variable, str(certificate))
     client, _ = network(tls=tls)
     fill(client)
@@ -324,7 +324,7 @@ def test_a_proxy_that_cannot_be_used_is_trouble_like_any_other(network, sink, tm
 
 
 def test_no_proxy_names_hosts_to_reach_directly(network, sink, monkeypatch):
-    """With or without a port."""
+    """The names may have a port or none."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     client, server = network(max_retries=0)
     monkeypatch.setenv("NO_PROXY", server.url.removeprefix("http://"))

@@ -63,7 +63,7 @@ def test_an_event_after_a_quiet_time_wakes_the_worker(make, sink):
 
 
 def test_a_flush_does_not_wait_for_the_interval(make, sink):
-    """Nor does `shutdown()`."""
+    """`shutdown()` does not wait for it either."""
     client = make(flush_at=2)
     for n in range(2):
         client.capture(f"e{n}", distinct_id="u")

@@ -70,7 +70,7 @@ KILL = "print(*ids, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
 
 
 def test_an_event_is_on_disk_before_capture_returns_and_gone_when_it_was_sent(make, sink, spool):
-    """And nobody but the owner may read it."""
+    """Nobody but the owner may read it."""
     client = make(spool_dir=spool)
     assert client.capture("a", distinct_id="u")
     assert on_disk(spool) == ["a"]
@@ -98,7 +98,7 @@ def test_what_a_killed_process_accepted_is_sent_by_the_next_one_once_and_in_orde
 
 
 def test_the_first_capture_drains_the_folder_too_and_the_old_events_come_first(make, run, sink, spool):
-    """Without a flush of the app's own."""
+    """The app itself does not flush."""
     run(f"ids = [client.capture(f'old {{n}}', distinct_id='u') for n in range(3)]; {KILL}")
     client = make(spool_dir=spool, flush_interval=0.1)
     client.capture("new", distinct_id="u")
@@ -245,7 +245,7 @@ def test_a_relative_folder_stays_where_it_was(run, sink, tmp_path):
 
 
 def test_a_child_that_closed_what_it_inherited_goes_on(run, sink, spool):
-    """As daemons do, in the middle of draining too, where no hook saw the fork."""
+    """Daemons close inherited files, in the middle of draining too, where no hook saw the fork."""
     run(f"ids = [client.capture('old', distinct_id='u')]; {KILL}")
     sink.answer(503, headers={"Retry-After": "30"})
     _, status = run(
@@ -365,7 +365,7 @@ def test_a_file_that_cannot_be_opened_keeps_nobody_from_those_behind_it(run, sin
 
 
 def test_a_file_system_without_locks_costs_neither_files_nor_handles(run, sink, spool):
-    """However often it is tried again."""
+    """This holds however often the lock is tried again."""
     run(f"ids = [client.capture('old', distinct_id='u')]; {KILL}")
     out, _ = run(
         """
@@ -528,7 +528,7 @@ def test_a_client_that_is_never_used_touches_neither_disk_nor_network(run, sink,
 
 
 def test_a_handler_may_capture_at_any_moment_with_a_spool_too(run, sink, spool):
-    """In the middle of a write of the thread that it interrupts."""
+    """The handler runs in the middle of a write of the thread that it interrupts."""
     out, status = run(
         """
         handled = captured = 0

@@ -70,7 +70,10 @@ def test_a_transport_never_runs_on_the_thread_that_captures(make):
     "answer", [UploadResponse(None, text="no way"), UploadResponse(503), OSError("no way")], ids=str
 )
 def test_no_response_and_an_exception_are_retried(make, answer):
-    """As a server that cannot be reached is; nothing is lost, and the last error is known."""
+    """They are treated like an unreachable server.
+
+    Nothing is lost, and the last error is known.
+    """
     transport = Scripted(answer)
     client = make(transport=transport)
     client.capture("e", distinct_id="u")
@@ -96,7 +99,10 @@ def test_a_final_status_drops_the_batch(make):
 
 
 def test_a_transport_is_closed_when_the_last_of_its_clients_is_shut_down(make):
-    """Before `shutdown()` returns; one that never sent anything is closed too."""
+    """It is closed before `shutdown()` returns.
+
+    One that never sent anything is closed too.
+    """
     transport = RecordingTransport()
     first, second, other = (
         make(transport=transport),
@@ -129,7 +135,7 @@ def test_a_transport_that_cannot_be_closed_stops_nobody(make, caplog):
 
 @pytest.mark.parametrize("wrong", [object(), "http", RecordingTransport], ids=["an object", "a text", "a class"])
 def test_what_is_no_transport_is_refused_where_the_client_is_made(wrong):
-    """With the two methods that it needs."""
+    """The error names the two methods that it needs."""
     with pytest.raises(
         SettingsError, match=r"transport must be an object with the methods send\(request\) and close\(\)"
     ):
@@ -137,7 +143,7 @@ def test_what_is_no_transport_is_refused_where_the_client_is_made(wrong):
 
 
 def test_the_protocol_is_checked_by_its_methods():
-    """So that a type checker and `isinstance` agree on the default transport."""
+    """A type checker and `isinstance` agree on the default transport."""
     assert isinstance(HTTPTransport(), Transport)
     assert not isinstance(object(), Transport)
 
@@ -161,7 +167,7 @@ def test_capture_v1_goes_through_a_transport(make):
 
 
 def test_the_file_of_json_lines_is_whole_when_the_process_ends(tmp_path):
-    """Without a call of `shutdown()`: the end of the process closes transports."""
+    """The end of the process closes transports, without a call of `shutdown()`."""
     path = tmp_path / "events.jsonl"
     command = [sys.executable, str(ROOT / "examples" / "json_lines_transport.py"), str(path)]
     subprocess.run(command, cwd=ROOT, check=True, timeout=60)

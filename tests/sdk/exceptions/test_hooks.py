@@ -206,7 +206,10 @@ sys.unraisablehook = lambda args: print("unraisable:", args.exc_value, args.obje
 
 
 def test_what_was_captured_already_is_not_captured_again(run, sink):
-    """By hand, by a scope, or by a hook itself: one event for each object."""
+    """The first capture may be by hand, by a scope, or by a hook itself.
+
+    There is one event for each object.
+    """
     run(
         """
         from hogline import new_context
@@ -437,7 +440,10 @@ def places():
 
 
 def test_shutdown_puts_back_what_was_there():
-    """With the last client that asked; twice is as good as once."""
+    """The hooks are put back with the last client that installed them.
+
+    A second call changes nothing.
+    """
     before = places()
     first, second = RecordingPostHog(capture_exceptions=True), RecordingPostHog(capture_exceptions=True)
     installed = places()

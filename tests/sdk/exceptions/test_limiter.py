@@ -221,7 +221,7 @@ def listed(client, work, **properties):
 
 
 def test_a_kind_is_types_and_places_or_what_the_caller_says():
-    """Not the message, not the line that called; the cause counts."""
+    """Neither the message nor the calling line counts; the cause does."""
     client = RecordingPostHog()
 
     def from_cause(kind):

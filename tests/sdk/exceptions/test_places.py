@@ -69,7 +69,7 @@ def test_an_app_in_one_piece_shows_its_lines(sink, tmp_path, way):
 
 
 def test_generated_code_whose_lines_are_in_linecache_shows_them(client):
-    """As attrs, IPython and template engines put them there."""
+    """attrs, IPython and template engines put them there."""
     source = "def generated(price):\n    return price / 0\n"
     linecache.cache["<generated 1>"] = (len(source), None, source.splitlines(keepends=True), "<generated 1>")
     namespace = {"__name__": "shop"}

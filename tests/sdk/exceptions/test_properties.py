@@ -68,7 +68,10 @@ def test_reserved_properties_are_ignored(posthog, name):
 
 
 def test_a_triple_of_exc_info_is_an_exception(posthog):
-    """As posthog-python takes it; the traceback of the triple counts."""
+    """posthog-python accepts it too.
+
+    The traceback of the triple counts.
+    """
     try:
         raise ValueError("x")
     except ValueError:
@@ -174,7 +177,7 @@ def test_opentelemetry_is_never_loaded_for_it():
 
 @pytest.mark.parametrize("calls_left", [3, 10])
 def test_a_recursion_error_is_captured_where_few_calls_are_left(posthog, caplog, calls_left):
-    """And nothing of the capture shows in it."""
+    """Nothing of the capture shows in it."""
     unwound = 0
 
     def down(n):
@@ -198,7 +201,10 @@ def test_a_recursion_error_is_captured_where_few_calls_are_left(posthog, caplog,
 
 
 def test_a_capture_on_the_last_call_raises_nothing(posthog, caplog):
-    """Where not one more call is possible, there is no event; the app goes on."""
+    """There is no event where not one more call is possible.
+
+    The app goes on.
+    """
 
     def down(n):
         try:

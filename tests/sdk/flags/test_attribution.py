@@ -120,7 +120,7 @@ def test_arms_of_one_value_are_told_apart(sink, client):
 
 
 def test_a_minimal_event_keeps_its_attribution(sink, client):
-    """And a forced value, or one from the fallback cache, has none."""
+    """A forced value, or one from the fallback cache, has no attribution."""
     sink.flags = {"f": record(rule_type="percentage_rollout", rule_id=RULE, has_experiment=False)}
     sink.flags_more = {"minimalFlagCalledEvents": True}
     client.register({"big": "x"})

@@ -33,7 +33,7 @@ PRO = {"key": "plan", "value": "pro", "operator": "exact", "type": "person"}
 
 
 def test_definitions_are_asked_for_with_the_secret_key_when_flags_are_first_used(sink, local):
-    """Not when the client is made, and not by `capture()`."""
+    """They are requested neither when the client is made nor by `capture()`."""
     sink.definitions = {"flags": [flag("f", filters={"payloads": {"true": '{"a": 1}'}}, has_experiment=True)]}
     local.capture("before", distinct_id="u1")
     local.flush(20)
@@ -190,7 +190,7 @@ def test_the_poller_backs_off_with_jitter(failures, told, least):
 
 
 def test_definitions_can_be_looked_at(sink, local):
-    """As posthog-python shows them; runtimes too."""
+    """They are shown as posthog-python shows them, and so are runtimes."""
     sink.definitions = {
         "flags": [
             flag("c", evaluation_runtime="client"),
@@ -362,7 +362,7 @@ def no_temporary_folder(monkeypatch):
 @pytest.mark.usefixtures("no_temporary_folder")
 @pytest.mark.parametrize("is_given", [False, True])
 def test_local_evaluation_needs_no_temporary_folder(sink, connect, tmp_path, is_given):
-    """Without one nothing is shared, unless `flag_cache_dir` says where."""
+    """Without a temporary folder nothing is shared, unless `flag_cache_dir` names a folder."""
     sink.definitions = {"flags": [flag("f")]}
     folder = str(tmp_path / "given") if is_given else None
     client = connect(secret_key="phs_secret", flag_cache_dir=folder, flag_cold_start_seconds=20)

@@ -79,7 +79,10 @@ def test_any_filter_and_any_value_are_judged_alike(filter_, found, version):
 
 @given(property_filters())
 def test_a_property_that_is_missing_is_unknown(filter_):
-    """Not unset: the server may know it. `is_not_set` too."""
+    """It does not count as unset, because the server may know it.
+
+    This holds for `is_not_set` too.
+    """
     check, broken = property_check(filter_, 1)
     reason = UnresolvedFlagReason.UNSUPPORTED_DEFINITION if broken else UnresolvedFlagReason.MISSING_CONTEXT
     found = check({}, Subject("u"))

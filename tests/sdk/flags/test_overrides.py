@@ -45,7 +45,7 @@ def test_a_forced_answer_wins_over_the_server_until_it_is_taken_back(sink, clien
 
 
 def test_what_is_forced_needs_no_request(sink, client):
-    """When nothing else is asked for."""
+    """No request is sent when nothing else is asked for."""
     override = client.flags.override({"f": True})
     assert client.get_feature_flag("f", "u1") is True
     assert client.evaluate_flags("u1", flag_keys=["f"]).is_enabled("f")

@@ -168,7 +168,7 @@ def test_an_answer_that_is_none_is_an_unknown_error(sink, client, body):
 
 
 def test_nobody_to_ask_about_means_no_request_and_an_empty_answer(sink, client):
-    """Neither the caller nor the context knows who."""
+    """Neither the caller nor the context has a distinct id."""
     assert client.evaluate_flags().keys == []
     assert client.evaluate_flags(" ").is_enabled("f") is False
     assert client.get_feature_flag("f") is None
@@ -259,7 +259,7 @@ def test_a_remote_config_payload_is_read_with_the_secret_key(sink, local, client
 
 
 def test_a_disabled_client_asks_nobody(sink, connect):
-    """As posthog-python answers."""
+    """The answer is the one that posthog-python gives."""
     client = connect(disabled=True)
     assert client.get_feature_flag("f", "u1") is None
     assert client.get_all_flags("u1") is None
@@ -289,7 +289,10 @@ def test_a_disabled_client_answers_in_the_shape_of_an_answer(connect):
     "text", ['{"broken":', "not json", "   ", "", "NaN", "Infinity", '{"nested": [NaN]}', "[" * 20000]
 )
 def test_a_payload_that_is_no_json_is_none(sink, client, text):
-    """Whichever method reads it; a payload beside it is read."""
+    """This holds for every method that reads it.
+
+    Another payload beside it is read.
+    """
     sink.flags = {
         key: {"key": key, "enabled": True, "variant": None, "metadata": {"id": 1, "payload": payload}}
         for key, payload in (("broken", text), ("fine", "[1]"))

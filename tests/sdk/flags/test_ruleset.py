@@ -22,9 +22,9 @@ def judge():
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(given_=definitions(), subject=subjects)
 def test_generated_definitions_are_judged_alike(judge, given_, subject):
-    """Values, payloads, and where there is none the reason.
+    """Values and payloads agree, and where there is none, the reason.
 
-    But for values of theirs that are not certain.
+    Values of theirs that are not certain are left out.
     """
     values, reasons, payloads = ours(given_, subject)
     their_values, their_reasons, their_payloads = judge.answers(given_, subject)
@@ -165,7 +165,7 @@ COMPANY = {"aggregation_group_type_index": 0}
     ],
 )
 def test_a_verdict_says_why(definition, code, index):
-    """In the server's own words: the instance answers with these."""
+    """The reasons are the server's own words: the instance answers with these."""
     verdict = ask([definition], **GROUPS)
     assert (verdict.code, verdict.condition_index) == (code, index)
     assert verdict.description
@@ -185,7 +185,7 @@ def test_a_flag_that_a_persons_flag_depends_on_is_asked_about_its_group():
 def test_a_persons_condition_in_a_groups_flag_is_about_the_person():
     """`aggregation_group_type_index: null` on the condition.
 
-    Posthog-python reads the group's properties.
+    posthog-python reads the group's properties.
     """
     condition = everybody({"key": "plan", "operator": "exact", "value": "pro"}) | {"aggregation_group_type_index": None}
     asked = Subject(

@@ -111,7 +111,7 @@ def test_of_many_threads_one_sends_the_event(sink, client):
     [(True, False, True), (True, None, False), (True, True, False), (False, False, False)],
 )
 def test_where_the_server_asks_for_little_little_is_sent(sink, connect, gate, has_experiment, is_minimal):
-    """And only for a flag that certainly no experiment looks at."""
+    """This holds only for a flag that certainly no experiment uses."""
     client = connect(super_properties={"tier": 1})
     sink.flags = {
         "f": {
@@ -152,7 +152,10 @@ def test_what_the_server_could_not_evaluate_has_no_value(sink, client):
 
 
 def test_a_record_that_cannot_be_read_is_off_and_says_so(sink, client):
-    """However it is read.  Source: docs/internals/flags-protocol.md#flags-response."""
+    """This holds however it is read.
+
+    Source: docs/internals/flags-protocol.md#flags-response.
+    """
     sink.flags = {"g": True}
     sink.flags_more = {"flags": {"f": {"enabled": "yes"}, "g": {"enabled": True}}}
     flags = client.evaluate_flags("u1")

@@ -47,7 +47,10 @@ def first(event):
 
 
 def test_an_exception_that_is_logged_is_one_event(client):
-    """With the message, the logger and the place where it was raised; it belongs to who acts."""
+    """The event has the message, the logger and the place where it was raised.
+
+    It belongs to the current person.
+    """
     with new_context():
         identify_context("ada")
         try:
@@ -92,7 +95,7 @@ def test_lower_levels_on_request(client, handler):
 
 
 def test_records_without_an_exception_are_passed_over(client):
-    """And so are those whose exception is nobody's mistake."""
+    """Records whose exception is nobody's mistake are passed over too."""
     log.error("plain")
     log.exception("outside of any except block")  # noqa: LOG004 - there is nothing to send then
     log.error("x", exc_info=(None, None, None))
@@ -102,7 +105,7 @@ def test_records_without_an_exception_are_passed_over(client):
 
 
 def test_an_exception_that_was_never_raised_has_the_stack_of_who_logged_it(client):
-    """Not logging's own frames."""
+    """The stack does not have logging's own frames."""
     log.error("x", exc_info=ValueError("boom"))
     frame = first(only(client))["stacktrace"]["frames"][-1]
     assert frame["context_line"].strip() == 'log.error("x", exc_info=ValueError("boom"))'
@@ -264,7 +267,7 @@ class Mute:
     ],
 )
 def test_what_cannot_be_printed_costs_no_event(client, message, arguments, shown):
-    """As the message, and as its arguments."""
+    """This holds for the message, and for its arguments."""
     raises, logging.raiseExceptions = logging.raiseExceptions, False  # pytest's own handlers would raise
     try:
         raise ValueError("boom")
@@ -333,7 +336,7 @@ def test_the_message_is_redacted_as_the_exceptions_is(handler, redacts):
 
 
 def test_filters_are_heard(client, handler):
-    """As with any handler; a filter may also replace the record."""
+    """Filters work as with any handler, and may also replace the record."""
     handler.addFilter(lambda record: "secret" not in record.getMessage())
     log.error("secret", exc_info=ValueError("a"))
     log.error("plain", exc_info=ValueError("b"))

@@ -115,7 +115,10 @@ except ImproperlyConfigured as error:
     ],
 )
 def test_the_django_middleware_reads_its_settings(more, printed):
-    """Also by their older names; one without a counterpart stops the start."""
+    """Their older names work too.
+
+    A setting without a counterpart stops the start.
+    """
     run = subprocess.run(
         [sys.executable, "-c", f"MORE = {more}\n{DJANGO}"], capture_output=True, text=True, timeout=60, check=False
     )

@@ -55,7 +55,7 @@ def openfeature(posthog):
 
 @pytest.mark.parametrize(("kind", "key", "default", "value", "reason", "error"), CASES)
 def test_each_type_is_read_from_value_variant_or_payload(openfeature, kind, key, default, value, reason, error):
-    """In both colours alike."""
+    """Synchronous and asynchronous methods agree."""
     found = getattr(openfeature, f"get_{kind}_details")(key, default, ALICE)
     assert (found.value, found.reason, found.error_code) == (value, reason, error)
     again = asyncio.run(getattr(openfeature, f"get_{kind}_details_async")(key, default, ALICE))
@@ -75,7 +75,7 @@ def test_the_evaluation_context_says_who_and_what_is_known(openfeature, sink):
 
 
 def test_without_a_targeting_key_the_context_says_who(openfeature, sink):
-    """And where it does not, nobody is asked."""
+    """Where the context has no id either, no request is made."""
     found = openfeature.get_boolean_details("on", default_value=True)
     assert (found.value, found.error_code) == (True, ErrorCode.TARGETING_KEY_MISSING)
     assert sink.requests == []
@@ -86,7 +86,7 @@ def test_without_a_targeting_key_the_context_says_who(openfeature, sink):
 
 
 def test_a_server_out_of_reach_leaves_the_default(openfeature, sink):
-    """With the reason."""
+    """The default comes with the reason."""
     sink.answer(500, path="/flags/")
     found = openfeature.get_boolean_details("on", default_value=True, evaluation_context=ALICE)
     assert (found.value, found.error_code, found.error_message) == (
@@ -116,7 +116,10 @@ def test_silently_if_told_so(posthog, sink):
 
 
 def test_definitions_are_loaded_when_the_provider_is_set(sink, tmp_path):
-    """Where the client has a key; a forced answer counts here too."""
+    """They are loaded where the client has a key.
+
+    A forced answer counts here too.
+    """
     sink.definitions = {"flags": [{"key": "f", "active": True, "filters": {"groups": [{"rollout_percentage": 100}]}}]}
     client = PostHog("phc_test", host=sink.url, secret_key="phs_x", flag_cache_dir=str(tmp_path / "c"), send=False)
     api.set_provider_and_wait(PostHogProvider(client)) if hasattr(api, "set_provider_and_wait") else api.set_provider(
@@ -131,7 +134,7 @@ def test_definitions_are_loaded_when_the_provider_is_set(sink, tmp_path):
 
 
 def test_the_example_runs(sink):
-    """As the page shows it."""
+    """The page shows it as it is."""
     sink.flags = FLAGS | {"summer-sale": True}
     run = subprocess.run(
         [sys.executable, "examples/openfeature_flags.py"],

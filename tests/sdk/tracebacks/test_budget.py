@@ -50,7 +50,7 @@ def frames_of(entries):
 
 
 def crash_sites(entries):
-    """Where each exception was raised: the last frame of each, with all its source."""
+    """Return where each exception was raised: the last frame of each, with all its source."""
     return [entry["stacktrace"]["frames"][-1] for entry in entries]
 
 

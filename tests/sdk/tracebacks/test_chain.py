@@ -68,7 +68,7 @@ def test_raise_from_none_ends_the_chain(listed):
 
 
 def test_a_cause_hides_the_context(listed):
-    """As Python's own traceback has it."""
+    """Python's own traceback does the same."""
     try:
         try:
             raise KeyError("context")
@@ -242,7 +242,10 @@ def test_a_long_value_is_cut_where_the_server_would_cut_it(listed):
 
 
 def test_an_error_number_is_in_the_entry(listed):
-    """Of operating system errors and of drivers that have one; a text is none."""
+    """It is the number of operating system errors and of drivers that have one.
+
+    A text is none.
+    """
 
     class DriverError(Exception):
         errno = 1045
@@ -280,7 +283,7 @@ def test_only_the_root_gets_a_stack_of_its_own(listed):
 
 
 def test_a_given_traceback_stands_in_for_the_exceptions_own(listed):
-    """For hooks that are handed one, when a framework has cleared the other."""
+    """Hooks are handed a traceback when a framework has cleared the exception's own."""
     error = raised(ValueError("cleared"))
     trace, error.__traceback__ = error.__traceback__, None
     [entry] = listed(error, traceback=trace)

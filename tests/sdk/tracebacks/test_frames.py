@@ -61,7 +61,7 @@ def test_frames_stand_outermost_first_and_the_crash_site_last(run_file, frames):
 
 
 def test_a_function_is_called_by_its_own_name(run_file, frames):
-    """Not the qualified one: PostHog groups by it."""
+    """The name is not the qualified one: PostHog groups by it."""
     source = """
     class Shop:
         def sell(self):
@@ -172,7 +172,7 @@ def test_our_own_frames_are_left_out(run_file, listed, module, shown):
 
 
 def test_of_a_recursion_both_ends_stay(run_file, frames):
-    """How it began and where it broke, and how much is between."""
+    """The list shows how it began, where it broke, and how much is between."""
     shown = frames(run_file("def down(n):\n    return down(n + 1)\n\ndown(0)\n"))
     assert len(shown) == 101
     assert shown[0]["function"] == "<module>"
@@ -338,7 +338,7 @@ def test_an_impossible_line_number_is_left_out(frames, line):
 
 
 def test_a_hundred_thousand_frames_are_walked_not_kept():
-    """Where the recursion limit was raised, a snapshot stays bounded."""
+    """A snapshot stays bounded where the recursion limit was raised."""
     script = textwrap.dedent("""
         import sys, tracemalloc
         from hogline.tracebacks import Mechanism, Rules, exception_list

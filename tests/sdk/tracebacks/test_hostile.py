@@ -161,7 +161,10 @@ def test_a_group_shows_the_members_that_it_has_not_those_that_its_class_claims(l
 
 
 def test_a_hostile_exception_is_listed_anywhere_in_a_chain(listed):
-    """As cause, as context and as member; equal ones are different objects."""
+    """It is listed as cause, as context and as member.
+
+    Equal ones are different objects.
+    """
     cause, members = Explosive("cause"), [Equal("one"), Equal("two"), Nameless("three")]
     group = ExceptionGroup("g", members)
     group.__cause__ = cause
@@ -225,7 +228,7 @@ def test_source_lines_that_a_code_generator_made_up_are_shown_or_left_out(frames
 
 @pytest.mark.parametrize("name", ["__tracebackhide__", "__traceback_hide__"])
 def test_a_hiding_mark_that_raises_hides_nothing(frames, name):
-    """Neither the frame nor the event is lost."""
+    """The frame stays, and so does the event."""
     source = f"def crash():\n    {name} = mark\n    1 / 0"
     mark = type("Mark", (), {"__bool__": explode, "__eq__": explode, "__ne__": explode})()
     assert [frame["function"] for frame in frames(crash_in({"__name__": "app", "mark": mark}, source))] == ["crash"]

@@ -68,7 +68,10 @@ def test_relative_paths_are_below_the_working_directory(frames, tmp_path, monkey
     ],
 )
 def test_named_modules_are_the_apps_own_wherever_they_lie(frames, module, include, exclude, in_app):
-    """By dotted prefix; an installed package of one's own, and generated code of it."""
+    """They are named by dotted prefix.
+
+    They may be an installed package of one's own, and generated code of it.
+    """
     for filename in ("/usr/lib/python3/site-packages/acme/code.py", "<generated>"):
         [frame] = frames(crash_at(filename, module), in_app_include=include, in_app_exclude=exclude)
         assert frame["in_app"] is in_app
@@ -82,7 +85,7 @@ def test_excluded_modules_are_not_the_apps_own_though_they_lie_below_its_root(fr
 
 
 def test_nothing_of_a_virtualenv_inside_the_root_is_the_apps_own(frames, monkeypatch):
-    """Neither the script that started the server nor what pip checked out."""
+    """The script that started the server is not, nor is code that pip checked out."""
     monkeypatch.setattr(sys, "prefix", "/srv/app1/.venv")
     monkeypatch.setattr(sys, "base_prefix", "/usr")
     for path in ("bin/gunicorn", "src/checkout/module.py", "lib/python3.11/site-packages/gunicorn/app.py"):

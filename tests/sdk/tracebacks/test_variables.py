@@ -53,7 +53,7 @@ def raised(work):
 
 @pytest.fixture
 def shown(described):
-    """How one value is shown, held by a local variable `value` of a frame."""
+    """Return how one value is shown, held by a local variable `value` of a frame."""
 
     def read(value, name="value", **options):
         namespace = {}
@@ -268,16 +268,16 @@ VALUES = {
 
 @pytest.mark.parametrize("kind", VALUES)
 def test_a_value_is_shown_short_and_readable(shown, kind):
-    """Numbers as numbers, structures as JSON, objects by what they hold.
+    """Numbers are shown as numbers, structures as JSON, and objects by their attributes.
 
-    Posthog-python's shapes.
+    The shapes are posthog-python's.
     """
     value, wanted = VALUES[kind]
     assert shown(value) == wanted
 
 
 def test_an_enum_shows_its_member(shown):
-    """By what it holds."""
+    """The member is shown by its own attributes, such as its name."""
     assert '"_name_":"RED"' in shown(Colour.RED)
 
 
@@ -667,7 +667,10 @@ def test_variables_are_left_out_where_a_contexts_masks_are_broken(caplog):
 
 
 def test_patterns_are_checked_where_the_client_is_made():
-    """And may come from the environment, between commas; posthog-python's None is the default."""
+    """They may come from the environment, between commas.
+
+    posthog-python's None is the default.
+    """
     with pytest.raises(SettingsError, match="code_variables_mask_patterns must be a list of regular expressions"):
         here(code_variables_mask_patterns=["("])
     settings = hogline.PostHog(
