@@ -27,7 +27,7 @@ def belongs_to(event, name):
 
 @shows("celery-tasks", "other-task-queues")
 def test_a_task_runs_in_the_context_of_the_request_that_queued_it(recorded):
-    """The task has the three ids, the request's facts, its callback's properties, and the named tags.
+    """The task has the three ids, the request's facts, its callback's properties and named tags.
 
     It runs in another process.
     """

@@ -278,7 +278,7 @@ def last(client: RecordingPostHog) -> CapturedEvent:
 
 
 def assert_gone(raw: bytes, secret: str) -> None:
-    """Assert that neither the secret is there nor any spelling of it that a reader could turn back."""
+    """Assert that the secret is absent, and any spelling of it that a reader could turn back."""
     text = raw.decode("utf-8", "replace")
     spellings = {encode(secret) for encode in ENCODINGS.values()}
     spellings |= {json.dumps(spelling)[1:-1] for spelling in spellings}

@@ -1,6 +1,7 @@
 """Browser and server events carry the same ids, and stand in one timeline.
 
-The tests run a real Chromium, the official posthog-js, an app with the interceptor, and an instance.
+The tests run a real Chromium, the official posthog-js, an app with the interceptor, and an
+instance.
 """
 
 import os
