@@ -41,7 +41,7 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
 def site(request: Any, sites: Sites) -> Site:
     """One framework on one real server.
 
-    Session-wide, so that tests of the same server run one after the other.
+    It is session-wide, so that tests of the same server run one after the other.
     """
     return sites.get(*request.param)
 

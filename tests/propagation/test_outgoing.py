@@ -321,7 +321,7 @@ def test_any_text_can_be_asked_about(url):
 
 @pytest.mark.parametrize("client", ["httpx", "requests", "urllib3", "async httpx", "aiohttp"])
 def test_the_second_services_events_carry_the_session_of_the_browser(client, sink):
-    """Browser headers in at the first service.
+    """A request with browser headers reaches the first service.
 
     Its handler calls the second, whose interceptor continues the line.
     """

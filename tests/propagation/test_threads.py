@@ -331,9 +331,9 @@ class TestProcesses:
     )
     @pytest.mark.parametrize("inside", [True, False])
     def test_whatever_can_be_pickled_can_be_carried(self, acting, function, inside):
-        """Functions, partials, built-in ones, callable objects.
+        """This holds for functions, partials, built-in functions and callable objects.
 
-        Inside a context and outside any; twice.
+        They are called twice, inside a context and outside any.
         """
         with acting("alice") if inside else contextlib.nullcontext():
             once = pickle.loads(pickle.dumps(threads.carry(function)))

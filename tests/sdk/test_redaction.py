@@ -88,9 +88,9 @@ def test_more_names_can_be_named():
     ],
 )
 def test_a_path_hides_segments_that_are_secrets(path, redacted):
-    """By their shape; by the names of parameters in it.
+    """Segments are known by their shape, and by the names of parameters in them.
 
-    A query or a URL that the server decoded into it is one.
+    A query or a URL that the server decoded into the path is such a segment.
     """
     assert redacted_path(path) == redacted
 
@@ -233,9 +233,9 @@ def events_of(target, message):
 @given(SECRETS, NAMES)
 @example("sk_live_0123456789abcdef", "q")
 def test_what_has_the_shape_of_a_secret_appears_in_no_event(place, secret, name):
-    """Wherever the request or an exception's message holds it.
+    """This holds wherever the request or an exception's message has it.
 
-    Neither does its percent-encoded form.
+    Its percent-encoded form does not appear either.
     """
     target, message = PLACES[place](secret, name)
     events = events_of(target, message)

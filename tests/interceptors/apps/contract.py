@@ -128,7 +128,7 @@ Header = Callable[[Any, str], str | None]
 def option_set(name: str, header: Header) -> dict[str, Any] | None:
     """Return the interceptor's options of the set *name* (apart from the client).
 
-    None: no interceptor at all.
+    Return None for no interceptor at all.
     """
     if name == "absent":
         return None

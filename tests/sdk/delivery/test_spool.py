@@ -27,7 +27,7 @@ def spool(tmp_path):
 def run(sink, spool):
     """Run a script after the prelude in a process of its own, with the spool.
 
-    Returns what it printed, and how it ended.
+    Return its output, and how it ended.
     """
 
     def start(script, **how):

@@ -48,7 +48,7 @@ def spool(tmp_path):
 def run(sink, spool):
     """Run a script after the prelude in a process of its own, with the spool.
 
-    Returns what it printed and logged.
+    Return its output and its log.
     """
 
     def start(script):

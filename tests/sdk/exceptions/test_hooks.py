@@ -168,9 +168,9 @@ def test_a_base_exception_that_is_no_end_is_captured(run, sink):
 
 
 def test_hooks_that_were_there_before_are_called_with_what_they_expect(run, sink):
-    """An app's own excepthook, threading hook, unraisable hook and loop handler.
+    """An app's own excepthook, threading hook, unraisable hook and loop handler still run.
 
-    Whichever came first.
+    The order of installation does not matter.
     """
     process = run(
         """

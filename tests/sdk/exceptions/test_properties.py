@@ -125,9 +125,9 @@ def ids(event):
 
 
 def test_an_exception_has_the_ids_of_the_active_span(posthog, span):
-    """Captured by hand, or seen by an interceptor while the span was active.
+    """The exception is captured by hand, or seen by an interceptor while the span was active.
 
-    Other events only when asked for.
+    Other events have the ids only when an option says so.
     """
 
     def app(environ, start):

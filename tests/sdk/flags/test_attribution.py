@@ -87,7 +87,7 @@ def test_an_older_flag_says_what_it_said_before(sink, client):
 
 
 def test_a_split_is_an_exposure_once_for_each_rule_and_variant(sink, client):
-    """However often it is read, and whatever value it has meanwhile.
+    """This holds however often it is read, and whatever value it has meanwhile.
 
     Another rule of the flag is another exposure.
     """

@@ -95,9 +95,9 @@ def test_only_502_and_504_are_asked_again(sink, client, answers, requests, error
     ],
 )
 def test_a_transport_failure_is_asked_again_once(sink, fault, connections, error):
-    """A real proxy that misbehaves, and then does not.
+    """A real proxy misbehaves at first, and then recovers.
 
-    Only one that hangs twice leaves no answer.
+    Only a proxy that hangs twice leaves no answer.
     """
     sink.flags = {"f": True}
     proxy = Faults(sink.url, fault, *([fault] if error else []))

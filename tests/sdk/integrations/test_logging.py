@@ -191,7 +191,7 @@ def test_what_an_interceptor_will_judge_is_left_to_it(client):
 def test_an_exception_that_the_app_logs_and_answers_is_one_event(client, status, source):
     """The interceptor, which saw it first, captures it from status 500 on.
 
-    Below, the log record is captured.
+    Below 500, the log record is captured.
     """
     app = Flask("shop")
     FlaskInterceptor(app, client=client, capture_exceptions=True)

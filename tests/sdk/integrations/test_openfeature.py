@@ -65,7 +65,7 @@ def test_each_type_is_read_from_value_variant_or_payload(openfeature, kind, key,
 def test_the_evaluation_context_says_who_and_what_is_known(openfeature, sink):
     """The targeting key is the distinct id, attributes are person properties.
 
-    One flag is asked for.
+    Only one flag is requested.
     """
     openfeature.get_boolean_value("on", default_value=False, evaluation_context=ALICE)
     body = sink.asked("/flags/")[0].body

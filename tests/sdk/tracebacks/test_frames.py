@@ -81,9 +81,9 @@ def test_a_function_is_called_by_its_own_name(run_file, frames):
     ],
 )
 def test_the_column_is_that_of_the_expression_that_failed(run_file, frames, line, column_of):
-    """Counted from 1 in characters, as editors do.
+    """Columns are counted from 1 in characters, as editors do.
 
-    Of several subscripts in a line, it names the one.
+    Of several subscripts in a line, the column names the one that failed.
     """
     [frame] = frames(run_file(line + "\n"))
     assert frame["colno"] == line.index(column_of) + 1
