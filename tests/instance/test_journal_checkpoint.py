@@ -55,7 +55,7 @@ def test_accepted_events_survive_a_checkpoint_from_another_copy(serve, tmp_path)
     again = serve()
     reader = Reader(again.url, again.token, again.key)
     assert len({one["event"] for one in reader.wait_for(50)}) == 50
-    assert any("taken again" in line for line in again.log)
+    assert any("processed again" in line for line in again.log)
 
 
 def test_replay_takes_time_in_proportion(serve):

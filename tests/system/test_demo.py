@@ -140,7 +140,7 @@ def test_dev_demo_takes_the_name_of_a_framework():
 
     A name without a shop is refused in one line.
     """
-    for name, says in (("flask", "end it all"), ("nothing", "'nothing' is no file")):
+    for name, says in (("flask", "end it all"), ("nothing", "'nothing' is not a file")):
         run = subprocess.run(
             ["./dev", "demo", "--once", f"--app={name}"],
             cwd=ROOT,
@@ -229,7 +229,7 @@ def _assert_it_is_janes(events, browser, tab, app):
     told = Counter(event.event for event in events)
     assert told == {
         "product viewed": 1, "cart changed": 2, "signed in": 1, "$set": 1, "gift card entered": 2, "checkout started": 4, "order placed": 2,
-        "receipt sent": 2, "catalogue exported": 2, "$exception": 3,
+        "receipt sent": 2, "catalogue exported": 2, "$exception": 2,
     }  # fmt: skip
     assert {event.properties["$session_id"] for event in events} == {browser.session_id}
     assert [event.event for event in events if event.properties.get("$window_id") != tab.window_id] == [
@@ -249,7 +249,7 @@ def _assert_it_is_janes(events, browser, tab, app):
                 "django.middleware",
                 "flask.got_request_exception",
             )
-    assert failures[402] == (True, "CardDeclinedError")
+    assert 402 not in failures  # a declined card that the shop answers is no error by default
     assert failures[500] == (False, "KeyError")
     assert failures[503][0] is True
 

@@ -55,8 +55,8 @@ def test_request_is_a_post_to_flags(request_):
     assert (request_.method, urlsplit(request_.path).path.rstrip("/")) == ("POST", "/flags")
 
 
-def test_request_names_version_2(request_):
-    assert parse_qs(urlsplit(request_.path).query)["v"] == ["2"]
+def test_request_names_version_4(request_):
+    assert parse_qs(urlsplit(request_.path).query)["v"] == ["4"]
 
 
 def test_request_has_no_authorization(request_):

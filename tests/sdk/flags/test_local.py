@@ -383,7 +383,8 @@ def test_no_flag_method_raises_where_flags_cannot_be_made(sink, local, monkeypat
     assert asyncio.run(local.aevaluate_flags("u1")).keys == []
     assert asyncio.run(local.aget_feature_flag_result("f", "u1")) is None
     assert asyncio.run(local.aget_all_flags_and_payloads("u1")) == {"featureFlags": {}, "featureFlagPayloads": {}}
-    assert local.get_flags_decision("u1") == local.get_feature_variants("u1") == local.get_feature_payloads("u1") == {}
+    assert local.get_flags_decision("u1") == {"flags": {}, "requestId": None}
+    assert local.get_feature_variants("u1") == local.get_feature_payloads("u1") == {}
     assert local.get_feature_flags_and_payloads("u1") == {"featureFlags": {}, "featureFlagPayloads": {}}
     assert local.load_feature_flags() is asyncio.run(local.aload_feature_flags()) is False
     assert local.feature_flag_definitions() == local.get_feature_flag_keys_by_evaluation_runtime("server") == []

@@ -103,7 +103,7 @@ def _has_no_money(browser: Browser) -> Iterator[str]:
     tab.open("/cart")
     tab.click("Pay")
     tab.fetch("POST", "/api/checkout", {"card": "4242 0000"})
-    yield "pays: card declined (a handled exception, 402)"
+    yield "pays: card declined (the shop answers 402, so it is no error)"
     tab.capture("$rageclick", {"$el_text": "Pay"})
     yield "clicks a lot"
 

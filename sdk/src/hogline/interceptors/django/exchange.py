@@ -27,7 +27,7 @@ class DjangoExchange(wsgi.WsgiExchange):
     """
 
     outer: Exchange | None = None
-    may_be_handled = False
+    may_be_handled: bool = False
     """Whether an interceptor further out observes exceptions that leave Django."""
     _user: SignedInUser | None = None
     _mine: Context | None = None
