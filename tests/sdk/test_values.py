@@ -276,7 +276,7 @@ LEAVES = [
         urlparse("https://ann:hunter2@h/p;v=1"), urlsplit(b"https://ann:hunter2@h/p"), pathlib.PurePosixPath("/a"), ipaddress.ip_address("::1"), re.compile("a"),
         numpy.float64(1.5), numpy.float32(1.1), numpy.float16(1.1), numpy.longdouble("1.5"), numpy.int8(3), numpy.uint64(2**64 - 1), numpy.bool_(True),
         numpy.str_("a"), numpy.bytes_(b"a"), numpy.complex64(1j), numpy.clongdouble(1j), numpy.datetime64("2026-01-02"), numpy.datetime64("2026-01-02T03:04:05.000006"),
-        numpy.datetime64("2026-01-02T03:04:05.000000007", "ns"), numpy.datetime64("NaT"), numpy.timedelta64(3, "s"), numpy.timedelta64(3, "ns"), numpy.timedelta64("NaT"),
+        numpy.datetime64("2026-01-02T03:04:05.000000007", "ns"), numpy.datetime64("NaT", "s"), numpy.timedelta64(3, "s"), numpy.timedelta64(3, "ns"), numpy.timedelta64("NaT", "s"),
         numpy.void(b"x"), numpy.array([1, 2]), numpy.array([1.1], dtype="f4"), numpy.array([1.1, math.nan]), numpy.array(5), numpy.array(["a"]), numpy.array([{"a": 1}, None]),
         numpy.array([1, 2], dtype=">i4"), numpy.array([[1, 2], [3, 4]])[:, 1], numpy.ma.array([1, 2], mask=[0, 1]),
         numpy.array([(1, 2.5)], dtype=[("a", "i4"), ("b", "f8")]), numpy.array([numpy.datetime64("2026-01-02T03:04:05")]), numpy.longdouble("nan"),
@@ -333,7 +333,7 @@ def test_any_nest_is_written_in_one_way(value, make):
         (Card("visa"), {"kind": "visa"}), (SlottedCard("visa"), {"kind": "visa"}), (AttrsCard("visa"), {"kind": "visa"}),
         (User(id=1, name="ada", _password="hunter2"), {"id": 1, "name": "ada"}), (FailureDataError(7), "FailureDataError: 7"),
         (MultiDict([("a", "1"), ("a", "2")]), {"a": ["1", "2"]}), (AioMultiDict([("a", "1"), ("a", "2"), ("b", "3")]), {"a": ["1", "2"], "b": "3"}),
-        (QueryParams("a=1&a=2"), {"a": ["1", "2"]}), (numpy.datetime64("NaT"), None), (numpy.float32(1.1), 1.1), (werkzeug.local.LocalProxy(lambda: 5), 5),
+        (QueryParams("a=1&a=2"), {"a": ["1", "2"]}), (numpy.datetime64("NaT", "s"), None), (numpy.float32(1.1), 1.1), (werkzeug.local.LocalProxy(lambda: 5), 5),
     ],
     ids=lambda value: re.sub(r" at 0x[0-9a-f]+", "", repr(value)),  # the same in every worker of pytest-xdist
 )  # fmt: skip
