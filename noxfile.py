@@ -41,6 +41,8 @@ ENDINGS = "tests/interceptors/test_processes.py::test_what_was_captured_right_be
 # What the contract suite needs where no requirements file lists it. The framework's own pins take
 # precedence.
 TOOLS = nox.project.dependency_groups(nox.project.load_toml(ROOT / "pyproject.toml"), "contract")
+# Old versions of packages use what newer versions of others deprecate. We cannot change that.
+IGNORE_DEPRECATIONS = ("-W", "ignore::DeprecationWarning", "-W", "ignore::PendingDeprecationWarning")
 
 
 def _newest_python() -> str | None:
@@ -189,7 +191,7 @@ def wheels(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """Run the packages' own tests with the lower bounds of everything that they depend on."""
     session.install("--require-hashes", "-r", "requirements/lowest.txt")
-    _test_packages(session, "lowest")
+    _test_packages(session, "lowest", *IGNORE_DEPRECATIONS)
 
 
 @nox.session(python=NEWEST_PYTHON, default=False)
@@ -201,18 +203,15 @@ def newest_python(session: nox.Session) -> None:
     _test_packages(session, "newest-python")
 
 
-def _test_packages(session: nox.Session, results: str) -> None:
+def _test_packages(session: nox.Session, results: str, *more: str) -> None:
     """Run the tests of the SDK and the instance in the session's environment."""
     session.install("--no-deps", "--no-build-isolation", "--editable", "sdk", "--editable", "instance")
     workers = os.environ.get("TEST_WORKERS", "4")
     options = ["-q", "-n", workers, "--dist", "worksteal", f"--junitxml=.cache/{results}.xml"]
-    session.run("python", "-m", "pytest", "tests/sdk", "tests/instance", *options, *session.posargs)
+    session.run("python", "-m", "pytest", "tests/sdk", "tests/instance", *options, *more, *session.posargs)
 
 
 def _reporting(results: str) -> list[str]:
     """Return pytest's options: the workers, and the file of results that the documentation reads."""
     workers = os.environ.get("TEST_WORKERS", "4")
-    # Old versions of frameworks use what newer versions of other packages deprecate. We cannot
-    # change that.
-    ignored = ["-W", "ignore::DeprecationWarning", "-W", "ignore::PendingDeprecationWarning"]
-    return ["-q", "-n", workers, "--dist", "worksteal", *ignored, f"--junitxml=.cache/{results}.xml"]
+    return ["-q", "-n", workers, "--dist", "worksteal", *IGNORE_DEPRECATIONS, f"--junitxml=.cache/{results}.xml"]
