@@ -9,6 +9,8 @@ import ipaddress
 import math
 import pathlib
 import re
+import subprocess
+import sys
 import time as time_module
 import types
 import typing
@@ -20,8 +22,6 @@ from fractions import Fraction
 from urllib.parse import urlparse, urlsplit
 
 import attrs
-import django.conf
-import django.http
 import django.utils.functional
 import django.utils.safestring
 import numpy
@@ -346,8 +346,58 @@ def test_subclasses_and_containers_are_what_they_hold(value, expected):
 
 
 def test_djangos_query_dict_keeps_all_values():
-    """Forms send several values of one name."""
-    if not django.conf.settings.configured:
-        django.conf.settings.configure()
-    query = django.http.QueryDict("a=1&a=2&b=3")
-    assert wire(query) == wire([query, {7: 3}])[0] == {"a": ["1", "2"], "b": ["3"]}
+    """Forms send several values of one name.
+
+    Django's settings hold for the whole process, so a process of its own configures them.
+    """
+    program = (
+        "import django.conf, django.http; django.conf.settings.configure()\n"
+        "from hogline.wire.values import serialise\n"
+        "query = django.http.QueryDict('a=1&a=2&b=3')\n"
+        "print(serialise({'fast': query}).decode(), serialise({'fast': query, 7: 3}).decode())"
+    )
+    printed = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    assert printed.split() == ['{"fast":{"a":["1","2"],"b":["3"]}}', '{"fast":{"a":["1","2"],"b":["3"]},"7":3}']
+
+
+UNITS = ["Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as"]
+
+
+@given(st.sampled_from(UNITS), st.integers(-(2**63), 2**63 - 1) | st.integers(-(10**6), 10**6))
+def test_each_moment_of_numpy_is_written_and_read_back(unit, number):
+    """orjson ends the process on some of them: `datetime64(-1, "M")` is December 1969."""
+    moment = numpy.datetime64(number, unit)
+    written = wire(moment)
+    assert written == wire([moment, {7: 3}])[0] == wire(numpy.array([moment]))[0]
+    if numpy.isnat(moment):
+        assert written is None
+    elif unit in ("ps", "fs", "as"):
+        assert numpy.datetime64(written, unit) == moment
+    else:
+        assert numpy.datetime64(written).astype(moment.dtype) == moment
+
+
+SECONDS = {
+    "W": 604_800,
+    "D": 86_400,
+    "h": 3_600,
+    "m": 60,
+    "s": 1,
+    "ms": 1e-3,
+    "us": 1e-6,
+    "ns": 1e-9,
+    "ps": 1e-12,
+    "fs": 1e-15,
+    "as": 1e-18,
+}
+
+
+@given(st.sampled_from(list(SECONDS)), st.integers(-(2**63) + 1, 2**63 - 1) | st.integers(-(10**6), 10**6))
+def test_each_duration_of_numpy_is_seconds(unit, number):
+    duration = numpy.timedelta64(number, unit)
+    written = wire(duration)
+    assert written == wire([duration, {7: 3}])[0] == wire(numpy.array([duration]))[0]
+    if isinstance(written, float):
+        assert written == pytest.approx(number * SECONDS[unit])
+    else:
+        assert written == str(duration)

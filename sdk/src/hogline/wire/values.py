@@ -27,7 +27,7 @@ __all__ = ["cleaned", "serialise"]
 _MAX_DEPTH = 254
 _SAFE_DEPTH = 32  # where the app's own stack leaves no room for more
 _INT_64 = range(-(2**63), 2**64)
-_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATACLASS
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS
 _CIRCLE = "<circular reference>"
 _MISSING = frozenset({"NaT", "<NA>"})
 
@@ -102,7 +102,7 @@ def _structure(value: Any, kind: type, room: int, around: tuple[int, ...]) -> An
             rebuilt[_key(key)] = _cleaned(item, room - 1, around)
         return rebuilt
     try:
-        # This writes a time, a UUID, and a number or an array of numpy's.
+        # This writes a time and a UUID.
         return orjson.loads(orjson.dumps(value, None, _OPTIONS))
     except (TypeError, ValueError):
         rendered = _render(value)
@@ -161,12 +161,12 @@ def _render_object(value: Any, kind: type) -> Any:
         return dump(value)
     if hasattr(kind, "__attrs_attrs__"):
         return _fields(value, [attribute.name for attribute in kind.__attrs_attrs__])
-    if callable(
-        to_list := getattr(kind, "tolist", None)
-    ):  # numpy's and pandas' arrays and scalars that orjson leaves to us
-        rendered = to_list(value)
-        # `numpy.longdouble` returns itself.
-        return float(value) if type(rendered) is kind else rendered
+    if callable(to_list := getattr(kind, "tolist", None)):  # numpy's and pandas' arrays and scalars
+        if kind.__module__ == "numpy":
+            from hogline.wire.numpy_values import plain_numpy  # most processes never send one
+
+            return plain_numpy(value)
+        return to_list(value)
     if "__str__" in _defined(kind) or "__repr__" in _defined(kind):
         text = _text(str(value))
         return None if text in _MISSING and kind.__module__.startswith("pandas.") else text
