@@ -11,6 +11,7 @@ from fastapi import APIRouter
 
 from hogline_instance.activity import api as activity_api
 from hogline_instance.activity import pages as activity_pages
+from hogline_instance.errors.step import ErrorStep
 from hogline_instance.flags import endpoints as flag_endpoints
 from hogline_instance.ingest import Endpoint
 from hogline_instance.jobs import Job
@@ -67,7 +68,7 @@ FEATURES: tuple[Feature, ...] = (
         pages=activity_pages.build_router,
         api=activity_api.build_router,
     ),
-    Feature(name="errors"),
+    Feature(name="errors", step=lambda _settings: ErrorStep()),
     Feature(name="flags", endpoints=flag_endpoints.build_endpoints, browser_config=flag_endpoints.browser_config),
     Feature(name="replay", endpoints=replay_endpoints.build_endpoints, browser_config=replay_endpoints.browser_config),
     Feature(

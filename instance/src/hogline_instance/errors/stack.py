@@ -3,10 +3,12 @@
 Pure. Every value in the list comes from clients, so each is checked and bounded before use.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from hogline_instance.errors.exception_list import crash_is_first
 from hogline_instance.events.event import StoredEvent
 
 __all__ = ["Failure", "Frame", "FrameRun", "SourceLine", "failures"]
@@ -15,9 +17,7 @@ _MAX_FAILURES = 50
 _MAX_FRAMES = 250
 _MAX_CONTEXT_LINES = 10
 _MAX_LINE_CHARS = 1_000
-# SDKs that send the crash site first; every other SDK sends it last.
-# Source: docs/internals/instance-protocol.md#the-exception-event.
-_CRASH_FIRST_LIBS = frozenset({"posthog-android", "posthog-flutter", "posthog-elixir"})
+_MAX_VARIABLES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,9 @@ class Frame:
     column: int | None
     in_app: bool
     source: tuple[SourceLine, ...]
+    variables: tuple[tuple[str, str], ...] = ()
+    note: str = ""
+    """Why the frame shows no original names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,8 @@ def failures(event: StoredEvent) -> tuple[Failure, ...]:
     entries = event.properties.get("$exception_list")
     if not isinstance(entries, list):
         return ()
-    crash_first = event.text("$lib") in _CRASH_FIRST_LIBS
+    # A stack with fields of normalised frames is in canonical order already.
+    crash_first = crash_is_first(event.text("$lib"), event.text("$lib_version"))
     return tuple(
         _failure(entry, crash_first=crash_first) for entry in entries[:_MAX_FAILURES] if isinstance(entry, dict)
     )
@@ -86,6 +90,7 @@ def _failure(entry: Mapping[str, object], *, crash_first: bool) -> Failure:
     # The limit keeps the frames next to the crash: after a deep recursion the other frames are
     # repeats.
     listed = [frame for frame in raw if isinstance(frame, dict)] if isinstance(raw, list) else []
+    crash_first = crash_first and not (listed and "raw_id" in listed[0])
     frames = [_frame(frame) for frame in (listed[:_MAX_FRAMES] if crash_first else listed[: -_MAX_FRAMES - 1 : -1])]
     return Failure(
         type=_text(entry.get("type")) or "Error",
@@ -99,15 +104,27 @@ def _failure(entry: Mapping[str, object], *, crash_first: bool) -> Failure:
 
 
 def _frame(raw: Mapping[str, object]) -> Frame:
-    line = _integer(raw.get("lineno"))
+    is_normalised = "raw_id" in raw
+    line = _integer(raw.get("line" if is_normalised else "lineno"))
     return Frame(
-        file=_text(raw.get("filename")) or _text(raw.get("abs_path")) or "<unknown>",
-        function=_text(raw.get("function")) or "<unknown>",
+        file=_text(raw.get("source")) or _text(raw.get("filename")) or _text(raw.get("abs_path")) or "<unknown>",
+        function=_text(raw.get("resolved_name")) or _text(raw.get("function")) or "<unknown>",
         module=_text(raw.get("module")),
         line=line,
-        column=_integer(raw.get("colno")),
+        column=_integer(raw.get("column" if is_normalised else "colno")),
         in_app=raw.get("in_app") is True,
         source=_source(raw, line or 0),
+        variables=_variables(raw.get("code_variables")),
+        note=_text(raw.get("resolve_failure")),
+    )
+
+
+def _variables(value: object) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, dict):
+        return ()
+    return tuple(
+        (name[:200], (text if isinstance(text, str) else json.dumps(text, default=str))[:_MAX_LINE_CHARS])
+        for name, text in list(value.items())[:_MAX_VARIABLES]
     )
 
 

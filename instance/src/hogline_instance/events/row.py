@@ -10,7 +10,7 @@ from typing import Annotated
 
 import msgspec
 
-__all__ = ["Column", "EventRow", "encode_row", "time_text"]
+__all__ = ["NO_ISSUE", "Column", "EventRow", "encode_row", "time_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,9 @@ class Column:
 
     type: str
     as_text: bool = False
+
+
+NO_ISSUE = "00000000-0000-0000-0000-000000000000"
 
 
 class EventRow(msgspec.Struct, kw_only=True):
@@ -43,6 +46,7 @@ class EventRow(msgspec.Struct, kw_only=True):
     )
     elements_chain: Annotated[str, Column("String")] = ""
     person_mode: Annotated[str, Column("Enum8('full' = 0, 'propertyless' = 1)", as_text=True)] = "full"
+    issue_id: Annotated[str, Column("UUID", as_text=True)] = NO_ISSUE
     received_at: Annotated[str, Column("DateTime64(3, 'UTC')", as_text=True)] = "1970-01-01 00:00:00.000"
 
 

@@ -1,0 +1,138 @@
+"""One `$exception` event, prepared: its normalised list, its fingerprints, its derived properties.
+
+Pure. Source: docs/internals/instance-protocol.md#derived-exception-properties.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import orjson
+
+from hogline_instance.errors.exception_list import BrokenListError, canonical_list
+from hogline_instance.errors.fingerprint import VERSIONS, Fingerprint, custom, manual
+from hogline_instance.errors.frames import Resolve
+from hogline_instance.errors.rules import RuleSet
+from hogline_instance.events.event import StoredEvent
+
+__all__ = ["Prepared", "prepare", "release_of"]
+
+_MAX_NAME = 1_000
+_MAX_DESCRIPTION = 255
+_MAX_LIST = 200
+_raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+@dataclass(slots=True)
+class Prepared:
+    """An event, its exceptions, and what is known about its issue.
+
+    `fingerprint` is the one to create an issue under; `candidates` are older ones that keep theirs.
+    """
+
+    event: StoredEvent
+    exceptions: list[dict[str, Any]] = field(default_factory=list)
+    derived: dict[str, Any] = field(default_factory=dict)
+    fingerprint: Fingerprint | None = None
+    proposed: str = ""
+    candidates: tuple[Fingerprint, ...] = ()
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def merged(self) -> dict[str, Any]:
+        """Return the event's properties with the derived ones."""
+        return {**self.event.properties, **self.derived}
+
+    @property
+    def name(self) -> str:
+        """Return the name of an issue that this event creates."""
+        return _storable((self.event.text("$issue_name") or self.exceptions[0]["type"])[:_MAX_NAME])
+
+    @property
+    def description(self) -> str:
+        """Return the description of an issue that this event creates."""
+        text = self.event.text("$issue_description") or self.exceptions[0]["value"]
+        return _storable(text[:_MAX_DESCRIPTION])
+
+    def choose(self, rules: RuleSet) -> None:
+        """Set the fingerprint: the client's, a grouping rule's, or a computed one."""
+        computed = tuple(version(self.exceptions) for version in VERSIONS)
+        named = _storable(self.event.text("$exception_fingerprint"))
+        rule = rules.first("grouping", self.merged)
+        automatic = custom(rule.id) if rule is not None else computed[-1]
+        self.proposed = automatic.value
+        self.fingerprint = manual(named) if named else automatic
+        self.candidates = () if named or rule is not None else computed[:-1]
+
+    def write(self, issue_id: str) -> None:
+        """Put the derived properties into the event's row; all others keep their bytes."""
+        added: dict[str, Any] = dict(self.derived)
+        if self.exceptions:
+            added["$exception_list"] = self.exceptions
+        if self.fingerprint is not None:
+            added["$exception_fingerprint"] = self.fingerprint.value
+            added["$exception_proposed_fingerprint"] = self.proposed
+            added["$exception_fingerprint_record"] = list(self.fingerprint.record)
+        if issue_id:
+            added["$exception_issue_id"] = issue_id
+            self.event.issue_id = issue_id
+        if self.errors:
+            added["$cymbal_errors"] = self.errors
+        try:
+            own = _raw_object.decode(self.event.raw_properties)
+        except (msgspec.DecodeError, RecursionError):  # nested too deep: the event stays as it came
+            return
+        for name in ("$exception_issue_id", "$cymbal_errors"):
+            own.pop(name, None)  # a client cannot choose them
+        for name, value in added.items():
+            own[name] = msgspec.Raw(_json(value))
+        self.event.raw_properties = msgspec.Raw(msgspec.json.encode(own))
+        for cached in ("properties", "properties_json"):
+            self.event.__dict__.pop(cached, None)
+
+
+def prepare(event: StoredEvent, resolve: Resolve) -> Prepared:
+    """Return *event* prepared; a list that cannot be read leaves the reason in `errors`."""
+    prepared = Prepared(event)
+    try:
+        prepared.exceptions = canonical_list(event.properties, event.uuid, resolve)
+    except BrokenListError as error:
+        prepared.errors.append(str(error))
+        return prepared
+    frames = [frame for each in prepared.exceptions for frame in each.get("stacktrace", {}).get("frames", ())]
+    handled = prepared.exceptions[0].get("mechanism", {}).get("handled")
+    prepared.derived = {
+        "$exception_types": _unique(each["type"] for each in prepared.exceptions),
+        "$exception_values": _unique(each["value"] for each in prepared.exceptions),
+        "$exception_sources": _unique(frame["source"] for frame in frames),
+        "$exception_functions": _unique(frame["resolved_name"] or frame["mangled_name"] for frame in frames),
+        "$exception_handled": handled is True,
+    }
+    return prepared
+
+
+def release_of(properties: Mapping[str, Any]) -> str:
+    """Return the version of the app that an event names, or ''."""
+    for name in ("$release", "$release_version", "$app_version"):
+        value = properties.get(name)
+        if isinstance(value, (str, int, float)) and str(value):
+            return str(value)[:400]
+    return ""
+
+
+def _json(value: object) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except (TypeError, orjson.JSONEncodeError):  # a lone surrogate, or an integer beyond 64 bits
+        return json.dumps(value).encode()
+
+
+def _storable(text: str) -> str:
+    """Return *text* without what SQL databases refuse: NUL and lone surrogates."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
+def _unique(texts: Iterable[str | None]) -> list[str]:
+    return list(dict.fromkeys(text for text in texts if text))[:_MAX_LIST]
