@@ -19,6 +19,7 @@ from hogline_instance.web.auth import Access
 from hogline_instance.web.errors import ApiRoute, unknown_endpoint
 from hogline_instance.web.head import answer_head
 from hogline_instance.web.login import LoginGuard
+from hogline_instance.web.query_endpoint import build_query_router
 from hogline_instance.web.security import HostGuard
 from hogline_instance.web.site import Site
 from hogline_instance.web.templating import Templates
@@ -86,6 +87,13 @@ def _api_router(services: Services, access: Access, features: Sequence[Feature])
     for feature in features:
         if feature.api is not None:
             router.include_router(feature.api(services, access))
+    kinds = {
+        name: run
+        for feature in features
+        if feature.queries is not None
+        for name, run in feature.queries(services).items()
+    }
+    router.include_router(build_query_router(access, kinds))
     # This JSON 404 comes last: it matches every other path under /api/.
     router.add_api_route(
         "/{path:path}", unknown_endpoint, methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False

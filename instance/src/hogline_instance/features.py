@@ -11,6 +11,8 @@ from fastapi import APIRouter
 
 from hogline_instance.activity import api as activity_api
 from hogline_instance.activity import pages as activity_pages
+from hogline_instance.errors import api as error_api
+from hogline_instance.errors import rules_api, tracking_query
 from hogline_instance.errors.step import ErrorStep
 from hogline_instance.flags import endpoints as flag_endpoints
 from hogline_instance.ingest import Endpoint
@@ -26,6 +28,7 @@ from hogline_instance.sessions import api as session_api
 from hogline_instance.sessions import pages as session_pages
 from hogline_instance.settings import Settings
 from hogline_instance.web.auth import Access
+from hogline_instance.web.query_endpoint import QueryKind
 from hogline_instance.web.site import Site
 from hogline_instance.web.templating import MenuEntry
 
@@ -44,6 +47,7 @@ class Feature:
     pages: Callable[[Services, Site], APIRouter] | None = None
     api: Callable[[Services, Access], APIRouter] | None = None
     endpoints: Callable[[Services], Sequence[Endpoint]] | None = None
+    queries: Callable[[Services], Mapping[str, QueryKind]] | None = None
     browser_config: Callable[[Settings], Mapping[str, object]] | None = None
     step: Callable[[Settings], Step] | None = None
     jobs: Callable[[Services], Sequence[Job]] | None = None
@@ -52,6 +56,13 @@ class Feature:
     def package(self) -> str:
         """Return its package, which holds its `templates/` and `static/`."""
         return f"hogline_instance.{self.name}"
+
+
+def error_router(services: Services, access: Access) -> APIRouter:
+    """Return the routes of issues, and of their rules."""
+    router = error_api.build_router(services, access)
+    router.include_router(rules_api.build_router(services, access))
+    return router
 
 
 FEATURES: tuple[Feature, ...] = (
@@ -68,7 +79,12 @@ FEATURES: tuple[Feature, ...] = (
         pages=activity_pages.build_router,
         api=activity_api.build_router,
     ),
-    Feature(name="errors", step=lambda _settings: ErrorStep()),
+    Feature(
+        name="errors",
+        api=error_router,
+        queries=tracking_query.build_query_kinds,
+        step=lambda _settings: ErrorStep(),
+    ),
     Feature(name="flags", endpoints=flag_endpoints.build_endpoints, browser_config=flag_endpoints.browser_config),
     Feature(name="replay", endpoints=replay_endpoints.build_endpoints, browser_config=replay_endpoints.browser_config),
     Feature(

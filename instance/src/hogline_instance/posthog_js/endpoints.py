@@ -4,10 +4,12 @@ Source: docs/internals/instance-protocol.md#endpoints and
 docs/internals/instance-protocol.md#config-documents.
 """
 
+import asyncio
 import re
 
 import msgspec
 
+from hogline_instance.errors import BrowserRules
 from hogline_instance.ingest import Endpoint, Request, Response, json_response
 from hogline_instance.posthog_js.scripts import PATTERN, SCRIPT_TYPE, Scripts
 from hogline_instance.services import Services
@@ -61,12 +63,14 @@ async def _empty_list(_request: Request, match: re.Match[str]) -> Response:
 class _Array:
     def __init__(self, services: Services, scripts: Scripts) -> None:
         self._config = services.browser_config
+        self._projects = services.projects
+        self._rules = BrowserRules(services.database)
         self._scripts = scripts
 
     async def answer(self, _request: Request, match: re.Match[str]) -> Response:
         """Return the config as JSON, as a script, or as a script followed by the SDK."""
         token, name = match[1], match[2]
-        config = {"token": token, **self._config}
+        config = {"token": token, **self._config, "errorTracking": await self._error_tracking(token)}
         if name == "config":
             return json_response(config)
         # Escaped, so that no value can end a script element early if a page inlines this text.
@@ -78,3 +82,12 @@ class _Array:
         if name == "array.js":
             script += self._scripts.script(None, "array.js").body
         return Response(script, content_type=SCRIPT_TYPE)
+
+    async def _error_tracking(self, token: str) -> dict[str, object]:
+        project = self._projects.by_token(token)
+        rules = await asyncio.to_thread(self._rules.of, project.id) if project is not None else []
+        return {
+            "autocaptureExceptions": self._config.get("autocaptureExceptions", False),
+            "suppressionRules": rules,
+            "captureExtensionExceptions": False,
+        }

@@ -1,0 +1,222 @@
+"""Counts and occurrences of issues, asked of the store.
+
+The condition of an issue is its fingerprints, so past events follow a merge at once.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import cast
+
+from hogline_instance.events.columns import SELECT_LIST, event_of
+from hogline_instance.events.event import StoredEvent, instant, microseconds
+from hogline_instance.events.row import NO_ISSUE
+from hogline_instance.store import EVENTS_TABLE, Store
+
+__all__ = ["Counts", "IssueFilter", "count_issues", "event_sample", "events_at", "order_issues", "volumes"]
+
+_MAX_ISSUES = 50_000
+_FINGERPRINT = "toString(`mat_$exception_fingerprint`)"
+# Without the feature of people, an event names no person; its distinct id then stands for one.
+_PERSON = f"if(person_id = toUUID('{NO_ISSUE}'), distinct_id, toString(person_id))"
+_ORDERS = {
+    "last_seen": "max(timestamp)",
+    "occurrences": "count()",
+    "users": f"uniq({_PERSON})",
+    "sessions": "uniqIf(session_id, session_id != '')",
+}
+_SEARCHED = (
+    "`mat_$exception_types`", "`mat_$exception_values`", "`mat_$exception_sources`", "`mat_$exception_functions`",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class IssueFilter:
+    """Which exceptions count; every part is optional but the time, from (inclusive) to (exclusive)."""
+
+    after: datetime
+    before: datetime
+    search: str = ""
+    release: str | None = None
+    library: str | None = None
+    environment: str | None = None
+    handled: bool | None = None
+    person: str | None = None
+    properties: Sequence[tuple[str, str, Sequence[str]]] = ()
+    """Property filters: key, operator (`exact`, `is_not`, `icontains`, `not_icontains`) and values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What the store knows of one issue within a filter."""
+
+    issue_id: str
+    occurrences: int
+    users: int
+    sessions: int
+    last_seen: datetime
+    library: str
+    source: str | None
+    function: str | None
+    first_event: str
+    last_event: str
+
+
+@dataclass(slots=True)
+class _Where:
+    """The conditions of a filter, and the values bound in them."""
+
+    conditions: list[str]
+    parameters: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def sql(self) -> str:
+        return " AND ".join(self.conditions)
+
+
+def order_issues(
+    store: Store, project_id: int, wanted: IssueFilter, moved: Mapping[str, str], *, order: str, ascending: bool
+) -> list[str]:
+    """Return the ids of all issues with exceptions in the filter, in *order*."""
+    where = _where(project_id, wanted)
+    rows = store.query(
+        f"SELECT {_issue(moved, where)} AS issue FROM {EVENTS_TABLE} WHERE {where.sql}"  # noqa: S608 - constants; values are bound
+        f" GROUP BY issue HAVING issue != '{NO_ISSUE}' ORDER BY {_ORDERS.get(order, _ORDERS['last_seen'])}"
+        f" {'ASC' if ascending else 'DESC'}, issue LIMIT {_MAX_ISSUES}",
+        where.parameters,
+    )
+    return [str(row["issue"]) for row in rows]
+
+
+def count_issues(
+    store: Store, project_id: int, wanted: IssueFilter, moved: Mapping[str, str], ids: Sequence[str]
+) -> dict[str, Counts]:
+    """Return the counts of the issues *ids* within the filter."""
+    if not ids:
+        return {}
+    where = _where(project_id, wanted)
+    where.parameters["ids"] = list(ids)
+    rows = store.query(
+        f"SELECT {_issue(moved, where)} AS issue, uniqExact(uuid) AS occurrences, uniqExact({_PERSON}) AS users,"  # noqa: S608 - constants; values are bound
+        " uniqExactIf(session_id, session_id != '') AS sessions, toUnixTimestamp64Micro(max(timestamp)) AS last_us,"
+        " toString(argMax(`mat_$lib`, timestamp)) AS library, argMax(`mat_$exception_sources`, timestamp) AS sources,"
+        " argMax(`mat_$exception_functions`, timestamp) AS functions, toString(argMin(uuid, (timestamp, uuid))) AS first_event,"
+        f" toString(argMax(uuid, (timestamp, uuid))) AS last_event FROM {EVENTS_TABLE} WHERE {where.sql}"
+        " GROUP BY issue HAVING issue IN {ids:Array(String)}",
+        where.parameters,
+    )
+    return {
+        str(row["issue"]): Counts(
+            str(row["issue"]), cast("int", row["occurrences"]), cast("int", row["users"]), cast("int", row["sessions"]),
+            instant(cast("int", row["last_us"])), str(row["library"]), _last(row["sources"]), _last(row["functions"]),
+            str(row["first_event"]), str(row["last_event"]),
+        )
+        for row in rows
+    }  # fmt: skip
+
+
+def volumes(
+    store: Store, project_id: int, wanted: IssueFilter, moved: Mapping[str, str], ids: Sequence[str], buckets: int
+) -> dict[str, list[int]]:
+    """Return how often each of *ids* occurred in each of *buckets* equal parts of the time."""
+    if not ids or buckets < 1:
+        return {}
+    where = _where(project_id, wanted)
+    start, end = microseconds(wanted.after), microseconds(wanted.before)
+    where.parameters |= {"ids": list(ids), "start": start, "step": max((end - start) // buckets, 1)}
+    rows = store.query(
+        f"SELECT {_issue(moved, where)} AS issue,"  # noqa: S608 - constants; values are bound
+        " intDiv(toUnixTimestamp64Micro(timestamp) - {start:Int64}, {step:Int64}) AS bucket, count() AS many"
+        f" FROM {EVENTS_TABLE} WHERE {where.sql} GROUP BY issue, bucket HAVING issue IN {{ids:Array(String)}}",
+        where.parameters,
+    )
+    found = {each: [0] * buckets for each in ids}
+    for row in rows:
+        place = min(cast("int", row["bucket"]), buckets - 1)
+        found[str(row["issue"])][place] += cast("int", row["many"])
+    return found
+
+
+def events_at(store: Store, project_id: int, uuids: Sequence[str]) -> dict[str, StoredEvent]:
+    """Return the events with these uuids."""
+    if not uuids:
+        return {}
+    rows = store.query(
+        f"SELECT {SELECT_LIST} FROM {EVENTS_TABLE} WHERE team_id = {{project:UInt32}} AND uuid IN {{uuids:Array(UUID)}}"  # noqa: S608 - constants
+        " AND event = '$exception' LIMIT 1 BY uuid",
+        {"project": project_id, "uuids": list(uuids)},
+    )
+    return {event.uuid: event for event in map(event_of, rows)}
+
+
+def event_sample(store: Store, project_id: int, needles: Sequence[str], *, limit: int) -> list[StoredEvent]:
+    """Return recent exceptions whose properties contain one of *needles*, to look up their frames."""
+    rows = store.query(
+        f"SELECT {SELECT_LIST} FROM {EVENTS_TABLE} WHERE team_id = {{project:UInt32}} AND event = '$exception'"  # noqa: S608 - constants
+        " AND timestamp >= now() - INTERVAL 90 DAY AND multiSearchAny(properties, {needles:Array(String)})"
+        " ORDER BY timestamp DESC LIMIT {limit:UInt32}",
+        {"project": project_id, "needles": list(needles)[:100], "limit": limit},
+    )
+    return [event_of(row) for row in rows]
+
+
+def _issue(moved: Mapping[str, str], where: _Where) -> str:
+    """Return the expression of an event's issue today."""
+    if not moved:
+        return "toString(issue_id)"
+    where.parameters |= {"moved": list(moved), "moved_to": list(moved.values())}
+    return f"transform({_FINGERPRINT}, {{moved:Array(String)}}, {{moved_to:Array(String)}}, toString(issue_id))"
+
+
+def _where(project_id: int, wanted: IssueFilter) -> _Where:
+    where = _Where(
+        [
+            "team_id = {project:UInt32}", "event = '$exception'",
+            "timestamp >= fromUnixTimestamp64Micro({after:Int64}, 'UTC')",
+            "timestamp < fromUnixTimestamp64Micro({before:Int64}, 'UTC')",
+        ],
+        {"project": project_id, "after": microseconds(wanted.after), "before": microseconds(wanted.before)},
+    )  # fmt: skip
+    for number, word in enumerate(wanted.search.split()[:20]):
+        name = f"word{number}"
+        matches = " OR ".join(
+            f"arrayExists(x -> positionCaseInsensitiveUTF8(x, {{{name}:String}}) > 0, {column})" for column in _SEARCHED
+        )
+        where.conditions.append(f"({matches} OR positionCaseInsensitiveUTF8(distinct_id, {{{name}:String}}) > 0)")
+        where.parameters[name] = word
+    for name, column in (("release", "mat_$release"), ("library", "mat_$lib"), ("environment", "mat_$environment")):
+        value = getattr(wanted, name)
+        if value:
+            where.conditions.append(f"`{column}` = {{{name}:String}}")
+            where.parameters[name] = value
+    if wanted.handled is not None:
+        where.conditions.append(f"`mat_$exception_handled` = {'true' if wanted.handled else 'false'}")
+    if wanted.person:
+        where.conditions.append(f"({_PERSON} = {{person:String}} OR distinct_id = {{person:String}})")
+        where.parameters["person"] = wanted.person
+    _add_properties(where, wanted.properties)
+    return where
+
+
+def _add_properties(where: _Where, filters: Sequence[tuple[str, str, Sequence[str]]]) -> None:
+    for number, (key, operator, values) in enumerate(filters[:50]):
+        where.parameters |= {f"key{number}": key, f"values{number}": list(values)}
+        # A list counts by its elements, another value by its text.
+        texts = (
+            f"if(JSONType(properties, {{key{number}:String}}) = 'Array',"
+            f" JSONExtract(properties, {{key{number}:String}}, 'Array(String)'),"
+            f" [JSONExtractString(properties, {{key{number}:String}}), JSONExtractRaw(properties, {{key{number}:String}})])"
+        )
+        if operator in {"icontains", "not_icontains"}:
+            test = f"arrayExists(x -> multiSearchAnyCaseInsensitiveUTF8(x, {{values{number}:Array(String)}}), {texts})"
+        elif operator in {"is_set", "is_not_set"}:
+            test = f"JSONHas(properties, {{key{number}:String}})"
+        else:
+            test = f"hasAny({texts}, {{values{number}:Array(String)}})"
+        is_negative = operator in {"is_not", "not_icontains", "is_not_set"}
+        where.conditions.append(f"NOT ({test})" if is_negative else test)
+
+
+def _last(values: object) -> str | None:
+    listed = cast("Sequence[str]", values)
+    return str(listed[-1]) if listed else None
