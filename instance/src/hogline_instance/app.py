@@ -84,19 +84,24 @@ def _web_app(services: Services, ingest: IngestApp, features: Sequence[Feature])
 
 def _api_router(services: Services, access: Access, features: Sequence[Feature]) -> APIRouter:
     router = APIRouter(prefix="/api", route_class=ApiRoute)
+    known = APIRouter()
     for feature in features:
         if feature.api is not None:
-            router.include_router(feature.api(services, access))
+            known.include_router(feature.api(services, access))
     kinds = {
         name: run
         for feature in features
         if feature.queries is not None
         for name, run in feature.queries(services).items()
     }
-    router.include_router(build_query_router(access, kinds))
+    known.include_router(build_query_router(access, kinds))
+    router.include_router(known)
     # This JSON 404 comes last: it matches every other path under /api/.
     router.add_api_route(
-        "/{path:path}", unknown_endpoint, methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False
+        "/{path:path}",
+        unknown_endpoint(known),
+        methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        include_in_schema=False,
     )
     return router
 

@@ -91,8 +91,8 @@ def test_one_event_has_its_exact_properties(reader):
     "path", ["events", "events/", "live", "sessions/x", "events/01a20dcc-41a6-7b36-920a-af34a60d1a4f/"]
 )
 def test_reading_takes_a_personal_key(reader, path):
-    """A missing or wrong key gets 401, a project token a hint, another project 403, in PostHog's
-    form.
+    """A missing or wrong key gets 401, a project token a hint, and an unknown project 404, in
+    PostHog's form.
     """
     url = f"/api/projects/@current/{path}"
     for key, words in ((None, "not provided"), ("phx_wrong", "does not know"), (reader.token, "project token")):
@@ -104,7 +104,7 @@ def test_reading_takes_a_personal_key(reader, path):
         assert words in body["detail"]
         assert "WWW-Authenticate" in answer.headers
     answer = reader.get(f"/api/projects/77/{path}")
-    assert (answer.status, answer.json()["code"]) == (403, "permission_denied")
+    assert (answer.status, answer.json()["code"]) == (404, "not_found")
     assert reader.get(f"/api/projects/nonsense/{path}").status == 404
 
 

@@ -11,9 +11,11 @@ from typing import Annotated
 from fastapi import Depends, Query, Request
 from fastapi.params import Depends as DependsParameter
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.concurrency import run_in_threadpool
 
-from hogline_instance.project import Project, ProjectLookup
-from hogline_instance.web.errors import ApiError, not_found
+from hogline_instance.project import PersonalKey, Project, ProjectLookup
+from hogline_instance.web.bodies import read_json_object
+from hogline_instance.web.errors import ApiError, forbidden, not_found
 
 __all__ = ["COOKIE", "SESSION_SECONDS", "Access", "PageSessions"]
 
@@ -21,6 +23,7 @@ COOKIE = "hogline_session"
 SESSION_SECONDS = 7 * 24 * 3600
 _SECRET_FILE = "page-session.key"  # noqa: S105 - a file's name
 _SECRET_BYTES = 32
+_KEY_IN_QUERY = "The personal key, where a header can't be set"
 _bearer = HTTPBearer(auto_error=False, description="A personal key (`phx_...`), as `hogline keys` prints it")
 
 
@@ -50,7 +53,7 @@ class PageSessions:
 
 
 class Access:
-    """Decides for every route of the API whether a request may read a project.
+    """Decides for every route of the API whether a request may act, and on which project.
 
     *sessions* are the pages' sign-ins, if the pages have a password.
     """
@@ -59,26 +62,55 @@ class Access:
         self._projects = projects
         self._sessions = sessions
 
-    def project(self) -> DependsParameter:
-        """Return the dependency that yields the project, or raises 401, 403 or 404."""
+    def project(self, scope: str = "query", action: str | None = None) -> DependsParameter:
+        """Return the dependency that yields the project, or raises 401, 403 or 404.
 
-        def allowed(
+        *scope* is the kind of object that the key must be allowed, such as `person`. The method
+        decides between reading and writing unless *action* (`read` or `write`) does.
+        """
+
+        async def allowed(
             request: Request,
             project_id: str,
             bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None,
-            personal_api_key: Annotated[
-                str | None, Query(description="The personal key, where a header can't be set")
-            ] = None,
+            personal_api_key: Annotated[str | None, Query(description=_KEY_IN_QUERY)] = None,
         ) -> Project:
-            key = bearer.credentials if bearer is not None else personal_api_key
+            key = await _sent_key(request, bearer, personal_api_key)
             if key is None and self._signed_in(request):
-                return _same(self._projects.current(), project_id)
-            return _same(self._owner(key), project_id)
+                return self._named(project_id, self._projects.current())
+            known = await run_in_threadpool(self._known, key)
+            _require_scope(known, request, scope, action)
+            project = self._named(project_id, known.project)
+            if not known.reaches(project.id):
+                raise forbidden(f"The key has no access to project {project.id}; it may act on {_list(known)}.")
+            return project
 
         dependency: DependsParameter = Depends(allowed)
         return dependency
 
-    def _owner(self, key: str | None) -> Project:
+    def key(self, scope: str | None = None, action: str | None = None) -> DependsParameter:
+        """Return the dependency that yields the personal key, for routes outside a project.
+
+        Without *scope* any key will do.
+        """
+
+        async def allowed(
+            request: Request,
+            bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None,
+            personal_api_key: Annotated[str | None, Query(description=_KEY_IN_QUERY)] = None,
+        ) -> PersonalKey:
+            key = await _sent_key(request, bearer, personal_api_key)
+            if key is None and self._signed_in(request):
+                return PersonalKey(0, "", self._projects.current())
+            known = await run_in_threadpool(self._known, key)
+            if scope is not None:
+                _require_scope(known, request, scope, action)
+            return known
+
+        dependency: DependsParameter = Depends(allowed)
+        return dependency
+
+    def _known(self, key: str | None) -> PersonalKey:
         if not key:
             raise ApiError(
                 401, "authentication_error", "not_authenticated",
@@ -89,12 +121,23 @@ class Access:
                 401, "authentication_error", "authentication_failed",
                 "This is a project token (phc_): it may only write events. Reading takes a personal key (phx_); `hogline keys` prints it.",
             )  # fmt: skip
-        project = self._projects.by_personal_key(key)
-        if project is None:
+        known = self._projects.find_personal_key(key)
+        if known is None:
             raise ApiError(
                 401, "authentication_error", "authentication_failed",
                 "This instance does not know the personal key. `hogline keys` prints the one it made.",
             )  # fmt: skip
+        return known
+
+    def _named(self, project_id: str, current: Project) -> Project:
+        """Return the project of a path: *current* for `@current`, else the one with that id."""
+        if project_id in {"@current", str(current.id)}:
+            return current
+        if not (project_id.isascii() and project_id.isdigit()):
+            raise not_found(f"Project not found: {project_id[:50]!r}. Use a number or @current.")
+        project = self._projects.by_id(int(project_id[:10]))
+        if project is None:
+            raise not_found(f"Project not found: this instance has no project {project_id[:50]}.")
         return project
 
     def _signed_in(self, request: Request) -> bool:
@@ -107,15 +150,27 @@ class Access:
         return self._sessions.accepts(request.cookies.get(COOKIE, ""))
 
 
-def _same(project: Project, project_id: str) -> Project:
-    if project_id in {"@current", str(project.id)}:
-        return project
-    if not (project_id.isascii() and project_id.isdigit()):
-        raise not_found(f"Project not found: {project_id[:50]!r}. Use a number or @current.")
-    raise ApiError(
-        403, "authentication_error", "permission_denied",
-        f"The key belongs to project {project.id} and has no access to project {project_id[:50]}.",
-    )  # fmt: skip
+async def _sent_key(
+    request: Request, bearer: HTTPAuthorizationCredentials | None, personal_api_key: str | None
+) -> str | None:
+    """Return the personal key of a request: the header counts first, then the body, the query."""
+    if bearer is not None:
+        return bearer.credentials
+    if request.method in {"POST", "PATCH", "PUT"} and "json" in request.headers.get("content-type", ""):
+        sent = (await read_json_object(request)).get("personal_api_key")
+        if isinstance(sent, str) and sent:
+            return sent
+    return personal_api_key
+
+
+def _require_scope(key: PersonalKey, request: Request, scope: str, action: str | None) -> None:
+    wanted = f"{scope}:{action or ('read' if request.method in {'GET', 'HEAD'} else 'write')}"
+    if not key.allows(wanted):
+        raise forbidden(f"API key missing required scope '{wanted}'")
+
+
+def _list(key: PersonalKey) -> str:
+    return ", ".join(str(each) for each in sorted(key.project_ids or ())) or "none"
 
 
 def _secret(path: Path) -> bytes:

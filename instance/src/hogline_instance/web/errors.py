@@ -3,16 +3,28 @@
 from collections.abc import Callable, Coroutine
 from typing import Any, Literal
 
-from fastapi import Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
+from starlette.routing import Match
 
 from hogline_instance.exceptions import StoreError
 from hogline_instance.web.security import API_HEADERS
 
-__all__ = ["RESPONSES", "ApiError", "ApiRoute", "ErrorBody", "bad_request", "not_found", "unknown_endpoint"]
+__all__ = [
+    "RESPONSES",
+    "ApiError",
+    "ApiRoute",
+    "ErrorBody",
+    "bad_request",
+    "forbidden",
+    "invalid_field",
+    "method_not_allowed",
+    "not_found",
+    "unknown_endpoint",
+]
 
 ErrorType = Literal["authentication_error", "validation_error", "invalid_request", "server_error", "throttled_error"]
 
@@ -29,8 +41,8 @@ class ErrorBody(BaseModel):
 RESPONSES: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorBody, "description": "A parameter can't be read; `attr` names it"},
     401: {"model": ErrorBody, "description": "No personal key, or one this instance does not know"},
-    403: {"model": ErrorBody, "description": "The key belongs to another project"},
-    404: {"model": ErrorBody, "description": "No such project, event or session"},
+    403: {"model": ErrorBody, "description": "The key lacks a scope, or has no access to the project"},
+    404: {"model": ErrorBody, "description": "No such project, or nothing in it has this id"},
     503: {
         "model": ErrorBody,
         "description": "The store refused the query, or it exceeded a limit; `detail` says which",
@@ -77,18 +89,47 @@ def bad_request(attr: str, detail: str) -> ApiError:
     return ApiError(400, "validation_error", "invalid_input", detail, attr)
 
 
-def not_found(detail: str) -> ApiError:
+def invalid_field(attr: str, code: str, detail: str) -> ApiError:
+    """Return the error for a field of a JSON body, with PostHog's *code* (`required`, `unique`).
+
+    A nested field is joined with `__`, as in `filters__groups`.
+    """
+    return ApiError(400, "validation_error", code, detail, attr)
+
+
+def forbidden(detail: str) -> ApiError:
+    """Return the 403."""
+    return ApiError(403, "authentication_error", "permission_denied", detail)
+
+
+def not_found(detail: str = "Not found.") -> ApiError:
     """Return the 404."""
     return ApiError(404, "invalid_request", "not_found", detail)
 
 
-async def unknown_endpoint(path: str) -> None:
-    """Respond to a path under /api/ that no route serves."""
-    raise not_found(f"Endpoint not found: /api/{path[:200]}. /openapi.json lists those that exist.")
+def method_not_allowed(detail: str) -> ApiError:
+    """Return the 405."""
+    return ApiError(405, "invalid_request", "method_not_allowed", detail)
+
+
+def unknown_endpoint(known: APIRouter) -> Callable[[Request, str], None]:
+    """Return the handler of paths under /api/ that *known* does not serve, or not so."""
+
+    def unknown(request: Request, path: str) -> None:
+        scope = {"type": "http", "method": request.method, "path": f"/{path}", "root_path": "", "headers": []}
+        if any(route.matches(scope)[0] is Match.PARTIAL for route in known.routes):
+            raise method_not_allowed(f'Method "{request.method}" not allowed.')
+        raise not_found(f"Endpoint not found: /api/{path[:200]}. /openapi.json lists those that exist.")
+
+    return unknown
 
 
 def _explain(error: RequestValidationError) -> ApiError:
     first = error.errors()[0]
+    if first.get("type") == "json_invalid":
+        return ApiError(
+            400, "invalid_request", "parse_error", f"JSON parse error - {first.get('ctx', {}).get('error', '')}"
+        )
     where = [str(part) for part in first.get("loc", ()) if part not in {"query", "path", "body", "header"}]
     given = repr(first.get("input"))[:100]
     return bad_request(".".join(where) or "request", f"{first.get('msg', 'Invalid value')}, got {given}")

@@ -10,13 +10,17 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.routing import APIRoute
 
 from hogline_instance.exceptions import StoreError
+from hogline_instance.project import CHOSEN_PROJECT
 from hogline_instance.web import paths  # noqa: F401 - registers {name:text} for all routes
 from hogline_instance.web.errors import ApiError
 from hogline_instance.web.login import LoginGuard, NotSignedInError
 from hogline_instance.web.security import PAGE_HEADERS
 from hogline_instance.web.templating import Templates
 
-__all__ = ["Site"]
+__all__ = ["PROJECT_COOKIE", "Site"]
+
+PROJECT_COOKIE = "hogline_project"
+"""The cookie that holds the id of the project whose pages a visitor sees."""
 
 
 class Site:
@@ -42,6 +46,7 @@ def _page_route(templates: Templates) -> type[APIRoute]:
             handler = super().get_route_handler()
 
             async def guarded(request: Request) -> Response:
+                CHOSEN_PROJECT.set(_chosen_project(request))
                 try:
                     return await handler(request)
                 except NotSignedInError:
@@ -57,6 +62,11 @@ def _page_route(templates: Templates) -> type[APIRoute]:
             return guarded
 
     return PageRoute
+
+
+def _chosen_project(request: Request) -> int | None:
+    text = request.cookies.get(PROJECT_COOKIE, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def _to_login(request: Request) -> Response:
