@@ -47,7 +47,7 @@ def build_router(services: Services, access: Access) -> APIRouter:
     """Return the routes of issues."""
     router = APIRouter(route_class=ApiRoute, tags=["error_tracking"])
     routes, issues = Routes(router), _Issues(services)
-    allowed: Any = access.project()
+    allowed: Any = access.project("error_tracking")
 
     def list_all(
         limit: Annotated[int, Query(ge=1, le=_MAX_LIMIT)] = 100,

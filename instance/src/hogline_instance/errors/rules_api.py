@@ -44,7 +44,7 @@ def build_router(services: Services, access: Access) -> APIRouter:
 
 
 def _add_rules(routes: Routes, rules: "_Rules", access: Access) -> None:
-    allowed: Any = access.project()
+    allowed: Any = access.project("error_tracking")
 
     def list_rules(project: Project = allowed) -> dict[str, Any]:
         """Return the rules in their order; the first that matches wins."""
@@ -84,7 +84,7 @@ def _add_rules(routes: Routes, rules: "_Rules", access: Access) -> None:
 
 
 def _add_config(routes: Routes, database: Database, path: str, name: str, access: Access) -> None:
-    allowed: Any = access.project()
+    allowed: Any = access.project("error_tracking")
 
     def get_config(project: Project = allowed) -> dict[str, Any]:
         """Return the configuration, with the defaults."""

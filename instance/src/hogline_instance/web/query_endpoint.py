@@ -33,7 +33,7 @@ def query_error(detail: str, code: str = "invalid_input") -> ApiError:
 def build_query_router(access: Access, kinds: Mapping[str, QueryKind]) -> APIRouter:
     """Return the route, for projects and environments, with and without the kind in its path."""
     router = APIRouter(route_class=ApiRoute, tags=["query"])
-    allowed = access.project()
+    allowed = access.project("query", "read")
 
     def run_query(body: Annotated[dict[str, Any], Body()], project: Project = allowed) -> dict[str, Any]:  # type: ignore[assignment]
         """Answer a query; `query.kind` names its kind."""
