@@ -32,8 +32,12 @@ def _plain_time(value: Any) -> Any:
     if value != value:  # noqa: PLR0124 - NaT alone differs from itself, and numpy is not imported here
         return None
     is_point = value.dtype.kind == "M"
-    fine = value.astype("datetime64[us]" if is_point else "timedelta64[ns]")
-    if fine.astype(value.dtype) != value:
+    try:
+        fine = value.astype("datetime64[us]" if is_point else "timedelta64[ns]")
+        fits = fine.astype(value.dtype) == value
+    except OverflowError:  # numpy 2.5 raises it where numpy 2.4 lets the number overflow.
+        fits = False
+    if not fits:
         return str(value)
     if not is_point:
         return int(fine.astype("int64")) / 1e9
