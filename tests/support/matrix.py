@@ -259,15 +259,18 @@ def _await_idle(cell: Cell, stats_port: int, process: subprocess.Popen, log: Pat
     exit handlers.
 
     A worker that is stopped while it loads its app does not end, so wait for workers that are being
-    replaced. Not with `preload`: their exit handlers may still be running.
+    replaced. Their `apps` are still those of the worker before them; the log says when an app is
+    loaded. Not with `preload`: their exit handlers may still be running.
     """
 
     recycled = cell.ending == RECYCLE
 
     def idle() -> bool:
+        lines = log.read_text(errors="replace").splitlines()
+        loaded = {int(line.split("pid: ")[1].split()[0]) for line in lines if line.startswith("WSGI app 0")}
         return all(
             is_idle(worker)
-            and (cell.preload or (worker["apps"] and not (recycled and worker["delta_requests"] >= RECYCLED_AFTER)))
+            and (cell.preload or (worker["pid"] in loaded and not (recycled and worker["delta_requests"] >= RECYCLED_AFTER)))
             for worker in uwsgi_workers(stats_port)
         )
 
