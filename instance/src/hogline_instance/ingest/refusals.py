@@ -49,11 +49,12 @@ class Refusals:
     def refuse_token(self, token: str, count: int) -> None:
         """Add *count* events whose project token belongs to no project.
 
-        Clients choose these tokens, so they have their own limit and are shown escaped.
+        Clients choose these tokens, so they have their own limit and are shown escaped. The latest
+        are shown: whoever looks for missing events has just sent some.
         """
         reason = f"project token {_shown(token)} does not belong to this instance"
         with self._lock:
-            _add(self._tokens, reason, count, _MAX_TOKENS, _OTHER_TOKENS)
+            self._add_token(reason, count)
         self._log_now_and_then(reason, count)
 
     def mend(self, reasons: Mapping[str, int]) -> None:
@@ -61,6 +62,14 @@ class Refusals:
         with self._lock:
             for reason, count in reasons.items():
                 _add(self._mended, reason, count, _MAX_REASONS, _OTHER_REASONS)
+
+    def _add_token(self, reason: str, count: int) -> None:
+        others = self._tokens.pop(_OTHER_TOKENS, 0)
+        self._tokens[reason] = self._tokens.pop(reason, 0) + count
+        while len(self._tokens) > _MAX_TOKENS:
+            others += self._tokens.pop(next(iter(self._tokens)))
+        if others:
+            self._tokens[_OTHER_TOKENS] = others
 
     def _log_now_and_then(self, reasons: str, count: int) -> None:
         now_s = time.monotonic()
