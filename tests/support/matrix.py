@@ -270,7 +270,10 @@ def _await_idle(cell: Cell, stats_port: int, process: subprocess.Popen, log: Pat
         loaded = {int(line.split("pid: ")[1].split()[0]) for line in lines if line.startswith("WSGI app 0")}
         return all(
             is_idle(worker)
-            and (cell.preload or (worker["pid"] in loaded and not (recycled and worker["delta_requests"] >= RECYCLED_AFTER)))
+            and (
+                cell.preload
+                or (worker["pid"] in loaded and not (recycled and worker["delta_requests"] >= RECYCLED_AFTER))
+            )
             for worker in uwsgi_workers(stats_port)
         )
 

@@ -111,10 +111,11 @@ def test_a_new_event_appears_on_top_of_the_live_page(reader, page):
 
 def test_pause_holds_rows_back_until_resumed(reader, page):
     """While paused, the page counts new events; when resumed, it shows them."""
-    page.goto(reader.url + "/")
+    name = f"paused-{uuid.uuid4()}"  # Events of other tests would wait too.
+    page.goto(f"{reader.url}/?event={name}")
     page.wait_for_selector("#dot.on")
     page.click("#pause")
-    sent = event("while paused", at=datetime.now(UTC))
+    sent = event(name, at=datetime.now(UTC))
     reader.send(sent)
     page.wait_for_selector("#state:has-text('1 waiting')")
     assert page.query_selector(f"tr[data-uuid='{sent['uuid']}']") is None
