@@ -21,6 +21,8 @@ from tests.support.sink import exception_of, person_of
 
 pytestmark = pytest.mark.usefixtures("project")
 
+# asgiref's communicator raises what the application raised only after it has waited this long.
+_UNTIL_RAISED_S = 1
 HEADERS = [(b"host", b"shop.example"), (b"x-posthog-distinct-id", b"alice"), (b"x-posthog-session-id", b"session-a")]
 
 
@@ -133,7 +135,7 @@ class TestExceptions:
             await socket.connect(timeout=10)
             await socket.send_to(text_data="one")
             with pytest.raises(ValueError, match="x") as raised:
-                await socket.receive_from(timeout=10)
+                await socket.receive_from(timeout=_UNTIL_RAISED_S)
             assert raised.value is error
 
         asyncio.run(run())
@@ -150,7 +152,7 @@ class TestExceptions:
         async def run():
             socket = WebsocketCommunicator(around(posthog, route), "/rooms/nowhere", headers=HEADERS)
             with pytest.raises(Exception, match="No route found"):
-                await socket.connect(timeout=10)
+                await socket.connect(timeout=_UNTIL_RAISED_S)
 
         asyncio.run(run())
         assert events() == []

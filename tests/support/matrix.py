@@ -78,7 +78,7 @@ def _gunicorn(kind: str, target: str) -> Callable[[Cell, int], list[str]]:
     def command(cell: Cell, port: int) -> list[str]:
         return [
             *("-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--workers", "2", "--worker-class", kind),
-            *("--worker-tmp-dir", "/dev/shm", "--no-control-socket", "--graceful-timeout", "20"),
+            *("--worker-tmp-dir", "/dev/shm", "--no-control-socket", "--graceful-timeout", "5"),
             *(["--threads", "4"] if kind == "gthread" else []),
             *(["--preload"] if cell.preload else []),
             *(["--max-requests", str(RECYCLED_AFTER)] if cell.ending == RECYCLE else []),
