@@ -12,6 +12,7 @@ from fastapi import APIRouter
 from hogline_instance.activity import api as activity_api
 from hogline_instance.activity import pages as activity_pages
 from hogline_instance.errors import api as error_api
+from hogline_instance.errors import pages as error_pages
 from hogline_instance.errors import rules_api, tracking_query
 from hogline_instance.errors.step import ErrorStep
 from hogline_instance.flags import endpoints as flag_endpoints
@@ -81,6 +82,8 @@ FEATURES: tuple[Feature, ...] = (
     ),
     Feature(
         name="errors",
+        menu=(MenuEntry("Issues", "/issues", section="/issue"),),
+        pages=error_pages.build_router,
         api=error_router,
         queries=tracking_query.build_query_kinds,
         step=lambda _settings: ErrorStep(),

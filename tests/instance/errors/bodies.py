@@ -44,6 +44,6 @@ def unique(kind="Declined"):
 
 
 def stored(reader, *sent):
-    """Send *sent* one batch at a time, and return the stored properties of each."""
+    """Send *sent*, and return the stored properties of each."""
     reader.send(*sent)
-    return [reader.wait_for(1, distinct_id=each["distinct_id"])[-1]["properties"] for each in sent]
+    return [reader.wait_for(1, distinct_id=each["distinct_id"], event="$exception")[-1]["properties"] for each in sent]

@@ -1,0 +1,1 @@
+"""The occurrences of one issue: listed, counted by release and route, and compared with traffic."""

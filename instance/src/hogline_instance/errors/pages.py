@@ -1,0 +1,251 @@
+"""The pages of issues: the list at `/issues`, and one issue at `/issue/{id}`."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlencode
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse, RedirectResponse
+
+from hogline_instance.errors.history import history_of, note
+from hogline_instance.errors.intake import aware
+from hogline_instance.errors.issues import (
+    STATUSES,
+    Issue,
+    change_issue,
+    find_issue,
+    fingerprints_of,
+    issue_of_fingerprint,
+    merge_issues,
+)  # fmt: skip
+from hogline_instance.errors.listing import ORDERS, IssueQuestion, list_page
+from hogline_instance.errors.markdown import markdown
+from hogline_instance.errors.occurrences import queries as occurrences
+from hogline_instance.errors.occurrences.comparison import MIN_OCCURRENCES, MIN_OTHERS, in_common
+from hogline_instance.errors.prepared import release_of
+from hogline_instance.errors.queries import IssueFilter
+from hogline_instance.errors.releases import commit_link
+from hogline_instance.errors.session_line import line_around
+from hogline_instance.errors.stack import failures
+from hogline_instance.events.event import StoredEvent
+from hogline_instance.events.summary import custom_preview, summarize
+from hogline_instance.services import Services
+from hogline_instance.web.charts import bars, sparkline
+from hogline_instance.web.date_range import DateRangeError, date_range
+from hogline_instance.web.errors import bad_request, not_found
+from hogline_instance.web.security import PAGE_HEADERS
+from hogline_instance.web.site import Site
+from hogline_instance.web.templating import Templates
+
+__all__ = ["build_router"]
+
+_PER_PAGE = 50
+_BUCKETS = 28
+_DAYS = 30
+_MAX_FORM_BYTES = 64 * 1024
+_ACTOR = "page"
+_PERIODS = {"-24h": "24 hours", "-7d": "7 days", "-30d": "30 days", "-90d": "90 days", "all": "all time"}
+
+
+def build_router(services: Services, site: Site) -> APIRouter:
+    """Return the two pages and their forms."""
+    pages = _IssuePages(services, site.templates)
+    router = site.router()
+    add = router.add_api_route
+    add("/issues", pages.get_issues, methods=["GET"], response_model=None)
+    add("/issues", pages.post_issues, methods=["POST"], response_model=None)
+    add("/issue/by-fingerprint", pages.get_by_fingerprint, methods=["GET"], response_model=None)
+    add("/issue/{issue_id}", pages.get_issue, methods=["GET"], response_model=None)
+    add("/issue/{issue_id}", pages.post_issue, methods=["POST"], response_model=None)
+    add("/issue/{issue_id}/markdown", pages.get_markdown, methods=["GET"], response_model=None)
+    return router
+
+
+class _IssuePages:
+    def __init__(self, services: Services, templates: Templates) -> None:
+        self._services = services
+        self._templates = templates
+
+    def get_issues(self, request: Request) -> Response:
+        """Show the issues that pass the filter."""
+        services, project = self._services, self._services.projects.current()
+        given = request.query_params
+        values = {
+            name: given.get(name, default)[:1_000]
+            for name, default in (
+                ("status", "active"), ("search", ""), ("release", ""), ("library", ""), ("environment", ""), ("handled", ""),
+                ("assignee", ""), ("order", "last_seen"), ("period", "-7d"),
+            )
+        }  # fmt: skip
+        offset = int(given.get("offset", "0")) if given.get("offset", "0").isdecimal() else 0
+        asked = _question(values, min(offset, 1_000_000))
+        listed, has_more = list_page(services.database, services.store, project.id, asked)
+        rows = [(each, sparkline(each.volume, title=f"Volume of {each.issue.name[:100]}")) for each in listed]
+        return self._templates.page(
+            request, "errors/issues.html", rows=rows, values=values, statuses=STATUSES, orders=ORDERS, periods=_PERIODS,
+            older=urlencode({**values, "offset": offset + _PER_PAGE}) if has_more else "", paged=offset > 0,
+            first=urlencode(values), here_with_query=str(request.url.query),
+        )  # fmt: skip
+
+    async def post_issues(self, request: Request) -> Response:
+        """Change the selected issues."""
+        form = await _form(request)
+        ids, action = form.get("id", []), _last(form, "action")
+        await _in_thread(self._change_all, ids[:1_000], action)
+        return RedirectResponse(f"/issues?{_last(form, 'back')}", 303, PAGE_HEADERS)
+
+    def _change_all(self, ids: list[str], action: str) -> None:
+        project = self._services.projects.current()
+        with self._services.database.transaction() as session:
+            if action == "merge" and len(ids) > 1:
+                merge_issues(session, project.id, ids[0], ids[1:], actor=_ACTOR)
+            elif action in STATUSES:
+                for issue_id in sorted(set(ids)):
+                    change_issue(session, project.id, issue_id, {"status": action}, actor=_ACTOR)
+
+    def get_by_fingerprint(self, fingerprint: str) -> Response:
+        """Redirect to the issue of a fingerprint, which may have moved since the event came."""
+        project = self._services.projects.current()
+        with self._services.database.session() as session:
+            issue_id = issue_of_fingerprint(session, project.id, fingerprint)
+        if issue_id is None:
+            raise not_found("No issue has this fingerprint.")
+        return RedirectResponse(f"/issue/{issue_id}", 303, PAGE_HEADERS)
+
+    def get_issue(self, request: Request, issue_id: str, event: str | None = None) -> Response:
+        """Show one issue with one of its occurrences: the latest, or the chosen one."""
+        services, project = self._services, self._services.projects.current()
+        issue, fingerprints, history = self._found(issue_id)
+        shown = self._occurrence(fingerprints, event)
+        totals = occurrences.totals(services.store, project.id, fingerprints, days=_DAYS)
+        return self._templates.page(
+            request, "errors/issue.html", issue=issue, totals=totals, event=shown, history=history, statuses=STATUSES,
+            trend=bars(totals.volume, title=f"Occurrences a day over {_DAYS} days", width=220, height=40), days=_DAYS,
+            line=summarize, preview=custom_preview, fingerprints=fingerprints,
+            **self._around(shown, fingerprints), **self._circumstances(shown, fingerprints, totals),
+        )  # fmt: skip
+
+    async def post_issue(self, request: Request, issue_id: str) -> Response:
+        """Set the status or the assignee, or write a comment."""
+        form = await _form(request)
+        await _in_thread(self._change, issue_id, {name: values[-1] for name, values in form.items()})
+        return RedirectResponse(f"/issue/{issue_id}", 303, PAGE_HEADERS)
+
+    def get_markdown(self, request: Request, issue_id: str, event: str | None = None) -> Response:
+        """Return the issue as Markdown."""
+        services, project = self._services, self._services.projects.current()
+        issue, fingerprints, _ = self._found(issue_id)
+        shown = self._occurrence(fingerprints, event)
+        totals = occurrences.totals(services.store, project.id, fingerprints, days=_DAYS)
+        url = str(request.url.replace(path=f"/issue/{issue.id}", query=""))
+        text = markdown(issue, totals, shown, failures(shown) if shown else (), url)
+        return PlainTextResponse(text, headers=PAGE_HEADERS)
+
+    def _change(self, issue_id: str, form: Mapping[str, str]) -> None:
+        project, changes = self._services.projects.current(), dict[str, Any]()
+        if form.get("status") in STATUSES:
+            changes["status"] = form["status"]
+        if "assignee" in form:
+            name = form["assignee"].strip()[:64]
+            changes["assignee"] = {"type": "user", "id": name} if name else None
+        comment = form.get("comment", "").strip()[:10_000].replace("\0", "")
+        with self._services.database.transaction() as session:
+            if not change_issue(session, project.id, issue_id, changes, actor=_ACTOR):
+                raise not_found("This project has no issue with that id.")
+            if comment:
+                note(session, [(project.id, issue_id, "commented", {"content": comment})], actor=_ACTOR)
+
+    def _found(self, issue_id: str) -> tuple[Issue, list[str], list[dict[str, Any]]]:
+        project = self._services.projects.current()
+        with self._services.database.session() as session:
+            issue = find_issue(session, project.id, issue_id)
+            if issue is None:
+                raise not_found("This project has no issue with that id. It may have been merged into another.")
+            fingerprints = [row.fingerprint for row in fingerprints_of(session, project.id, issue_id)]
+            history = [
+                {"activity": row.activity, "actor": row.actor, "detail": row.detail, "at": aware(row.created_at)}
+                for row in history_of(session, project.id, issue_id)
+            ]
+        return issue, fingerprints, history
+
+    def _occurrence(self, fingerprints: list[str], uuid: str | None) -> StoredEvent | None:
+        store, project = self._services.store, self._services.projects.current()
+        if not uuid:
+            return next(iter(occurrences.newest(store, project.id, fingerprints)), None)
+        try:
+            found = occurrences.occurrence(store, project.id, fingerprints, str(UUID(uuid)))
+        except ValueError:
+            found = None
+        if found is None:
+            raise not_found("This issue has no occurrence with that id.")
+        return found
+
+    def _around(self, event: StoredEvent | None, fingerprints: list[str]) -> dict[str, Any]:
+        """Return what stands beside one occurrence."""
+        if event is None:
+            return {"chain": (), "session_line": None, "older": None, "newer": None, "release": "", "commit": ""}
+        store, project = self._services.store, self._services.projects.current()
+        ends = [occurrences.neighbour(store, project.id, fingerprints, event, newer=newer) for newer in (False, True)]
+        release = release_of(event.properties)
+        with self._services.database.session() as session:
+            commit = commit_link(session, project.id, release) if release else ""
+        return {
+            "chain": failures(event), "session_line": line_around(store, project.id, event), "older": ends[0],
+            "newer": ends[1], "release": release, "commit": commit,
+        }  # fmt: skip
+
+    def _circumstances(
+        self, event: StoredEvent | None, fingerprints: list[str], totals: occurrences.Totals
+    ) -> dict[str, Any]:
+        """Return whom the issue met, where, and what its occurrences have in common."""
+        empty: dict[str, Any] = {"people": [], "sessions": [], "breakdowns": [], "common": [], "support": (0, 0)}
+        if event is None:
+            return empty
+        store, project = self._services.store, self._services.projects.current()
+        after = datetime.now(UTC) - timedelta(days=_DAYS)
+        people, sessions = occurrences.people_and_sessions(store, project.id, fingerprints, after=after)
+        seen, others = occurrences.compared(store, project.id, fingerprints, library=event.text("$lib"), after=after)
+        return {
+            "people": people, "sessions": sessions, "common": in_common(seen, others),
+            "support": (MIN_OCCURRENCES, MIN_OTHERS), "breakdowns": occurrences.breakdowns(
+                store, project.id, fingerprints, after=after, occurrences=totals.occurrences
+            ),
+        }  # fmt: skip
+
+
+def _question(values: Mapping[str, str], offset: int) -> IssueQuestion:
+    try:
+        after, before = date_range(values["period"], None, now=datetime.now(UTC))
+    except DateRangeError as error:
+        raise bad_request("period", str(error)) from error
+    handled = {"yes": True, "no": False}.get(values["handled"])
+    return IssueQuestion(
+        wanted=IssueFilter(
+            after, before, search=values["search"], release=values["release"] or None, library=values["library"] or None,
+            environment=values["environment"] or None, handled=handled,
+        ),
+        status=values["status"] if values["status"] in STATUSES else None,
+        assignee={"type": "user", "id": values["assignee"]} if values["assignee"] else None,
+        order=values["order"] if values["order"] in ORDERS else "last_seen",
+        limit=_PER_PAGE, offset=offset, buckets=_BUCKETS,
+    )  # fmt: skip
+
+
+async def _form(request: Request) -> dict[str, list[str]]:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_FORM_BYTES:
+            raise bad_request("form", f"a form may have {_MAX_FORM_BYTES} bytes; select fewer issues")
+    return parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=1_100)
+
+
+async def _in_thread(function: Any, *arguments: Any) -> None:
+    await asyncio.to_thread(function, *arguments)
+
+
+def _last(form: Mapping[str, list[str]], name: str) -> str:
+    return (form.get(name) or [""])[-1]
