@@ -38,7 +38,8 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
-# They pin versions of others that the tests' environment cannot have; only their names are needed here.
+# They pin versions of others that the tests' environment cannot have; only their names are needed
+# here.
 autodoc_mock_imports = ["ellar", "nestipy", "nest"]
 # Building fetches nothing: each inventory stands in _inventories, which says how to add a name.
 intersphinx_mapping = {

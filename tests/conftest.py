@@ -40,7 +40,9 @@ def sink() -> Iterator[Sink]:
 
 @pytest.fixture(autouse=True)
 def no_default_client() -> None:
-    """Begin without a default client: one that an earlier test of this process left behind would be taken for it."""
+    """Begin without a default client: one that an earlier test of this process left behind would be
+    taken for it.
+    """
     client._living.clear()
     hogline.set_default_client(None)
 
@@ -49,7 +51,8 @@ def no_default_client() -> None:
 def interruptible() -> None:
     """Let processes that a test starts be interrupted for real.
 
-    A shell starts its background jobs with SIGINT ignored, some servers leave it so, and whatever we start inherits that.
+    A shell starts its background jobs with SIGINT ignored, some servers leave it so, and whatever
+    we start inherits that.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,4 +1,7 @@
-"""`{behaviours}`: every rule that tests show, with these tests, read from their markers and docstrings."""
+"""The directive `{behaviours}`.
+
+It lists every rule that tests show, with these tests, read from their markers and docstrings.
+"""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,8 @@
-"""`{figures} NAME ...`: the recorded results of those benchmarks (docs/reference/figures.json, `./dev bench --record`)."""
+"""The directive `{figures} NAME ...`.
+
+It shows the recorded results of those benchmarks (docs/reference/figures.json, `./dev bench
+--record`).
+"""
 
 import json
 from pathlib import Path
@@ -13,7 +17,10 @@ RECORDED = Path(__file__).parents[1] / "reference" / "figures.json"
 
 
 def rows(names: list[str]) -> list[tuple[str, str, str, str]]:
-    """Return (what, ours, budget, peers as multiples of ours) for each figure of the benchmarks *names*."""
+    """Return a row for each figure of the benchmarks *names*.
+
+    A row is (what, ours, budget, peers as multiples of ours).
+    """
     figures = json.loads(RECORDED.read_text())["figures"]
     found = []
     for figure in (figure for name in names for figure in figures.get(name, ())):

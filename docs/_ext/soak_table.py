@@ -1,4 +1,8 @@
-"""`{soak}`: the recorded result of each framework's long soak (docs/reference/soak.json, `./dev bench --record soak`)."""
+"""The directive `{soak}`.
+
+It shows the recorded result of each framework's long soak (docs/reference/soak.json, `./dev bench
+--record soak`).
+"""
 
 import json
 import sys

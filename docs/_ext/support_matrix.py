@@ -1,4 +1,8 @@
-"""`{support-matrix}`: what the suite tests for each framework and server, with the last run's results if there are any."""
+"""The directive `{support-matrix}`.
+
+It shows which tests the suite has for each framework and server, with the last run's results if
+there are any.
+"""
 
 import sys
 from pathlib import Path

@@ -357,11 +357,11 @@ def snapshot_read(client):
     assert client.evaluate_flags("u").is_enabled("f")
 
 
-DOORS = [logged, task_failed, request_failed, uncaught, flag_read, snapshot_read]
+CAPTURES = [logged, task_failed, request_failed, uncaught, flag_read, snapshot_read]
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_an_event_that_fails_at_any_door_is_counted_and_nothing_else_fails(sink, door, tmp_path):
+@pytest.mark.parametrize("capture", CAPTURES)
+def test_an_event_that_fails_in_any_capture_is_counted_and_nothing_else_fails(sink, capture, tmp_path):
     """This holds for every caller that noticed the exception, or read the flag.
 
     The flag has its answer, and the app goes on.
@@ -369,23 +369,23 @@ def test_an_event_that_fails_at_any_door_is_counted_and_nothing_else_fails(sink,
     sink.definitions = {"flags": [{"key": "f", "active": True, "filters": {"groups": [{}]}}]}
     told = []
     client = PostHog(
-        "phc_test", host=sink.url, before_send=Frozen, capture_exceptions=door is uncaught, secret_key="phs_x",
+        "phc_test", host=sink.url, before_send=Frozen, capture_exceptions=capture is uncaught, secret_key="phs_x",
         flag_cache_dir=str(tmp_path / "flags"), flag_cold_start_seconds=20, on_drop=lambda *what: told.append(what),
     )  # fmt: skip
     try:
-        door(client)
+        capture(client)
         stats = client.stats()
         assert (stats.accepted, stats.dropped, told) == (1, {"capture_error": 1}, [("capture_error", None)])
     finally:
         client.shutdown(0)
 
 
-@pytest.mark.parametrize("door", DOORS[:4])
-def test_an_exception_that_a_disabled_client_refuses_is_counted(door):
+@pytest.mark.parametrize("capture", CAPTURES[:4])
+def test_an_exception_that_a_disabled_client_refuses_is_counted(capture):
     """This holds whichever part noticed the exception."""
-    client = PostHog("phc_test", disabled=True, capture_exceptions=door is uncaught)
+    client = PostHog("phc_test", disabled=True, capture_exceptions=capture is uncaught)
     try:
-        door(client)
+        capture(client)
         assert client.stats().dropped == {"disabled": 1}
     finally:
         client.shutdown(0)

@@ -36,7 +36,7 @@ def wrong_lines():
     return {number for number, line in lines if line.endswith("# wrong")}
 
 
-def test_mypy_reports_a_wrong_option_at_every_front_door():
+def test_mypy_reports_a_wrong_option_at_every_constructor():
     """A wrong name or type, each on its line, and nothing else."""
     done = run(
         sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir=.cache/mypy-uses", "--no-pretty",
@@ -46,7 +46,7 @@ def test_mypy_reports_a_wrong_option_at_every_front_door():
     assert found == wrong_lines(), done.stdout
 
 
-def test_pyright_reports_a_wrong_option_at_every_front_door():
+def test_pyright_reports_a_wrong_option_at_every_constructor():
     """The other checker, in its strict mode."""
     require("node")
     done = run(sys.executable, "-m", "pyright", "--pythonpath", sys.executable, str(MISTAKES))

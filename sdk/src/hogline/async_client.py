@@ -38,7 +38,10 @@ class AsyncPosthog:
         self.client: Client = Client(project_token, host, **options)
 
     def __getattr__(self, name: str) -> Any:
-        """Read what is not asynchronous here from the client inside: options, `disabled`, context methods."""
+        """Return what is not asynchronous from the client inside.
+
+        These are the options, `disabled` and the methods of contexts.
+        """
         if name == "client":
             raise AttributeError(name)
         return getattr(self.client, name)
@@ -114,7 +117,10 @@ class AsyncPosthog:
     # -- these wait --------------------------------------------------------------------------------
 
     async def capture_immediate(self, event: str, **arguments: Any) -> str | None:
-        """Send *event* and wait until everything queued is sent, as a platform that may freeze the process needs it."""
+        """Send *event* and wait until everything queued is sent.
+
+        A platform that may freeze the process needs it.
+        """
         event_id = self.client.capture(event, **arguments)
         if event_id is not None:
             await self.client.aflush()

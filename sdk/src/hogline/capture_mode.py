@@ -1,4 +1,7 @@
-"""posthog-python's enum for `capture_mode` under its module's name; the option takes the words, too."""
+"""posthog-python's enum for `capture_mode` under its module's name.
+
+The option takes the words, too.
+"""
 
 from enum import StrEnum
 

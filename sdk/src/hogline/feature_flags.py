@@ -1,4 +1,7 @@
-"""posthog-python's errors of local evaluation under its module's name. Hogline raises neither: what is unknown is None."""
+"""posthog-python's errors of local evaluation under its module's name.
+
+Hogline raises neither: an unknown answer is None.
+"""
 
 __all__ = ["InconclusiveMatchError", "RequiresServerEvaluation"]
 

@@ -1,4 +1,4 @@
-"""A context from the headers of a request, for code that serves the request outside its own context."""
+"""A context from the headers of a request, for code that runs outside the request's own."""
 
 from collections.abc import Iterable, Mapping
 

@@ -1,5 +1,6 @@
-"""Configuration by the module's attributes, as posthog-python has it: `hogline.api_key = "phc_..."`.
+"""Configuration by the module's attributes, as posthog-python has it.
 
+An example is `hogline.api_key = "phc_..."`.
 The attributes configure the default client, which is made at the first call of a module-level
 function. What is set later takes effect if an option may change while a client lives, and else
 raises: nothing is ignored in silence.
@@ -42,7 +43,10 @@ def configured() -> dict[str, Any]:
 
 
 class ConfigurableModule(ModuleType):
-    """The class of the module `hogline`: its attributes named like options configure the default client."""
+    """The class of the module `hogline`.
+
+    Attributes that are named like options configure the default client.
+    """
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _ABSENT:

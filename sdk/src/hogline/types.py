@@ -1,4 +1,7 @@
-"""posthog-python's types under its module's name, so that `from hogline.types import ...` needs no other change."""
+"""posthog-python's types under its module's name.
+
+`from hogline.types import ...` needs no other change.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypedDict

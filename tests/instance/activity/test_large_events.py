@@ -1,4 +1,6 @@
-"""Lists of large events are short: a page, an answer of the API and a session hold a bounded number of bytes."""
+"""Lists of large events are short: a page, an answer of the API and a session hold a bounded number
+of bytes.
+"""
 
 import uuid
 
@@ -6,7 +8,9 @@ from tests.instance.reader import dollars, event
 
 
 def test_lists_of_large_events_are_read_in_shorter_pages(reader):
-    """Forty events of 900 KB: each answer stays below 20 MB, and following `next` finds every event once."""
+    """Forty events of 900 KB: each answer stays below 20 MB, and following `next` finds every event
+    once.
+    """
     session = str(uuid.uuid4())
     sent = [
         event(f"large{number}", after_s=number / 10, **dollars(session_id=session), text="x" * 900_000)

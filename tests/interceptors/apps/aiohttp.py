@@ -249,10 +249,10 @@ async def _serve() -> None:
             return web.Response(body=body or b"", status=200 if body else 404)
         return await request["handler"](request)
 
-    door = web.ServerRunner(web.Server(handle, request_factory=make_request), handle_signals=True, access_log=None)
-    await door.setup()
-    await web.TCPSite(door, "127.0.0.1", 0).start()
-    print(f"http://127.0.0.1:{door.addresses[0][1]}")
+    runner = web.ServerRunner(web.Server(handle, request_factory=make_request), handle_signals=True, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    print(f"http://127.0.0.1:{runner.addresses[0][1]}")
     await asyncio.Event().wait()
 
 

@@ -295,7 +295,7 @@ def serve_wsgi(build: Build, header: Header) -> Any:
     return app
 
 
-class Door:
+class SharedSocket:
     """A socket before the servers of one process: each connection goes, unread, to the server of
     its first request's option set.
 

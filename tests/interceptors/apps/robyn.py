@@ -247,7 +247,7 @@ def _serve(name: str, port: int) -> None:
 
 
 class _Processes:
-    """The processes behind the front socket, a `Door`.
+    """The processes behind the front socket, a `SharedSocket`.
 
     The main thread forks each of them when its option set is first requested.
     """
@@ -255,7 +255,7 @@ class _Processes:
     def __init__(self) -> None:
         self._running: dict[str, tuple[int, int]] = {}  # the process, and its port
         self._wanted: queue.Queue[tuple[str, queue.Queue[int]]] = queue.Queue()
-        self.port = contract.Door(self, self.accept).port  # type: ignore[arg-type]
+        self.port = contract.SharedSocket(self, self.accept).port  # type: ignore[arg-type]
 
     def answer(self, path: str, query: str) -> bytes | None:
         """Answer for all processes: the last value where it is text, the sum where it is a

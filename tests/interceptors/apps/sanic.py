@@ -261,7 +261,7 @@ async def _serve() -> None:
 
     end = asyncio.Event()
     loop.add_signal_handler(15, end.set)
-    print(f"http://127.0.0.1:{contract.Door(apps, accept).port}", flush=True)
+    print(f"http://127.0.0.1:{contract.SharedSocket(apps, accept).port}", flush=True)
     await end.wait()
     for server in servers.values():
         await server.before_stop()

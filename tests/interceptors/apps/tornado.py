@@ -285,10 +285,10 @@ async def _serve() -> None:
         connection.setblocking(False)
         servers[name]._handle_connection(connection, connection.getpeername())
 
-    door = contract.Door(apps, lambda name, connection: loop.call_soon_threadsafe(take, name, connection))
+    front = contract.SharedSocket(apps, lambda name, connection: loop.call_soon_threadsafe(take, name, connection))
     end = asyncio.Event()
     loop.add_signal_handler(15, end.set)
-    print(f"http://127.0.0.1:{door.port}", flush=True)
+    print(f"http://127.0.0.1:{front.port}", flush=True)
     await end.wait()
 
 

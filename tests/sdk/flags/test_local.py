@@ -303,13 +303,13 @@ def test_somebody_elses_link_in_the_shared_temporary_folder_is_not_followed(tmp_
 
 def test_state_and_definitions_that_do_not_belong_together_are_not_mixed(tmp_path):
     """A reader between the two writes of another process."""
-    shelf = DiskCache(str(tmp_path / "cache"), host="h", token="t", secret_key="s")
-    shelf.put(State(version="1"), {"flags": []})
-    assert shelf.definitions("1") == {"flags": []}
-    assert shelf.definitions("2") is None
+    cache = DiskCache(str(tmp_path / "cache"), host="h", token="t", secret_key="s")
+    cache.put(State(version="1"), {"flags": []})
+    assert cache.definitions("1") == {"flags": []}
+    assert cache.definitions("2") is None
     state_file = next(path for path in (tmp_path / "cache").iterdir() if path.suffix == ".state")
     state_file.write_text(json.dumps({"unknown": 1}))
-    assert shelf.state() is None
+    assert cache.state() is None
 
 
 @pytest.mark.parametrize("what", ["gone", "half", "empty", "unreadable"])

@@ -15,12 +15,12 @@ from hogline.delivery import Delivery, Ledger, Stats
 from hogline.settings import ClientSettings
 from hogline.wire.batch import AI_BATCH_PATH
 
-__all__ = ["AiLane", "add_stats"]
+__all__ = ["AiDelivery", "add_stats"]
 
 _MAX_EVENT_BYTES = 8 * 1024 * 1024  # the server's limit for one AI event
 
 
-class AiLane:
+class AiDelivery:
     """The delivery of one client's AI events.
 
     It always uses the protocol of `/batch/`, and capture v1's limits never split its batches.

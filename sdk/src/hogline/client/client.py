@@ -34,7 +34,7 @@ from hogline.settings import LONGEST_WAIT_S, ClientSettings
 from hogline.settings.typed import ClientOptions
 
 if TYPE_CHECKING:
-    from hogline.client.ai import AiLane
+    from hogline.client.ai import AiDelivery
     from hogline.flags import FeatureFlagEvaluationRuntime, FeatureFlagEvaluations, FeatureFlagResult, Flags
     from hogline.flags.evaluation import FlagValue
 
@@ -59,7 +59,7 @@ class Client:
     work.
     """
 
-    _ai: "AiLane | None" = None
+    _ai: "AiDelivery | None" = None
 
     def __init__(
         self, project_token: str | None = None, host: str | None = None, **options: Unpack[ClientOptions]
@@ -197,7 +197,7 @@ class Client:
                 known = self._flags.event_properties(flags, send_feature_flags, distinct_id, groups, disable_geoip)
                 properties = {**known, **(properties or {})}
             return self._events.capture(
-                event, distinct_id, properties, timestamp, uuid, groups, disable_geoip, self._ai_lane()
+                event, distinct_id, properties, timestamp, uuid, groups, disable_geoip, self._ai_delivery()
             )
         return None
 
@@ -827,15 +827,15 @@ class Client:
 
         return add_stats(stats, self._ai.ledger.snapshot())
 
-    def _ai_lane(self) -> "AiLane":
+    def _ai_delivery(self) -> "AiDelivery":
         if self._ai is not None:
             return self._ai
         with importing():
             # Imported lazily: most programs capture no AI events.
-            from hogline.client.ai import AiLane
+            from hogline.client.ai import AiDelivery
         # Several threads may come here; the first one's object stays.
-        lane: AiLane = vars(self).setdefault("_ai", AiLane(self.settings))
-        return lane
+        ai: AiDelivery = vars(self).setdefault("_ai", AiDelivery(self.settings))
+        return ai
 
     # -- settings that may change during its life --------------------------------------------------
 

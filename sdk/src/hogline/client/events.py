@@ -24,7 +24,7 @@ from hogline.tracebacks import fit
 from hogline.wire.values import serialise
 
 if TYPE_CHECKING:
-    from hogline.client.ai import AiLane
+    from hogline.client.ai import AiDelivery
 
 __all__ = ["EventPipeline", "context_distinct_id", "working_directory"]
 
@@ -131,7 +131,7 @@ class EventPipeline:
         uuid: Any,
         groups: Mapping[str, Any] | None,
         disable_geoip: bool | None,
-        lane: "AiLane | None" = None,
+        ai: "AiDelivery | None" = None,
     ) -> str | None:
         """Send *event* with the defaults and the context's properties.
 
@@ -150,7 +150,7 @@ class EventPipeline:
             )
         if groups:
             merged["$groups"] = dict(groups)
-        return self.send(event, person, merged, timestamp, uuid, disable_geoip, lane)
+        return self.send(event, person, merged, timestamp, uuid, disable_geoip, ai)
 
     def send(
         self,
@@ -160,11 +160,11 @@ class EventPipeline:
         timestamp: Any = None,
         uuid: Any = None,
         disable_geoip: bool | None = None,
-        lane: "AiLane | None" = None,
+        ai: "AiDelivery | None" = None,
     ) -> str | None:
         """Send *event* with exactly these *properties*; returns its id, or None if it is refused.
 
-        *lane* is the queue for AI events.
+        *ai* is the queue for AI events.
         """
         if self._disabled:
             self.ledger.refuse(DISABLED)
@@ -199,7 +199,7 @@ class EventPipeline:
                 return None
             message, event_id = changed, changed["uuid"]
         body = serialise(message)
-        max_bytes = settings.max_event_bytes if lane is None else lane.max_event_bytes
+        max_bytes = settings.max_event_bytes if ai is None else ai.max_event_bytes
         if len(body) > max_bytes and self._shorten_exceptions(message, len(body)):
             body = serialise(message)
         if len(body) > max_bytes:
@@ -210,7 +210,7 @@ class EventPipeline:
         if not settings.send:
             self.ledger.count_unsent()
             return event_id
-        put = self._put if lane is None or self._is_diverted else lane.delivery.put
+        put = self._put if ai is None or self._is_diverted else ai.delivery.put
         return event_id if put(body) else None
 
     def _before_send(
