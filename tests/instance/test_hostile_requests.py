@@ -46,7 +46,7 @@ def v1_event(name, properties="{}"):
 
 
 def test_any_input_is_answered_below_500_and_every_page_shows_what_was_stored(instance):
-    """A short run of the fuzzer; `python -m tests.support.fuzzing` makes long ones."""
+    """A short run of the fuzzer; `./dev fuzz` makes long ones."""
     report = run(instance.url, instance.token, instance.key, inputs=100_000, seed=int(time.time()), longest_s=20)
     assert report.faults == []
     assert report.statuses[200] > 100

@@ -1,9 +1,11 @@
 """A fuzzer of the instance: it sends mutated requests of real SDKs, and checks responses and pages.
 
-    python -m tests.support.fuzzing URL TOKEN KEY --inputs 1000000 --seed 7
+    ./dev fuzz --inputs 1000000 --seed 7
 
 No input may get a status of 500 or more, close the connection without a response, or take longer
 than a few seconds. Afterwards every list, page and stream must be able to show the stored events.
+The command starts an instance of its own, which must still run at the end, without a traceback in
+its log.
 """
 
 import argparse
@@ -16,17 +18,22 @@ import random
 import re
 import socket
 import sys
+import tempfile
 import time
 import uuid
 import zlib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from html import unescape
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import brotli
 import zstandard
+
+from tests.support.instances import start_instance
 
 LONGEST_ANSWER_S = 8.0
 _RAW = "\x01raw:"  # a string with this prefix is written into the JSON without quotes
@@ -436,10 +443,19 @@ class Connection:
 
 
 def run(
-    url: str, token: str, key: str, *, inputs: int, seed: int, longest_s: float | None = None, look_every: int = 2000
+    url: str,
+    token: str,
+    key: str,
+    *,
+    inputs: int,
+    seed: int,
+    longest_s: float | None = None,
+    look_every: int = 2000,
+    progress: Callable[[Report], object] = lambda report: None,
 ) -> Report:
-    """Send *inputs* inputs, at most for *longest_s*; read all stored events after each
-    *look_every*.
+    """Send *inputs* inputs, at most for *longest_s*.
+
+    After each *look_every*, read all stored events and call *progress*.
     """
     fuzzer, connection, report = Fuzzer(token, key, seed), Connection(url), Report()
     end_s = None if longest_s is None else time.monotonic() + longest_s
@@ -459,6 +475,7 @@ def run(
         done = end_s is not None and time.monotonic() > end_s
         if number % look_every == 0 or number == inputs or done:
             look(connection, key, fuzzer.sessions, report)
+            progress(report)
         if done or len(report.faults) > 50:
             break
     connection.close()
@@ -503,19 +520,36 @@ def _look_at(connection: Connection, sent: Input, report: Report) -> bytes:
 
 
 def main() -> int:
-    """Fuzz a running instance; return 1 if there was a fault."""
-    parser = argparse.ArgumentParser(description="Fuzz a running instance.")
-    parser.add_argument("url")
-    parser.add_argument("token")
-    parser.add_argument("key")
+    """Fuzz a new instance; return 1 if there was a fault."""
+    parser = argparse.ArgumentParser(prog="./dev fuzz", description="Fuzz a new instance.")
     parser.add_argument("--inputs", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
-    report = run(chosen.url, chosen.token, chosen.key, inputs=chosen.inputs, seed=chosen.seed)
-    print(dict(sorted(report.statuses.items())), f"slowest answer {report.slowest_s:.2f} s")
+    with tempfile.TemporaryDirectory(prefix="hogline-fuzz-") as folder:
+        served = start_instance(Path(folder) / "data")
+        try:
+            report = run(
+                served.url, served.token, served.key, inputs=chosen.inputs, seed=chosen.seed, progress=print_progress
+            )
+            if (status := served.process.poll()) is not None:
+                report.faults.append(f"the instance ended with status {status}")
+        finally:
+            served.stop()
+        report.faults += [f"in the log: {line}" for line in served.log if "Traceback" in line]
+    print_progress(report)
     for fault in report.faults:
         print(fault)
     return 1 if report.faults else 0
+
+
+def print_progress(report: Report) -> None:
+    """Print the counts so far."""
+    statuses = dict(sorted(report.statuses.items()))
+    print(
+        f"{report.statuses.total()} inputs, {len(report.faults)} faults, "
+        f"slowest answer {report.slowest_s:.2f} s, statuses {statuses}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":
