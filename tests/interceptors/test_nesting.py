@@ -5,6 +5,7 @@ A request that an app makes to itself, or to another app in its process, is a re
 """
 
 import asyncio
+import concurrent.futures
 import contextvars
 import sys
 import threading
@@ -20,7 +21,7 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpResponse
 from django.test import override_settings
 from django.urls import path
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
@@ -359,6 +360,66 @@ class TestARequestOfItsOwn:
         assert "$session_id" not in inside.properties
         assert inside.properties["$request_id"] != before.properties["$request_id"]
         assert after.properties["$request_id"] == before.properties["$request_id"]
+
+    @shows("nested-requests")
+    @pytest.mark.parametrize("call", ["httpx", "test client"])
+    @pytest.mark.parametrize("outside", ["asgi", "asgi thread", "wsgi"])
+    def test_a_call_that_repeats_every_fact_of_its_own_request(self, posthog, sink, legacy, outside, call):
+        """Another app gets the same path, query, headers, cookies and peer; its context is new."""
+
+        def view(headers, peer, query):
+            identify_context("customer-42")
+            tag("tenant", "acme")
+            posthog.capture("outer")
+            target = f"http://{headers['host']}/items/7?{query}"
+            if call == "test client":
+                legacy.test_client(use_cookies=False).get(
+                    target, headers=headers, environ_overrides={"REMOTE_ADDR": peer[0]}
+                )
+            elif outside == "wsgi":
+                transport = httpx.WSGITransport(legacy, remote_addr=peer[0])
+                httpx.Client(transport=transport).get(target, headers=headers)
+            else:
+                transport = httpx.ASGITransport(new_api(posthog), client=peer)
+                asyncio.run(httpx.AsyncClient(transport=transport).get(target, headers=headers))
+            posthog.capture("after")
+            return {}
+
+        def view_of_scope(request):
+            return view(dict(request.headers), tuple(request.client), request.url.query)
+
+        async def view_in_loop(request: Request):
+            if call == "test client":
+                return view_of_scope(request)
+            with concurrent.futures.ThreadPoolExecutor() as pool:  # asyncio.run needs a free thread
+                return pool.submit(contextvars.copy_context().run, view_of_scope, request).result()
+
+        def view_in_thread(request: Request):
+            return view_of_scope(request)
+
+        if outside == "wsgi":
+            app = flask.Flask("outside")
+            FlaskInterceptor(app, client=posthog)
+
+            @app.get("/items/7")
+            def view_of_environ():
+                given = {name.lower(): value for name, value in flask.request.headers.items()}
+                return view(given, (flask.request.remote_addr, 0), flask.request.query_string.decode())
+
+            site = serving(app, posthog, sink)
+        else:
+            app = FastAPI()
+            app.add_middleware(FastapiInterceptor, client=posthog)
+            app.get("/items/7")(view_in_loop if outside == "asgi" else view_in_thread)
+            site = serving_asgi(app, posthog, sink)
+        with site as served:
+            assert served.get("/items/7?a=1", {**VISITOR, "Cookie": "a=b", "User-Agent": "browser"}).status == 200
+            outer, inner, after = served.events
+        assert (outer.event, inner.event, after.event) == ("outer", "inner", "after")
+        assert (person_of(outer), person_of(inner), person_of(after)) == ("customer-42", "alice", "customer-42")
+        assert "tenant" not in inner.properties
+        assert inner.properties["$request_id"] != outer.properties["$request_id"] == after.properties["$request_id"]
+        assert inner.properties["$request_path"] == outer.properties["$request_path"]
 
     def test_the_next_request_of_a_bridge_is_another_one(self, posthog, sink, legacy):
         """Nothing of the first request is left in the bridge's threads."""

@@ -60,6 +60,8 @@ class Exchange(CaptureScope):
     # Class-level defaults: an attribute that a request never needs costs it nothing.
     _has_routes: bool = False  # whether `find_route` can find anything
     _has_users: bool = False  # whether `find_user` can
+    protocol: str | None = None
+    """"asgi" or "wsgi" where the request came by one of these; None elsewhere."""
     inner: "Exchange | None" = None
     """The same request, read by an inner interceptor that knows a framework."""
     outside: str | None = None

@@ -19,14 +19,14 @@ from typing import Any, Self, TypeAlias, TypeVar, Unpack, cast
 
 from hogline.context import Context, StepContext, current, restore, without_context
 from hogline.exception_kinds import chain, http_status, is_within
-from hogline.exchange import HEADERS, Exchange, Policy, RequestLine, surrounding_exchange
+from hogline.exchange import HEADERS, Exchange, Policy, RequestLine
 from hogline.facts import cors
 from hogline.facts.url import joined_address
 from hogline.facts.visitor import HEADERS as VISITOR_HEADERS
 from hogline.facts.visitor import Visitor, plain_visitor
 from hogline.interceptors.common.callbacks import Callbacks
 from hogline.interceptors.common.lifespan import App, Message, Receive, Scope, Send, run_lifespan
-from hogline.interceptors.common.nesting import ENVIRON_KEY, EXCHANGE_KEY, exchange_in
+from hogline.interceptors.common.nesting import ENVIRON_KEY, EXCHANGE_KEY, exchange_around
 from hogline.interceptors.common.options import make_policy
 from hogline.safe_attributes import own_attribute
 from hogline.settings.typed import InterceptorOptions
@@ -44,6 +44,7 @@ _MAX_FRAMES = 1000
 class AsgiExchange(Exchange):
     """An exchange whose request is an ASGI scope."""
 
+    protocol = "asgi"
     watch: "_Watch | None" = None
     """The `send` of the outermost interceptor, while the app runs."""
     _headers: dict[bytes, bytes] | None = None
@@ -190,7 +191,7 @@ class PostHogInterceptor:
         exchange = self.exchange_class(policy, scope)
         previous = current.get()
         if previous is not None or EXCHANGE_KEY in scope or ENVIRON_KEY in scope:
-            outer = exchange_in(scope) or surrounding_exchange(exchange)
+            outer = exchange_around(exchange, scope)
             if outer is not None:
                 await self._run_inside(outer, exchange, scope, receive, send)
                 return

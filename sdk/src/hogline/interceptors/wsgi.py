@@ -16,12 +16,12 @@ from typing import Any, TypeAlias, Unpack
 
 from hogline.context import Context, StepContext, current, restore, without_context
 from hogline.exception_kinds import is_within
-from hogline.exchange import Exchange, Policy, RequestLine, surrounding_exchange
+from hogline.exchange import Exchange, Policy, RequestLine
 from hogline.facts import tracing
 from hogline.facts.visitor import HEADERS as VISITOR_HEADERS
 from hogline.facts.visitor import Visitor, plain_visitor
 from hogline.interceptors.common.callbacks import Callbacks
-from hogline.interceptors.common.nesting import EXCHANGE_KEY, SCOPE_KEY, exchange_in
+from hogline.interceptors.common.nesting import EXCHANGE_KEY, SCOPE_KEY, exchange_around
 from hogline.interceptors.common.options import make_policy
 from hogline.settings.typed import InterceptorOptions
 
@@ -55,6 +55,7 @@ _NOTHING = ("",) * 6
 class WsgiExchange(Exchange):
     """An exchange whose request is a WSGI environ."""
 
+    protocol = "wsgi"
     answers_with_exc_info = True
     """Whether the app has answered an exception that it passes to `start_response`.
 
@@ -154,7 +155,7 @@ class Layer:
         exchange = self._make_exchange(self._policy, environ)
         previous = current.get()
         if previous is not None or EXCHANGE_KEY in environ or SCOPE_KEY in environ:
-            outer = exchange_in(environ) or surrounding_exchange(exchange)
+            outer = exchange_around(exchange, environ)
             if outer is not None:
                 return self._run_inside(outer, exchange, environ, start_response)
         if self._callbacks.any and not self._callbacks.admit_sync(exchange):

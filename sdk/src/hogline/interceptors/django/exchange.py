@@ -38,6 +38,8 @@ class DjangoExchange(wsgi.WsgiExchange):
         self.environ: Any = request.META
         self._request = request
         self._path = request.path
+        if "scope" in request.__dict__:
+            self.protocol = "asgi"
 
     def read(self) -> RequestLine:
         """Return the request line, with the scheme that the project's proxy settings give."""

@@ -9,9 +9,9 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 
 from hogline.context import current, without_context
-from hogline.exchange import Policy, surrounding_exchange
+from hogline.exchange import Policy
 from hogline.interceptors.common.callbacks import Callbacks
-from hogline.interceptors.common.nesting import EXCHANGE_KEY, SCOPE_KEY, exchange_in
+from hogline.interceptors.common.nesting import EXCHANGE_KEY, SCOPE_KEY, exchange_around
 from hogline.interceptors.django.errors import ATTRIBUTE, install
 from hogline.interceptors.django.exchange import DjangoExchange
 from hogline.interceptors.django.settings import configured_policy
@@ -87,7 +87,7 @@ class PostHogInterceptor:
         exchange = DjangoExchange(self._policy, request)
         carrier = known.get("scope") or request.META
         if current.get() is not None or EXCHANGE_KEY in carrier or SCOPE_KEY in carrier:
-            outer = exchange_in(carrier) or surrounding_exchange(exchange)
+            outer = exchange_around(exchange, carrier)
             if outer is not None:
                 exchange.outer = outer
         return exchange
