@@ -123,6 +123,20 @@ def test_pause_holds_rows_back_until_resumed(reader, page):
     page.wait_for_selector(f"tr[data-uuid='{sent['uuid']}']")
 
 
+def test_an_event_that_comes_twice_waits_once(reader, page):
+    """The server sends an event twice if it is stored while the server reads the backlog."""
+    name = f"twice-{uuid.uuid4()}"
+    page.goto(f"{reader.url}/?event={name}")
+    page.wait_for_selector("#dot.on")
+    page.click("#pause")
+    reader.send(event(name, at=datetime.now(UTC)))
+    page.wait_for_selector("#state:has-text('1 waiting')")
+    page.evaluate("receive(held.slice())")
+    assert page.inner_text("#state") == "paused, 1 waiting"
+    page.click("#pause")
+    assert page.locator("#rows tr").count() == 1
+
+
 def test_thousands_of_events_keep_the_page_bounded(reader, page):
     """The page keeps at most 500 rows, and says that the rest is stored."""
     page.goto(reader.url + "/?event=flood")

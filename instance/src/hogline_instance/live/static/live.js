@@ -14,6 +14,7 @@ const pauseButton = document.getElementById("pause");
 const lostText = document.getElementById("lost");
 const empty = document.getElementById("empty");
 
+// Events in the table, and those that wait in `held`.
 const known = new Set(Array.from(rows.children, (row) => row.dataset.uuid));
 let held = [];        // oldest first: the events since the pause or the last frame
 let skipped = 0;      // events left out because more came than the page can show
@@ -62,11 +63,7 @@ function flush() {
   drawing = false;
   if (paused) return;
   const fresh = document.createDocumentFragment();
-  for (const line of held) {
-    if (known.has(line.uuid)) continue;
-    known.add(line.uuid);
-    fresh.prepend(draw(line));
-  }
+  for (const line of held) fresh.prepend(draw(line));
   held = [];
   rows.prepend(fresh);
   while (rows.children.length > MAX_ROWS) {
@@ -78,8 +75,17 @@ function flush() {
 }
 
 function receive(lines) {
-  held.push(...lines);
-  if (held.length > MAX_HELD) skipped += held.splice(0, held.length - MAX_HELD).length;
+  for (const line of lines) {
+    // An event comes twice if it is stored while the server reads the backlog, or after a reconnect.
+    if (known.has(line.uuid)) continue;
+    known.add(line.uuid);
+    held.push(line);
+  }
+  if (held.length > MAX_HELD) {
+    const left = held.splice(0, held.length - MAX_HELD);
+    for (const line of left) known.delete(line.uuid);
+    skipped += left.length;
+  }
   if (paused) report();
   else if (!drawing) {
     drawing = true;
