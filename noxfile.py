@@ -11,8 +11,8 @@ it, at its oldest version unless it pins; with the name of an environment, that 
 `frameworks -- soak` runs the long soak of the frameworks that pin, and records it for the
 documentation.
 
-`nightly` runs the promises about frameworks on every server of each row; `./dev test` runs most of
-them on one.
+`nightly` runs the promises about frameworks on every server of each row, and those about delivery
+for every way to start and to end each process model; `./dev test` runs most of them on one.
 """
 
 import os
@@ -88,9 +88,10 @@ def frameworks(session: nox.Session) -> None:
 def nightly(session: nox.Session) -> None:
     """Run every test about a framework on every server of its row, in the checkout's `.venv`.
 
-    `./dev test` runs those that depend on the framework alone on one server of each row.
+    `./dev test` runs those that depend on the framework alone on one server of each row. The
+    process models run with every way to start them; `./dev test` lets the ways take turns.
     """
-    suite = [*SUITE, ENDINGS, "tests/interceptors/test_soak.py"]
+    suite = [*SUITE, ENDINGS, "tests/interceptors/test_soak.py", "tests/sdk/delivery/test_matrix.py"]
     session.run(
         "python", "-m", "pytest", *suite, *_reporting("nightly"), *session.posargs, env={"HOGLINE_EVERY_SERVER": "1"}
     )

@@ -1,6 +1,7 @@
 """Fixtures and settings of the whole suite."""
 
 import contextlib
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -28,6 +29,16 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep the failures of this run where `.ci/run` asks for them."""
     if path := os.environ.get("HOGLINE_FAILED"):
         config.pluginmanager.register(FailureLog(Path(path)))
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector away from the tests themselves.
+
+    Each collection would visit the objects of ten thousand collected tests and of every imported
+    framework, which takes a second. Many tests collect, and so does Python by itself.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -144,13 +144,12 @@ def test_a_torn_tail_is_set_aside_and_what_stands_before_and_behind_it_is_stored
     assert ready["journal_damaged_bytes"] > 50
 
 
-def test_a_second_process_on_the_folder_is_told_who_holds_it(serve):
+def test_a_second_process_on_the_folder_is_told_who_holds_it(instance):
     """The message names the process; the store's own message would not."""
-    served = serve()
     with pytest.raises(AssertionError) as refused:
-        start_instance(served.data_dir)
-    assert f"is held by process {served.pid}" in str(refused.value)
-    reader_of(served).send(event("still served"))
+        start_instance(instance.data_dir)
+    assert f"is held by process {instance.pid}" in str(refused.value)
+    reader_of(instance).send(event("still served"))
 
 
 def test_a_full_disk_is_answered_with_503_and_a_reason_and_loses_nothing(serve, tmp_path):

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from itertools import product
 
 import pytest
 
@@ -74,43 +75,46 @@ def test_replay_takes_time_in_proportion(serve):
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize("how", ["removed", "emptied"])
-@pytest.mark.parametrize("command", ["serve", "keys"])
-def test_a_lost_database_beside_a_full_store_is_refused(tmp_path, how, command):
+def test_a_lost_database_beside_a_full_store_is_refused(tmp_path, subtests):
     """With new keys, every SDK would get 200 and lose its events.
 
-    The message says what to do, and the key file stays."""
+    The message says what to do, and the key file stays. With the database back, the instance
+    starts with its old keys.
+    """
     folder = tmp_path / "data"
     served = start_instance(folder)
-    key = served.key
     served.stop()
     database = folder / "projects.sqlite3"
     copy = shutil.copy(database, tmp_path)
-    database.unlink() if how == "removed" else database.write_bytes(b"")
-    for beside in folder.glob("projects.sqlite3-*"):
-        beside.unlink()
+    for command, how in product(("serve", "keys"), ("removed", "emptied")):
+        _remove(database)
+        if how == "emptied":
+            database.touch()
+        with subtests.test(command=command, how=how):
+            _assert_refused(command, folder, served.key)
+    _remove(database)
+    shutil.copy(copy, database)
+    again = start_instance(folder)
+    assert (again.token, again.key) == (served.token, served.key)
+    again.stop()
+
+
+def _remove(database):
+    for file in database.parent.glob(f"{database.name}*"):
+        file.unlink()
+
+
+def _assert_refused(command, folder, key):
     arguments = [sys.executable, "-m", "hogline.cli", command, "--data", str(folder)]
-    run = subprocess.run(
-        [*arguments, "--port", "0"] if command == "serve" else arguments,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    port = ["--port", "0"] if command == "serve" else []
+    run = subprocess.run([*arguments, *port], capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode == 1
     assert "restore the database" in run.stderr
     assert "Traceback" not in run.stderr
     assert (folder / "personal-key").read_text().strip() == key
-    for beside in folder.glob("projects.sqlite3*"):
-        beside.unlink()
-    shutil.copy(copy, database)
-    again = start_instance(folder)
-    assert (again.token, again.key) == (served.token, key)
-    again.stop()
 
 
-def test_keys_are_letters_and_digits(serve):
+def test_keys_are_letters_and_digits(instance):
     """A double click selects the whole key."""
-    served = serve()
-    assert served.token.removeprefix("phc_").isalnum()
-    assert served.key.removeprefix("phx_").isalnum()
+    assert instance.token.removeprefix("phc_").isalnum()
+    assert instance.key.removeprefix("phx_").isalnum()

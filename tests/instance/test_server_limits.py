@@ -11,6 +11,7 @@ import pytest
 import urllib3
 
 from tests.instance.reader import WAIT_S, Reader
+from tests.support.instances import start_instance
 
 
 def connect(served):
@@ -25,16 +26,15 @@ def connect(served):
      b"POST /batch/ HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"],
     ids=["nothing", "half a head", "half a form", "half a body", "half of chunks"],
 )  # fmt: skip
-def test_a_request_that_never_ends_is_closed_in_time(serve, begin):
+def test_a_request_that_never_ends_is_closed_in_time(impatient, begin):
     """The client gets a response, whichever part is missing."""
-    served = serve(environ={"HOGLINE_HEAD_TIMEOUT_S": "0.5", "HOGLINE_BODY_TIMEOUT_S": "0.5"})
-    with connect(served) as one:
+    with connect(impatient) as one:
         one.sendall(begin)
         answer = one.recv(1000)
         assert answer.startswith(b"HTTP/1.1 408"), answer
         while one.recv(1000):
             pass
-    assert Reader(served.url, served.token, served.key).get("/_health", key=None).status == 200
+    assert Reader(impatient.url, impatient.token, impatient.key).get("/_health", key=None).status == 200
 
 
 def test_connections_have_a_bound_below_the_file_limit(serve):
@@ -177,10 +177,19 @@ def test_live_readers_have_a_bound(serve):
 
 
 @pytest.fixture(scope="module")
+def impatient(tmp_path_factory):
+    """An instance that waits half a second for the head of a request, and for its body."""
+    served = start_instance(
+        tmp_path_factory.mktemp("impatient") / "data",
+        environ={"HOGLINE_HEAD_TIMEOUT_S": "0.5", "HOGLINE_BODY_TIMEOUT_S": "0.5"},
+    )
+    yield served
+    served.stop()
+
+
+@pytest.fixture(scope="module")
 def serve_once(tmp_path_factory):
     """An instance with a password."""
-    from tests.support.instances import start_instance
-
     served = start_instance(tmp_path_factory.mktemp("closed") / "data", environ={"HOGLINE_ADMIN_PASSWORD": "right"})
     yield Reader(served.url, served.token, served.key)
     served.stop()

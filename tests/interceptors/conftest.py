@@ -27,7 +27,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         marks = [pytest.mark.skip(missing)] if missing else []
         servers = framework.servers_for(needed, every=every)
         cases += [pytest.param((framework, s), id=f"{framework.name}-{s}", marks=marks) for s in servers]
-    metafunc.parametrize(wanted[0], cases, indirect=True, scope="session" if wanted[0] == "site" else "function")
+    metafunc.parametrize(wanted[0], cases, indirect=True, scope="session" if wanted[0] == "site" else "class")
 
 
 @pytest.fixture(scope="session")
@@ -46,9 +46,9 @@ def site(request: Any, sites: Sites) -> Site:
     return sites.get(*request.param)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="class")
 def lone_site(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One framework on a real server of its own, which the last of its tests may kill.
+    """One framework on a real server for one class of tests, the last of which may kill it.
 
     Its log may hold the server's reports of these tests.
     """
