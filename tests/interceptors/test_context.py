@@ -66,9 +66,9 @@ class TestFresh:
         """Visitors share a thread one after the other, and none has the tags of another."""
         for number in range(8):
             tagged = site.ask("/tag", headers=visitor(f"visitor-{number}"))
-            stranger = site.ask("/capture")
+            other = site.ask("/capture")
             assert site.event(tagged).properties["colour"] == tagged.rid
-            event = site.event(stranger)
+            event = site.event(other)
             assert (person_of(event), session_of(event), "colour" in event.properties) == (None, None, False)
 
     @shows("clean-thread", "client-leaves-body")

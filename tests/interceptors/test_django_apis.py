@@ -80,7 +80,7 @@ class TestRestFramework:
             (lambda e: e.NotAuthenticated(), 403, None),
             (lambda e: Http404(), 404, None),
         ],
-        ids=["500", "503", "plain", "answered", "not-found", "invalid", "throttled", "stranger", "django-404"],
+        ids=["500", "503", "plain", "answered", "not-found", "invalid", "throttled", "not-authenticated", "django-404"],
     )
     def test_each_is_judged_by_its_status(self, serve, fails, make, status, expected):
         """APIException 500 and 503 are one event each, and the client's mistakes are none.

@@ -22,7 +22,7 @@ from tests.support.sink import exception_of, names, person_of
 framework = pytest.importorskip("functions_framework")
 
 SOURCE = ROOT / "tests/interceptors/functions/google_shop.py"
-PATHS = ("ok", "plain", "abort", "missing", "stranger")
+PATHS = ("ok", "plain", "abort", "missing", "foreign")
 CLOUD_EVENT = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "//bucket", "ce-type": "file.finalized"}
 OLDER_EVENT = {"eventId": "1", "eventType": "file.finalized", "timestamp": "2026-01-01T00:00:00Z", "resource": "bucket"}
 

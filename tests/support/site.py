@@ -271,8 +271,8 @@ class Site:
 
     def complaints(self) -> list[str]:
         """Return faults in the log, and events that belong to no request."""
-        strangers = [event for event in self.sink.events if _rid_of(event) is None]
-        found = [*self.server.complaints(), *(f"event of no request: {event.raw}"[:2000] for event in strangers)]
+        without_request = [event for event in self.sink.events if _rid_of(event) is None]
+        found = [*self.server.complaints(), *(f"event of no request: {event.raw}"[:2000] for event in without_request)]
         return [f"{self!r}: {text}" for text in found]
 
 

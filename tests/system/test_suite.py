@@ -1,5 +1,6 @@
 """The suite's own tools: `./dev test flask` selects, and CI reports flaky tests."""
 
+import ast
 import json
 import os
 import subprocess
@@ -119,3 +120,53 @@ def test_a_test_that_is_flaky_twice_at_one_commit_fails_the_run(tmp_path):
     runs = json.loads(report.read_text())
     assert [(run["commit"], len(run["flaky"])) for run in runs] == [("one", 1), ("two", 2), ("one", 2)]
     assert runs[0]["flaky"] == [{"test": "tests/test_a.py::test_a", "error": "assert False"}]
+
+
+CONFIGURES = ("settings.configure", "django_project.configure")
+
+
+def configures_django(path):
+    """Return the names of the functions of *path* that configure Django; "" is the module itself."""
+
+    def walk(node, function):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Call) and ast.unparse(child.func).endswith(CONFIGURES):
+                yield function
+            yield from walk(child, child.name if isinstance(child, ast.FunctionDef) else function)
+
+    return set(walk(ast.parse(path.read_text()), ""))
+
+
+def imported_by(path):
+    """Return the files of the suite that *path* imports, in whatever function."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            file = ROOT / (name.replace(".", "/") + ".py")
+            if name.startswith("tests.") and file.exists():
+                yield file
+
+
+def test_only_the_fixture_project_configures_django_in_a_test_process():
+    """Django takes its settings once in a process, and any test may come before one with `project`.
+
+    Other tests configure Django in a process that they start.
+    """
+    pending = [path for path in (ROOT / "tests").rglob("*.py") if path.name.startswith(("test_", "conftest"))]
+    loaded = set(pending)
+    found = {}
+    while pending:
+        path = pending.pop()
+        if functions := configures_django(path):
+            found[str(path.relative_to(ROOT))] = functions
+        more = set(imported_by(path)) - loaded
+        loaded |= more
+        pending += more
+    assert found == {
+        "tests/interceptors/conftest.py": {"project"},
+        "tests/interceptors/apps/django_project.py": {"configure"},
+    }

@@ -42,7 +42,7 @@ def http(request):
             flask.abort(503)
         case "/missing":
             flask.abort(404)
-        case "/stranger":
+        case "/foreign":
             raise HTTPException(404)
         case "/iterator" | "/break":
             return flask.stream_with_context(letters())
@@ -109,7 +109,7 @@ async def http_async(request):
             raise HTTPException(503)
         case "/missing":
             raise HTTPException(404)
-        case "/stranger":
+        case "/foreign":
             flask.abort(404)
         case "/stream":
             return StreamingResponse(letters_async(), 202, background=BackgroundTask(say, "background"))
