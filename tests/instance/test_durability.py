@@ -53,6 +53,13 @@ class Load:
                 with self._lock:
                     self.acknowledged += ids
 
+    def wait_until_acknowledged(self):
+        """Wait for the first response, which takes long on a busy machine."""
+        deadline = time.monotonic() + 60
+        while not self.acknowledged:
+            assert time.monotonic() < deadline, "no batch was acknowledged"
+            time.sleep(0.01)
+
     def stop(self):
         self._stop.set()
         for thread in self._threads:
@@ -98,7 +105,8 @@ def test_killed_at_random_moments_every_acknowledged_event_is_stored_once(serve,
     for _ in range(4):
         served = serve(tmp_path / "data")
         load = Load(served, name)
-        time.sleep(random.uniform(0.2, 1.5))
+        load.wait_until_acknowledged()
+        time.sleep(random.uniform(0.0, 1.2))
         served.kill()
         load.stop()
         acknowledged += load.acknowledged
