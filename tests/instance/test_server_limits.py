@@ -94,7 +94,7 @@ def test_health_waits_for_no_question(reader):
 @pytest.mark.parametrize(
     ("option", "value"),
     [("PORT", "70000"), ("PORT", "-1"), ("FLUSH_INTERVAL_S", "inf"), ("JOURNAL_COMMIT_WINDOW_MS", "inf"), ("QUERY_MAX_S", "nan"),
-     ("FLUSH_ROWS", "0"), ("MAX_EVENT_BYTES", "1e9"), ("HEAD_TIMEOUT_S", "-inf")],
+     ("FLUSH_ROWS", "0"), ("MAX_EVENT_BYTES", "1e9"), ("HEAD_TIMEOUT_S", "-inf"), ("ALLOWED_HOSTS", "http://hog.example")],
 )  # fmt: skip
 def test_an_option_that_cannot_work_is_refused_with_a_sentence(tmp_path, option, value):
     """The message names the option, the value and what to write instead, without a traceback."""
@@ -144,6 +144,21 @@ def test_a_page_from_elsewhere_signs_nobody_in_or_out(serve_once, path, headers)
         redirect=False,
     )
     assert answer.status == 303
+
+
+def test_with_a_password_only_the_named_hosts_are_answered(serve):
+    """Addresses and this machine's names need no entry; without the option any name is answered."""
+    password = {"HOGLINE_ADMIN_PASSWORD": "right"}
+    named = serve(environ={**password, "HOGLINE_ALLOWED_HOSTS": "Hogline.example, hog.internal"})
+    answers = {
+        host: urllib3.request("GET", f"{named.url}/login", headers={"Host": host}, retries=False).status
+        for host in ("hogline.example", "HOG.internal.:8010", "10.1.2.3:80", "[::1]:8010", "evil.example", "x.hogline.example", "")
+    }  # fmt: skip
+    assert [host for host, status in answers.items() if status == 200] == list(answers)[:4]
+    assert {answers[host] for host in list(answers)[4:]} == {421}
+    named.stop()
+    anything = serve(named.data_dir, environ=password)
+    assert urllib3.request("GET", f"{anything.url}/login", headers={"Host": "any.example"}).status == 200
 
 
 @pytest.mark.parametrize("path", ["/ui/live?backlog=0", "/", "/api/projects/@current/events/"])

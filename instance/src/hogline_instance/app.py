@@ -39,7 +39,11 @@ def create_app(services: Services, features: Sequence[Feature] = FEATURES) -> An
         endpoint for feature in features if feature.endpoints is not None for endpoint in feature.endpoints(services)
     ]
     ingest = IngestApp(services.settings, services.projects, services.writer, endpoints)
-    web = HostGuard(_web_app(services, ingest, features), any_host=bool(services.settings.admin_password))
+    web = HostGuard(
+        _web_app(services, ingest, features),
+        has_password=bool(services.settings.admin_password),
+        allowed_hosts=services.settings.host_names,
+    )
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

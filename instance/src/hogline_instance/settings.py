@@ -3,6 +3,7 @@
 import dataclasses
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from hogline_instance.exceptions import SettingsError
 __all__ = ["Settings"]
 
 _MEBI = 1024 * 1024
+_HOST_NAME = re.compile(r"[a-z0-9_.-]+")
 
 
 def _option(default: Any, text: str, *, minimum: float | None = None, maximum: float = 1e15) -> Any:
@@ -31,6 +33,11 @@ class Settings:
     host: str = _option("127.0.0.1", "Address to listen on; any but a loopback address needs admin_password.")
     port: int = _option(8010, "Port to listen on; 0 takes a free one.", minimum=0, maximum=65_535)
     public_url: str = _option("", "The URL that browsers reach this instance by, if not http://host:port.")
+    allowed_hosts: str = _option(
+        "",
+        "Host names that pages and API answer besides this machine's, separated by commas; others get 421. "
+        "Empty: any, if admin_password is set.",
+    )
     admin_password: str = _option("", "Password of the pages. Empty: no login, loopback only.")
     store_url: str = _option(
         "", "ClickHouse: `chdb:///folder` in process (in data_dir when empty), or `https://user:password@host`."
@@ -86,6 +93,11 @@ class Settings:
             raise SettingsError(
                 f"posthog_js_dir must be the `dist` folder of the npm package posthog-js, but {self.posthog_js_dir} has no array.js"
             )
+        for name in self.host_names:
+            if not _HOST_NAME.fullmatch(name):
+                raise SettingsError(
+                    f"allowed_hosts must be host names without scheme and port, as in hogline.example, got {name!r}"
+                )
         if not self.admin_password and not _is_loopback(self.host):
             raise SettingsError(
                 f"host {self.host!r} can be reached from other machines, so the pages need a password: "
@@ -105,6 +117,12 @@ class Settings:
             if declared.name not in values and environ.get(variable):
                 values[declared.name] = _parse(declared, environ[variable], variable)
         return cls(**values)
+
+    @property
+    def host_names(self) -> frozenset[str]:
+        """The names in `allowed_hosts`, in lower case."""
+        names = (name.strip().lower().removesuffix(".") for name in self.allowed_hosts.split(","))
+        return frozenset(name for name in names if name)
 
     @property
     def journal_dir(self) -> Path:

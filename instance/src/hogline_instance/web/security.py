@@ -38,27 +38,36 @@ _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class HostGuard:
     """Accepts only requests for this host, so that no other site can read from it (DNS rebinding).
 
-    With *any_host* every host name is accepted, and a password guards the instance instead.
+    Loopback hosts and *allowed_hosts* are accepted. With *has_password* and no *allowed_hosts*
+    every host is: a browser sends a cookie or a password only to the host that got it, so a page
+    of a rebound name reads what a stranger reads, the login page.
     """
 
-    def __init__(self, app: Any, *, any_host: bool) -> None:
+    def __init__(self, app: Any, *, has_password: bool, allowed_hosts: frozenset[str] = frozenset()) -> None:
         self._app = app
-        self._any_host = any_host
+        self._has_password = has_password
+        self._allowed_hosts = allowed_hosts
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         """Respond 421 or 403, or pass the request to the app."""
         headers = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1")
         origin = headers.get(b"origin", b"").decode("latin-1")
-        if not self._any_host and not _is_local(host):
-            reason = (
-                f"Host {host[:100]!r} is not this machine; the instance answers http://127.0.0.1 and http://localhost"
-            )
+        if not self._accepts(host):
+            known = ["127.0.0.1", "localhost", *sorted(self._allowed_hosts)]
+            reason = f"Host {host[:100]!r} is not this instance; it answers {', '.join(known)} (option allowed_hosts)"
             await PlainTextResponse(reason, 421)(scope, receive, send)
         elif _is_from_elsewhere(scope["method"], headers, origin, host):
             await PlainTextResponse(f"a page of {origin[:100]!r} may not do this", 403)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+    def _accepts(self, host: str) -> bool:
+        name = _name_of(host)
+        if _is_local(name) or name in self._allowed_hosts:
+            return True
+        # A rebound host is a name: probes and proxies that ask by address need no entry.
+        return self._has_password and (not self._allowed_hosts or _address_of(name) is not None)
 
 
 def _is_from_elsewhere(method: str, headers: Mapping[bytes, bytes], origin: str, host: str) -> bool:
@@ -77,12 +86,19 @@ def _is_from_elsewhere(method: str, headers: Mapping[bytes, bytes], origin: str,
     return not is_link
 
 
-def _is_local(host: str) -> bool:
+def _name_of(host: str) -> str:
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return name.lower().removesuffix(".")
+
+
+def _is_local(name: str) -> bool:
     # Not `*.localhost`: a page could use many such names to evade browsers' connection limits.
-    if name.lower().removesuffix(".") == "localhost":
-        return True
+    address = _address_of(name)
+    return name == "localhost" or (address is not None and address.is_loopback)
+
+
+def _address_of(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(name).is_loopback
+        return ipaddress.ip_address(name)
     except ValueError:
-        return False
+        return None
