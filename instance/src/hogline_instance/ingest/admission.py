@@ -20,10 +20,9 @@ from hogline_instance.ingest.json_text import read_json, readable
 from hogline_instance.ingest.payloads import IncomingBatch, IncomingEvent
 from hogline_instance.ingest.times import corrected, parse_time
 
-__all__ = ["MAX_EVENT_BYTES", "OVERSIZE", "Admitted", "EventError", "RequestFacts", "TokenError", "admit", "token_of"]
+__all__ = ["OVERSIZE", "Admitted", "EventError", "RequestFacts", "TokenError", "admit", "token_of"]
 
 _log = logging.getLogger("hogline.instance")
-MAX_EVENT_BYTES = 1024 * 1024  # the default of the option of that name
 OVERSIZE = "an event is too large"
 
 # Person ids are equal to PostHog's: docs/internals/instance-protocol.md#person-ids-and-versions.
@@ -126,9 +125,7 @@ def _token_inside(event: IncomingEvent) -> Any:
     return facts.token or facts.dollar_token
 
 
-def admit(
-    batch: IncomingBatch, project_id: int, arrival: RequestFacts, *, max_event_bytes: int = MAX_EVENT_BYTES
-) -> Admitted:
+def admit(batch: IncomingBatch, project_id: int, arrival: RequestFacts, *, max_event_bytes: int) -> Admitted:
     """Return the rows of the events that can be stored; a bad event does not affect the others.
 
     An event whose properties are over *max_event_bytes* is refused.

@@ -17,9 +17,7 @@ from hogline.wire.values import serialise
 from hogline_instance.ingest.bodies import BodyError, BodyTooLargeError
 from hogline_instance.ingest.json_text import read_json
 
-__all__ = ["MAX_EVENTS", "IncomingBatch", "IncomingEvent", "read_batch"]
-
-MAX_EVENTS = 10_000  # the default of the option max_request_events
+__all__ = ["IncomingBatch", "IncomingEvent", "read_batch"]
 
 
 class IncomingEvent(
@@ -69,7 +67,7 @@ _events = msgspec.json.Decoder(list[IncomingEvent])
 _event = msgspec.json.Decoder(IncomingEvent)
 
 
-def read_batch(text: bytes, max_events: int = MAX_EVENTS) -> IncomingBatch:
+def read_batch(text: bytes, max_events: int) -> IncomingBatch:
     """Return the events of the JSON *text*, at most *max_events*.
 
     Raises BodyError: it is not JSON, or not a shape that PostHog's SDKs send.
