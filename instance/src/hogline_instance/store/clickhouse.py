@@ -32,6 +32,15 @@ _INSERT = {
 }
 
 
+@contextlib.contextmanager
+def _engine_errors() -> Iterator[None]:
+    """Turn any error of the engine or its client into a StoreError."""
+    try:
+        yield
+    except Exception as error:
+        raise StoreError(f"the store could not answer: {error}") from error
+
+
 class Store:
     """Opens *url*; safe to use from any thread.
 
@@ -64,11 +73,8 @@ class Store:
 
         Raises StoreError: the engine refused the query, or it exceeded a limit.
         """
-        try:
-            with self._reader() as client:
-                result = client.query(sql, parameters=dict(parameters or {}), settings=self._limits)
-        except Exception as error:
-            raise StoreError(f"the store could not answer: {error}") from error
+        with _engine_errors(), self._reader() as client:
+            result = client.query(sql, parameters=dict(parameters or {}), settings=self._limits)
         return [dict(row) for row in result.named_results()]
 
     def ping(self) -> None:
@@ -76,13 +82,10 @@ class Store:
 
         The check has its own client, so that it does not wait for queries.
         """
-        try:
-            with self._pinging:
-                if self._health is None:
-                    self._health = self._open()
-                self._health.query("SELECT 1 AS one")
-        except Exception as error:
-            raise StoreError(f"the store could not answer: {error}") from error
+        with _engine_errors(), self._pinging:
+            if self._health is None:
+                self._health = self._open()
+            self._health.query("SELECT 1 AS one")
 
     def insert_events(self, rows: bytes, deduplication_token: str) -> None:
         """Insert *rows*, one JSON object on each line. The same token again changes nothing.
