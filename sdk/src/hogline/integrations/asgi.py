@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hogline.client import Client
-from hogline.default import captures_exceptions
+from hogline.integrations.official_options import interceptor_options
 from hogline.interceptors.asgi import PostHogInterceptor
 
 __all__ = ["PosthogASGIMiddleware"]
@@ -30,12 +30,12 @@ class PosthogASGIMiddleware(PostHogInterceptor):
         *,
         capture_tracing_headers: bool | None = None,
     ) -> None:
-        reads_headers = trust_tracing_headers if capture_tracing_headers is None else capture_tracing_headers
-        super().__init__(
-            app,
-            client=client,
-            capture_exceptions=captures_exceptions(client) if capture_exceptions is None else capture_exceptions,
-            request_filter=request_filter,
-            properties=extra_properties,
-            identity_headers=reads_headers is not False,
+        options = interceptor_options(
+            client,
+            capture_exceptions,
+            request_filter,
+            extra_properties,
+            trust_tracing_headers,
+            capture_tracing_headers,
         )
+        super().__init__(app, **options)

@@ -9,7 +9,7 @@ from typing import Any
 import flask
 
 from hogline.client import Client
-from hogline.default import captures_exceptions
+from hogline.integrations.official_options import interceptor_options
 from hogline.interceptors.flask import PostHogInterceptor
 
 __all__ = ["PosthogFlaskIntegration"]
@@ -32,12 +32,12 @@ class PosthogFlaskIntegration(PostHogInterceptor):
         trust_tracing_headers: bool | None = None,
         capture_tracing_headers: bool | None = None,
     ) -> None:
-        reads_headers = trust_tracing_headers if capture_tracing_headers is None else capture_tracing_headers
-        super().__init__(
-            app,
-            client=client,
-            capture_exceptions=captures_exceptions(client) if capture_exceptions is None else capture_exceptions,
-            request_filter=request_filter,
-            properties=extra_properties,
-            identity_headers=reads_headers is not False,
+        options = interceptor_options(
+            client,
+            capture_exceptions,
+            request_filter,
+            extra_properties,
+            trust_tracing_headers,
+            capture_tracing_headers,
         )
+        super().__init__(app, **options)
