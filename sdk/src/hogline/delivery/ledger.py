@@ -5,7 +5,6 @@ Losses are counted by reason, reported to `on_drop`, and logged once a minute.
 
 import logging
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
+
+from hogline.log_throttle import ThrottledLog
 
 __all__ = [
     "BEFORE_SEND",
@@ -121,7 +122,7 @@ class Ledger:
         self.last_error: str | None = None
         self._dropped: defaultdict[str, int] = defaultdict(int)
         self._unlogged: defaultdict[str, int] = defaultdict(int)
-        self._logged_at_s: dict[str, float] = {}
+        self._throttled = ThrottledLog(_LOG_EVERY_S)
         self._reporting = threading.local()
 
     def share(self, lock: threading.RLock, disk_counts: Callable[[], tuple[int, int]] | None = None) -> None:
@@ -206,8 +207,8 @@ class Ledger:
             return
         lines: list[str] = []
         with self.lock:
-            for reason in [reason for reason in self._unlogged if self._due(reason, every_s)]:
-                count, ago_s = self._unlogged.pop(reason), self._note(reason)
+            for reason in [reason for reason in self._unlogged if self._throttled.is_due(reason, every_s)]:
+                count, ago_s = self._unlogged.pop(reason), self._throttled.note(reason)
                 since = f" in {ago_s:.0f} s" if ago_s is not None else ""
                 lines.append(f"dropped {count} event{'s'[: count != 1]}{since}: {reason}")
             suffix = f"; last answer from {self._host}: {self.last_error}" if self.last_error else ""
@@ -231,22 +232,4 @@ class Ledger:
 
     def warn(self, subject: str, text: str, level: int = logging.WARNING) -> None:
         """Log *text*, at most once a minute for each *subject*. Call without the lock."""
-        with self.lock:
-            due = self._due(subject, _LOG_EVERY_S)
-            if due:
-                self._note(subject)
-        if due:
-            _log.log(level, "hogline: %s", text)
-
-    def _due(self, subject: str, every_s: float) -> bool:
-        last_s = self._logged_at_s.get(subject)
-        return last_s is None or time.monotonic() - last_s >= every_s
-
-    def _note(self, subject: str) -> float | None:
-        """Record that *subject* is logged now.
-
-        Returns how many seconds ago it was logged before.
-        """
-        now_s, last_s = time.monotonic(), self._logged_at_s.get(subject)
-        self._logged_at_s[subject] = now_s
-        return None if last_s is None else now_s - last_s
+        self._throttled.log(level, subject, "%s", text)
