@@ -7,15 +7,17 @@ import pytest
 
 from hogline_instance.web.auth import SESSION_SECONDS, PageSessions
 from tests.instance.reader import Reader, event
+from tests.support.instances import start_instance
 
 PASSWORD = "open sesame é"
 
 
-@pytest.fixture
-def guarded(serve):
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
     """A reader of an instance with an admin password."""
-    served = serve(environ={"HOGLINE_ADMIN_PASSWORD": PASSWORD})
-    return Reader(served.url, served.token, served.key)
+    served = start_instance(tmp_path_factory.mktemp("guarded") / "data", environ={"HOGLINE_ADMIN_PASSWORD": PASSWORD})
+    yield Reader(served.url, served.token, served.key)
+    served.stop()
 
 
 def sign_in(reader, password, target="/sessions"):
@@ -60,8 +62,10 @@ def test_the_cookie_reads_the_api_from_this_origin_only(guarded):
     assert guarded.get(path, key=None, headers={"Cookie": cookie, "Sec-Fetch-Site": "cross-site"}).status == 403
 
 
-def test_wrong_passwords_are_counted_and_then_refused(guarded):
+def test_wrong_passwords_are_counted_and_then_refused(serve):
     """The sixth attempt within a minute is refused, even with the right password."""
+    served = serve(environ={"HOGLINE_ADMIN_PASSWORD": PASSWORD})
+    guarded = Reader(served.url, served.token, served.key)
     for _ in range(5):
         answer = sign_in(guarded, "guess")
         assert answer.status == 403
