@@ -49,7 +49,7 @@ def insert_events(store, rows, token, insert=Store.insert_events):
 
 if __name__ == "__main__":
     Store.insert_events = insert_events
-    numbering = features.Feature(name="projects", step=lambda settings: NumberingStep())
+    numbering = features.Feature(name="projects", step=lambda parts: NumberingStep())
     startup.open_services = functools.partial(startup.open_services, features=(*features.FEATURES[:-1], numbering))
     from hogline_instance.cli import serve
 

@@ -11,6 +11,7 @@ from fastapi import APIRouter
 
 from hogline_instance.activity import api as activity_api
 from hogline_instance.activity import pages as activity_pages
+from hogline_instance.db import Database
 from hogline_instance.errors import api as error_api
 from hogline_instance.errors import pages as error_pages
 from hogline_instance.errors import rules_api, tracking_query
@@ -20,6 +21,9 @@ from hogline_instance.ingest import Endpoint
 from hogline_instance.jobs import Job
 from hogline_instance.live import api as live_api
 from hogline_instance.live import pages as live_pages
+from hogline_instance.people import jobs as people_jobs
+from hogline_instance.people.overrides import publish_overrides
+from hogline_instance.people.step import OnMerge, PeopleStep
 from hogline_instance.pipeline import Step
 from hogline_instance.posthog_js import endpoints as posthog_js_endpoints
 from hogline_instance.projects import jobs as project_jobs
@@ -28,12 +32,22 @@ from hogline_instance.services import Services
 from hogline_instance.sessions import api as session_api
 from hogline_instance.sessions import pages as session_pages
 from hogline_instance.settings import Settings
+from hogline_instance.store import Store
 from hogline_instance.web.auth import Access
 from hogline_instance.web.query_endpoint import QueryKind
 from hogline_instance.web.site import Site
 from hogline_instance.web.templating import MenuEntry
 
-__all__ = ["FEATURES", "Feature"]
+__all__ = ["FEATURES", "Feature", "StepParts"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepParts:
+    """The parts of the instance that exist when the steps are made, before `Services`."""
+
+    settings: Settings
+    database: Database
+    store: Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +64,8 @@ class Feature:
     endpoints: Callable[[Services], Sequence[Endpoint]] | None = None
     queries: Callable[[Services], Mapping[str, QueryKind]] | None = None
     browser_config: Callable[[Settings], Mapping[str, object]] | None = None
-    step: Callable[[Settings], Step] | None = None
+    step: Callable[[StepParts], Step] | None = None
+    on_merge: OnMerge | None = None
     jobs: Callable[[Services], Sequence[Job]] | None = None
 
     @property
@@ -64,6 +79,12 @@ def error_router(services: Services, access: Access) -> APIRouter:
     router = error_api.build_router(services, access)
     router.include_router(rules_api.build_router(services, access))
     return router
+
+
+def people_step(parts: StepParts) -> Step:
+    """Return the step of people, which tells the other features about merges."""
+    on_merge = [feature.on_merge for feature in FEATURES if feature.on_merge is not None]
+    return PeopleStep(on_merge, lambda: publish_overrides(parts.database, parts.store))
 
 
 FEATURES: tuple[Feature, ...] = (
@@ -80,13 +101,14 @@ FEATURES: tuple[Feature, ...] = (
         pages=activity_pages.build_router,
         api=activity_api.build_router,
     ),
+    Feature(name="people", step=people_step, jobs=people_jobs.build_jobs),
     Feature(
         name="errors",
         menu=(MenuEntry("Issues", "/issues", section="/issue"),),
         pages=error_pages.build_router,
         api=error_router,
         queries=tracking_query.build_query_kinds,
-        step=lambda _settings: ErrorStep(),
+        step=lambda _parts: ErrorStep(),
     ),
     Feature(name="flags", endpoints=flag_endpoints.build_endpoints, browser_config=flag_endpoints.browser_config),
     Feature(name="replay", endpoints=replay_endpoints.build_endpoints, browser_config=replay_endpoints.browser_config),

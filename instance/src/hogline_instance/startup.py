@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 from hogline_instance.data_folder import lock_folder, open_database, prepare_folder
 from hogline_instance.db import Database
-from hogline_instance.features import FEATURES, Feature
+from hogline_instance.features import FEATURES, Feature, StepParts
 from hogline_instance.ingest import JournalWriter, acknowledge
 from hogline_instance.jobs import JobRunner
 from hogline_instance.journal import Commit, Journal
@@ -99,7 +99,8 @@ def _open_pipeline(
         commit_window_s=settings.journal_commit_window_ms / 1000,
         on_commit=committed,
     )
-    steps = [feature.step(settings) for feature in features if feature.step is not None]
+    parts = StepParts(settings, database, store)
+    steps = [feature.step(parts) for feature in features if feature.step is not None]
     pipeline = Pipeline(
         store,
         journal,

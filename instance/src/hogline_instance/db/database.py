@@ -1,9 +1,11 @@
 """One SQL database: how it is opened, and the sessions and transactions that features use."""
 
+import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+import orjson
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -78,6 +80,8 @@ def _opened(url: str) -> Engine:
             pool_pre_ping=not url.startswith("sqlite"),
             # Errors are logged and shown at /_ready, where content of events must not appear.
             hide_parameters=True,
+            json_serializer=_json_text,
+            json_deserializer=_json_value,
             connect_args=_connect_arguments(url),
         )
     # ImportError: the database's driver is not installed.
@@ -87,6 +91,20 @@ def _opened(url: str) -> Engine:
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _json_text(value: object) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except (TypeError, orjson.JSONEncodeError):  # an integer beyond 64 bits, or a lone surrogate
+        return json.dumps(value)
+
+
+def _json_value(text: str) -> object:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return json.loads(text)
 
 
 def _connect_arguments(url: str) -> dict[str, object]:

@@ -9,7 +9,7 @@ import msgspec
 from hogline_instance.events.event import StoredEvent
 from hogline_instance.events.row import Column, EventRow
 
-__all__ = ["COLUMNS", "SELECT_LIST", "EventColumn", "event_of"]
+__all__ = ["COLUMNS", "LISTED", "SELECT_LIST", "EventColumn", "event_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,8 @@ class EventColumn:
     @property
     def expression(self) -> str:
         """Return the column's expression in a SELECT list."""
-        return f"toString({self.name}) AS {self.alias}" if self.column.as_text else self.name
+        quoted = f"`{self.name}`" if self.name.startswith("$") else self.name
+        return f"toString({quoted}) AS {self.alias}" if self.column.as_text else quoted
 
 
 def _declared() -> tuple[EventColumn, ...]:
@@ -43,12 +44,13 @@ def _declared() -> tuple[EventColumn, ...]:
 
 
 COLUMNS = _declared()
-SELECT_LIST = ", ".join(each.expression for each in COLUMNS)
+LISTED = tuple(each for each in COLUMNS if each.column.listed)
+SELECT_LIST = ", ".join(each.expression for each in LISTED)
 """The columns to select for rows that `event_of` decodes."""
 
 
 def event_of(row: Mapping[str, object]) -> StoredEvent:
     """Return the event in a row that SELECT_LIST selected."""
-    values: dict[str, typing.Any] = {each.field: row[each.alias] for each in COLUMNS}
+    values: dict[str, typing.Any] = {each.field: row[each.alias] for each in LISTED}
     values["raw_properties"] = msgspec.Raw(str(values["raw_properties"]).encode())
     return StoredEvent(**values)

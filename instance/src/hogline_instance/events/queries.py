@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
-from hogline_instance.events.columns import COLUMNS, SELECT_LIST, event_of
+from hogline_instance.events.columns import LISTED, SELECT_LIST, event_of
 from hogline_instance.events.cursor import Cursor
 from hogline_instance.events.event import StoredEvent, microseconds
 from hogline_instance.events.filters import EventFilter, search_variants
@@ -23,7 +23,7 @@ _WINDOWS = (timedelta(days=1), timedelta(days=31), None)
 _CLOCKS_AHEAD = timedelta(days=2)
 MAX_LIST_BYTES = 16 * 1024 * 1024
 _SMALL_BYTES = 64 * 1024
-_COLUMNS = ", ".join(each.expression for each in COLUMNS if each.name != "properties")
+_COLUMNS = ", ".join(each.expression for each in LISTED if each.name != "properties")
 _PLACE = "toUnixTimestamp64Micro(timestamp), event, distinct_id"
 _MAX_ROUNDS = 50  # bounds the loop when a page is full of duplicates that are not merged yet
 

@@ -17,11 +17,13 @@ __all__ = ["NO_ISSUE", "Column", "EventRow", "encode_row", "time_text"]
 class Column:
     """The type of a field in the store.
 
-    Types that its driver does not read back as strings are read *as_text*.
+    Types that its driver does not read back as strings are read *as_text*. A column that is not
+    *listed* is written, and read only by queries that name it.
     """
 
     type: str
     as_text: bool = False
+    listed: bool = True
 
 
 NO_ISSUE = "00000000-0000-0000-0000-000000000000"
@@ -40,12 +42,22 @@ class EventRow(msgspec.Struct, kw_only=True):
     distinct_id: Annotated[str, Column("String")]
     timestamp_text: Annotated[str, Column("DateTime64(6, 'UTC')", as_text=True)] = msgspec.field(name="timestamp")
     person_id: Annotated[str, Column("UUID", as_text=True)] = "00000000-0000-0000-0000-000000000000"
+    raw_person_properties: Annotated[msgspec.Raw, Column("String", listed=False)] = msgspec.field(
+        name="person_properties", default=msgspec.Raw(b"{}")
+    )
+    group_0: Annotated[str, Column("String")] = msgspec.field(name="$group_0", default="")
+    group_1: Annotated[str, Column("String")] = msgspec.field(name="$group_1", default="")
+    group_2: Annotated[str, Column("String")] = msgspec.field(name="$group_2", default="")
+    group_3: Annotated[str, Column("String")] = msgspec.field(name="$group_3", default="")
+    group_4: Annotated[str, Column("String")] = msgspec.field(name="$group_4", default="")
     session_id: Annotated[str, Column("String")] = ""
     raw_properties: Annotated[msgspec.Raw, Column("String")] = msgspec.field(
         name="properties", default=msgspec.Raw(b"{}")
     )
     elements_chain: Annotated[str, Column("String")] = ""
-    person_mode: Annotated[str, Column("Enum8('full' = 0, 'propertyless' = 1)", as_text=True)] = "full"
+    person_mode: Annotated[str, Column("Enum8('full' = 0, 'propertyless' = 1, 'force_upgrade' = 2)", as_text=True)] = (
+        "full"
+    )
     issue_id: Annotated[str, Column("UUID", as_text=True)] = NO_ISSUE
     received_at: Annotated[str, Column("DateTime64(3, 'UTC')", as_text=True)] = "1970-01-01 00:00:00.000"
 

@@ -3,7 +3,6 @@
 Source: docs/internals/instance-protocol.md#validation-and-answers.
 """
 
-import functools
 import logging
 import uuid
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import msgspec
 
 from hogline.event import new_stamp
 from hogline.wire.values import serialise
+from hogline_instance.events.person_ids import person_uuid
 from hogline_instance.events.row import EventRow, encode_row, time_text
 from hogline_instance.ingest.bodies import BodyError
 from hogline_instance.ingest.json_text import read_json, readable
@@ -25,8 +25,6 @@ __all__ = ["OVERSIZE", "Admitted", "EventError", "RequestFacts", "TokenError", "
 _log = logging.getLogger("hogline.instance")
 OVERSIZE = "an event is too large"
 
-# Person ids are equal to PostHog's: docs/internals/instance-protocol.md#person-ids-and-versions.
-_PERSON_NAMESPACE = uuid.UUID("932979b4-65c3-4424-8467-0b66ec27bc22")
 _MAX_TOKEN_CHARACTERS = 64
 _MAX_ID_CHARACTERS = 200
 _MAX_NAME_CHARACTERS = 200
@@ -204,7 +202,7 @@ def _row(event: IncomingEvent, request: _Request) -> bytes:
             event=name[:_MAX_NAME_CHARACTERS].replace("\0", "\ufffd"),
             distinct_id=distinct_id,
             timestamp_text=time_text(moment),
-            person_id=_person_id(request.project_id, distinct_id),
+            person_id=person_uuid(request.project_id, distinct_id),
             session_id=_text(facts.session_id)[:_MAX_ID_CHARACTERS],
             raw_properties=msgspec.Raw(_one_line(properties)),
             elements_chain=_text(facts.elements_chain),
@@ -256,11 +254,6 @@ def _event_id(given: str) -> str:
     except ValueError:
         pass
     raise EventError("an event's uuid is not a UUID")
-
-
-@functools.lru_cache(maxsize=100_000)
-def _person_id(project_id: int, distinct_id: str) -> str:
-    return str(uuid.uuid5(_PERSON_NAMESPACE, f"{project_id}:{distinct_id}"))
 
 
 def _with_person_updates(properties: bytes, event: IncomingEvent) -> bytes:

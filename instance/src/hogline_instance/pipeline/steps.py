@@ -37,6 +37,10 @@ class Batch:
     rows: list[StoredEvent]
     dropped: dict[str, int] = field(default_factory=dict)
     """Counts of the events that the steps dropped, by reason."""
+    is_repeated: bool = False
+    """Whether the steps' SQL changes are committed already, so that a step must make none."""
+    after_commit: list[Callable[[], object]] = field(default_factory=list)
+    """Functions to call once the batch is committed. A crash may prevent the call."""
 
     def drop(self, unwanted: Callable[[StoredEvent], bool], reason: str) -> None:
         """Remove the events for which *unwanted* returns True, and count them under *reason*."""
@@ -86,18 +90,27 @@ class StepRunner:
                 if prepared is not None:
                     return prepared
                 _log.warning("pipeline: the prepared rows of batch %s are missing; its steps run a second time", name)
-            prepared = self._processed(name, lines, session)
+            after: list[Callable[[], object]] = []
+            is_repeated = record is not None and record.name == name
+            prepared = self._processed(Batch(name, [], is_repeated=is_repeated, after_commit=after), lines, session)
             write_prepared(self._folder, prepared)
             if record is None:
                 session.add(PipelineBatchRow(journal_id=self._journal_id, name=name, committed_at=utc_now()))
             else:
                 record.name, record.committed_at = name, utc_now()
+        for call in dict.fromkeys(after):
+            try:
+                call()
+            except Exception:
+                _log.exception("pipeline: work after the commit of batch %s failed", name)
         return prepared
 
-    def _processed(self, name: str, lines: Sequence[bytes], session: Session) -> PreparedBatch:
+    def _processed(self, whole: Batch, lines: Sequence[bytes], session: Session) -> PreparedBatch:
+        name = whole.name
         try:
             with session.begin_nested():
-                batch = Batch(name, [read_event(line) for line in lines])
+                rows = [read_event(line) for line in lines]
+                batch = Batch(name, rows, is_repeated=whole.is_repeated, after_commit=whole.after_commit)
                 for step in self._steps:
                     step.apply(batch, session)
                 session.flush()
@@ -110,8 +123,8 @@ class StepRunner:
             _log.warning("pipeline: a step failed on %d events; trying halves: %r", len(lines), error)
         session.expunge_all()  # objects of the failed attempt hold values that were rolled back
         middle = len(lines) // 2
-        first = self._processed(name, lines[:middle], session)
-        second = self._processed(name, lines[middle:], session)
+        first = self._processed(whole, lines[:middle], session)
+        second = self._processed(whole, lines[middle:], session)
         return first.joined_with(second)
 
     def _passes(self, name: str, error: Exception) -> bool:

@@ -63,6 +63,8 @@ class Store:
         self._idle: list[Any] = []
         self._writing = threading.Lock()
         self._writer: Any = None
+        self._changing = threading.Lock()
+        self._changer: Any = None
         self._pinging = threading.Lock()
         self._health: Any = None
 
@@ -94,13 +96,37 @@ class Store:
         Raises RowsRefusedError: one of the rows is not valid, so the store would refuse them again.
         Source: docs/internals/engine.md#chdb-in-a-process.
         """
-        settings = {**_INSERT, **self._dialect.insert_settings, "insert_deduplication_token": deduplication_token}
+        self.insert(EVENTS_TABLE, rows, {"insert_deduplication_token": deduplication_token})
+
+    def insert(self, table: str, rows: bytes, settings: Mapping[str, object] | None = None) -> None:
+        """Insert *rows*, one JSON object on each line, into *table*.
+
+        Raises StoreError: nothing, or only a part, was written.
+        Raises RowsRefusedError: one of the rows is not valid.
+        """
+        settings = {**_INSERT, **self._dialect.insert_settings, **(settings or {})}
         try:
             with self._writing:
-                self._own_writer().raw_insert(EVENTS_TABLE, insert_block=rows, fmt="JSONEachRow", settings=settings)
+                self._own_writer().raw_insert(table, insert_block=rows, fmt="JSONEachRow", settings=settings)
         except Exception as error:
             kind = RowsRefusedError if _is_fault_of_rows(str(error)) else StoreError
             raise kind(f"the store did not take an insert: {error}") from error
+
+    def change(self, table: str, action: str, parameters: Mapping[str, object] | None = None) -> None:
+        """Run `ALTER TABLE` *table* *action*, an UPDATE or DELETE, on every node, and wait for it.
+
+        Raises StoreError: the store refused it, or not every part is changed.
+        """
+        target = self._dialect.tables(table.removeprefix("analytics."))[0]
+        try:
+            with self._changing:
+                if self._changer is None:
+                    self._changer = self._open()
+                self._changer.command(
+                    f"ALTER TABLE {target} {action}", parameters=dict(parameters or {}), settings={"mutations_sync": 2}
+                )
+        except Exception as error:
+            raise StoreError(f"the store could not change rows: {error}") from error
 
     def migrate(self) -> None:
         """Apply the numbered schema files that this store has not seen yet, in order.
@@ -116,10 +142,10 @@ class Store:
 
     def close(self) -> None:
         """Close every client; queries that still run end with an error."""
-        for client in [self._writer, self._health, *self._idle]:
+        for client in [self._writer, self._changer, self._health, *self._idle]:
             if client is not None:
                 client.close()
-        self._writer = self._health = None
+        self._writer = self._changer = self._health = None
         self._idle.clear()
 
     @contextlib.contextmanager
