@@ -35,7 +35,7 @@ def pytest_collection_finish() -> None:
     """Keep the garbage collector away from the tests themselves.
 
     Each collection would visit the objects of ten thousand collected tests and of every imported
-    framework, which takes a second. Many tests collect, and so does Python by itself.
+    framework, which takes 0.3 s. Some tests collect, and so does Python by itself.
     """
     gc.collect()
     gc.freeze()
