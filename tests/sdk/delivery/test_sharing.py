@@ -13,14 +13,14 @@ def senders():
 
 def test_clients_of_one_host_and_key_share_a_thread_and_a_connection(make, sink):
     """Their other options may differ, and each client counts its own events."""
-    before = len(senders())
+    before = set(senders())  # threads of earlier tests may end meanwhile
     clients = [make(flush_at=n + 1, gzip=n % 2 == 0) for n in range(4)]
     for n, client in enumerate(clients):
         for _ in range(n + 1):
             client.capture(f"of {n}", distinct_id="u")
     for client in clients:
         assert client.flush(20)
-    assert len(senders()) == before + 1
+    assert len(set(senders()) - before) == 1
     assert len({request.connection for request in sink.requests}) == 1
     assert [client.stats().sent for client in clients] == [1, 2, 3, 4]
     assert sorted(event.event for event in sink.events) == sorted(f"of {n}" for n in range(4) for _ in range(n + 1))
@@ -53,7 +53,7 @@ def test_the_thread_ends_with_the_last_client(make, sink, shared):
     second.shutdown(20)
     for thread in set(senders()) - before:
         thread.join(10)
-    assert set(senders()) == before
+    assert set(senders()) <= before
 
 
 def test_a_client_that_gave_up_on_a_hanging_request_does_not_hold_the_others(make, sink):
