@@ -14,6 +14,9 @@ import threading
 
 import anyio
 import anyio.to_thread
+import dask
+import joblib
+import joblib.externals.loky
 import pytest
 
 import hogline
@@ -325,6 +328,27 @@ class TestProcesses:
             carried = threads.carry(process_app.told)
             assert [person for _, person, _ in pool.map(carried, [1, 2])] == ["alice", "alice"]
             assert pool.apply(carried, (3,))[1] == "alice"
+
+    @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+    @pytest.mark.parametrize("how", ["joblib", "loky", "dask"])
+    def test_a_carried_function_runs_in_the_processes_of_joblib_and_dask(self, how):
+        """With the person, the session and the tags; both pickle by cloudpickle."""
+        with hogline.new_context():
+            hogline.identify_context("alice")
+            hogline.set_context_session("session-a")
+            hogline.tag("plan", "pro")
+            carried = threads.carry(process_app.told)
+            if how == "joblib":
+                found = joblib.Parallel(n_jobs=2)(joblib.delayed(carried)(number) for number in (1, 2))
+            elif how == "loky":
+                with joblib.externals.loky.ProcessPoolExecutor(1) as pool:
+                    found = list(pool.map(carried, (1, 2)))
+            else:
+                context = multiprocessing.get_context("spawn")
+                with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+                    found = dask.compute(*map(dask.delayed(carried), (1, 2)), scheduler="processes", pool=pool)
+        properties = {"$session_id": "session-a", "plan": "pro"}
+        assert list(found) == [(1, "alice", properties), (2, "alice", properties)]
 
     @pytest.mark.parametrize(
         "function", [glob.glob, functools.partial(glob.glob, "/nowhere"), len, process_app.Callable()]

@@ -26,6 +26,7 @@ import django.utils.functional
 import django.utils.safestring
 import numpy
 import orjson
+import pandas
 import pydantic
 import pytest
 import sqlalchemy.orm
@@ -280,6 +281,9 @@ LEAVES = [
         numpy.void(b"x"), numpy.array([1, 2]), numpy.array([1.1], dtype="f4"), numpy.array([1.1, math.nan]), numpy.array(5), numpy.array(["a"]), numpy.array([{"a": 1}, None]),
         numpy.array([1, 2], dtype=">i4"), numpy.array([[1, 2], [3, 4]])[:, 1], numpy.ma.array([1, 2], mask=[0, 1]),
         numpy.array([(1, 2.5)], dtype=[("a", "i4"), ("b", "f8")]), numpy.array([numpy.datetime64("2026-01-02T03:04:05")]), numpy.longdouble("nan"),
+        pandas.NaT, pandas.NA, pandas.Timestamp("2026-01-02T03:04:05", tz="Asia/Tokyo"), pandas.Timedelta(3, "s"), pandas.Period("2026-01", "M"), pandas.Interval(0, 1),
+        pandas.Series([1.5, None]), pandas.Series(["a", None]), pandas.Series([pandas.Timestamp("2026-01-02")]), pandas.Index([1, 2]), pandas.DatetimeIndex(["2026-01-02"]),
+        pandas.Categorical(["a", "b"]), pandas.array([1, None], dtype="Int64"), pandas.MultiIndex.from_tuples([(1, "a")]), pandas.DataFrame({"a": [1, 2]}),
         MultiDict([("a", "1"), ("a", "2"), ("b", "3")]), AioMultiDict([("a", "1"), ("a", "2"), ("b", "3")]), QueryParams("a=1&a=2&b=3"), Headers([("a", "1"), ("A", "2")]),
         lazy(5), lazy(1.5), lazy("text"), lazy({"a": 1}), lazy([1]), lazy(Card("visa")), lazy(Named(1, 2)), lazy(None), lazy(Colour.RED),
         django.utils.functional.lazy(lambda: "text", str)(), django.utils.safestring.mark_safe("<b>"), werkzeug.local.LocalProxy(lambda: 5), orjson.Fragment(b'{"a": 1}'),
@@ -334,6 +338,9 @@ def test_any_nest_is_written_in_one_way(value, make):
         (User(id=1, name="ada", _password="hunter2"), {"id": 1, "name": "ada"}), (FailureDataError(7), "FailureDataError: 7"),
         (MultiDict([("a", "1"), ("a", "2")]), {"a": ["1", "2"]}), (AioMultiDict([("a", "1"), ("a", "2"), ("b", "3")]), {"a": ["1", "2"], "b": "3"}),
         (QueryParams("a=1&a=2"), {"a": ["1", "2"]}), (numpy.datetime64("NaT", "s"), None), (numpy.float32(1.1), 1.1), (werkzeug.local.LocalProxy(lambda: 5), 5),
+        (pandas.NaT, None), (pandas.NA, None), (pandas.Timestamp("2026-01-02T03:04:05", tz="Asia/Tokyo"), "2026-01-02T03:04:05+09:00"), (pandas.Timedelta(3, "s"), 3.0),
+        (pandas.Series([1.5, None]), [1.5, None]), (pandas.Series([pandas.Timestamp("2026-01-02")]), ["2026-01-02T00:00:00"]),
+        (pandas.array([1, None], dtype="Int64"), [1, None]), (pandas.Categorical(["a", "b"]), ["a", "b"]),
     ],
     ids=lambda value: re.sub(r" at 0x[0-9a-f]+", "", repr(value)),  # the same in every worker of pytest-xdist
 )  # fmt: skip
