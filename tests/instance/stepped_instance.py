@@ -50,7 +50,8 @@ def insert_events(store, rows, token, insert=Store.insert_events):
 if __name__ == "__main__":
     Store.insert_events = insert_events
     numbering = features.Feature(name="projects", step=lambda parts: NumberingStep())
-    startup.open_services = functools.partial(startup.open_services, features=(*features.FEATURES[:-1], numbering))
+    others = [feature for feature in features.FEATURES if feature.name != "projects"]
+    startup.open_services = functools.partial(startup.open_services, features=(*others, numbering))
     from hogline_instance.cli import serve
 
     sys.exit(serve(sys.argv[2:]))

@@ -76,6 +76,7 @@ def _web_app(services: Services, ingest: IngestApp, features: Sequence[Feature])
         menu=[entry for feature in features for entry in feature.menu],
         packages=packages,
         can_sign_out=guard.sessions is not None,
+        current_project=services.projects.current,
     )
     site = Site(templates, guard)
     app.include_router(static_files.build_router(packages))

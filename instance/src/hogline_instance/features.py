@@ -26,7 +26,10 @@ from hogline_instance.people.overrides import publish_overrides
 from hogline_instance.people.step import OnMerge, PeopleStep
 from hogline_instance.pipeline import Step
 from hogline_instance.posthog_js import endpoints as posthog_js_endpoints
+from hogline_instance.projects import api as project_api
 from hogline_instance.projects import jobs as project_jobs
+from hogline_instance.projects import pages as project_pages
+from hogline_instance.projects.step import ProjectStep
 from hogline_instance.replay import endpoints as replay_endpoints
 from hogline_instance.services import Services
 from hogline_instance.sessions import api as session_api
@@ -88,6 +91,13 @@ def people_step(parts: StepParts) -> Step:
 
 
 FEATURES: tuple[Feature, ...] = (
+    Feature(
+        name="projects",
+        pages=project_pages.build_router,
+        api=project_api.build_router,
+        step=lambda _parts: ProjectStep(),
+        jobs=project_jobs.build_jobs,
+    ),
     Feature(name="live", menu=(MenuEntry("Live", "/"),), pages=live_pages.build_router, api=live_api.build_router),
     Feature(
         name="sessions",
@@ -117,6 +127,5 @@ FEATURES: tuple[Feature, ...] = (
         endpoints=posthog_js_endpoints.build_endpoints,
         browser_config=posthog_js_endpoints.browser_config,
     ),
-    Feature(name="projects", jobs=project_jobs.build_jobs),
 )
 """The features in the order of the menu, in which their steps also run."""

@@ -104,3 +104,7 @@ class ProjectLookup(Protocol):
     def refresh(self) -> None:
         """Reload the projects, so that tokens made by another process are known."""
         ...
+
+    def forget_keys(self) -> None:
+        """Ask the database again for every personal key, after a change to keys or projects."""
+        ...

@@ -11,9 +11,10 @@ from hogline_instance.events.queries import find_event, list_events
 from hogline_instance.project import Project
 from hogline_instance.services import Services
 from hogline_instance.web.auth import Access
-from hogline_instance.web.errors import RESPONSES, ApiRoute, not_found
+from hogline_instance.web.errors import not_found
 from hogline_instance.web.filters import event_filter
 from hogline_instance.web.paging import next_url, page_start
+from hogline_instance.web.routes import ProjectRoutes
 from hogline_instance.web.schemas import EventList, EventSchema, event_json, json_response
 
 __all__ = ["build_router"]
@@ -22,11 +23,8 @@ MAX_LIMIT = 1_000
 
 
 def build_router(services: Services, access: Access) -> APIRouter:
-    """Return the two routes, each with and without a trailing slash.
-
-    A redirect from one form to the other would make clients drop their Authorization header.
-    """
-    router = APIRouter(route_class=ApiRoute, tags=["events"])
+    """Return the two routes."""
+    routes = ProjectRoutes("events")
     allowed = access.project()
 
     def get_events(
@@ -52,13 +50,9 @@ def build_router(services: Services, access: Access) -> APIRouter:
             raise not_found(f"Event not found: {uuid[:50]}")
         return json_response(event_json(event))
 
-    for path, handler, shape in (
-        ("/projects/{project_id}/events", get_events, EventList),
-        ("/projects/{project_id}/events/{uuid}", get_event, EventSchema),
-    ):
-        router.add_api_route(f"{path}/", handler, response_model=shape, responses=RESPONSES)
-        router.add_api_route(path, handler, response_model=shape, responses=RESPONSES, include_in_schema=False)
-    return router
+    routes.add("GET", "/events/", get_events, model=EventList)
+    routes.add("GET", "/events/{uuid}/", get_event, model=EventSchema)
+    return routes.router
 
 
 def wanted_uuid(text: str) -> str:

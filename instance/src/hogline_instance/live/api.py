@@ -22,6 +22,7 @@ def build_router(services: Services, access: Access) -> APIRouter:
     router = APIRouter(route_class=ApiRoute, tags=["live"])
     allowed = access.project()
 
+    @router.get("/environments/{project_id}/live", response_class=StreamingResponse, include_in_schema=False)
     @router.get(
         "/projects/{project_id}/live",
         response_class=StreamingResponse,

@@ -18,7 +18,7 @@ __all__ = ["build_router"]
 
 
 def build_router(services: Services, access: Access) -> APIRouter:
-    """Return the route, with and without a trailing slash."""
+    """Return the route, under both prefixes, with and without a trailing slash."""
     router = APIRouter(route_class=ApiRoute, tags=["sessions"])
     allowed = access.project()
 
@@ -34,8 +34,10 @@ def build_router(services: Services, access: Access) -> APIRouter:
         return json_response(session_json(session))
 
     path = "/projects/{project_id}/sessions/{session_id:text}"
-    router.add_api_route(path, get_session, response_model=SessionSchema, responses=RESPONSES)
-    router.add_api_route(
-        f"{path}/", get_session, response_model=SessionSchema, responses=RESPONSES, include_in_schema=False
-    )
+    for base in ("/projects/", "/environments/"):
+        for end in ("", "/"):
+            router.add_api_route(
+                path.replace("/projects/", base) + end, get_session, response_model=SessionSchema, responses=RESPONSES,
+                include_in_schema=base == "/projects/" and not end,
+            )  # fmt: skip
     return router

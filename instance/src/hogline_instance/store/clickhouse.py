@@ -24,6 +24,11 @@ _ROW_FAULTS = frozenset(
     }
 )  # fmt: skip
 _FAULT = re.compile(r"\(([A-Z][A-Z0-9_]+)\)")
+# The engine lists the tables, so that a new one needs no entry here.
+_TEAM_TABLES = (
+    "SELECT DISTINCT table AS name FROM system.columns WHERE database = 'analytics' AND name = 'team_id' AND table IN"
+    " (SELECT name FROM system.tables WHERE database = 'analytics' AND endsWith(engine, 'MergeTree'))"
+)
 _INSERT = {
     "async_insert": 0,  # an insert must return only when it is written
     "input_format_json_read_objects_as_strings": 1,
@@ -127,6 +132,15 @@ class Store:
                 )
         except Exception as error:
             raise StoreError(f"the store could not change rows: {error}") from error
+
+    def delete_team(self, team_id: int) -> None:
+        """Delete every row of a project, from every table that has rows of projects.
+
+        Raises StoreError: the store refused it, or a part remains; delete again.
+        """
+        names = {str(row["name"]).removesuffix("_local") for row in self.query(_TEAM_TABLES)}
+        for name in sorted(names):
+            self.change(name, "DELETE WHERE team_id = {team:UInt32}", {"team": team_id})
 
     def migrate(self) -> None:
         """Apply the numbered schema files that this store has not seen yet, in order.

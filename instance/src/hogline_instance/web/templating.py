@@ -1,6 +1,6 @@
 """Jinja templates: their loader, their filters, and the menu that every page shows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -12,6 +12,8 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from hogline_instance.project import Project
+from hogline_instance.web.property_rows import value_text
 from hogline_instance.web.security import PAGE_HEADERS
 
 __all__ = ["MenuEntry", "Templates", "elapsed", "safe_link"]
@@ -39,7 +41,14 @@ class Templates:
     A package of *packages* may keep templates in `templates/<feature>/`.
     """
 
-    def __init__(self, *, menu: Sequence[MenuEntry], packages: Sequence[str], can_sign_out: bool) -> None:
+    def __init__(
+        self,
+        *,
+        menu: Sequence[MenuEntry],
+        packages: Sequence[str],
+        can_sign_out: bool,
+        current_project: Callable[[], Project],
+    ) -> None:
         environment = Environment(
             loader=ChoiceLoader([PackageLoader(package) for package in packages if _has_templates(package)]),
             autoescape=select_autoescape(default=True, default_for_string=True),
@@ -56,8 +65,9 @@ class Templates:
             segment=segment,
             query=query,
             path=path_of,
+            filter_value=_filter_value,
         )
-        environment.globals.update(menu=tuple(menu), can_sign_out=can_sign_out)
+        environment.globals.update(menu=tuple(menu), can_sign_out=can_sign_out, current_project=current_project)
         self._environment = environment
 
     def page(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
@@ -69,6 +79,11 @@ class Templates:
         """Return an error as a page."""
         phrase = HTTPStatus(status).phrase
         return self.page(request, "problem.html", status, code=status, phrase=phrase, detail=detail)
+
+
+def _filter_value(value: object) -> str:
+    # PostHog stores the operators without a value as their own value.
+    return "" if value in ("is_set", "is_not_set") else value_text(value)
 
 
 def _has_templates(package: str) -> bool:
