@@ -1,10 +1,13 @@
 """Projects over the API: created, read, changed and deleted as PostHog's tools do it."""
 
+import sqlite3
 import time
 import uuid
+from contextlib import closing
 
 import pytest
 
+from hogline_instance.store import Store
 from tests.instance.projects.calls import call, new_project, post_form
 from tests.instance.reader import WAIT_S, Reader, event
 
@@ -190,6 +193,46 @@ def test_a_deleted_project_is_gone_with_its_events(reader):
     later, third = new_project(reader)
     assert later["id"] > record["id"]
     assert third.events() == []
+
+
+def test_no_row_of_a_deleted_project_remains(serve):
+    """Every SQL table and every table of the store is empty of it; other projects keep their rows."""
+    served = serve()
+    own = Reader(served.url, served.token, served.key)
+    _, second = new_project(own)
+    for each, number in ((own, 1), (second, 2)):
+        each.send(
+            event("$identify", distinct_id=f"person-{number}", **{"$set": {"name": "x"}, "$anon_distinct_id": "a"}),
+            event("$exception", **{"$exception_list": [{"type": "E", "value": "v"}]}),
+        )
+        each.wait_for(2)
+    before = rows_of_project(served.data_dir, second.id)
+    assert call(own, "DELETE", f"/api/projects/{second.id}/").status == 204
+    assert len(own.events()) == 2
+    served.stop()
+    assert sum(before.values()) > 0
+    assert not any(rows_of_project(served.data_dir, second.id).values())
+    assert any(rows_of_project(served.data_dir, 1).values())
+    store = Store(f"chdb:///{served.data_dir}/store", query_max_s=30, query_max_bytes=2**30)
+    try:
+        found = store.query("SELECT DISTINCT team_id FROM analytics.events")
+    finally:
+        store.close()
+    assert [row["team_id"] for row in found] == [1]
+
+
+def rows_of_project(data_dir, project_id):
+    """Return the number of rows of a project in each SQL table that has such a column."""
+    found = {}
+    with closing(sqlite3.connect(data_dir / "projects.sqlite3")) as database:
+        for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            for column in {row[1] for row in database.execute(f"PRAGMA table_info({table})")} & {
+                "team_id",
+                "project_id",
+            }:
+                statement = f"SELECT count(*) FROM {table} WHERE {column} = ?"
+                found[table, column] = database.execute(statement, (project_id,)).fetchone()[0]
+    return found
 
 
 def test_the_only_project_stays(serve):

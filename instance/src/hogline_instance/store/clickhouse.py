@@ -26,7 +26,7 @@ _ROW_FAULTS = frozenset(
 _FAULT = re.compile(r"\(([A-Z][A-Z0-9_]+)\)")
 # The engine lists the tables, so that a new one needs no entry here.
 _TEAM_TABLES = (
-    "SELECT DISTINCT table AS name FROM system.columns WHERE database = 'analytics' AND name = 'team_id' AND table IN"
+    "SELECT DISTINCT table FROM system.columns WHERE database = 'analytics' AND name = 'team_id' AND table IN"
     " (SELECT name FROM system.tables WHERE database = 'analytics' AND endsWith(engine, 'MergeTree'))"
 )
 _INSERT = {
@@ -138,7 +138,7 @@ class Store:
 
         Raises StoreError: the store refused it, or a part remains; delete again.
         """
-        names = {str(row["name"]).removesuffix("_local") for row in self.query(_TEAM_TABLES)}
+        names = {str(row["table"]).removesuffix("_local") for row in self.query(_TEAM_TABLES)}
         for name in sorted(names):
             self.change(name, "DELETE WHERE team_id = {team:UInt32}", {"team": team_id})
 
