@@ -90,7 +90,7 @@ FORMATS = (
     SecretFormat("Stripe", "secret, publishable and restricted key", ("sk_", "pk_", "rk_"), r"[rsp]k_(?:live|test|org)_[A-Za-z0-9]{10,}", "https://docs.stripe.com/keys", True),
     SecretFormat("Stripe", "webhook secret", ("whsec_",), r"whsec_[A-Za-z0-9+/=]{16,}", "https://docs.stripe.com/webhooks", True),
     SecretFormat("Supabase", "access token and secret key", ("sbp_", "sb_secret_"), r"sbp_[a-f0-9]{32,}|sb_secret_[\w-]{16,}", "https://supabase.com/docs/guides/api/api-keys"),
-    SecretFormat("Tailscale", "auth and API key", ("tskey-",), r"tskey-[\w-]{16,}", "https://tailscale.com/kb/1277/key-prefixes"),
+    SecretFormat("Tailscale", "auth and API key", ("tskey-",), r"tskey-[\w-]{16,}", "https://tailscale.com/docs/reference/key-prefixes"),
     SecretFormat("Telegram", "bot token", (":AA",), r"\d{8,10}:AA[\w-]{32,}", "https://core.telegram.org/bots/api#authorizing-your-bot"),
     SecretFormat("Twilio", "account and API key SID", ("AC", "SK"), r"(?:AC|SK)[a-f0-9]{32}", "https://www.twilio.com/docs/glossary/what-is-a-sid"),
     SecretFormat("xAI", "API key", ("xai-",), r"xai-[A-Za-z0-9]{20,}", "https://docs.x.ai/docs/tutorial"),
