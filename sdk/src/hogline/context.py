@@ -59,6 +59,13 @@ class Origin(Protocol):
     def properties(self) -> Mapping[str, Any]:
         """Return the properties of every event of the origin; callers must not change them."""
 
+    def unfinished(self, *, needs_person: bool) -> Any:
+        """Return what an event needs of a request's facts to be finished later.
+
+        They are a snapshot of the facts, the distinct id that only this thread can find, and the
+        route. Returns None where the properties must be asked for at once.
+        """
+
 
 class FixedOrigin:
     """An origin whose facts are known from the beginning."""
@@ -81,6 +88,10 @@ class FixedOrigin:
     def properties(self) -> Mapping[str, Any]:
         """Return the properties that events carry."""
         return self._properties
+
+    def unfinished(self, *, needs_person: bool) -> Any:  # noqa: ARG002 - the protocol's signature
+        """Return None: the properties are known."""
+        return None
 
 
 class Context:

@@ -3,6 +3,7 @@
 The functions are pure: the clock is their only input.
 """
 
+import functools
 import itertools
 import math
 import os
@@ -13,7 +14,15 @@ from typing import Any
 
 from hogline.process_id import current_pid
 
-__all__ = ["checked_event_id", "distinct_id_text", "new_request_id", "new_stamp", "timestamp_text"]
+__all__ = [
+    "checked_event_id",
+    "distinct_id_text",
+    "new_id",
+    "new_request_id",
+    "new_stamp",
+    "time_text",
+    "timestamp_text",
+]
 
 _time, _time_ns = time.time, time.time_ns
 # Twelve digits, with room to count on for a second.
@@ -30,37 +39,51 @@ _FIRST_S, _LAST_S = 0.0, 253_402_300_799.0
 _NEVER = math.nan  # as the known second: it equals no other
 _DIGITS_19, _LEAST_OF_19_DIGITS = 9_000_000_000_000_000_000, 1_000_000_000_000_000_000
 _DIGITS_7, _LEAST_OF_7_DIGITS = 9_000_000, 1_000_000
-# The current second and process, the second's ISO text, the random middle of its ids, and the
-# counter at their end, which starts at a random number. The tuple is replaced as a whole. To format
+# The current second and process, the random middle of the second's ids, and the counter at their
+# end, which starts at a random number. The tuple is replaced as a whole. To format
 # a datetime and to ask the kernel for random bytes for each event would be half of its cost.
-_now: tuple[float, int, str, str, Iterator[int]] = (_NEVER, 0, "", "", iter(()))
+_now: tuple[float, int, str, Iterator[int]] = (_NEVER, 0, "", iter(()))
 _beginning = os.urandom(3).hex()
 _request_numbers = itertools.count()
 
 
 def new_stamp() -> tuple[str, str]:
-    """Return a UUIDv7 and the UTC time it was made at, `YYYY-MM-DDTHH:MM:SS.ffffff+00:00`.
+    """Return a UUIDv7 and the UTC time it was made at, `YYYY-MM-DDTHH:MM:SS.ffffff+00:00`."""
+    event_id, now_s = new_id()
+    return event_id, time_text(now_s)
 
-    Both are well formed whatever the clock says: a time before 1970 is 1970, one after 9999 is the
+
+def new_id() -> tuple[str, float]:
+    """Return a UUIDv7 and the time it was made at, for `time_text`.
+
+    The id is well formed whatever the clock says: a time before 1970 is 1970, one after 9999 is the
     last second of 9999. Source: RFC 9562 5.7, and 6.2 for the counter at the end of what is random
     (method 2).
     """
     now_s = _time()
-    seconds = int(now_s)
-    known, pid, text, middle, numbers = _now
-    if known != seconds or pid != current_pid():
+    known, pid, middle, numbers = _now
+    if known != int(now_s) or pid != current_pid():
         now_s = min(max(now_s, _FIRST_S), _LAST_S)
-        seconds = int(now_s)
-        text, middle, numbers = _start_second(seconds)
-    # Slices and tables, since Python's own formats take three times as long.
-    when, micros = hex(int(now_s * 1000) + _ABOVE_48_BITS), int((now_s - seconds) * 1_000_000)
-    return (
-        f"{when[3:11]}-{when[11:]}-{middle}-{next(numbers)}",
-        f"{text}.{_THREE_DIGITS[micros // 1000]}{_THREE_DIGITS[micros % 1000]}+00:00",
-    )
+        middle, numbers = _start_second(int(now_s))
+    # Slices, since Python's own formats take three times as long.
+    when = hex(int(now_s * 1000) + _ABOVE_48_BITS)
+    return f"{when[3:11]}-{when[11:]}-{middle}-{next(numbers)}", now_s
 
 
-def _start_second(seconds: int) -> tuple[str, str, Iterator[int]]:
+def time_text(now_s: float) -> str:
+    """Return the time that `new_id` gave as `YYYY-MM-DDTHH:MM:SS.ffffff+00:00`."""
+    seconds = int(now_s)
+    micros = int((now_s - seconds) * 1_000_000)
+    # Tables and a cache, since to format a datetime takes three times as long.
+    return f"{_second_text(seconds)}.{_THREE_DIGITS[micros // 1000]}{_THREE_DIGITS[micros % 1000]}+00:00"
+
+
+@functools.lru_cache(maxsize=16)
+def _second_text(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+
+
+def _start_second(seconds: int) -> tuple[str, Iterator[int]]:
     """Draw the random part of the ids of a new second, or of a new process, and remember it.
 
     It is used only in the second and the process that drew it: a process forked without Python's
@@ -74,11 +97,10 @@ def _start_second(seconds: int) -> tuple[str, str, Iterator[int]]:
     # are decimal ones.
     middle = f"7{digits[:3]}-{'89ab'[chance[3] & 3]}{digits[3:6]}"
     numbers = itertools.count(_FIRST_NUMBER + int.from_bytes(chance[4:], "big") % _NUMBERS)
-    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
     # A time that was clamped is clamped anew for each event.
     is_as_read = _FIRST_S < seconds < _LAST_S
-    _now = (seconds if is_as_read else _NEVER, current_pid(), text, middle, numbers)
-    return text, middle, numbers
+    _now = (seconds if is_as_read else _NEVER, current_pid(), middle, numbers)
+    return middle, numbers
 
 
 def new_request_id() -> str:

@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from hogline.context import current
+from hogline.client.unfinished import REQUEST_NAMES, head_of, inner_json, unfinished, whole
+from hogline.context import Context, current
 from hogline.delivery import Delivery, Ledger
 from hogline.delivery.ledger import BEFORE_SEND, CAPTURE_ERROR, DISABLED, NO_NAME, TOO_LARGE
-from hogline.event import checked_event_id, distinct_id_text, new_stamp, timestamp_text
+from hogline.delivery.pending import Event, finished
+from hogline.event import checked_event_id, distinct_id_text, new_id, new_stamp, timestamp_text
 from hogline.exceptions import EventTooLarge
 from hogline.facts.process import library_properties, runtime_properties
 from hogline.facts.span import active_span
@@ -30,6 +32,9 @@ __all__ = ["EventPipeline", "context_distinct_id", "working_directory"]
 
 _log = logging.getLogger("hogline")
 _NOTHING: Mapping[str, Any] = {}
+_NO_PROPERTIES: dict[str, Any] = {}
+_NOT_YET: str = "not yet"  # compared by identity
+_MOST_ESCAPED = 6  # how many times longer than its raw values an event's JSON can be
 
 
 class EventPipeline:
@@ -38,7 +43,7 @@ class EventPipeline:
     def __init__(self, settings: ClientSettings, *, ledger: Ledger, delivery: Delivery) -> None:
         self.settings = settings
         self.ledger = ledger
-        self._put: Callable[[bytes], bool] = delivery.put
+        self._put: Callable[[Event], bool] = delivery.put
         self._is_diverted = False
         self._throttled = ThrottledLog()
         self._disabled = True
@@ -85,6 +90,12 @@ class EventPipeline:
         """Properties that every captured event carries."""
         self.identity_defaults: dict[str, Any] = self._defaults(_NOTHING)
         """Properties of events about persons and groups. They say nothing about the process."""
+        reserved = REQUEST_NAMES.union(self.defaults)
+        # A spool holds whole events.
+        can_finish_later = self.settings.spool_dir is None and len(reserved) == len(REQUEST_NAMES) + len(self.defaults)
+        self._reserved: frozenset[str] = reserved
+        # The defaults as JSON; None where every event is written at once.
+        self._written_defaults: bytes | None = inner_json(self.defaults) if can_finish_later else None
 
     def _defaults(self, runtime: Mapping[str, Any]) -> dict[str, Any]:
         settings = self.settings
@@ -105,11 +116,11 @@ class EventPipeline:
         meantime.
         """
 
-        def count_and_put(event: bytes) -> bool:
+        def count_and_put(event: Event) -> bool:
             with self.ledger.lock:
                 self.ledger.accepted += 1
                 self.ledger.sent += 1
-            return put(event)
+            return put(finished(event))
 
         previous, was_disabled = self._put, self._disabled
         self._put, self._is_diverted = count_and_put, True
@@ -138,6 +149,20 @@ class EventPipeline:
         Returns its id, or None if it is refused.
         """
         context = current.get()
+        settings = self.settings
+        # The order is that of likelihood; each step counts, since this runs cold in every request.
+        if (
+            self._written_defaults is not None
+            and not (groups or ai or self._is_diverted or self._disabled or settings.capture_trace_context)
+            and timestamp is uuid is disable_geoip is None
+            and settings.before_send is None
+            and type(event) is str
+            and event
+            and (properties is None or type(properties) is dict)
+        ):
+            result = self._capture_unfinished(event, distinct_id, properties or _NO_PROPERTIES, context)
+            if result is not _NOT_YET:
+                return result
         if context is None:
             merged = {**self.defaults, **(properties or _NOTHING)}
             person = distinct_id_text(distinct_id)
@@ -151,6 +176,48 @@ class EventPipeline:
         if groups:
             merged["$groups"] = dict(groups)
         return self.send(event, person, merged, timestamp, uuid, disable_geoip, ai)
+
+    def _capture_unfinished(
+        self, event: str, distinct_id: Any, properties: dict[str, Any], context: Context | None
+    ) -> str | None:
+        """Send *event* without the facts that can be added when it leaves.
+
+        Returns its id, None if it is refused, or `_NOT_YET` if it has to be made at once.
+        """
+        person = None if distinct_id is None else distinct_id_text(distinct_id)
+        origin = found = None
+        if context is not None:
+            if context.session_id is not None:
+                return _NOT_YET
+            if context.tags:
+                properties = {**context.tags, **properties}
+            if person is None:
+                person = context.distinct_id
+            origin = context.origin
+        if not self._reserved.isdisjoint(properties):
+            return _NOT_YET
+        if origin is not None and (found := origin.unfinished(needs_person=person is None)) is None:
+            return _NOT_YET
+        event_id, now_s = new_id()
+        head = head_of(event, event_id, properties)
+        defaults = self._written_defaults
+        if head is None or defaults is None:
+            return _NOT_YET
+        made: Event
+        if found is None:
+            made = whole(head, defaults, event_id, now_s, person)
+            size = len(made)
+        else:
+            snapshot, user, route = found
+            made = unfinished(head, defaults, event_id, now_s, person or user, snapshot, route)
+            size = made[1] * _MOST_ESCAPED
+        settings = self.settings
+        if size > settings.max_event_bytes:
+            return _NOT_YET
+        if not settings.send:
+            self.ledger.count_unsent()
+            return event_id
+        return event_id if self._put(made) else None
 
     def send(
         self,

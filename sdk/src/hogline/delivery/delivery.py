@@ -13,6 +13,7 @@ import time
 from hogline.delivery import process
 from hogline.delivery.ledger import SHUTDOWN, Ledger
 from hogline.delivery.outbox import MemoryOutbox, Outbox
+from hogline.delivery.pending import Event
 from hogline.delivery.queue import Added, EventQueue
 from hogline.delivery.worker import worker_for
 from hogline.process_id import current_pid
@@ -124,8 +125,8 @@ class Delivery:
 
     # -- put ---------------------------------------------------------------------------------------
 
-    def put(self, event: bytes) -> bool:
-        """Take one serialised event; return False if it was refused, and counted."""
+    def put(self, event: Event) -> bool:
+        """Take one event; return False if it was refused, and counted."""
         if self._pid != current_pid():
             self._restart()
         queue = self._queue
@@ -140,11 +141,11 @@ class Delivery:
             queue.log()
         return added is not _REFUSED or self._put_when_full(queue, event)
 
-    def _put_when_full(self, queue: EventQueue, event: bytes) -> bool:
+    def _put_when_full(self, queue: EventQueue, event: Event) -> bool:
         """Do what `when_full` says with an event that found no room."""
         settings, worker, signals = self._settings, self._worker, queue.signals
         until_s = time.monotonic() + settings.when_full_timeout if self._may_block(queue) else 0.0
-        dropped: list[bytes] = []
+        dropped: list[Event] = []
         reason = queue.full_reason
         is_added = has_waited = False
         while not is_added:
@@ -238,7 +239,7 @@ class Delivery:
         with queue.signals.lock:
             queue.closed = True
         flushed = self.flush(timeout_s) if queue.used else True
-        lost: list[bytes] = []
+        lost: list[Event] = []
         left_on_disk = 0
         with queue.signals.lock:
             if not flushed and not queue.abandoned and not worker.is_current_thread:

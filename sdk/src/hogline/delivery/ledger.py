@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from hogline.delivery.pending import finished
 from hogline.log_throttle import ThrottledLog
 
 __all__ = [
@@ -192,7 +193,7 @@ class Ledger:
         try:
             for event in events:
                 try:
-                    self._on_drop(reason, orjson.loads(event) if isinstance(event, bytes) else event)
+                    self._on_drop(reason, orjson.loads(finished(event)) if isinstance(event, bytes | tuple) else event)
                 except Exception as error:  # the user's hook; go on with the next event
                     self.hook_failed("on_drop", error)
         finally:

@@ -6,7 +6,9 @@ the middle of any method, so no call stands between reading a count and writing 
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
+
+from hogline.delivery.pending import Event
 
 __all__ = ["MemoryOutbox", "Outbox"]
 
@@ -43,22 +45,22 @@ class Outbox(Protocol):
     def on_disk(self) -> int:
         """Events, waiting or being sent, that would survive the death of this process."""
 
-    def add(self, event: bytes) -> bool:
+    def add(self, event: Event) -> bool:
         """Append *event* and return whether there was room."""
 
-    def take(self, max_events: int, max_bytes: int) -> list[bytes]:
+    def take(self, max_events: int, max_bytes: int) -> list[Any]:
         """Remove and return the oldest events.
 
         They are at most *max_events* and *max_bytes*, but at least one if any waits.
         """
 
-    def drop_oldest(self) -> list[bytes]:
+    def drop_oldest(self) -> list[Any]:
         """Remove and return the oldest event in memory.
 
         If the disk is full, remove and return all events that wait in one of its files.
         """
 
-    def drop_unsaved(self) -> list[bytes]:
+    def drop_unsaved(self) -> list[Any]:
         """Remove and return all events that wait and are not on disk."""
 
     def settle(self, batch: Sequence[bytes]) -> None:
@@ -89,6 +91,10 @@ class Outbox(Protocol):
         """Release, in the child of a fork, what belongs to the parent."""
 
 
+def _size(event: Event) -> int:
+    return event[1] if type(event) is tuple else len(event)
+
+
 class MemoryOutbox:
     """An outbox in memory."""
 
@@ -98,7 +104,7 @@ class MemoryOutbox:
     recovered = on_disk = lost = damaged_bytes = 0
 
     def __init__(self, max_events: int, max_bytes: int) -> None:
-        self._events: deque[bytes] = deque()
+        self._events: deque[Event] = deque()
         self._max_events = max_events
         self._max_bytes = max_bytes
         self.size_bytes: int = 0
@@ -107,45 +113,53 @@ class MemoryOutbox:
     def __len__(self) -> int:
         return len(self._events)
 
-    def add(self, event: bytes) -> bool:
+    def add(self, event: Event) -> bool:
         """Append *event* and return whether there was room."""
-        size = len(event)
+        size = event[1] if type(event) is tuple else len(event)
         if len(self._events) >= self._max_events or self.size_bytes + size > self._max_bytes:
             return False
         self.size_bytes += size
         self._events.append(event)
         return True
 
-    def put_back(self, event: bytes) -> None:
+    def put_back(self, event: Event) -> None:
         """Make *event*, which was just taken, the oldest again."""
-        size = len(event)
+        size = _size(event)
         self.size_bytes += size
         self._events.appendleft(event)
 
-    def take(self, max_events: int, max_bytes: int) -> list[bytes]:
+    def take(self, max_events: int, max_bytes: int) -> list[Any]:
         """Remove and return the oldest events.
 
         They are at most *max_events* and *max_bytes*, but at least one if any waits.
         """
-        batch: list[bytes] = []
-        size = 0
         events = self._events
-        while events and len(batch) < max_events:
-            size += len(events[0])
-            if batch and size > max_bytes:
-                break
-            batch.append(events.popleft())
-        freed = sum(map(len, batch))
+        if len(events) <= max_events and self.size_bytes <= max_bytes:
+            batch: list[Any] = [events.popleft() for _ in range(len(events))]
+        else:
+            batch = self._take_some(max_events, max_bytes)
+        freed = sum(map(_size, batch))
         self.size_bytes -= freed
         return batch
 
-    def drop_oldest(self) -> list[bytes]:
+    def _take_some(self, max_events: int, max_bytes: int) -> list[Any]:
+        batch: list[Any] = []
+        size = 0
+        events = self._events
+        while events and len(batch) < max_events:
+            size += _size(events[0])
+            if batch and size > max_bytes:
+                break
+            batch.append(events.popleft())
+        return batch
+
+    def drop_oldest(self) -> list[Any]:
         """Remove and return the oldest event."""
         return self.take(1, 0)
 
-    def drop_unsaved(self) -> list[bytes]:
+    def drop_unsaved(self) -> list[Any]:
         """Remove and return all events."""
-        events: list[bytes] = []
+        events: list[Any] = []
         while batch := self.take(1, 0):
             events += batch
         return events

@@ -6,11 +6,13 @@ It holds events that wait or are being sent, and knows when the next batch is du
 import logging
 import time
 from enum import Enum
+from typing import Any
 
 import orjson
 
 from hogline.delivery.ledger import QUEUE_FULL, RETRIES_EXHAUSTED, SENDER_ERROR, SPOOL_DAMAGED, SPOOL_FULL, Ledger
 from hogline.delivery.outbox import Outbox
+from hogline.delivery.pending import Event, finished
 from hogline.delivery.signals import Signals
 from hogline.exceptions import DeliveryError
 from hogline.settings import ClientSettings
@@ -107,7 +109,7 @@ class EventQueue:
 
     # -- in ----------------------------------------------------------------------------------------
 
-    def add(self, event: bytes) -> Added:
+    def add(self, event: Event) -> Added:
         """Append *event*, if there is room."""
         outbox = self.outbox
         if self.closed or not outbox.add(event):
@@ -137,7 +139,7 @@ class EventQueue:
         """The ledger's reason for an event that finds no space here."""
         return SPOOL_FULL if self.settings.spool_dir is not None else QUEUE_FULL
 
-    def drop_oldest(self) -> list[bytes]:
+    def drop_oldest(self) -> list[Event]:
         """Drop and return the oldest events, to make room for a new one.
 
         Report them without the lock.
@@ -181,14 +183,14 @@ class EventQueue:
         """Return whether all retries failed since the flush began, or `shutdown()` gave up."""
         return self.abandoned or self._rounds != goal[1]
 
-    def abandon(self, reason: str) -> list[bytes]:
+    def abandon(self, reason: str) -> list[Event]:
         """Give up: drop and return all events that are not on disk, counted under *reason*.
 
         Report them without the lock.
         """
         self.abandoned = True
         outbox = self.outbox
-        lost = [event for event in self._in_flight if not outbox.is_on_disk(event)]
+        lost: list[Event] = [event for event in self._in_flight if not outbox.is_on_disk(event)]
         lost += outbox.drop_unsaved()
         self._in_flight = []
         self._count_settled(len(lost))
@@ -268,6 +270,26 @@ class EventQueue:
                 outbox.lost = 0
             self.signals.settled.notify_all()  # there is room now, or the backlog is drained
         return self._in_flight
+
+    def finish(self, batch: list[Any]) -> list[list[bytes]]:
+        """Make the bytes of the events in *batch*, in place. Call without the lock.
+
+        Returns the parts in which they are sent: one, unless they turn out to be larger than a
+        request may be.
+        """
+        batch[:] = map(finished, batch)
+        max_bytes = self.settings.max_batch_bytes
+        if sum(map(len, batch)) <= max_bytes:
+            return [batch]
+        parts: list[list[bytes]] = []
+        size = 0
+        for event in batch:
+            size += len(event)
+            if not parts or size > max_bytes:
+                parts.append([])
+                size = len(event)
+            parts[-1].append(event)
+        return parts
 
     def wake_on_next_add(self) -> None:
         """Let the next event wake the worker, which is about to stop watching this queue."""

@@ -101,7 +101,8 @@ class Worker:
                 try:
                     upload = _import_upload().upload
                     transport = transport or self._open_transport()
-                    upload(queue, batch, transport, deadline_s)
+                    for part in queue.finish(batch):
+                        upload(queue, part, transport, deadline_s)
                 except Exception as error:
                     # An interrupt ends the caller's thread, so the caller handles it.
                     queue.fail(error)
@@ -170,7 +171,8 @@ class Worker:
                 if batch:
                     upload = _import_upload().upload
                     transport = transport or self._open_transport()
-                    upload(queue, batch, transport)
+                    for part in queue.finish(batch):
+                        upload(queue, part, transport)
             except BaseException as error:
                 # A SystemExit that a hook raised does not end this thread either.
                 queue.fail(error)

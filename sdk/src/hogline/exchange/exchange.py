@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, TypeAlias, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 from weakref import ref
 
 from hogline.context import Context, current
@@ -18,9 +18,10 @@ from hogline.deduplication import CaptureScope
 from hogline.event import distinct_id_text, new_request_id
 from hogline.exchange.exceptions import RequestExceptions
 from hogline.exchange.policy import Policy
-from hogline.facts import address, tracing, url
+from hogline.exchange.snapshot import RequestLine, Snapshot, add_request
+from hogline.facts import tracing
 from hogline.facts.visitor import HEADERS as VISITOR_HEADERS
-from hogline.facts.visitor import NOBODY, Visitor, visitor
+from hogline.facts.visitor import NOBODY, Visitor, joined_visitor, visitor
 from hogline.guard import guard
 from hogline.settings import AddressHeader
 
@@ -35,7 +36,6 @@ __all__ = [
 ]
 
 _E = TypeVar("_E", bound="Exchange")
-_MAX_METHOD_CHARACTERS = 32
 _LATE_S = 60.0  # a task that the request started may capture so long after its end
 _COOKIE_SEPARATORS = re.compile(r"[;,]\s*")
 HEADERS = (
@@ -46,12 +46,22 @@ HEADERS = (
 # has returned, since a task that the callback started inherits this variable.
 _running: ContextVar[tuple[list[Any], ...]] = ContextVar("hogline_callbacks", default=())
 
-RequestLine: TypeAlias = tuple[str | None, str, str, str, str | None]
-"""The facts that a protocol read from its request; none is trusted.
-
-They are the method, the scheme, the decoded path that the browser asked for, the query, and the
-peer's address. A plain tuple, because making a named one takes six times as long.
-"""
+# The names of the properties, the route, and what the server's address and the method need.
+_SNAPSHOT_BYTES = 450
+_MAX_SNAPSHOT_BYTES = 4096  # facts that are longer are made at once
+# A class whose own version of one of these is newer than its `raw` knows more than `raw` reads.
+_READ_BY_RAW = (
+    "read",
+    "host",
+    "server",
+    "visitor",
+    "find_visitor",
+    "headers",
+    "_add_request",
+    "_collect",
+    "properties",
+    "distinct_id",
+)
 
 
 class Exchange(CaptureScope):
@@ -82,6 +92,9 @@ class Exchange(CaptureScope):
     _exceptions: RequestExceptions | None = None  # made for the first one that is observed
     _answers: Mapping[str, Any] | None = None  # the results of asynchronous callbacks at the start
     _visitor: Visitor | None = None
+    _is_raw: bool = False  # whether `raw` knows all that this class knows
+    _snapshot: Snapshot | None = None
+    _found_route: str | None = None
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
@@ -90,6 +103,9 @@ class Exchange(CaptureScope):
         super().__init_subclass__()
         cls._has_routes = cls.find_route is not Exchange.find_route
         cls._has_users = cls.find_user is not Exchange.find_user
+        at = next(place for place, kind in enumerate(cls.__mro__) if "raw" in vars(kind))
+        newer = set().union(*map(vars, cls.__mro__[:at]))
+        cls._is_raw = cls.raw is not Exchange.raw and newer.isdisjoint(_READ_BY_RAW)
 
     # -- methods that protocols implement ---------------------------------------------------------
 
@@ -137,6 +153,34 @@ class Exchange(CaptureScope):
         return visitor(
             session, window, person, agent, next(iter(self.headers(host)), ""), ",".join(self.headers(chain))
         )
+
+    def raw(self) -> tuple[Any, int]:
+        """Return immutable values for `line_of`, `host_of` and `server_of`, and their length.
+
+        A protocol that has no cheap way to read them does not override this.
+        """
+        raise NotImplementedError
+
+    def raw_visitor(self) -> bytes | Visitor:
+        """Return header values for `visitor_of`, or the visitor itself."""
+        return self.visitor()
+
+    visitor_of = staticmethod(joined_visitor)
+
+    @staticmethod
+    def line_of(raw: Any) -> RequestLine:
+        """Return the request line in *raw*."""
+        raise NotImplementedError
+
+    @staticmethod
+    def server_of(raw: Any) -> str | None:
+        """Return the server's own address."""
+        raise NotImplementedError
+
+    @staticmethod
+    def host_of(raw: Any, visitor: Visitor) -> str | None:  # noqa: ARG004 - for protocols that override it
+        """Return the host that the browser asked for."""
+        return visitor.host
 
     def request(self) -> Any:
         """Return the framework's own request object, which the users' callbacks receive."""
@@ -269,16 +313,63 @@ class Exchange(CaptureScope):
         if facts is None:
             facts = self._facts = self._collect()
         if self._has_routes and "$request_route" not in facts:
-            route = self._route
-            if route is None:
-                try:
-                    route = self.find_route()
-                except Exception as error:
-                    self.policy.complain("route", error)
+            route = self._route or self._known_route()
             if route:
                 # A new mapping: events that were captured before routing keep the old one.
                 facts = self._facts = {**facts, "$request_route": route}
         return facts
+
+    def _known_route(self) -> str | None:
+        """Return the route that was found first."""
+        route = self._found_route
+        if route is None:
+            try:
+                route = self._found_route = self.find_route()
+            except Exception as error:
+                self.policy.complain("route", error)
+        return route
+
+    def unfinished(self, *, needs_person: bool) -> tuple[Snapshot, str | None, str | None] | None:
+        """Return a snapshot of the facts, the distinct id of the framework's user, and the route.
+
+        Returns None where the properties must be made at once.
+        """
+        snapshot = self._snapshot
+        if snapshot is None:
+            snapshot = self._take_snapshot()
+            if snapshot is None:
+                return None
+        person = None
+        if needs_person:
+            if not self.is_open:
+                self._note_late_use()
+            person = self._distinct_id
+            if person is None and self._has_users:
+                try:
+                    person = distinct_id_text(self.find_user())
+                except Exception as error:
+                    self.policy.complain("user", error)
+        route = self._route
+        if route is None and self._has_routes:
+            route = self._found_route or self._known_route()
+        return snapshot, person, route
+
+    def _take_snapshot(self) -> Snapshot | None:
+        policy = self.policy
+        # The callbacks of the app, and cookies, are read at once and in full.
+        if not self._is_raw or policy.reads_at_once or self._facts is not None:
+            return None
+        try:
+            raw, size = self.raw()
+            headers = self.raw_visitor()
+        except Exception:  # the full way complains about what it cannot read
+            return None
+        # The visitor's browser stands in two properties, and the path too.
+        size = _SNAPSHOT_BYTES + 2 * size + (2 * len(headers) if type(headers) is bytes else 0)
+        if size > _MAX_SNAPSHOT_BYTES or type(headers) is not bytes:
+            return None
+        self._snapshot = snapshot = Snapshot(policy, type(self), headers, raw, new_request_id(), size)
+        return snapshot
 
     def annotate(self, *, route: str | None = None, status: int | None = None) -> None:
         """Add what a framework knows and its protocol does not."""
@@ -320,6 +411,8 @@ class Exchange(CaptureScope):
         has_callback = self.policy.settings.properties is not None
         if has_callback and self._bare_facts is not None:
             return self._with_properties(self._bare_facts)
+        if self._snapshot is not None:
+            return self._snapshot.facts()
         facts: dict[str, Any] = {"$request_id": new_request_id()}
         try:
             self._add_request(facts)
@@ -341,25 +434,11 @@ class Exchange(CaptureScope):
         return facts
 
     def _add_request(self, facts: dict[str, Any]) -> None:
-        """Add the request's own facts, in plain steps: this runs for each request that captures."""
+        """Add the request's own facts."""
         policy, who = self.policy, self.visitor()
-        settings = policy.settings
-        method, scheme, path, query, peer = self.read()
-        page = url.page_facts(scheme, self.host(), path, query, settings.url_query, policy.secret_names)
-        if "$current_url" not in page:
-            page = url.page_facts(scheme, self.server(), path, query, settings.url_query, policy.secret_names)
-        facts |= who.facts
-        facts |= page
-        if method:
-            facts["$request_method"] = method[:_MAX_METHOD_CHARACTERS]
-        if not who.session and settings.read_cookie and (session := self._cookie().session_id) is not None:
+        add_request(facts, policy, who, self.read(), self.host(), self.server)
+        if not who.session and policy.settings.read_cookie and (session := self._cookie().session_id) is not None:
             facts["$session_id"] = session
-        ip = who.address if policy.believes_visitors else None
-        if ip is None:
-            chain = address.forwarded_chain(who.chain) if settings.address_header == "forwarded" else who.chain
-            ip = address.client_address(chain, peer, policy.trusted_proxies)
-        if ip is not None:
-            facts["$ip"] = ip
 
     def answer(self, name: str) -> Any:
         """Return what the app's callback *name* returns for this request; None if there is none.

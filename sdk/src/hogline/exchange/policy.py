@@ -26,6 +26,7 @@ class Policy:
         "_throttled",
         "believes_visitors",
         "exceptions",
+        "reads_at_once",
         "secret_names",
         "settings",
         "source",
@@ -39,6 +40,10 @@ class Policy:
         # Whether the first address of the list is taken for the visitor's, although visitors can
         # forge it.
         self.believes_visitors: bool = self.trusted_proxies is None and settings.address_header != "forwarded"
+        # Whether a request's facts cannot be made later: callbacks and cookies need the request.
+        self.reads_at_once: bool = (
+            settings.distinct_id is not None or settings.properties is not None or settings.read_cookie
+        )
         self.secret_names: frozenset[str] = frozenset(map(plain_name, settings.secret_parameters))
         self.source: str = source  # `$exception_source`, "<framework>.interceptor"
         self._client = client

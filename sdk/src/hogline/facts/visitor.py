@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, get_args
 
 from hogline.facts.address import only_address
-from hogline.facts.tracing import DISTINCT_ID, SESSION_ID, WINDOW_ID
+from hogline.facts.tracing import DISTINCT_ID, SESSION_ID, WINDOW_ID, clean
 from hogline.settings import AddressHeader
 
-__all__ = ["HEADERS", "NOBODY", "Visitor", "plain_visitor", "visitor"]
+__all__ = ["HEADERS", "NOBODY", "Visitor", "joined_visitor", "visitor"]
 
 _IDENTITY = (SESSION_ID, WINDOW_ID, DISTINCT_ID, "user-agent", "host")
 HEADERS = {address_header: (*_IDENTITY, address_header) for address_header in get_args(AddressHeader)}
@@ -51,14 +51,18 @@ NOBODY = visitor("", "", "", "", "", "")
 """The visitor of a request without headers, or whose headers cannot be read."""
 
 
-def plain_visitor(joined: bytes) -> Visitor | None:
-    """Return the visitor for header values *joined* by newlines.
+def joined_visitor(joined: bytes) -> Visitor:
+    """Return the visitor for header values *joined* by newlines, one value for each header.
 
-    Returns None if the values must be parsed one by one. All values are checked at
-    once, since nearly all are plain. The result is cached, since a visitor's next request has the
-    same values.
+    All values are checked at once, since nearly all are plain. The result is cached, since a
+    visitor's next request has the same values.
     """
-    return _plain_visitor(joined) if len(joined) <= _MAX_CHARACTERS else None
+    found = _plain_visitor(joined) if len(joined) <= _MAX_CHARACTERS else None
+    if found is None:
+        *identity, host, chain = joined.decode("latin-1").split("\n")
+        session, window, person, agent = (clean(value) or "" for value in identity)
+        return visitor(session, window, person, agent, host, chain)
+    return found
 
 
 @functools.lru_cache(maxsize=512)

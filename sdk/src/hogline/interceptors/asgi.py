@@ -23,7 +23,7 @@ from hogline.exchange import HEADERS, Exchange, Policy, RequestLine
 from hogline.facts import cors
 from hogline.facts.url import joined_address
 from hogline.facts.visitor import HEADERS as VISITOR_HEADERS
-from hogline.facts.visitor import Visitor, plain_visitor
+from hogline.facts.visitor import Visitor, joined_visitor
 from hogline.interceptors.common.callbacks import Callbacks
 from hogline.interceptors.common.lifespan import App, Message, Receive, Scope, Send, run_lifespan
 from hogline.interceptors.common.nesting import ENVIRON_KEY, EXCHANGE_KEY, exchange_around
@@ -38,6 +38,8 @@ _LEFT_OUT_KEY = "hogline.left_out"  # the policies whose filter left this reques
 _ENCODED = {name: name.encode() for name in HEADERS}
 _VISITOR_HEADERS = {chosen: tuple(map(str.encode, names)) for chosen, names in VISITOR_HEADERS.items()}
 _NO_VALUES = (b"",) * 6
+_NEWLINES = len(_NO_VALUES) - 1
+_LINE_KEYS = ("method", "query_string", "server")
 _MAX_FRAMES = 1000
 
 
@@ -75,14 +77,24 @@ class AsgiExchange(Exchange):
 
     def read(self) -> RequestLine:
         """Return the request line as it was when the request came in."""
-        scope, (path, root, scheme, peer) = self.scope, self._arrived
+        return self.line_of(self.raw()[0])
+
+    def raw(self) -> tuple[Any, int]:
+        """Return the values of the scope that `line_of` and `server_of` read, and their length."""
+        arrived = self._arrived
+        method, query, server = map(self.scope.get, _LINE_KEYS)
+        return (arrived, method, query, server), len(arrived[0] or "") + len(query or b"")
+
+    @staticmethod
+    def line_of(raw: Any) -> RequestLine:
+        """Return the request line in *raw*."""
+        (path, root, scheme, peer), method, query, _ = raw
         path = path or "/"
         # The specification has the root path in the path; some servers leave it out.
         if root and (root := root.rstrip("/")) and path != root:
             path = path if path.startswith(f"{root}/") else root + path
-        query = scope.get("query_string")
         return (
-            scope.get("method"),
+            method,
             scheme or "http",
             path,
             query.decode("latin-1") if query else "",
@@ -98,22 +110,30 @@ class AsgiExchange(Exchange):
         self.scope.pop(EXCHANGE_KEY, None)
         super().end()
 
+    @staticmethod
+    def server_of(raw: Any) -> str | None:
+        """Return the address that the server is bound to."""
+        return joined_address(raw[3])
+
     def server(self) -> str | None:
         """Return the address that the server is bound to."""
         return joined_address(self.scope.get("server"))
 
-    def find_visitor(self) -> Visitor:
-        """Return the visitor at once if no header came twice and all values are plain.
-
-        Nearly all requests are like this.
-        """
+    def raw_visitor(self) -> bytes | Visitor:
+        """Return the joined headers if none came twice. Nearly all requests are like this."""
         given = self.scope.get("headers") or ()
         known = self._headers = dict(given)  # ASGI has names in lower case
         if len(known) != len(given):
             self._has_duplicates = True
             return super().find_visitor()
-        names = _VISITOR_HEADERS[self.policy.settings.address_header]
-        return plain_visitor(b"\n".join(map(known.get, names, _NO_VALUES))) or super().find_visitor()
+        joined = b"\n".join(map(known.get, _VISITOR_HEADERS[self.policy.settings.address_header], _NO_VALUES))
+        # A newline of a hostile server would be the end of a value.
+        return joined if joined.count(b"\n") == _NEWLINES else super().find_visitor()
+
+    def find_visitor(self) -> Visitor:
+        """Return the visitor, at once if all values are plain."""
+        found = self.raw_visitor()
+        return joined_visitor(found) if type(found) is bytes else found  # type: ignore[return-value]
 
     def headers(self, name: str) -> Sequence[str]:
         """Return the values of header *name*, decoded as latin-1.

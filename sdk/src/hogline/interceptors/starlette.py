@@ -56,11 +56,12 @@ class StarletteExchange(asgi.AsgiExchange):
 
         Returns None for 404s and mounted apps without routes.
         """
-        scope = self.inner_scope
+        scope = self._inner_scope or self.scope
         route = scope.get("route")
         if route is None or isinstance(route, Mount):
             return (_searched(scope) if route is None else None) or super().find_route()
-        return self._prefix(scope, own_template(scope, route))
+        template = own_template(scope, route)
+        return self._prefix(scope, template) if scope.get("root_path") else template
 
     def _prefix(self, scope: asgi.Scope, template: str | None) -> str | None:
         """Put the mounts' prefix in front.

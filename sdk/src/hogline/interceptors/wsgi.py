@@ -19,7 +19,7 @@ from hogline.exception_kinds import is_within
 from hogline.exchange import Exchange, Policy, RequestLine
 from hogline.facts import tracing
 from hogline.facts.visitor import HEADERS as VISITOR_HEADERS
-from hogline.facts.visitor import Visitor, plain_visitor
+from hogline.facts.visitor import Visitor, joined_visitor, visitor
 from hogline.interceptors.common.callbacks import Callbacks
 from hogline.interceptors.common.nesting import EXCHANGE_KEY, SCOPE_KEY, exchange_around
 from hogline.interceptors.common.options import make_policy
@@ -50,6 +50,8 @@ def _key(name: str) -> str:
 
 _VISITOR_KEYS = {header: tuple(map(_key, names)) for header, names in VISITOR_HEADERS.items()}
 _NOTHING = ("",) * 6
+_NEWLINES = len(_NOTHING) - 1
+_LINE_KEYS = ("REQUEST_METHOD", "wsgi.url_scheme", "QUERY_STRING", "REMOTE_ADDR", "SERVER_NAME", "SERVER_PORT")
 
 
 class WsgiExchange(Exchange):
@@ -76,13 +78,24 @@ class WsgiExchange(Exchange):
         Scheme and peer are those that a proxy's middleware has set; only such middleware changes
         them.
         """
-        get = self.environ.get
+        return self.line_of(self.raw()[0])
+
+    def raw(self) -> tuple[Any, int]:
+        """Return the values of the environ that `line_of` and `server_of` read, and their length."""
+        script, path = self._script_name, self._path_info
+        method, scheme, query, peer, name, port = map(self.environ.get, _LINE_KEYS)
+        return (script, path, method, scheme, query, peer, name, port), len(path or "") + len(query or "")
+
+    @staticmethod
+    def line_of(raw: Any) -> RequestLine:
+        """Return the request line in *raw*."""
+        script, path, method, scheme, query, peer, _, _ = raw
         return (
-            get("REQUEST_METHOD"),
-            get("wsgi.url_scheme") or "http",
-            _decoded((self._script_name or "").rstrip("/") + (self._path_info or "")) or "/",
-            get("QUERY_STRING") or "",
-            get("REMOTE_ADDR") or None,
+            method,
+            scheme or "http",
+            _decoded((script or "").rstrip("/") + (path or "")) or "/",
+            query or "",
+            peer or None,
         )
 
     def paths(self) -> Sequence[str]:
@@ -98,26 +111,43 @@ class WsgiExchange(Exchange):
 
     def server(self) -> str | None:
         """Return `name:port`, with brackets around an IPv6 address."""
-        name, port = self.environ.get("SERVER_NAME"), self.environ.get("SERVER_PORT")
+        return self.server_of((self.environ.get("SERVER_NAME"), self.environ.get("SERVER_PORT")))
+
+    @staticmethod
+    def server_of(raw: Any) -> str | None:
+        """Return `name:port`, with brackets around an IPv6 address."""
+        name, port = raw[-2:]
         if not name:
             return None
         host = f"[{name}]" if ":" in name and not name.startswith("[") else name
         return f"{host}:{port}" if port else host
 
-    def find_visitor(self) -> Visitor:
-        """Return the visitor at once if all values are plain.
-
-        A value with a comma may be two that a server joined, so it is parsed in full.
-        """
+    def raw_visitor(self) -> bytes | Visitor:
+        """Return the joined headers, if the server keeps to PEP 3333."""
         keys = _VISITOR_KEYS[self.policy.settings.address_header]
         try:
             joined = "\n".join(map(self.environ.get, keys, _NOTHING)).encode("latin-1")
-        except (TypeError, UnicodeEncodeError):  # against PEP 3333; some of it may still be usable
+        except (TypeError, UnicodeEncodeError):  # some of it may still be usable
             return super().find_visitor()
-        found = plain_visitor(joined)
-        if found is None or "," in found.session or "," in found.window or "," in found.person:
-            return super().find_visitor()
+        return joined if joined.count(b"\n") == _NEWLINES else super().find_visitor()
+
+    @staticmethod
+    def visitor_of(joined: bytes) -> Visitor:
+        """Return the visitor for *joined* header values.
+
+        A value with a comma may be two that a server joined, so it is parsed in full.
+        """
+        found = joined_visitor(joined)
+        if "," in found.session or "," in found.window or "," in found.person:
+            *ids, agent, host, chain = joined.decode("latin-1").split("\n")
+            session, window, person = (tracing.usable(tracing.split_joined(value)) or "" for value in ids)
+            return visitor(session, window, person, tracing.clean(agent) or "", host, chain)
         return found
+
+    def find_visitor(self) -> Visitor:
+        """Return the visitor, at once if all values are plain."""
+        found = self.raw_visitor()
+        return self.visitor_of(found) if type(found) is bytes else found  # type: ignore[return-value]
 
     def headers(self, name: str) -> Sequence[str]:
         """Return the values of header *name*."""

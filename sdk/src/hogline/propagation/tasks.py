@@ -134,6 +134,10 @@ class TaskRun(CaptureScope):
         """Return that request's facts, and the task's own."""
         return self._properties
 
+    def unfinished(self, *, needs_person: bool) -> Any:
+        """Return None: the properties are known."""
+        return None
+
     # -- the beginning and end of the run ---------------------------------------------------------
 
     def enter(self) -> None:

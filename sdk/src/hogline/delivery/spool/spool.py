@@ -20,6 +20,7 @@ from hashlib import sha256
 from urllib.parse import urlsplit
 
 from hogline.delivery.outbox import MemoryOutbox
+from hogline.delivery.pending import Event, finished
 from hogline.delivery.spool.backlog import Backlog
 from hogline.delivery.spool.segment import Segment
 from hogline.settings import ClientSettings
@@ -100,11 +101,12 @@ class Spool:
 
     # -- in ----------------------------------------------------------------------------------------
 
-    def add(self, event: bytes) -> bool:
+    def add(self, event: Event) -> bool:
         """Write *event* to disk, or keep it in memory if that fails.
 
         Return whether there was room in either.
         """
+        event = finished(event)
         if self._memory and not self._move_to_disk():
             return self._memory.add(event)
         return self._write(event) or self._memory.add(event)

@@ -11,6 +11,7 @@ from django.http import FileResponse
 
 from hogline.context import Context, current, restore
 from hogline.exchange import Exchange, Policy, RequestLine
+from hogline.facts.visitor import Visitor
 from hogline.guard import guard
 from hogline.interceptors import wsgi
 from hogline.interceptors.django.errors import ATTRIBUTE
@@ -18,6 +19,8 @@ from hogline.interceptors.django.stream import Follower
 from hogline.interceptors.django.user import SignedInUser
 
 __all__ = ["DjangoExchange"]
+
+_LINE_KEYS = ("SCRIPT_NAME", "QUERY_STRING", "REMOTE_ADDR", "SERVER_NAME", "SERVER_PORT")
 
 
 class DjangoExchange(wsgi.WsgiExchange):
@@ -43,19 +46,36 @@ class DjangoExchange(wsgi.WsgiExchange):
 
     def read(self) -> RequestLine:
         """Return the request line, with the scheme that the project's proxy settings give."""
-        get, path = self.environ.get, self._path or "/"
-        prefix = (get("SCRIPT_NAME") or "").rstrip("/")
+        return self.line_of(self.raw()[0])
+
+    def raw(self) -> tuple[Any, int]:
+        """Return the values that `line_of`, `host_of` and `server_of` read, and their length."""
+        environ, request, path = self.environ, self._request, self._path
+        prefix, query, peer, name, port = map(environ.get, _LINE_KEYS)
+        forwarded = environ.get("HTTP_X_FORWARDED_HOST") if settings.USE_X_FORWARDED_HOST else None
+        raw = (request.method, request.scheme, prefix, path, query, peer, forwarded, name, port)
+        return raw, len(path or "") + len(query or "") + len(forwarded or "")
+
+    @staticmethod
+    def line_of(raw: Any) -> RequestLine:
+        """Return the request line in *raw*."""
+        method, scheme, prefix, path, query, peer, *_ = raw
+        path, prefix = path or "/", (prefix or "").rstrip("/")
         # Under ASGI the path includes the prefix; with FORCE_SCRIPT_NAME and some servers it does
         # not.
         if prefix and not (path == prefix or path.startswith(f"{prefix}/")):
             path = prefix + path
-        return (
-            self._request.method,
-            self._request.scheme or "http",
-            path,
-            get("QUERY_STRING") or "",
-            get("REMOTE_ADDR") or None,
-        )
+        return (method, scheme or "http", path, query or "", peer or None)
+
+    @staticmethod
+    def host_of(raw: Any, visitor: Visitor) -> str | None:
+        """Return the host that the project's proxy settings give."""
+        return raw[6] or visitor.host
+
+    @staticmethod
+    def server_of(raw: Any) -> str | None:
+        """Return the server's own address; under ASGI Django calls it "unknown"."""
+        return wsgi.WsgiExchange.server_of(raw) if raw[-2] != "unknown" else None
 
     def host(self) -> str | None:
         """Return the host that the project's proxy settings give."""
