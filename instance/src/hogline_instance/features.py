@@ -21,7 +21,9 @@ from hogline_instance.ingest import Endpoint
 from hogline_instance.jobs import Job
 from hogline_instance.live import api as live_api
 from hogline_instance.live import pages as live_pages
+from hogline_instance.people import api as people_api
 from hogline_instance.people import jobs as people_jobs
+from hogline_instance.people import pages as people_pages
 from hogline_instance.people.overrides import publish_overrides
 from hogline_instance.people.step import OnMerge, PeopleStep
 from hogline_instance.pipeline import Step
@@ -111,7 +113,14 @@ FEATURES: tuple[Feature, ...] = (
         pages=activity_pages.build_router,
         api=activity_api.build_router,
     ),
-    Feature(name="people", step=people_step, jobs=people_jobs.build_jobs),
+    Feature(
+        name="people",
+        menu=(MenuEntry("People", "/people", section="/person"),),
+        pages=people_pages.build_router,
+        api=people_api.build_router,
+        step=people_step,
+        jobs=people_jobs.build_jobs,
+    ),
     Feature(
         name="errors",
         menu=(MenuEntry("Issues", "/issues", section="/issue"),),

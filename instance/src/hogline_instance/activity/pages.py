@@ -10,7 +10,7 @@ from hogline_instance.errors import failures
 from hogline_instance.events.cursor import Cursor
 from hogline_instance.events.filters import EventFilter
 from hogline_instance.events.queries import find_event, list_events
-from hogline_instance.events.summary import summarize
+from hogline_instance.people import summaries
 from hogline_instance.services import Services
 from hogline_instance.web.filters import event_filter
 from hogline_instance.web.paging import page_start
@@ -48,7 +48,7 @@ class _ActivityPages:
         older = None if page.next is None else str(request.url.include_query_params(cursor=page.next.encode()).query)
         first = str(request.url.remove_query_params("cursor").query) if cursor is not None else None
         return self._templates.page(
-            request, "activity/events.html", events=[(summarize(event), event) for event in page.events], wanted=wanted,
+            request, "activity/events.html", events=summaries(services.database, project, page.events), wanted=wanted,
             after=request.query_params.get("after", ""), before=request.query_params.get("before", ""),
             older=older, first=first,
         )  # fmt: skip
@@ -62,7 +62,8 @@ class _ActivityPages:
             event = None
         if event is None:
             return self._templates.problem(request, 404, "This instance holds no event with that id.")
+        (line,) = summaries(services.database, project, (event,))
         return self._templates.page(
-            request, "activity/event.html", event=event, line=summarize(event), groups=property_groups(event),
+            request, "activity/event.html", event=event, line=line, groups=property_groups(event),
             failures=failures(event), raw=raw_json(event),
         )  # fmt: skip

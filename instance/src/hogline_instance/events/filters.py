@@ -17,7 +17,8 @@ class EventFilter:
     """A filter of events.
 
     Event name, person and session match exactly; `after` < timestamp < `before`; *search* may match
-    anywhere in the name, the distinct id or the properties.
+    anywhere in the name, the distinct id or the properties. *distinct_ids* are those of one person;
+    *person_id* is that of the row, which an event without a person has too.
     """
 
     event: str | None = None
@@ -26,13 +27,17 @@ class EventFilter:
     after: datetime | None = None
     before: datetime | None = None
     search: str | None = None
+    distinct_ids: tuple[str, ...] | None = None
+    person_id: str | None = None
 
 
 def matches(event: StoredEvent, wanted: EventFilter) -> bool:
     """Return whether *event* passes the filter."""
     if (wanted.event not in {None, event.event}) or (wanted.distinct_id not in {None, event.distinct_id}):
         return False
-    if wanted.session_id not in {None, event.session_id}:
+    if wanted.session_id not in {None, event.session_id} or wanted.person_id not in {None, event.person_id}:
+        return False
+    if wanted.distinct_ids is not None and event.distinct_id not in wanted.distinct_ids:
         return False
     if (wanted.after and event.timestamp <= wanted.after) or (wanted.before and event.timestamp >= wanted.before):
         return False

@@ -108,6 +108,10 @@ def _rows(
         add("event = {event:String}", "event", wanted.event)
     if wanted.distinct_id is not None:
         add("distinct_id = {distinct_id:String}", "distinct_id", wanted.distinct_id)
+    if wanted.distinct_ids is not None:
+        add("distinct_id IN {distinct_ids:Array(String)}", "distinct_ids", list(wanted.distinct_ids))
+    if wanted.person_id is not None:
+        add("toString(person_id) = {person_id:String}", "person_id", wanted.person_id)
     if wanted.session_id is not None:
         add("session_id = {session_id:String}", "session_id", wanted.session_id)
     if wanted.search:

@@ -57,7 +57,8 @@ _MAX_TITLE_CHARS = 200
 class Summary:
     """The parts of a summary line.
 
-    `status` is the response's status; `error` is 'Type: value' of an exception.
+    `status` is the response's status; `error` is 'Type: value' of an exception. `person` is the name
+    of the person called `person_id`; both are empty when the event has none.
     """
 
     uuid: str
@@ -71,6 +72,8 @@ class Summary:
     path: str
     status: int | None
     error: str
+    person: str = ""
+    person_id: str = ""
 
 
 def summarize(event: StoredEvent) -> Summary:

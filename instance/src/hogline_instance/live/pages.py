@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from hogline_instance.events.event import StoredEvent
 from hogline_instance.events.filters import EventFilter
 from hogline_instance.events.queries import list_events
-from hogline_instance.events.summary import summarize
 from hogline_instance.live.stream import MAX_BACKLOG, stream
+from hogline_instance.people import live_summary, summaries
 from hogline_instance.services import Services
 from hogline_instance.web.filters import event_filter
 from hogline_instance.web.site import Site
@@ -40,7 +40,7 @@ class _LivePages:
         services, project = self._services, self._services.projects.current()
         page = list_events(services.store, project.id, wanted, limit=_ROWS)
         return self._templates.page(
-            request, "live/live.html", rows=[summarize(event) for event in page.events], wanted=wanted,
+            request, "live/live.html", rows=summaries(services.database, project, page.events), wanted=wanted,
             token=project.token, origin=str(request.base_url).rstrip("/"), filtered=wanted != EventFilter(),
         )  # fmt: skip
 
@@ -53,4 +53,4 @@ class _LivePages:
 
 
 def _line(event: StoredEvent) -> dict[str, object]:
-    return dataclasses.asdict(summarize(event))
+    return dataclasses.asdict(live_summary(event))

@@ -1,8 +1,51 @@
 """People: the distinct ids that are one person, their properties, and the groups they act for.
 
-Other features use `lookup` and `Merge`; they write no table of this package.
+Other features use what is named here; they write no table of this package.
 """
 
+from hogline_instance.people.lookup import (
+    FoundGroup,
+    FoundPerson,
+    GroupType,
+    find_group,
+    find_groups,
+    find_people,
+    find_people_by_uuid,
+    find_person,
+    find_person_by_uuid,
+    group_types,
+    names_of,
+)
+from hogline_instance.people.names import display_name, name_properties
+from hogline_instance.people.shown import (
+    event_person_json,
+    live_summary,
+    of_person,
+    people_of,
+    shown_names,
+    summaries,
+)
 from hogline_instance.people.state import Merge
 
-__all__ = ["Merge"]
+__all__ = [
+    "FoundGroup",
+    "FoundPerson",
+    "GroupType",
+    "Merge",
+    "display_name",
+    "event_person_json",
+    "find_group",
+    "find_groups",
+    "find_people",
+    "find_people_by_uuid",
+    "find_person",
+    "find_person_by_uuid",
+    "group_types",
+    "live_summary",
+    "name_properties",
+    "names_of",
+    "of_person",
+    "people_of",
+    "shown_names",
+    "summaries",
+]

@@ -13,6 +13,7 @@ __all__ = [
     "GroupRow",
     "GroupTypeRow",
     "HistoryCursorRow",
+    "PersonDeletionRow",
     "PersonRow",
     "PersonlessIdRow",
     "WarningRow",
@@ -142,3 +143,16 @@ class HistoryCursorRow(Base):
     """The events received before this time are read."""
     cursor: Mapped[str] = mapped_column(String(100))
     finished_at: Mapped[datetime | None] = _time()
+
+
+class PersonDeletionRow(Base):
+    """People who were deleted, and whose events the job has to change once more."""
+
+    __tablename__ = "person_deletions"
+
+    id: Mapped[int] = mapped_column(_id, primary_key=True)
+    team_id: Mapped[int] = _project()
+    uuids: Mapped[list[str]] = mapped_column(JSON)
+    distinct_ids: Mapped[list[str]] = mapped_column(JSON)
+    with_events: Mapped[bool] = mapped_column(Boolean)
+    deleted_at: Mapped[datetime] = _time()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from hogline_instance.db import utc_now
@@ -15,7 +16,7 @@ from hogline_instance.people.tables import WarningRow
 
 __all__ = [
     "ALREADY_IDENTIFIED", "GROUP_TYPES", "ILLEGAL_ID", "KEPT_PER_PROJECT", "PERSONLESS_IDENTITY", "TOO_LARGE",
-    "IngestionWarning", "save_warnings",
+    "IngestionWarning", "recent_warnings", "save_warnings",
 ]  # fmt: skip
 
 ILLEGAL_ID = "cannot_merge_with_illegal_distinct_id"
@@ -58,3 +59,15 @@ def save_warnings(session: Session, warnings: Sequence[IngestionWarning]) -> Non
 
 def _short(value: Any) -> Any:
     return value[:_MAX_CHARACTERS].replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
+
+
+def recent_warnings(
+    session: Session, project_id: int, *, limit: int = 100
+) -> tuple[list[tuple[str, int]], list[WarningRow]]:
+    """Return how many warnings of each type are kept, the most frequent first, and the newest ones."""
+    mine = WarningRow.team_id == project_id
+    counted = select(WarningRow.type, func.count()).where(mine).group_by(WarningRow.type).order_by(func.count().desc())
+    newest = select(WarningRow).where(mine).order_by(WarningRow.id.desc()).limit(limit)
+    rows = list(session.scalars(newest))
+    session.expunge_all()
+    return [(kind, count) for kind, count in session.execute(counted)], rows

@@ -23,7 +23,10 @@ class EventSchema(BaseModel):
     session_id: str | None = Field(description="The session it belongs to, or null")
     timestamp: datetime = Field(description="When it happened, by a clock corrected for the sender's skew")
     properties: dict[str, Any] = Field(description="The properties as the client sent them")
-    person: dict[str, Any] | None = Field(description="The person, or null")
+    person_id: str = Field(description="The uuid of the person to whom the event belongs today")
+    person: dict[str, Any] | None = Field(
+        description="The person: uuid, distinct_ids, properties, is_identified; null for an event without one"
+    )
     elements: list[dict[str, Any]] = Field(description="Always empty; the chain is in elements_chain")
     elements_chain: str = Field(description="The clicked element and its parents, as posthog-js wrote them")
 
@@ -50,6 +53,7 @@ def event_json(event: StoredEvent) -> dict[str, object]:
         "session_id": event.session_id or None,
         "timestamp": event.timestamp,
         "properties": orjson.Fragment(event.properties_json or "{}"),
+        "person_id": event.person_id,
         "person": None,
         "elements": [],
         "elements_chain": event.elements_chain,

@@ -49,7 +49,8 @@ function draw(line) {
     status.textContent = line.status;
     status.classList.add("status-" + (line.status >= 100 && line.status < 600 ? Math.floor(line.status / 100) : 0));
   }
-  link(part(".c-person a"), "/events?distinct_id=" + encodeURIComponent(line.distinct_id), line.distinct_id, line.distinct_id);
+  const person = line.person_id === "" ? "/events?distinct_id=" + encodeURIComponent(line.distinct_id) : "/person/" + encodeURIComponent(line.person_id);
+  link(part(".c-person a"), person, line.person || line.distinct_id, line.distinct_id);
   const session = part(".c-session a");
   if (line.session_id === "") session.remove();
   else {
