@@ -12,6 +12,9 @@ from fastapi import APIRouter
 from hogline_instance.activity import api as activity_api
 from hogline_instance.activity import pages as activity_pages
 from hogline_instance.db import Database
+from hogline_instance.definitions import api as definition_api
+from hogline_instance.definitions import pages as definition_pages
+from hogline_instance.definitions.step import DefinitionStep
 from hogline_instance.errors import api as error_api
 from hogline_instance.errors import pages as error_pages
 from hogline_instance.errors import rules_api, tracking_query
@@ -106,6 +109,13 @@ FEATURES: tuple[Feature, ...] = (
         menu=(MenuEntry("Sessions", "/sessions", section="/session"),),
         pages=session_pages.build_router,
         api=session_api.build_router,
+    ),
+    Feature(  # before activity, whose `/events/{uuid}/` would match `/events/values/`
+        name="definitions",
+        menu=(MenuEntry("Definitions", "/definitions"),),
+        pages=definition_pages.build_router,
+        api=definition_api.build_router,
+        step=lambda _parts: DefinitionStep(),
     ),
     Feature(
         name="activity",
