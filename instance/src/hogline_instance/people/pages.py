@@ -45,7 +45,7 @@ def build_router(services: Services, site: Site) -> APIRouter:
     add("/person/{uuid}", pages.get_person, methods=["GET"], response_model=None)
     add("/person/{uuid}/delete", pages.post_delete, methods=["POST"], response_model=None)
     add("/groups", pages.get_groups, methods=["GET"], response_model=None)
-    add("/group/{type_index}/{key:text}", pages.get_group, methods=["GET"], response_model=None)
+    add("/group/{group_type_index}/{group_key:text}", pages.get_group, methods=["GET"], response_model=None)
     return router
 
 
@@ -131,8 +131,9 @@ class _PeoplePages:
             if len(found) > _PER_PAGE else "",
         )  # fmt: skip
 
-    def get_group(self, request: Request, type_index: int, key: str, before: str | None = None) -> Response:
+    def get_group(self, request: Request, group_type_index: int, group_key: str, before: str | None = None) -> Response:
         """Show one group: its properties and the events of its people."""
+        type_index, key = group_type_index, group_key
         services, project = self._services, self._services.projects.current()
         with services.database.session() as session:
             kind = next((each for each in group_types(session, project.id) if each.index == type_index), None)
