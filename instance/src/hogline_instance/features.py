@@ -16,8 +16,11 @@ from hogline_instance.definitions import api as definition_api
 from hogline_instance.definitions import pages as definition_pages
 from hogline_instance.definitions.step import DefinitionStep
 from hogline_instance.errors import api as error_api
+from hogline_instance.errors import jobs as error_jobs
 from hogline_instance.errors import pages as error_pages
 from hogline_instance.errors import rules_api, tracking_query
+from hogline_instance.errors.source_maps import api as symbol_api
+from hogline_instance.errors.source_maps.resolver import SymbolResolver
 from hogline_instance.errors.step import ErrorStep
 from hogline_instance.flags import endpoints as flag_endpoints
 from hogline_instance.ingest import Endpoint
@@ -86,6 +89,7 @@ def error_router(services: Services, access: Access) -> APIRouter:
     """Return the routes of issues, and of their rules."""
     router = error_api.build_router(services, access)
     router.include_router(rules_api.build_router(services, access))
+    router.include_router(symbol_api.build_router(services, access))
     return router
 
 
@@ -137,7 +141,8 @@ FEATURES: tuple[Feature, ...] = (
         pages=error_pages.build_router,
         api=error_router,
         queries=tracking_query.build_query_kinds,
-        step=lambda _parts: ErrorStep(),
+        step=lambda _parts: ErrorStep(SymbolResolver()),
+        jobs=error_jobs.build_jobs,
     ),
     Feature(name="flags", endpoints=flag_endpoints.build_endpoints, browser_config=flag_endpoints.browser_config),
     Feature(name="replay", endpoints=replay_endpoints.build_endpoints, browser_config=replay_endpoints.browser_config),

@@ -29,7 +29,8 @@ from hogline_instance.errors.prepared import release_of
 from hogline_instance.errors.queries import IssueFilter
 from hogline_instance.errors.releases import commit_link
 from hogline_instance.errors.session_line import line_around
-from hogline_instance.errors.stack import failures
+from hogline_instance.errors.source_maps.resolver import SymbolResolver
+from hogline_instance.errors.stack import failures, resolve_again
 from hogline_instance.events.event import StoredEvent
 from hogline_instance.events.summary import custom_preview, summarize
 from hogline_instance.services import Services
@@ -68,6 +69,7 @@ class _IssuePages:
     def __init__(self, services: Services, templates: Templates) -> None:
         self._services = services
         self._templates = templates
+        self._symbols = SymbolResolver()
 
     def get_issues(self, request: Request) -> Response:
         """Show the issues that pass the filter."""
@@ -191,6 +193,8 @@ class _IssuePages:
         ends = [occurrences.neighbour(store, project.id, fingerprints, event, newer=newer) for newer in (False, True)]
         release = release_of(event.properties)
         with self._services.database.session() as session:
+            # A map may have come after the event.
+            resolve_again(event, self._symbols.for_events(session, [event])(event))
             commit = commit_link(session, project.id, release) if release else ""
         return {
             "chain": failures(event), "session_line": line_around(store, project.id, event), "older": ends[0],

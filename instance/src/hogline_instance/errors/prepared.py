@@ -13,7 +13,7 @@ import orjson
 
 from hogline_instance.errors.exception_list import BrokenListError, canonical_list
 from hogline_instance.errors.fingerprint import VERSIONS, Fingerprint, custom, manual
-from hogline_instance.errors.frames import Resolve
+from hogline_instance.errors.frames import Resolution, Resolve
 from hogline_instance.errors.rules import RuleSet
 from hogline_instance.events.event import StoredEvent
 
@@ -96,8 +96,16 @@ class Prepared:
 def prepare(event: StoredEvent, resolve: Resolve) -> Prepared:
     """Return *event* prepared; a list that cannot be read leaves the reason in `errors`."""
     prepared = Prepared(event)
+    releases: dict[str, Any] = {}
+
+    def noted(raw: Mapping[str, Any]) -> Resolution | None:
+        found = resolve(raw)
+        if found is not None and found.release is not None:
+            releases[str(found.release["hash_id"])] = found.release
+        return found
+
     try:
-        prepared.exceptions = canonical_list(event.properties, event.uuid, resolve)
+        prepared.exceptions = canonical_list(event.properties, event.uuid, noted)
     except BrokenListError as error:
         prepared.errors.append(str(error))
         return prepared
@@ -109,6 +117,7 @@ def prepare(event: StoredEvent, resolve: Resolve) -> Prepared:
         "$exception_sources": _unique(frame["source"] for frame in frames),
         "$exception_functions": _unique(frame["resolved_name"] or frame["mangled_name"] for frame in frames),
         "$exception_handled": handled is True,
+        **({"$exception_releases": releases} if releases else {}),
     }
     return prepared
 

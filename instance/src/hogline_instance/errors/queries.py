@@ -5,7 +5,7 @@ The condition of an issue is its fingerprints, so past events follow a merge at 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import cast
 
 from hogline_instance.events.columns import SELECT_LIST, event_of
@@ -13,7 +13,16 @@ from hogline_instance.events.event import StoredEvent, instant, microseconds
 from hogline_instance.events.row import NO_ISSUE
 from hogline_instance.store import EVENTS_TABLE, Store
 
-__all__ = ["Counts", "IssueFilter", "count_issues", "event_sample", "events_at", "order_issues", "volumes"]
+__all__ = [
+    "Counts",
+    "IssueFilter",
+    "count_issues",
+    "event_sample",
+    "events_at",
+    "order_issues",
+    "recent_buckets",
+    "volumes",
+]
 
 _MAX_ISSUES = 50_000
 _FINGERPRINT = "toString(`mat_$exception_fingerprint`)"
@@ -220,3 +229,35 @@ def _add_properties(where: _Where, filters: Sequence[tuple[str, str, Sequence[st
 def _last(values: object) -> str | None:
     listed = cast("Sequence[str]", values)
     return str(listed[-1]) if listed else None
+
+
+def follow_moves(store: Store, project_id: int, moved: Mapping[str, str]) -> None:
+    """Write the issue of moved fingerprints into the stored events, for queries that read the column."""
+    store.change(
+        EVENTS_TABLE,
+        f"UPDATE issue_id = toUUID(transform({_FINGERPRINT}, {{moved:Array(String)}}, {{moved_to:Array(String)}},"
+        " toString(issue_id))) WHERE team_id = {project:UInt32} AND event = '$exception'"
+        f" AND {_FINGERPRINT} IN {{moved:Array(String)}}",
+        {"project": project_id, "moved": list(moved), "moved_to": list(moved.values())},
+    )
+
+
+def recent_buckets(store: Store, *, now: datetime, buckets: int, minutes: int) -> dict[int, dict[str, list[int]]]:
+    """Return how often each fingerprint of each project occurred in the last *buckets* of *minutes*.
+
+    The last number is the bucket that ends now.
+    """
+    start = now - timedelta(minutes=buckets * minutes)
+    rows = store.query(
+        f"SELECT team_id, {_FINGERPRINT} AS fingerprint,"  # noqa: S608 - constants; values are bound
+        " intDiv(toUnixTimestamp64Micro(timestamp) - {start:Int64}, {step:Int64}) AS bucket, count() AS many"
+        f" FROM {EVENTS_TABLE} WHERE event = '$exception' AND timestamp >= fromUnixTimestamp64Micro({{start:Int64}}, 'UTC')"
+        " AND timestamp < fromUnixTimestamp64Micro({end:Int64}, 'UTC') AND fingerprint != ''"
+        " GROUP BY team_id, fingerprint, bucket",
+        {"start": microseconds(start), "end": microseconds(now), "step": minutes * 60_000_000},
+    )
+    found: dict[int, dict[str, list[int]]] = {}
+    for row in rows:
+        counts = found.setdefault(cast("int", row["team_id"]), {}).setdefault(str(row["fingerprint"]), [0] * buckets)
+        counts[min(cast("int", row["bucket"]), buckets - 1)] += cast("int", row["many"])
+    return found

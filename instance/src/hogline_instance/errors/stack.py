@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from hogline_instance.errors.exception_list import crash_is_first
+from hogline_instance.errors.frames import Resolve, normalised_frame
 from hogline_instance.events.event import StoredEvent
 
-__all__ = ["Failure", "Frame", "FrameRun", "SourceLine", "failures"]
+__all__ = ["Failure", "Frame", "FrameRun", "SourceLine", "failures", "resolve_again"]
 
 _MAX_FAILURES = 50
 _MAX_FRAMES = 250
@@ -79,6 +80,18 @@ def failures(event: StoredEvent) -> tuple[Failure, ...]:
     return tuple(
         _failure(entry, crash_first=crash_first) for entry in entries[:_MAX_FAILURES] if isinstance(entry, dict)
     )
+
+
+def resolve_again(event: StoredEvent, resolve: Resolve) -> None:
+    """Look up the frames of *event* that no map resolved when it came; its stored row stays."""
+    entries = event.properties.get("$exception_list")
+    library = event.text("$lib")
+    for entry in entries[:_MAX_FAILURES] if isinstance(entries, list) else ():
+        stack = entry.get("stacktrace") if isinstance(entry, dict) else None
+        frames = stack.get("frames") if isinstance(stack, dict) else None
+        for place, frame in enumerate(frames if isinstance(frames, list) else ()):
+            if isinstance(frame, dict) and frame.get("resolve_failure"):
+                frames[place] = normalised_frame(frame, library, resolve)  # type: ignore[index]
 
 
 def _failure(entry: Mapping[str, object], *, crash_first: bool) -> Failure:

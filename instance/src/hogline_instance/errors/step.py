@@ -14,6 +14,7 @@ from hogline_instance.errors.intake import Intake
 from hogline_instance.errors.prepared import Prepared, prepare
 from hogline_instance.errors.rate_limits import apply_rate_limits
 from hogline_instance.errors.rules import Rule, RuleSet, sampled_out
+from hogline_instance.errors.source_maps.resolver import SymbolResolver
 from hogline_instance.errors.tables import RuleRow
 from hogline_instance.pipeline import Batch
 
@@ -27,13 +28,17 @@ RATE_LIMITED = "exceptions beyond a rate limit are dropped"
 class ErrorStep:
     """Normalises the exceptions of a batch, finds or creates their issues, and drops the unwanted."""
 
+    def __init__(self, symbols: SymbolResolver) -> None:
+        self._symbols = symbols
+
     def apply(self, batch: Batch, session: Session) -> None:
         """Process the `$exception` events of *batch*."""
         events = [row for row in batch.rows if row.event == "$exception"]
         if not events:
             return
         rules = _rules(session, {event.team_id for event in events})
-        prepared = [prepare(event, _no_map) for event in events]
+        resolve = self._symbols.for_events(session, events)
+        prepared = [prepare(event, resolve(event)) for event in events]
         dropped: dict[str, str] = {}
         grouped = [each for each in _unsuppressed(prepared, rules, dropped) if not each.errors]
         for each in grouped:
@@ -52,10 +57,6 @@ class ErrorStep:
         _disable_broken(session, rules.values())
         for reason in dict.fromkeys(dropped.values()):
             batch.drop(_dropped_for(dropped, reason), reason)
-
-
-def _no_map(_raw: Mapping[str, Any]) -> None:
-    """Return None: no source map is known."""
 
 
 def _dropped_for(dropped: Mapping[str, str], reason: str) -> Any:

@@ -149,6 +149,8 @@ class SymbolSetRow(Base):
     content_hash: Mapped[str | None] = mapped_column(String(200))
     """Set when the upload is finished."""
     size_bytes: Mapped[int] = mapped_column(Integer, default=0)
+    upload_token: Mapped[str | None] = mapped_column(String(64))
+    """The secret of the upload's URL, until the upload is finished."""
     is_stored: Mapped[bool] = mapped_column(Boolean, default=False)
     failure_reason: Mapped[str | None] = mapped_column(Text)
     last_used: Mapped[datetime | None] = _time(default=None)

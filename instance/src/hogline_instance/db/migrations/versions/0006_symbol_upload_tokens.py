@@ -1,0 +1,15 @@
+"""The secret of a symbol set's upload."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    op.add_column("error_symbol_sets", sa.Column("upload_token", sa.String(64)))
+
+
+def downgrade() -> None:
+    op.drop_column("error_symbol_sets", "upload_token")

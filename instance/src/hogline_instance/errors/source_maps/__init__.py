@@ -1,0 +1,1 @@
+"""Source maps: uploaded or fetched, kept in SQL, and applied in a process of their own."""

@@ -1,0 +1,2 @@
+(()=>{var a=(t,r,o)=>()=>{if(o)throw o[0];try{return t&&(r=t(t=0)),r}catch(e){throw o=[e],e}};var c=(t,r)=>()=>{try{return r||t((r={exports:{}}).exports,r),r.exports}catch(o){throw r=0,o}};function u(t){if(!t.sku)throw new TypeError("this item has no sku: "+t.name);return t.price*t.count}var n,s=a(()=>{n=class{constructor(r){this.items=r}total(){return this.items.map(r=>u(r)).reduce((r,o)=>r+o,0)}}});var p=c(()=>{s();var i=t=>`Total: ${new n(t).total()}`;globalThis.pay=function(r){return i(r)}});p();})();
+//# sourceMappingURL=app.js.map
