@@ -51,7 +51,7 @@ def build_router(services: Services, access: Access) -> APIRouter:
 
 
 def _add_symbol_sets(routes: Routes, services: Services, access: Access) -> None:
-    allowed: Any = access.project()
+    allowed: Any = access.project("error_tracking")
 
     def bulk_start(
         request: Request, body: Annotated[dict[str, Any], Body()], project: Project = allowed
@@ -122,7 +122,7 @@ def _add_symbol_sets(routes: Routes, services: Services, access: Access) -> None
 
 
 def _add_releases(routes: Routes, services: Services, access: Access) -> None:
-    allowed: Any = access.project()
+    allowed: Any = access.project("error_tracking")
 
     def create(body: Annotated[dict[str, Any], Body()], project: Project = allowed) -> dict[str, Any]:
         """Return the release with this hash, made when it is new."""
