@@ -1,6 +1,6 @@
 """`.../error_tracking/symbol_sets` and `releases`, and the URL that files are uploaded to.
 
-Source: docs/internals/instance-protocol.md#symbol-sets-and-source-maps.
+Source: docs/internals/management-api.md#symbol-sets-and-source-maps.
 """
 
 import asyncio

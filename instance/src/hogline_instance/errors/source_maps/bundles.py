@@ -1,6 +1,6 @@
 """Scripts of a build and their maps: find them, and give each script a chunk id.
 
-Source: docs/internals/instance-protocol.md#symbol-sets-and-source-maps.
+Source: docs/internals/management-api.md#symbol-sets-and-source-maps.
 """
 
 import json

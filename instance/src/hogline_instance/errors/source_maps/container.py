@@ -1,6 +1,6 @@
 """The container in which a minified script and its map are uploaded. Pure.
 
-Source: docs/internals/instance-protocol.md#symbol-sets-and-source-maps.
+Source: docs/internals/management-api.md#symbol-sets-and-source-maps.
 """
 
 import io

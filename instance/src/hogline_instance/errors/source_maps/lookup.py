@@ -1,6 +1,6 @@
 """Original positions of a minified script, from its source map. Pure.
 
-Source: docs/internals/instance-protocol.md#symbol-sets-and-source-maps.
+Source: docs/internals/management-api.md#symbol-sets-and-source-maps.
 """
 
 import json
