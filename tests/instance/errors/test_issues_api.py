@@ -1,6 +1,8 @@
 """`error_tracking/issues` and `ErrorTrackingQuery`, in PostHog's shapes, on a running instance."""
 
 import json
+import subprocess
+import sys
 import uuid
 from datetime import UTC, datetime, timedelta
 
@@ -8,6 +10,7 @@ import pytest
 
 from tests.instance.errors.api import call, query, until
 from tests.instance.errors.bodies import entry, exception, python_frame, stored, unique
+from tests.instance.reader import dollars, event
 
 
 def issue_of(reader, *sent):
@@ -193,3 +196,55 @@ def test_wrapped_queries_and_kinds_in_the_path_are_answered(reader):
             reader, "POST", path, {"query": asked, "refresh": "blocking"}, base="/api/projects/@current"
         )
     call(reader, "POST", "query/TrendsQuery", {"query": inner}, status=400, base="/api/projects/@current")
+
+
+def test_users_are_people_also_after_they_were_merged(reader):
+    """A visitor who signs in counts once, for exceptions before and after."""
+    kind = unique()
+    anonymous, known = f"anon-{kind}", f"ada-{kind}"
+    stored(reader, *[exception(entry(kind, "v", [python_frame()]), distinct_id=each) for each in (anonymous, known)])
+    assert query(reader, searchQuery=kind)["results"][0]["aggregations"]["users"] == 2
+    reader.send(event("$identify", distinct_id=known, **dollars(anon_distinct_id=anonymous)))
+    until(lambda: query(reader, searchQuery=kind)["results"][0]["aggregations"]["users"] == 1)
+
+
+def test_posthog_pythons_exceptions_are_grouped_and_their_chain_is_in_order(reader, tmp_path):
+    """The official client's own bodies: a cause and a group, thrown by two runs from other lines, are two issues."""
+    script = """
+import sys
+from posthog import Posthog
+client = Posthog(sys.argv[2], host=sys.argv[1])
+def charge(number):
+    try:
+        {}["card"]
+    except KeyError as error:
+        raise ValueError(f"order {number}") from error
+for number in range(3):
+    try:
+        charge(number)
+    except ValueError as error:
+        client.capture_exception(error, distinct_id=sys.argv[3])
+try:
+    raise ExceptionGroup("several", [ValueError("a"), TypeError("b")]) if sys.version_info >= (3, 11) else RuntimeError()
+except Exception as error:
+    client.capture_exception(error, distinct_id=sys.argv[3])
+client.flush()
+client.shutdown()
+"""
+    who = f"py-{uuid.uuid4()}"
+    for lines in ("", "\n\n\n"):
+        (tmp_path / "shop.py").write_text(lines + script)
+        command = [sys.executable, "shop.py", reader.url, reader.token, who]
+        subprocess.run(command, check=True, capture_output=True, timeout=90, cwd=tmp_path)
+    found = [each["properties"] for each in reader.wait_for(8, distinct_id=who, event="$exception")]
+    chains = [each for each in found if each["$exception_types"][0] == "ValueError"]
+    groups = [each for each in found if each["$exception_types"][0] == "ExceptionGroup"]
+    assert (len(chains), len(groups)) == (6, 2)
+    assert {tuple(each["$exception_types"]) for each in chains} == {("ValueError", "KeyError")}
+    assert (
+        len({each["$exception_issue_id"] for each in chains})
+        == len({each["$exception_issue_id"] for each in groups})
+        == 1
+    )
+    frame = chains[0]["$exception_list"][0]["stacktrace"]["frames"][-1]
+    assert (frame["resolved_name"], frame["source"], frame["in_app"]) == ("charge", "shop.py", True)

@@ -10,6 +10,7 @@ from typing import cast
 
 from hogline_instance.events.columns import SELECT_LIST, event_of
 from hogline_instance.events.event import StoredEvent, instant, microseconds
+from hogline_instance.events.person_ids import PERSON_ID, PERSON_JOIN
 from hogline_instance.events.row import NO_ISSUE
 from hogline_instance.store import EVENTS_TABLE, Store
 
@@ -26,12 +27,14 @@ __all__ = [
 
 _MAX_ISSUES = 50_000
 _FINGERPRINT = "toString(`mat_$exception_fingerprint`)"
-# Without the feature of people, an event names no person; its distinct id then stands for one.
-_PERSON = f"if(person_id = toUUID('{NO_ISSUE}'), distinct_id, toString(person_id))"
+# An event that was stored before there were people names none; its distinct id then stands for one.
+PERSON = f"if({PERSON_ID} = toUUID('{NO_ISSUE}'), events.distinct_id, toString({PERSON_ID}))"
+EVENTS_WITH_PEOPLE = f"{EVENTS_TABLE} AS events {PERSON_JOIN}"
+"""The events joined with the ids that moved to another person; PERSON needs it."""
 _ORDERS = {
     "last_seen": "max(timestamp)",
     "occurrences": "count()",
-    "users": f"uniq({_PERSON})",
+    "users": f"uniq({PERSON})",
     "sessions": "uniqIf(session_id, session_id != '')",
 }
 _SEARCHED = (
@@ -89,7 +92,7 @@ def order_issues(
     """Return the ids of all issues with exceptions in the filter, in *order*."""
     where = _where(project_id, wanted)
     rows = store.query(
-        f"SELECT {_issue(moved, where)} AS issue FROM {EVENTS_TABLE} WHERE {where.sql}"  # noqa: S608 - constants; values are bound
+        f"SELECT {_issue(moved, where)} AS issue FROM {EVENTS_WITH_PEOPLE} WHERE {where.sql}"  # noqa: S608 - constants; values are bound
         f" GROUP BY issue HAVING issue != '{NO_ISSUE}' ORDER BY {_ORDERS.get(order, _ORDERS['last_seen'])}"
         f" {'ASC' if ascending else 'DESC'}, issue LIMIT {_MAX_ISSUES}",
         where.parameters,
@@ -106,11 +109,11 @@ def count_issues(
     where = _where(project_id, wanted)
     where.parameters["ids"] = list(ids)
     rows = store.query(
-        f"SELECT {_issue(moved, where)} AS issue, uniqExact(uuid) AS occurrences, uniqExact({_PERSON}) AS users,"  # noqa: S608 - constants; values are bound
+        f"SELECT {_issue(moved, where)} AS issue, uniqExact(uuid) AS occurrences, uniqExact({PERSON}) AS users,"  # noqa: S608 - constants; values are bound
         " uniqExactIf(session_id, session_id != '') AS sessions, toUnixTimestamp64Micro(max(timestamp)) AS last_us,"
         " toString(argMax(`mat_$lib`, timestamp)) AS library, argMax(`mat_$exception_sources`, timestamp) AS sources,"
         " argMax(`mat_$exception_functions`, timestamp) AS functions, toString(argMin(uuid, (timestamp, uuid))) AS first_event,"
-        f" toString(argMax(uuid, (timestamp, uuid))) AS last_event FROM {EVENTS_TABLE} WHERE {where.sql}"
+        f" toString(argMax(uuid, (timestamp, uuid))) AS last_event FROM {EVENTS_WITH_PEOPLE} WHERE {where.sql}"
         " GROUP BY issue HAVING issue IN {ids:Array(String)}",
         where.parameters,
     )
@@ -136,7 +139,7 @@ def volumes(
     rows = store.query(
         f"SELECT {_issue(moved, where)} AS issue,"  # noqa: S608 - constants; values are bound
         " intDiv(toUnixTimestamp64Micro(timestamp) - {start:Int64}, {step:Int64}) AS bucket, count() AS many"
-        f" FROM {EVENTS_TABLE} WHERE {where.sql} GROUP BY issue, bucket HAVING issue IN {{ids:Array(String)}}",
+        f" FROM {EVENTS_WITH_PEOPLE} WHERE {where.sql} GROUP BY issue, bucket HAVING issue IN {{ids:Array(String)}}",
         where.parameters,
     )
     found = {each: [0] * buckets for each in ids}
@@ -201,7 +204,7 @@ def _where(project_id: int, wanted: IssueFilter) -> _Where:
     if wanted.handled is not None:
         where.conditions.append(f"`mat_$exception_handled` = {'true' if wanted.handled else 'false'}")
     if wanted.person:
-        where.conditions.append(f"({_PERSON} = {{person:String}} OR distinct_id = {{person:String}})")
+        where.conditions.append(f"({PERSON} = {{person:String}} OR distinct_id = {{person:String}})")
         where.parameters["person"] = wanted.person
     _add_properties(where, wanted.properties)
     return where

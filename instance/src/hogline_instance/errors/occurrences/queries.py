@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from hogline_instance.errors.occurrences.comparison import Seen
+from hogline_instance.errors.queries import EVENTS_WITH_PEOPLE, PERSON
 from hogline_instance.events.columns import SELECT_LIST, event_of
 from hogline_instance.events.event import StoredEvent, instant, microseconds
-from hogline_instance.events.row import NO_ISSUE
 from hogline_instance.store import EVENTS_TABLE, Store
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
 _WINDOWS = (timedelta(days=3), timedelta(days=60), None)
 _SAMPLE = 20_000
 _MAX_VALUES = 8
-_PERSON = f"if(person_id = toUUID('{NO_ISSUE}'), distinct_id, toString(person_id))"
 _OF_ISSUE = (
     "team_id = {project:UInt32} AND event = '$exception'"
     " AND toString(`mat_$exception_fingerprint`) IN {fingerprints:Array(String)}"
@@ -73,9 +72,9 @@ def totals(store: Store, project_id: int, fingerprints: Sequence[str], *, days: 
     start = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days - 1)
     parameters = {**_issue(project_id, fingerprints), "after": microseconds(start)}
     [row] = store.query(
-        f"SELECT uniqExact(uuid) AS occurrences, uniqExact({_PERSON}) AS users,"  # noqa: S608 - constants; values are bound
+        f"SELECT uniqExact(uuid) AS occurrences, uniqExact({PERSON}) AS users,"  # noqa: S608 - constants; values are bound
         " uniqExactIf(session_id, session_id != '') AS sessions, toUnixTimestamp64Micro(min(timestamp)) AS first_us,"
-        f" toUnixTimestamp64Micro(max(timestamp)) AS last_us FROM {EVENTS_TABLE} WHERE {_OF_ISSUE}",
+        f" toUnixTimestamp64Micro(max(timestamp)) AS last_us FROM {EVENTS_WITH_PEOPLE} WHERE {_OF_ISSUE}",
         parameters,
     )
     counted = store.query(
