@@ -22,7 +22,11 @@ from hogline_instance.errors import rules_api, tracking_query
 from hogline_instance.errors.source_maps import api as symbol_api
 from hogline_instance.errors.source_maps.resolver import SymbolResolver
 from hogline_instance.errors.step import ErrorStep
+from hogline_instance.flags import api as flag_api
 from hogline_instance.flags import endpoints as flag_endpoints
+from hogline_instance.flags import jobs as flag_jobs
+from hogline_instance.flags import pages as flag_pages
+from hogline_instance.flags.hash_keys import move_hash_keys
 from hogline_instance.ingest import Endpoint
 from hogline_instance.jobs import Job
 from hogline_instance.live import api as live_api
@@ -144,7 +148,16 @@ FEATURES: tuple[Feature, ...] = (
         step=lambda _parts: ErrorStep(SymbolResolver()),
         jobs=error_jobs.build_jobs,
     ),
-    Feature(name="flags", endpoints=flag_endpoints.build_endpoints, browser_config=flag_endpoints.browser_config),
+    Feature(
+        name="flags",
+        menu=(MenuEntry("Flags", "/feature_flags", section="/feature_flags"),),
+        pages=flag_pages.build_router,
+        on_merge=move_hash_keys,
+        api=flag_api.build_router,
+        endpoints=flag_endpoints.build_endpoints,
+        browser_config=flag_endpoints.browser_config,
+        jobs=flag_jobs.build_jobs,
+    ),
     Feature(name="replay", endpoints=replay_endpoints.build_endpoints, browser_config=replay_endpoints.browser_config),
     Feature(
         name="posthog_js",

@@ -43,7 +43,6 @@ def test_a_token_in_the_script_can_only_be_a_token(reader):
     ("path", "empty"),
     [
         ("/api/surveys/", {"surveys": []}),
-        ("/api/early_access_features/", {"earlyAccessFeatures": []}),
         ("/api/web_experiments", {"experiments": []}),
         ("/api/product_tours", {"product_tours": []}),
     ],

@@ -24,6 +24,7 @@ CASES = [
     ("exact", "null", None, True), ("is_not", "x", None, True), ("is_not", "Straße", "STRASSE", True), ("exact", 1e-5, "0.00001", True),
     ("exact", "x", {1, 2}, UNKNOWN), ("is_set", None, None, True), ("is_not_set", None, None, False),
     ("icontains", "ELL", "Hello", True), ("icontains", "É", "é", False), ("not_icontains", "ell", "Hello", False), ("icontains", "ul", None, True),
+    ("icontains_multi", ["X", "ELL"], "Hello", UNKNOWN), ("icontains_multi", [], "x", UNKNOWN), ("not_icontains_multi", ["x", "ell"], "Hello", UNKNOWN),
     ("starts_with", "HE", "hello", True), ("not_starts_with", "he", "hello", False), ("ends_with", "LO", "hello", True),
     ("not_ends_with", "x", "hello", True), ("icontains", "1", [1, 2], True),
     ("regex", "", "x", True), ("not_regex", "", "x", False), ("regex", "(", "x", False), ("not_regex", "(", "x", False),
@@ -31,6 +32,7 @@ CASES = [
     ("regex", r"(?=a)", "a", UNKNOWN), ("regex", r"\bx", "x", UNKNOWN), ("regex", "(a+)+", "aa", UNKNOWN), ("regex", "1", 21, True),
     ("gt", 3, "4", True), ("gte", "3", 3, True), ("lt", 3, True, False), ("lte", "1e3", 1000, True), ("gt", "x", 3, UNKNOWN), ("gt", 3, "x", False),
     ("gt", 3, None, False), ("lt", 3, Decimal("2.5"), True),
+    ("is_date_exact", "2024-01-01", date(2024, 1, 1), UNKNOWN),
     ("is_date_before", "-7d", "2020-01-01", True), ("is_date_after", "2024-01-01", date(2024, 1, 2), True),
     ("is_date_after", "2024-01-01", datetime(2024, 1, 1, 0, 0, 1), True), ("is_date_before", "2024-06-01 12:00:00 UTC", "2024-06-01T12:00:00Z", False),
     ("is_date_before", "2024-06-01T12:00:00 +02:00", "2024-06-01T10:00:00Z", False), ("is_date_before", "10000d", "2020-01-01", UNKNOWN),
@@ -64,6 +66,21 @@ def test_an_operator_answers_as_specified_and_as_the_judge_does(operator, value,
     filter_ = {"key": "p", "operator": operator, "value": value}
     assert answer(filter_, {"p": found}) == expected
     assert judged(filter_, {"p": found}) == expected
+
+
+@pytest.mark.parametrize(
+    ("operator", "value", "found", "expected"),
+    [
+        ("icontains_multi", ["X", "ELL"], "Hello", True),
+        ("not_icontains_multi", ["x", "ell"], "Hello", False),
+        ("is_date_exact", "2024-01-01", "2024-01-01", True),
+        ("is_date_exact", "2024-01-01", "2024-01-02", False),
+    ],
+)
+def test_the_server_decides_the_operators_that_sdks_leave_to_it(operator, value, found, expected):
+    """It knows every property of its subject."""
+    check, broken = property_check({"key": "p", "operator": operator, "value": value}, 1)
+    assert (check({"p": found}, Subject("ada", complete=True)), broken) == (expected, False)
 
 
 def test_the_table_leaves_no_operator_out():

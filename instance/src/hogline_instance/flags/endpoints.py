@@ -4,25 +4,32 @@ Source: docs/internals/flags-protocol.md#flags-endpoint.
 """
 
 import asyncio
-import hashlib
 import re
 import time
 import uuid
 from typing import Any
 
-import msgspec
-
+from hogline_instance.flags import early_access
+from hogline_instance.flags.answers import Answer, answers, legacy_flags, subject_of, v2_flags
+from hogline_instance.flags.evaluation import evaluate
+from hogline_instance.flags.flag_set import FlagSet, flag_sets
+from hogline_instance.flags.neighbours import StoredPeople
+from hogline_instance.flags.remote_config import PayloadCipher, payload_of
+from hogline_instance.flags.request import FlagsRequest, NoDistinctIdError, read_flags_request, token_of
 from hogline_instance.ingest import Endpoint, HttpError, Request, Response, error_response, json_response
 from hogline_instance.ingest.bodies import BodyError, plain_json
 from hogline_instance.ingest.json_text import read_json
+from hogline_instance.project import Project
 from hogline_instance.services import Services
 
 __all__ = ["browser_config", "build_endpoints"]
 
 _FLAGS = re.compile(r"/(flags|decide)")
-_DEFINITIONS = re.compile(r"/flags/definitions|/api/feature_flag/local_evaluation")
-_REMOTE_CONFIG = re.compile(r"/api/projects/[^/]{1,60}/feature_flags/[^/]{1,400}/remote_config")
-_NO_FLAGS: dict[str, Any] = {"flags": [], "group_type_mapping": {}, "cohorts": {}}
+_DEFINITIONS = re.compile(
+    r"/flags/definitions|/api/feature_flag/local_evaluation"
+    r"|/api/(?:projects|environments)/(?P<project>[^/]{1,60})/feature_flags/local_evaluation"
+)
+_REMOTE_CONFIG = re.compile(r"/api/(?:projects|environments)/([^/]{1,60})/feature_flags/([^/]{1,400})/remote_config")
 _MAX_BODY_BYTES = 2 * 1024 * 1024
 
 
@@ -38,64 +45,104 @@ def build_endpoints(services: Services) -> tuple[Endpoint, ...]:
         Endpoint(_FLAGS, flags.evaluate, prefixes=("/flags/",)),
         Endpoint(_DEFINITIONS, flags.definitions, prefixes=("/api/feature_flag/",)),
         Endpoint(_REMOTE_CONFIG, flags.remote_config),
+        Endpoint(early_access.PATH, early_access.PublicFeatures(services).answer, prefixes=("/api/early_access",)),
     )
 
 
 class _FlagEndpoints:
     def __init__(self, services: Services) -> None:
+        self._database = services.database
         self._projects = services.projects
         self._config = services.browser_config
+        self._sets = flag_sets(services.database)
+        self._cipher = PayloadCipher(services.settings.data_dir)
 
     async def evaluate(self, request: Request, match: re.Match[str]) -> Response:
-        """Return the enabled flags, in the shape that the request's version expects."""
+        """Return the flags' values, in the shape that the request's version expects."""
         if request.method == "GET":
             return json_response({"flags": {}, "featureFlags": {}, "errorsWhileComputingFlags": False})
-        query = request.query
         body = _body(request)
-        if not any(body.get(name) for name in ("token", "$token", "api_key")):
-            return error_response(401, "authentication_failed", "No project token: send it as 'token'.")
-        if body.get("distinct_id") in (None, "") and body.get("$distinct_id") in (None, ""):
-            return error_response(400, "missing_distinct_id", "No distinct_id.")
-        is_decide = match[1] == "decide"
+        token = token_of(body)
+        project = self._projects.by_token(token)
+        if project is None:
+            detail = f"This instance does not know the project token {token[:64]!r}." if token else "No project token: send it as 'token'."  # fmt: skip
+            return error_response(401, "authentication_failed", detail)
+        try:
+            asked = read_flags_request(body, request.headers, request.query)
+        except NoDistinctIdError:
+            return error_response(400, "missing_distinct_id", "No distinct_id: send a text or a number.")
+        found, failed = await self._answers(project, self._sets.of(project.id), asked)
+        return json_response(self._answer(found, failed, request.query, is_decide=match[1] == "decide"))
+
+    async def _answers(self, project: Project, flags: FlagSet, asked: FlagsRequest) -> tuple[list[Answer], bool]:
+        if asked.is_disabled or not flags.flags:
+            return [], False
+        if not flags.reads_people:
+            return answers(flags, asked, subject_of(flags, asked, StoredPeople(), {})), False
+        return await asyncio.to_thread(evaluate, self._database, flags, project.id, asked)
+
+    def _answer(self, found: list[Answer], failed: bool, query: dict[str, str], *, is_decide: bool) -> dict[str, Any]:
         version = query.get("v", "1" if is_decide else "2")
         answer: dict[str, Any] = {
-            "errorsWhileComputingFlags": False,
+            "errorsWhileComputingFlags": failed or any(each.value is None for each in found),
             "requestId": str(uuid.uuid4()),
             "evaluatedAt": int(time.time() * 1000),
         }
+        values, payloads = legacy_flags(found)
+        active = {key: value for key, value in values.items() if value is not False}
         if is_decide and version == "1":
-            answer["featureFlags"] = []
-        elif (is_decide and version in ("2", "3")) or version == "1":
-            answer |= {"featureFlags": {}, "featureFlagPayloads": {}}
+            answer["featureFlags"] = list(active)
+        elif is_decide and version == "2":
+            answer |= {"featureFlags": active, "featureFlagPayloads": payloads}
+        elif (is_decide and version == "3") or version == "1":
+            answer |= {"featureFlags": values, "featureFlagPayloads": payloads}
         else:
-            answer["flags"] = {}
+            answer["flags"] = v2_flags(found)
         if query.get("config") == "true" or is_decide:
             # posthog-js up to 1.96 begins to capture clicks only when it reads this.
             answer |= {**self._config, "config": {"enable_collect_everything": True}}
-        return json_response(answer)
+        return answer
 
-    async def definitions(self, request: Request, _match: re.Match[str]) -> Response:
+    async def definitions(self, request: Request, match: re.Match[str]) -> Response:
         """Return the definitions for local evaluation, or 304 while they are unchanged."""
-        await self._require_key(request)
-        body = msgspec.json.encode(_NO_FLAGS)
-        etag = f'W/"{hashlib.sha256(body).hexdigest()[:32]}"'.encode()
-        headers = ((b"etag", etag), (b"cache-control", b"private, must-revalidate"))
-        if request.header(b"if-none-match").encode() == etag:
+        named = match.groupdict().get("project")
+        project, _ = await self._authenticated(request, named)
+        flags = self._sets.of(project.id)
+        headers = ((b"etag", flags.etag), (b"cache-control", b"private, must-revalidate"))
+        if request.header(b"if-none-match").encode() == flags.etag:
             return Response(b"", 304, headers=headers)
-        return Response(body, headers=headers)
+        return Response(flags.definitions, headers=headers)
 
-    async def remote_config(self, request: Request, _match: re.Match[str]) -> Response:
-        """Return the payload of one flag."""
-        await self._require_key(request)
-        return error_response(404, "not_found", "This flag does not exist.")
+    async def remote_config(self, request: Request, match: re.Match[str]) -> Response:
+        """Return the payload of one flag, as JSON text in a JSON string."""
+        project, _ = await self._authenticated(request, match[1])
+        text = await asyncio.to_thread(payload_of, self._database, self._cipher, project.id, match[2])
+        if text is None:
+            return error_response(404, "not_found", "This flag does not exist.")
+        return json_response(text)
 
-    async def _require_key(self, request: Request) -> None:
+    async def _authenticated(self, request: Request, named: str | None) -> tuple[Project, bool]:
+        """Return the project of the request's key, and whether it is a secret key."""
         scheme, _, key = request.header(b"authorization").partition(" ")
-        project = None
-        if scheme.lower() == "bearer":
-            project = await asyncio.to_thread(self._projects.by_personal_key, key.strip())
-        if project is None:
-            raise HttpError(401, "a personal key is needed: Authorization: Bearer phx_... (`hogline keys` prints it)")
+        key = key.strip() if scheme.lower() == "bearer" else ""
+        asked = self._projects.by_token(request.query.get("token", "")) if request.query.get("token") else None
+        if named is not None and named != "@current":
+            asked = self._projects.by_id(int(named[:10])) if named.isascii() and named.isdigit() else None
+            if asked is None:
+                raise HttpError(404, f"this instance has no project {named}")
+        if (own := self._projects.by_secret_token(key) if key else None) is not None:
+            if asked is not None and asked.id != own.id:
+                raise HttpError(403, "the secret key belongs to another project than the token")
+            return own, True
+        known = await asyncio.to_thread(self._projects.find_personal_key, key) if key else None
+        if known is None:
+            raise HttpError(
+                401, "a personal key (phx_...) or a project's secret key (phs_...) is needed: Authorization: Bearer phx_... (`hogline keys` prints it)"
+            )  # fmt: skip
+        project = asked or known.project
+        if not known.allows("feature_flag:read") or not known.reaches(project.id):
+            raise HttpError(403, "the key may not read the flags of this project; it needs the scope feature_flag:read")
+        return project, False
 
 
 def _body(request: Request) -> dict[str, Any]:

@@ -21,11 +21,10 @@ _ARRAY = re.compile(r"/array/([A-Za-z0-9_-]{1,64})/(config|config\.js|array\.js)
 # After a 404 the SDK would retry every second.
 _EMPTY_LISTS: dict[str, dict[str, list[object]]] = {
     "/api/surveys": {"surveys": []},
-    "/api/early_access_features": {"earlyAccessFeatures": []},
     "/api/web_experiments": {"experiments": []},
     "/api/product_tours": {"product_tours": []},
 }
-_LIST_PREFIXES = ("/api/surveys", "/api/early_access", "/api/web_exp", "/api/product_tours")
+_LIST_PREFIXES = ("/api/surveys", "/api/web_exp", "/api/product_tours")
 
 
 def browser_config(settings: Settings) -> dict[str, object]:

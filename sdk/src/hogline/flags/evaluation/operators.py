@@ -27,7 +27,11 @@ Check: TypeAlias = Callable[[Mapping[str, Any], Subject], Answer]
 _ABSENT: Any = object()
 _PROBE = datetime(2000, 1, 1, tzinfo=UTC)  # any day on which a bare year is a date
 # Operators that answer True for a property that is certainly unset; all others answer False.
-_TRUE_WHEN_UNSET = frozenset({"is_not", "is_not_set", "not_icontains", "not_starts_with", "not_ends_with", "not_regex"})
+_TRUE_WHEN_UNSET = frozenset(
+    {
+        "is_not", "is_not_set", "not_icontains", "not_icontains_multi", "not_starts_with", "not_ends_with", "not_regex",
+    }
+)  # fmt: skip
 
 
 def property_check(filter_: Mapping[str, Any], matching_version: int) -> tuple[Check, bool]:
@@ -65,6 +69,11 @@ def _negated(test: Test) -> Test:
         return answer if isinstance(answer, Unknown) else not answer
 
     return negated
+
+
+def _server_only(test: Test) -> Test:
+    """Return *test* for the server alone: the official SDKs leave these operators to it, too."""
+    return lambda found, subject: test(found, subject) if subject.complete else UNSUPPORTED
 
 
 def _presence(operator: str, _value: Any, _version: int) -> Test | None:
@@ -124,6 +133,22 @@ def _containment(operator: str, value: Any, _version: int) -> Test | None:
     return _negated(test) if operator.startswith("not_") else test
 
 
+def _containment_multi(operator: str, value: Any, _version: int) -> Test | None:
+    texts = [value_text(one) for one in value] if isinstance(value, list) else [None]
+    parts = [ascii_lower(text) for text in texts if text is not None]
+    if len(parts) < len(texts) or not parts:
+        return None
+
+    def test(found: Any, _subject: Subject) -> Answer:
+        text = value_text(found)
+        if text is None:
+            return MISSING
+        text = ascii_lower(text)
+        return any(part in text for part in parts)
+
+    return _server_only(_negated(test) if operator.startswith("not_") else test)
+
+
 def _regex(operator: str, value: Any, _version: int) -> Test | None:
     text_of_pattern = str(value)
     try:
@@ -167,7 +192,7 @@ def _date(operator: str, value: Any, _version: int) -> Test | None:
         return None
     if len(text.strip()) == len("YYYY"):
         fixed = None  # this day of that year: it moves
-    is_before = operator == "is_date_before"
+    compared = {"is_date_before": compare.lt, "is_date_after": compare.gt, "is_date_exact": compare.eq}[operator]
 
     def test(found: Any, subject: Subject) -> Answer:
         limit = fixed or (relative(text, subject.now) if from_now else absolute(text, subject.now))
@@ -176,11 +201,9 @@ def _date(operator: str, value: Any, _version: int) -> Test | None:
         moment = property_moment(found, subject.now)
         if moment is None:
             return MISSING
-        if isinstance(moment, datetime):
-            return moment < limit if is_before else moment > limit
-        return moment < limit.date() if is_before else moment > limit.date()
+        return bool(compared(moment, limit if isinstance(moment, datetime) else limit.date()))
 
-    return test
+    return _server_only(test) if operator == "is_date_exact" else test
 
 
 def _version_order(operator: str, value: Any, _version: int) -> Test | None:
@@ -218,9 +241,10 @@ OPERATORS: Mapping[str, Callable[[str, Any, int], Test | None]] = {
     **dict.fromkeys(
         ("icontains", "not_icontains", "starts_with", "not_starts_with", "ends_with", "not_ends_with"), _containment
     ),
+    **dict.fromkeys(("icontains_multi", "not_icontains_multi"), _containment_multi),
     **dict.fromkeys(("regex", "not_regex"), _regex),
     **dict.fromkeys(("gt", "gte", "lt", "lte"), _order),
-    **dict.fromkeys(("is_date_before", "is_date_after"), _date),
+    **dict.fromkeys(("is_date_before", "is_date_after", "is_date_exact"), _date),
     **dict.fromkeys(("semver_eq", "semver_neq", "semver_gt", "semver_gte", "semver_lt", "semver_lte"), _version_order),
     **dict.fromkeys(("semver_tilde", "semver_caret", "semver_wildcard"), _version_range),
 }

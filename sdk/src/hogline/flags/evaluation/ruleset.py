@@ -106,7 +106,7 @@ class Flag:
         """
         if not self.active:
             return _DISABLED
-        if self.continuity:
+        if self.continuity and not subject.complete:
             return _UNRESOLVED[_R.EXPERIENCE_CONTINUITY]
         if self._group is not None:
             name = self._mapping.get(str(self._group))
@@ -121,25 +121,30 @@ class Flag:
         else:
             properties = subject.person_properties
             identifier = subject.distinct_id
+            if self.continuity:
+                identifier = subject.hash_keys.get(self.key, identifier)
             if self._needs_device:
                 if not subject.device_id:
                     if subject.complete:
                         return _NO_MATCH
                     return _UNRESOLVED[_R.UNSUPPORTED_DEFINITION if self._unsupported else _R.MISSING_CONTEXT]
                 identifier = subject.device_id
-        if self._enrollment:
-            return self._enrolled(properties, subject)
+        if self._enrollment and (enrolled := self._enrolled(properties, subject)) is not None:
+            return enrolled
         if self._holdout and (held := held_out(self._holdout, identifier)) is not None:
             return Verdict(held, "holdout_condition_value")
         return self._first_match(properties, identifier, subject)
 
-    def _enrolled(self, properties: Mapping[str, Any], subject: Subject) -> Verdict:
-        """Evaluate early access: only the person's own choice decides."""
+    def _enrolled(self, properties: Mapping[str, Any], subject: Subject) -> Verdict | None:
+        """Evaluate early access: the person's own choice decides.
+
+        The result is None if it is certain that they made none; then the conditions decide.
+        """
         if self._group is not None:
             return _UNRESOLVED[_R.UNSUPPORTED_DEFINITION]
         name = f"$feature_enrollment/{self.key}"
-        if name not in properties and not subject.complete:
-            return _UNRESOLVED[_R.MISSING_CONTEXT]
+        if name not in properties:
+            return None if subject.complete else _UNRESOLVED[_R.MISSING_CONTEXT]
         choice = properties.get(name)
         return Verdict(choice is True or choice == "true", "super_condition_value")
 
@@ -238,6 +243,7 @@ class Ruleset:
             if isinstance(flag, Mapping) and isinstance(flag.get("key"), str)
         }
         self.minimal_flag_called_events: bool = definitions.get("minimal_flag_called_events") is True
+        self._source = definitions
         version = definitions.get("property_matching_version")
         self._mapping: Mapping[str, str] = definitions.get("group_type_mapping") or {}
         cohorts = definitions.get("cohorts") or {}
@@ -248,6 +254,10 @@ class Ruleset:
 
     def __contains__(self, key: str) -> bool:
         return key in self.definitions
+
+    def with_definition(self, definition: Mapping[str, Any]) -> "Ruleset":
+        """Return a ruleset in which *definition* replaces the one of the same key."""
+        return Ruleset({**self._source, "flags": [*({**self.definitions, definition["key"]: definition}).values()]})
 
     def flag(self, key: str) -> Flag | None:
         """Return flag *key*, compiled; None: there is none, or its definition is malformed."""

@@ -7,6 +7,7 @@ from typing import Any
 __all__ = ["Subject"]
 
 _NOTHING: Mapping[str, Any] = {}
+_NO_KEYS: Mapping[str, str] = {}
 
 
 class Subject:
@@ -16,11 +17,13 @@ class Subject:
 
     *groups* maps a group's type to its key, *group_properties* the type to that group's properties.
     With *complete* a missing property is known to be unset, as on the server; otherwise it is
-    unknown.
+    unknown. *hash_keys* maps the key of a flag that keeps its value across a login to the identifier
+    that it hashes instead of the distinct id; only the server knows them.
     """
 
     __slots__ = (
-        "_now", "complete", "device_id", "distinct_id", "found", "group_properties", "groups", "person_properties",
+        "_now", "complete", "device_id", "distinct_id", "found", "group_properties", "groups", "hash_keys",
+        "person_properties",
     )  # fmt: skip
 
     def __init__(
@@ -32,6 +35,7 @@ class Subject:
         group_properties: Mapping[str, Mapping[str, Any]] = _NOTHING,
         device_id: str | None = None,
         complete: bool = False,
+        hash_keys: Mapping[str, str] = _NO_KEYS,
         now: datetime | None = None,
     ) -> None:
         self.distinct_id: str = distinct_id
@@ -40,6 +44,7 @@ class Subject:
         self.group_properties: Mapping[str, Mapping[str, Any]] = group_properties
         self.device_id: str | None = device_id
         self.complete: bool = complete
+        self.hash_keys: Mapping[str, str] = hash_keys
         self._now = now
         # Flags that others depend on, by key. The dict is made on first use.
         self.found: dict[str, Any] | None = None

@@ -1,0 +1,53 @@
+"""Evaluate a project's flags for a request, with what is stored of its person and groups."""
+
+from collections.abc import Mapping
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from hogline.flags.evaluation import Subject
+from hogline_instance.db import Database
+from hogline_instance.flags.answers import Answer, answers, subject_of
+from hogline_instance.flags.flag_set import FlagSet
+from hogline_instance.flags.hash_keys import keep_hash_keys, read_hash_keys
+from hogline_instance.flags.neighbours import StoredPeople, stored_people
+from hogline_instance.flags.request import FlagsRequest
+
+__all__ = ["evaluate", "subject_for"]
+
+
+def evaluate(database: Database, flags: FlagSet, project_id: int, request: FlagsRequest) -> tuple[list[Answer], bool]:
+    """Return the answers, and whether something stored could not be read.
+
+    While the database is unavailable, flags answer by what the request itself says.
+    """
+    failed = False
+    try:
+        subject = subject_for(database, flags, project_id, request, writes=True)
+    except SQLAlchemyError:
+        failed = True
+        subject = subject_of(flags, request, StoredPeople(), _of_request(flags, request))
+    return answers(flags, request, subject), failed
+
+
+def subject_for(
+    database: Database, flags: FlagSet, project_id: int, request: FlagsRequest, *, writes: bool = False
+) -> Subject:
+    """Return whom a request is about. With *writes* their hash keys are kept for later requests."""
+    if not flags.reads_people:
+        return subject_of(flags, request, StoredPeople(), {})
+    ids = [request.distinct_id, *([request.anon_distinct_id] if request.anon_distinct_id else [])]
+    with database.session() as session:
+        stored = stored_people(session, project_id, ids, request.groups, group_types=flags.group_types)
+        uuids = list(dict.fromkeys(stored.uuids[each] for each in ids if each in stored.uuids))
+        kept = read_hash_keys(session, project_id, uuids) if flags.continuity_keys else {}
+    wanted = _of_request(flags, request)
+    fresh = {key: value for key, value in wanted.items() if key not in kept}
+    if writes and fresh and uuids:
+        keep_hash_keys(database, project_id, uuids[0], fresh)
+    return subject_of(flags, request, stored, {**wanted, **kept})
+
+
+def _of_request(flags: FlagSet, request: FlagsRequest) -> Mapping[str, str]:
+    if not request.anon_distinct_id:
+        return {}
+    return dict.fromkeys(flags.continuity_keys, request.anon_distinct_id)

@@ -1,0 +1,176 @@
+"""The flags of a project as they are now: compiled for evaluation, and as definitions for SDKs.
+
+Requests are answered from memory. A job compares one line of sums for each project with the
+database, since another process may have changed a flag.
+"""
+
+import hashlib
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import orjson
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from hogline.flags.evaluation import Ruleset
+from hogline_instance.db import Database
+from hogline_instance.flags.definitions import definition_of, missing_dependencies
+from hogline_instance.flags.neighbours import group_types_of
+from hogline_instance.flags.tables import FlagRow
+
+__all__ = ["FlagSet", "FlagSets", "ServedFlag", "flag_sets"]
+
+_log = logging.getLogger("hogline.instance")
+
+
+@dataclass(frozen=True, slots=True)
+class ServedFlag:
+    """What `/flags/` needs of an active flag besides its evaluation."""
+
+    id: int
+    key: str
+    version: int
+    name: str
+    runtime: str
+    contexts: frozenset[str]
+    continuity: bool
+    is_encrypted: bool
+    condition_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlagSet:
+    """All flags of one project at one moment."""
+
+    flags: tuple[ServedFlag, ...]
+    """The active ones, by key."""
+    ruleset: Ruleset
+    """All of them, remote config too, for evaluation on the server."""
+    definitions: bytes
+    etag: bytes
+    group_types: Mapping[str, str]
+    """Index as text -> type."""
+    missing: frozenset[str]
+    """Keys of flags that depend on a flag that is gone."""
+    initial_names: frozenset[str]
+    """The `$initial_*` properties that filters ask for."""
+    reads_people: bool
+    """Whether any answer depends on what is stored of people and groups."""
+
+    @property
+    def continuity_keys(self) -> tuple[str, ...]:
+        """The keys of the flags that keep a person's answer across their login."""
+        return tuple(flag.key for flag in self.flags if flag.continuity)
+
+
+class FlagSets:
+    """The flag sets of all projects. Safe to use from any thread."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._sets: dict[int, tuple[object, FlagSet]] = {}
+        self._read()
+
+    def of(self, project_id: int) -> FlagSet:
+        """Return the flags of a project, from memory."""
+        known = self._sets.get(project_id)
+        return known[1] if known is not None else _EMPTY
+
+    def refresh(self) -> None:
+        """Read the flags that changed. While the database is unavailable, the known ones stay."""
+        try:
+            self._read()
+        except SQLAlchemyError as error:
+            _log.warning("flags: reload failed: %s", str(error)[:300])
+
+    def _read(self) -> None:
+        with self._lock, self._database.session() as session:
+            known = dict(self._sets)
+            fresh: dict[int, tuple[object, FlagSet]] = {}
+            for project_id, signature in _signatures(session).items():
+                held = known.get(project_id)
+                if held is not None and held[0] == signature:
+                    fresh[project_id] = held
+                else:
+                    fresh[project_id] = (signature, read_flag_set(session, project_id))
+            self._sets = fresh
+
+
+_ALL: "WeakKeyDictionary[Database, FlagSets]" = WeakKeyDictionary()
+_ALL_LOCK = threading.Lock()
+
+
+def flag_sets(database: Database) -> FlagSets:
+    """Return the flag sets of *database*, which endpoints, API, pages and jobs share."""
+    with _ALL_LOCK:
+        found = _ALL.get(database)
+        if found is None:
+            found = _ALL[database] = FlagSets(database)
+        return found
+
+
+def _signatures(session: Session) -> dict[int, object]:
+    rows = session.execute(
+        select(
+            FlagRow.team_id, func.count(), func.sum(FlagRow.version), func.max(FlagRow.id), func.max(FlagRow.updated_at)
+        )
+        .where(FlagRow.deleted.is_(False))
+        .group_by(FlagRow.team_id)
+    )
+    return {row[0]: (*row[1:], tuple(group_types_of(session, row[0]).items())) for row in rows.all()}
+
+
+def read_flag_set(session: Session, project_id: int) -> FlagSet:
+    """Return the flags of a project as the database has them."""
+    rows = session.scalars(
+        select(FlagRow).where(FlagRow.team_id == project_id, FlagRow.deleted.is_(False)).order_by(FlagRow.key)
+    ).all()
+    return _flag_set(rows, group_types_of(session, project_id))
+
+
+def _flag_set(rows: Sequence[FlagRow], group_types: Mapping[str, str]) -> FlagSet:
+    by_id = {row.id: row for row in rows}
+    definitions = [definition_of(row, by_id) for row in rows]
+    local = {
+        "flags": [
+            definition for definition, row in zip(definitions, rows, strict=True) if not row.is_remote_configuration
+        ],
+        "group_type_mapping": dict(group_types),
+        "cohorts": {},
+    }
+    body = orjson.dumps(local)
+    texts = body.decode()
+    return FlagSet(
+        flags=tuple(_served(row) for row in rows if row.active),
+        ruleset=Ruleset({**local, "flags": definitions}),
+        definitions=body,
+        etag=f'W/"{hashlib.sha256(body).hexdigest()[:32]}"'.encode(),
+        group_types=dict(group_types),
+        missing=missing_dependencies(rows),
+        initial_names=frozenset(name for name in _property_names(local) if name.startswith("$initial_")),
+        reads_people='"properties":[{' in texts or any(row.ensure_experience_continuity for row in rows)
+        or any((row.filters or {}).get("feature_enrollment") for row in rows),
+    )  # fmt: skip
+
+
+def _property_names(value: Any) -> set[str]:
+    if isinstance(value, Mapping):
+        own = {value["key"]} if isinstance(value.get("key"), str) else set()
+        return own.union(*(_property_names(each) for each in value.values()))
+    return set().union(*(_property_names(each) for each in value)) if isinstance(value, list) else set()
+
+
+def _served(row: FlagRow) -> ServedFlag:
+    return ServedFlag(
+        row.id, row.key, row.version, row.name, row.evaluation_runtime, frozenset(row.evaluation_contexts or ()),
+        row.ensure_experience_continuity, row.has_encrypted_payloads, len((row.filters or {}).get("groups") or ()),
+    )  # fmt: skip
+
+
+_EMPTY = _flag_set([], {})
