@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID, uuid5
 
-from hogline_instance.errors.frames import MAX_FRAMES, Resolve, normalised_frame
+from hogline_instance.errors.frames import MAX_FRAMES, Resolve, cached_frame
 
 __all__ = ["BrokenListError", "canonical_list", "crash_is_first"]
 
@@ -110,7 +110,7 @@ def _exception(
         frames = frames[omitted:]
     exception["stacktrace"] = {
         "type": "resolved",
-        "frames": [normalised_frame(frame, library, resolve) for frame in frames],
+        "frames": [cached_frame(frame, library, resolve) for frame in frames],
         **({"omitted_frames": omitted} if omitted else {}),
     }
     return exception, len(frames)

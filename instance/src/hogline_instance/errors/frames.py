@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-__all__ = ["MAX_FRAMES", "Resolution", "normalised_frame", "platform_of"]
+__all__ = ["MAX_FRAMES", "Resolution", "cached_frame", "normalised_frame", "platform_of"]
 
 MAX_FRAMES = 250
 _MAX_TEXT = 2_000
@@ -54,6 +54,7 @@ _PLATFORMS = {
     "posthog-server": "java", "posthog-android": "java", "posthog-flutter": "dart", "posthog-rs": "rust",
     "posthog-elixir": "elixir", "posthog-ios": "apple", "posthog-react-native": "hermes", "posthog-dotnet": "dotnet",
 }  # fmt: skip
+_WITH_MAPS = frozenset({"web:javascript", "node:javascript"})
 # Their functions are names only after a symbol upload.
 _NEED_SYMBOLS = frozenset({"dart", "hermes", "apple"})
 
@@ -85,6 +86,32 @@ def platform_of(raw: Mapping[str, Any], library: str) -> str:
     if named == "javascript":
         return _PLATFORMS.get(library, "web:javascript")
     return str(named)[:100] if isinstance(named, str) and named else _PLATFORMS.get(library, "custom")
+
+
+_known: dict[tuple[str, bytes], dict[str, Any]] = {}
+_MAX_KNOWN, _MAX_KNOWN_BYTES = 5_000, 4_096
+
+
+def cached_frame(raw: Mapping[str, Any], library: str, resolve: Resolve) -> dict[str, Any]:
+    """Return `normalised_frame`, cached by content: the same frames come with each occurrence.
+
+    The caller must not change it. Frames that a source map may resolve are not cached.
+    """
+    if platform_of(raw, library) in _WITH_MAPS:
+        return normalised_frame(raw, library, resolve)
+    try:
+        content = orjson.dumps(raw)
+    except (TypeError, orjson.JSONEncodeError):
+        return normalised_frame(raw, library, resolve)
+    if len(content) > _MAX_KNOWN_BYTES:
+        return normalised_frame(raw, library, resolve)
+    found = _known.get((library, content))
+    if found is None:
+        found = normalised_frame(raw, library, resolve)
+        if len(_known) >= _MAX_KNOWN:
+            _known.clear()
+        _known[library, content] = found
+    return found
 
 
 def normalised_frame(raw: Mapping[str, Any], library: str, resolve: Resolve, *, index: int = 0) -> dict[str, Any]:
