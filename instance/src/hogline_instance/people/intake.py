@@ -104,6 +104,8 @@ class Intake:
             self._identify_group(event, properties)
         person = self.people.person_of(event.team_id, event.distinct_id)
         if self.people.is_history:
+            if self.people.is_deleted(event.team_id, event.distinct_id):
+                return  # only a new event makes a new person
             self.people.move_stored_events(event.team_id, event.distinct_id)
         if self._is_personless(event, properties, person):
             self._process_personless(event, person)
@@ -163,6 +165,9 @@ class Intake:
 
     def _update(self, event: StoredEvent, person: Person, updates: Updates) -> bytes:
         """Apply *updates* to *person*, and return the properties that the event's row shows."""
+        if self.people.is_history and person.last_seen_at is not None and _hour(event.timestamp) < person.last_seen_at:
+            # Newer events were processed before this one, and their values must stay.
+            updates = Updates(set_once={**updates.set, **updates.set_once})
         outcome = updated(person.properties, updates)
         if not outcome.is_stored:
             is_shown = outcome.properties != person.properties

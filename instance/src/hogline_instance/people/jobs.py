@@ -7,6 +7,7 @@ from sqlalchemy import delete, func, select
 from hogline_instance.db import Database, utc_now
 from hogline_instance.jobs import Job
 from hogline_instance.people.deletion import finish_deletions
+from hogline_instance.people.earlier_events import give_people_to_earlier_events
 from hogline_instance.people.overrides import publish_overrides, squash_overrides
 from hogline_instance.people.tables import PersonlessIdRow, WarningRow
 from hogline_instance.people.warnings import KEPT_PER_PROJECT
@@ -24,6 +25,11 @@ def build_jobs(services: Services) -> tuple[Job, ...]:
     return (
         # The step copies moves itself; the job does so after a crash, or when the store was away.
         Job("publish-overrides", 5.0, lambda: _ignore(publish_overrides(database, store))),
+        Job(
+            "people-of-earlier-events",
+            5.0,
+            lambda: _ignore(give_people_to_earlier_events(database, store, services.projects.all())),
+        ),
         Job("squash-overrides", 3600.0, lambda: _ignore(squash_overrides(database, store))),
         Job("finish-person-deletions", 20.0, lambda: _ignore(finish_deletions(database, store))),
         Job("forget-old-people-notes", 3600.0, lambda: forget_old(database)),

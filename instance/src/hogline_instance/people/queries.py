@@ -13,7 +13,7 @@ from hogline_instance.store import EVENTS_TABLE, Store
 
 __all__ = [
     "Activity", "Move", "PersonCounts", "activity_of", "counts_of", "events_of_group", "events_of_person",
-    "events_that_set", "forget_people", "old_moves", "write_moves",
+    "events_that_set", "events_without_people", "forget_people", "old_moves", "write_moves",
 ]  # fmt: skip
 
 Move = tuple[int, str, str, int]
@@ -69,6 +69,28 @@ def old_moves(store: Store, *, min_age_s: int, limit: int) -> list[Move]:
         for row in rows
         if row["team_id"] == rows[0]["team_id"]
     ]
+
+
+def events_without_people(
+    store: Store, project_id: int, *, until: str, after: tuple[str, str], limit: int
+) -> list[StoredEvent]:
+    """Return the next events that were received before *until* and hold no person.
+
+    They are in the order of their arrival, after the event with the place *after*.
+    """
+    wanted = (
+        "WHERE team_id = {project:UInt32} AND received_at < {until:DateTime64(3, 'UTC')} AND person_properties = '{}'"
+        " AND received_at >= {received:DateTime64(3, 'UTC')}"
+        " AND (received_at, uuid) > ({received:DateTime64(3, 'UTC')}, {uuid:UUID})"
+    )
+    # The last arrival of the page is found first, so that properties are read for its rows alone.
+    last = f"SELECT max(received_at) FROM (SELECT received_at FROM {EVENTS_TABLE} {wanted} ORDER BY received_at LIMIT {{limit:UInt32}})"  # noqa: S608 - constants
+    events, _ = read_events(
+        store,
+        f"{wanted} AND received_at <= ({last}) ORDER BY received_at, uuid LIMIT {{limit:UInt32}}",
+        {"project": project_id, "until": until, "received": after[0], "uuid": after[1], "limit": limit},
+    )
+    return events
 
 
 def write_moves(store: Store, moves: Sequence[Move]) -> None:

@@ -150,6 +150,11 @@ class People:
             self._absorb(theirs, survivor)
         return True
 
+    def is_deleted(self, team_id: int, distinct_id: str) -> bool:
+        """Return whether the id's person was deleted."""
+        known = self.ids.get((team_id, distinct_id))
+        return known is not None and known.person is None
+
     def move_stored_events(self, team_id: int, distinct_id: str) -> None:
         """Make sure that events stored under the id's own uuid are found under its person."""
         known = self.ids.get((team_id, distinct_id))
