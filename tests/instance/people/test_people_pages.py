@@ -123,3 +123,11 @@ def test_the_events_api_gives_the_person_of_today(reader, visitor):
     assert found["person"] is None
     assert [each["uuid"] for each in reader.events(person_id=found["person_id"])] == [lone["uuid"]]
     assert person_of(reader, lone["distinct_id"]) is None
+
+
+def test_no_rule_for_lists_of_events_hides_the_lists_of_people(reader, visitor):
+    """`.table-box` is hidden while it has no row of an event, so other tables stand in `.list-box`."""
+    assert visitor["uuid"]
+    for path in ("/people", "/groups"):
+        assert 'class="list-box"' in page(reader, path).data.decode()
+        assert 'class="table-box"' not in page(reader, path).data.decode()
