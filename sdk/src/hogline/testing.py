@@ -10,12 +10,18 @@ itself, before or during the test. `posthog_flags` forces flags for all of them.
 as posthog:` does the same without pytest.
 """
 
+import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Unpack
+from urllib.parse import urlencode
 
 import orjson
+import urllib3
 
 from hogline.client import Client
 from hogline.client.client import every_client
@@ -24,9 +30,11 @@ from hogline.settings.typed import ClientOptions
 from hogline.transports import UploadRequest, UploadResponse
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hogline.flags.overrides import Override
 
-__all__ = ["CapturedEvent", "RecordingPostHog", "recording"]
+__all__ = ["CapturedEvent", "RecordingPostHog", "RunningInstance", "recording", "running_instance"]
 
 try:
     import pytest
@@ -34,6 +42,7 @@ except ImportError:  # the classes are useful without pytest, too
     pytest = None  # type: ignore[assignment]
 
 _FLUSH_TIMEOUT_S = 60.0
+_START_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +154,98 @@ def recording(**options: Unpack[ClientOptions]) -> Iterator[RecordingPostHog]:
     posthog.shutdown()
 
 
+@dataclass(frozen=True, slots=True)
+class RunningInstance:
+    """An instance that was started for tests, with its keys, and calls that prepare and read it."""
+
+    url: str
+    project_token: str
+    personal_key: str
+
+    def set_flag(self, key: str, value: bool | str = True, *, payload: Any = None, **filters: Any) -> None:
+        """Define flag *key* so that everybody gets *value*, a variant where it is a text.
+
+        *filters*, such as `groups=[...]`, define the flag in PostHog's own form instead.
+        """
+        groups: list[Any] = [{"properties": [], "rollout_percentage": 0 if value is False else 100}]
+        made: dict[str, Any] = {"groups": groups}
+        if isinstance(value, str):
+            made["multivariate"] = {"variants": [{"key": value, "rollout_percentage": 100}]}
+        if payload is not None:
+            made["payloads"] = {value if isinstance(value, str) else "true": orjson.dumps(payload).decode()}
+        body = {"key": key, "active": True, "filters": {**made, **filters}}
+        path = "/api/projects/@current/feature_flags/"
+        found = self.api("GET", f"{path}?{urlencode({'search': key, 'limit': 1000})}")["results"]
+        known = next((flag["id"] for flag in found if flag["key"] == key), None)
+        self.api("PATCH" if known else "POST", f"{path}{known}/" if known else path, body)
+
+    def events(self, count: int = 0, *, timeout_s: float = 30.0, **query: str) -> list[dict[str, Any]]:
+        """Return the stored events that match *query*, oldest first, once there are *count* of them.
+
+        *query* takes the parameters of the events endpoint: `event`, `distinct_id`, `session_id`,
+        and others. Raises AssertionError: they did not arrive within *timeout_s*.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            found = self.api("GET", f"/api/projects/@current/events/?{urlencode({'limit': 1000, **query})}")["results"]
+            if len(found) >= count:
+                return list(reversed(found))
+            if time.monotonic() > deadline_s:
+                raise AssertionError(f"{len(found)} of {count} events after {timeout_s} s: {query}")
+            time.sleep(0.05)
+
+    def api(self, method: str, path: str, body: object = None) -> Any:
+        """Call the instance's API with the personal key, and return the decoded answer.
+
+        Raises AssertionError: the answer is an error.
+        """
+        response = urllib3.request(
+            method, self.url + path, body=orjson.dumps(body) if body is not None else None, timeout=30.0,
+            headers={"Authorization": f"Bearer {self.personal_key}", "Content-Type": "application/json"}, retries=False,
+        )  # fmt: skip
+        if response.status >= 400:
+            raise AssertionError(f"{method} {path}: {response.status} {response.data[:500]!r}")
+        return orjson.loads(response.data) if response.data else None
+
+
+@contextmanager
+def running_instance(data_dir: "Path") -> Iterator[RunningInstance]:
+    """Run `hogline serve` on a free port with its data in *data_dir*, until the block ends.
+
+    Raises AssertionError: it did not start; the message holds its log. It takes
+    `pip install hogline-instance`.
+    """
+    command = [sys.executable, "-m", "hogline.cli", "serve", "--data", str(data_dir), "--port", "0"]
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, text=True)  # noqa: S603 - our own command
+        try:
+            yield _announced(process, log)
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def _announced(process: "subprocess.Popen[str]", log: Any) -> RunningInstance:
+    """Wait until the instance has printed its address and keys."""
+    deadline_s = time.monotonic() + _START_TIMEOUT_S
+    while time.monotonic() < deadline_s and process.poll() is None:
+        log.seek(0)
+        printed = (line.strip().rpartition("  ") for line in log if line.startswith("  "))
+        found = {name.strip(): value.strip() for name, _, value in printed}
+        if {"url", "project token", "personal key"} <= found.keys():
+            return RunningInstance(found["url"], found["project token"], found["personal key"])
+        time.sleep(0.05)
+    log.seek(0)
+    raise AssertionError(f"the instance did not start:\n{log.read()[-5_000:]}")
+
+
 if pytest is not None:
+
+    @pytest.fixture(scope="session")
+    def hogline_instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningInstance]:
+        """Start an instance for the whole test session, and return it."""
+        with running_instance(tmp_path_factory.mktemp("hogline-instance") / "data") as instance:
+            yield instance
 
     @pytest.fixture
     def posthog() -> Iterator[RecordingPostHog]:
