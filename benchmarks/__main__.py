@@ -25,6 +25,7 @@ NAMES = [
     "import_time",
     "footprint",
     "instance_ingest",
+    "people",
     "first_event",
     "frameworks",
 ]

@@ -21,6 +21,7 @@ __all__ = ["by_project", "load_people", "person_from"]
 _MAX_VALUES = 10_000  # SQLite binds at most 32,766 values in a statement
 _MAX_TRIES = 5
 
+_persons: Any = PersonRow.__table__
 _Ids = dict[Key, tuple[str | None, int]]
 
 
@@ -58,8 +59,8 @@ def by_project(keys: Iterable[Key]) -> Iterator[tuple[int, list[str]]]:
     yield from grouped.items()
 
 
-def person_from(row: PersonRow) -> Person:
-    """Return the person in *row*."""
+def person_from(row: Any) -> Person:
+    """Return the person in *row*, a row of the table of persons."""
     return Person(
         row.team_id, row.uuid, dict(row.properties), _aware(row.created_at), row.is_identified, row.version,
         _aware(row.last_seen_at) if row.last_seen_at is not None else None,
@@ -83,10 +84,10 @@ def _lock_persons(session: Session, known: _Ids, ids: set[Key]) -> dict[Key, Per
     wanted |= {(key[0], person_uuid(*key)) for key in ids if known.get(key, (None, 0))[0] is None}
     found: dict[Key, Person] = {}
     for team_id, uuids in by_project(wanted):
-        query: Select[Any] = select(PersonRow).where(PersonRow.team_id == team_id).order_by(PersonRow.uuid)
-        query = query.with_for_update().execution_options(populate_existing=True)
+        # Plain rows take half the time of mapped objects, and a batch may concern thousands.
+        query: Select[Any] = select(_persons).where(_persons.c.team_id == team_id).order_by(_persons.c.uuid)
         for chunk in _chunks(uuids):
-            for row in session.scalars(query.where(PersonRow.uuid.in_(chunk))):
+            for row in session.execute(query.where(_persons.c.uuid.in_(chunk)).with_for_update()):
                 found[team_id, row.uuid] = person_from(row)
     return found
 
