@@ -73,7 +73,7 @@ def _web_app(services: Services, ingest: IngestApp, features: Sequence[Feature])
     app.include_router(_api_router(services, Access(services.projects, guard.sessions), features))
     packages = [_WEB_PACKAGE, *(feature.package for feature in features)]
     templates = Templates(
-        menu=[entry for feature in features for entry in feature.menu],
+        menu=sorted((entry for feature in features for entry in feature.menu), key=lambda entry: entry.place),
         packages=packages,
         can_sign_out=guard.sessions is not None,
         current_project=services.projects.current,

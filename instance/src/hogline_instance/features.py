@@ -111,29 +111,31 @@ FEATURES: tuple[Feature, ...] = (
         step=lambda _parts: ProjectStep(),
         jobs=project_jobs.build_jobs,
     ),
-    Feature(name="live", menu=(MenuEntry("Live", "/"),), pages=live_pages.build_router, api=live_api.build_router),
+    Feature(
+        name="live", menu=(MenuEntry("Live", "/", place=1),), pages=live_pages.build_router, api=live_api.build_router
+    ),
     Feature(
         name="sessions",
-        menu=(MenuEntry("Sessions", "/sessions", section="/session"),),
+        menu=(MenuEntry("Sessions", "/sessions", section="/session", place=2),),
         pages=session_pages.build_router,
         api=session_api.build_router,
     ),
     Feature(  # before activity, whose `/events/{uuid}/` would match `/events/values/`
         name="definitions",
-        menu=(MenuEntry("Definitions", "/definitions"),),
+        menu=(MenuEntry("Definitions", "/definitions", place=9),),
         pages=definition_pages.build_router,
         api=definition_api.build_router,
         step=lambda _parts: DefinitionStep(),
     ),
     Feature(
         name="activity",
-        menu=(MenuEntry("Events", "/events", section="/event"),),
+        menu=(MenuEntry("Events", "/events", section="/event", place=8),),
         pages=activity_pages.build_router,
         api=activity_api.build_router,
     ),
     Feature(
         name="people",
-        menu=(MenuEntry("People", "/people", section="/person"),),
+        menu=(MenuEntry("People", "/people", section="/person", place=3),),
         pages=people_pages.build_router,
         api=people_api.build_router,
         step=people_step,
@@ -141,7 +143,7 @@ FEATURES: tuple[Feature, ...] = (
     ),
     Feature(
         name="errors",
-        menu=(MenuEntry("Issues", "/issues", section="/issue"),),
+        menu=(MenuEntry("Issues", "/issues", section="/issue", place=4),),
         pages=error_pages.build_router,
         api=error_router,
         queries=tracking_query.build_query_kinds,
@@ -150,7 +152,7 @@ FEATURES: tuple[Feature, ...] = (
     ),
     Feature(
         name="flags",
-        menu=(MenuEntry("Flags", "/feature_flags", section="/feature_flags"),),
+        menu=(MenuEntry("Flags", "/feature_flags", section="/feature_flags", place=5),),
         pages=flag_pages.build_router,
         on_merge=move_hash_keys,
         api=flag_api.build_router,
@@ -165,4 +167,4 @@ FEATURES: tuple[Feature, ...] = (
         browser_config=posthog_js_endpoints.browser_config,
     ),
 )
-"""The features in the order of the menu, in which their steps also run."""
+"""The features in the order in which their steps run and their routes are tried."""

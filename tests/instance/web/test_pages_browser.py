@@ -175,3 +175,18 @@ def test_a_property_is_found_by_name_or_value(reader, page):
     ]
     page.fill("#find", json.dumps({"no": "such"}))
     assert page.is_visible("#none-found")
+
+
+def test_no_page_is_wider_than_a_phone(reader, page, failure):
+    """The menu, lists and details fit 390 pixels; wide parts scroll inside themselves."""
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto(reader.url + "/")
+    paths = page.eval_on_selector_all("header a", "links => links.map(link => link.getAttribute('href'))")
+    session = failure["properties"]["$session_id"]
+    paths += [f"/session/{session}", f"/event/{failure['uuid']}"]
+    for listed, kind in (("/issues", "/issue/"), ("/people", "/person/")):
+        page.goto(reader.url + listed)
+        paths.append(page.locator(f"main a[href^='{kind}']").first.get_attribute("href"))
+    for path in paths:
+        page.goto(reader.url + path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path

@@ -23,12 +23,14 @@ __all__ = ["MenuEntry", "Templates", "elapsed", "safe_link"]
 class MenuEntry:
     """A link of the menu.
 
-    It is marked as current on *path* and on every page whose path starts with *section*.
+    It is marked as current on *path* and on every page whose path starts with *section*. Entries
+    stand in the order of *place*.
     """
 
     label: str
     path: str
     section: str | None = None
+    place: int = 0
 
     def is_current(self, here: str) -> bool:
         """Return whether the page at *here* belongs to this entry."""
