@@ -49,6 +49,7 @@ def test_a_person_is_shown_with_everything_that_is_known(reader, visitor):
     assert "plan <b>pro set, $identify" in text
     assert "&lt;b&gt;pro" in html
     assert "$initial_browser Firefox the first event" in text
+    assert "$browser Firefox the event's own property, $pageview" in text
     assert f"company Acme {visitor['own']}" in text
     assert f'href="/session/{visitor["session"]}"' in html
     assert "Errors 1" in text

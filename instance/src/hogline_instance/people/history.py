@@ -61,7 +61,7 @@ def property_origins(properties: Mapping[str, Any], events: Sequence[StoredEvent
         updates = updates_of(event.event, event.properties)
         explicit = event.properties.get("$set")
         for name, value in updates.set_once.items():
-            if name not in origins and properties.get(name) == value:
+            if name not in origins and properties.get(name) == value and not name.startswith("$initial_"):
                 origins[name] = ("set once", event)
         for name, value in updates.set.items():
             if properties.get(name) == value:

@@ -83,11 +83,13 @@ class _PeoplePages:
         events = events_of_person(services.store, project.id, ids, limit=_EVENTS + 1, before=cursor)
         sessions, latest = activity_of(services.store, project.id, ids)
         setting = events_that_set(services.store, project.id, ids)
+        shown = {each.uuid: each for each in (*setting, *events)}
+        known = sorted(shown.values(), key=lambda each: each.timestamp)
         name = person.name(name_properties(project.settings))
         return self._templates.page(
             request, "people/person.html", person=person, name=name,
             counts=counts_of(services.store, project.id, {person.uuid: ids}).get(person.uuid),
-            origins=id_origins(ids, setting), properties=property_origins(person.properties, setting, _shown),
+            origins=id_origins(ids, setting), properties=property_origins(person.properties, known, _shown),
             groups=self._groups(project, latest), sessions=sessions,
             lines=summaries(services.database, project, events[:_EVENTS]), previews=[custom_preview(each) for each in events],
             older=Cursor(events[_EVENTS - 1].timestamp_us, events[_EVENTS - 1].uuid).encode() if len(events) > _EVENTS else "",
