@@ -115,13 +115,14 @@ class _Demo:
         shop_socket = self._listen(self._options.shop_port)
         keys = self._start_instance(data, scripts)
         instance_url, token = keys["url"], keys["project token"]
+        flag_url = self._define_flag(keys)
         shop_url = f"http://127.0.0.1:{shop_socket.getsockname()[1]}"
         self._start_shop(shop_socket, instance_url, token, scripts is not None)
         self._wait_for(f"{shop_url}/", "the shop")
         self._say("shop", f"is open at {shop_url}, written with {_framework(self._options.app)}")
         sessions = self._visit(instance_url, token, shop_url, _FIRST_PAUSE_S)
         exception = self._wait_for_story(keys, sessions["Jane"])
-        self._where_to_look(instance_url, shop_url, sessions["Jane"], exception)
+        self._where_to_look(instance_url, shop_url, sessions["Jane"], exception, flag_url)
         while not self._options.once:
             self._visit(instance_url, token, shop_url, _CALM_PAUSE_S)
 
@@ -219,6 +220,18 @@ class _Demo:
                 time.sleep(0.05)
         raise InstanceError(f"{what} does not respond at {url}")
 
+    def _define_flag(self, keys: dict[str, str]) -> str:
+        """Define the flag of the shop unless the data folder has it, and return its page."""
+        path = f"{keys['url']}/api/projects/@current/feature_flags/"
+        headers = {"Authorization": f"Bearer {keys['personal key']}", "Content-Type": "application/json"}
+        variants = [{"key": key, "rollout_percentage": 50} for key in ("control", "test")]
+        filters = {"groups": [{"properties": [], "rollout_percentage": 100}], "multivariate": {"variants": variants}}
+        body = {"key": "new-checkout", "name": "Five percent off in the cart", "filters": filters}
+        pool = urllib3.PoolManager(retries=False, timeout=10)
+        pool.request("POST", path, body=json.dumps(body).encode(), headers=headers)  # refused if it is there already
+        found = json.loads(pool.request("GET", f"{path}?search=new-checkout", headers=headers).data)["results"]
+        return f"{keys['url']}/feature_flags/{found[0]['id']}" if found else f"{keys['url']}/feature_flags"
+
     # -- visitors ---------------------------------------------------------------
 
     def _visit(self, instance_url: str, token: str, shop_url: str, pause_s: float) -> dict[str, str]:
@@ -263,10 +276,11 @@ class _Demo:
     def _say(self, who: str, what: str) -> None:
         print(f"{time.monotonic() - self._started_s:5.1f} s  {who:<{_WIDTH}} {what}", flush=True)
 
-    def _where_to_look(self, instance_url: str, shop_url: str, session_id: str, exception: str) -> None:
+    def _where_to_look(self, instance_url: str, shop_url: str, session_id: str, exception: str, flag_url: str) -> None:
         lines = (
             ("Jane's session", f"{instance_url}/session/{session_id}"),
             ("the exception", f"{instance_url}/event/{exception}"),
+            ("the flag", f"{flag_url}   decides the checkout: switch it, then load the cart again"),
             ("live events", f"{instance_url}/"),
             ("the shop", f"{shop_url}/   click through it: your own session appears live"),
         )

@@ -7,3 +7,7 @@ window.posthog?.init(token, {
   capture_pageview: true,
   person_profiles: "identified_only",
 });
+// The same flag decides the price on the server.
+window.posthog?.onFeatureFlags(() => {
+  document.documentElement.dataset.checkout = String(window.posthog.getFeatureFlag("new-checkout"));
+});
