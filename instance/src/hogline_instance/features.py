@@ -11,6 +11,10 @@ from fastapi import APIRouter
 
 from hogline_instance.activity import api as activity_api
 from hogline_instance.activity import pages as activity_pages
+from hogline_instance.cohorts import api as cohort_api
+from hogline_instance.cohorts import jobs as cohort_jobs
+from hogline_instance.cohorts import pages as cohort_pages
+from hogline_instance.cohorts.merges import move_places
 from hogline_instance.db import Database
 from hogline_instance.definitions import api as definition_api
 from hogline_instance.definitions import pages as definition_pages
@@ -132,6 +136,14 @@ FEATURES: tuple[Feature, ...] = (
         menu=(MenuEntry("Events", "/events", section="/event", place=8),),
         pages=activity_pages.build_router,
         api=activity_api.build_router,
+    ),
+    Feature(  # before people, whose `/persons/{person_id}/` would match `/persons/cohorts/`
+        name="cohorts",
+        menu=(MenuEntry("Cohorts", "/cohorts", section="/cohorts"),),
+        pages=cohort_pages.build_router,
+        api=cohort_api.build_router,
+        on_merge=move_places,
+        jobs=cohort_jobs.build_jobs,
     ),
     Feature(
         name="people",

@@ -1,12 +1,13 @@
 """People: the distinct ids that are one person, their properties, and the groups they act for.
 
-Other features use what is named here; they write no table of this package.
+Other features use what is named here. They may read persons, and write no table of this package.
 """
 
 from hogline_instance.people.lookup import (
     FoundGroup,
     FoundPerson,
     GroupType,
+    aware,
     find_group,
     find_groups,
     find_people,
@@ -17,6 +18,7 @@ from hogline_instance.people.lookup import (
     names_of,
 )
 from hogline_instance.people.names import display_name, name_properties
+from hogline_instance.people.person_json import iso, listed_person_json
 from hogline_instance.people.shown import (
     event_person_json,
     live_summary,
@@ -26,12 +28,15 @@ from hogline_instance.people.shown import (
     summaries,
 )
 from hogline_instance.people.state import Merge
+from hogline_instance.people.tables import PersonRow
 
 __all__ = [
     "FoundGroup",
     "FoundPerson",
     "GroupType",
     "Merge",
+    "PersonRow",
+    "aware",
     "display_name",
     "event_person_json",
     "find_group",
@@ -41,6 +46,8 @@ __all__ = [
     "find_person",
     "find_person_by_uuid",
     "group_types",
+    "iso",
+    "listed_person_json",
     "live_summary",
     "name_properties",
     "names_of",

@@ -1,0 +1,47 @@
+"""Read cohorts: which ones a person is in, and the definitions that local evaluation needs.
+
+Every function takes a project and returns nothing of any other project.
+"""
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from hogline_instance.cohorts.filters import is_behavioural
+from hogline_instance.cohorts.tables import CohortPersonRow, CohortRow
+
+__all__ = ["cohort_definitions", "cohorts_of_person", "known_cohorts"]
+
+
+def cohorts_of_person(session: Session, project_id: int, person_uuid: str) -> frozenset[int]:
+    """Return the ids of the cohorts that a person is in, as of their last calculation."""
+    return frozenset(
+        session.scalars(
+            select(CohortPersonRow.cohort_id)
+            .join(CohortRow, CohortRow.id == CohortPersonRow.cohort_id)
+            .where(
+                CohortPersonRow.team_id == project_id, CohortPersonRow.person_uuid == person_uuid, CohortRow.deleted.is_(False)
+            )
+        )
+    )  # fmt: skip
+
+
+def known_cohorts(session: Session, project_id: int) -> dict[int, CohortRow]:
+    """Return the cohorts of a project that are not deleted, by id."""
+    rows = session.scalars(
+        select(CohortRow).where(CohortRow.team_id == project_id, CohortRow.deleted.is_(False)).order_by(CohortRow.id)
+    ).all()
+    return {row.id: row for row in rows}
+
+
+def cohort_definitions(session: Session, project_id: int) -> dict[str, dict[str, Any]]:
+    """Return `{id: property group}` of the cohorts that a client can evaluate by itself.
+
+    Static and behavioural ones are left out: only the instance knows who is in them.
+    """
+    return {
+        str(row.id): row.filters["properties"]
+        for row in known_cohorts(session, project_id).values()
+        if not row.is_static and not is_behavioural(row.filters)
+    }
