@@ -109,3 +109,16 @@ def test_names_of_flags_are_shown_as_text(reader):
     made = create(reader, name="<script>alert(1)</script>")
     assert b"<script>alert" not in reader.get(f"/feature_flags/{made['id']}").data
     assert b"<script>alert" not in reader.get("/feature_flags").data
+
+
+def test_a_browsers_own_form_is_accepted(reader):
+    """It sends `Origin: null`, since the pages' referrer policy is `no-referrer`."""
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Origin": "null", "Sec-Fetch-Site": "same-origin"}
+    answer = reader.pool.request(
+        "POST",
+        f"{reader.url}/feature_flags/new",
+        body="key=by-browser&active=on&c0_rollout=100",
+        headers=headers,
+        redirect=False,
+    )
+    assert answer.status == 303
