@@ -123,6 +123,8 @@ def test_no_id_belongs_to_two_people_and_every_event_has_its_person(sequence):
 @given(sequences)
 def test_two_identified_people_are_never_joined_except_dangerously(sequence):
     """A step that joins two people leaves at most one of them identified before."""
+    # Two people are identified at the start, or most sequences would never get this far.
+    sequence = [("$identify", "u", "a", {}, {}, True), ("$identify", "v", "b", {}, {}, True), *sequence]
     with Fresh() as node:
         for (name, *_), each in zip(sequence, lines_of(sequence), strict=True):
             before = node.people()
