@@ -41,6 +41,8 @@ def subject_of(flags: FlagSet, request: FlagsRequest, stored: StoredPeople, hash
         current = name.removeprefix("$initial_")
         if name not in person and (found := person.get(f"${current}", person.get(current))) is not None:
             person[name] = found
+    # Last, so that no request can say which cohorts its person is in.
+    person.update(flags.cohorts.membership(stored.cohorts.get(uuid, frozenset())))
     groups = {
         name: {"$group_key": key, **stored.groups.get((name, key), {}), **request.group_properties.get(name, {})}
         for name, key in request.groups.items()

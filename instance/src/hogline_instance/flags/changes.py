@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from hogline_instance.db import Database, utc_now
 from hogline_instance.flags.filters import checked_filters
 from hogline_instance.flags.known import Known, KnownFlag, dependencies
+from hogline_instance.flags.neighbours import cohorts_of
 from hogline_instance.flags.remote_config import REDACTED, PayloadCipher
 from hogline_instance.flags.tables import EarlyAccessRow, FlagHistoryRow, FlagRow
 from hogline_instance.web.errors import ApiError, invalid_field, not_found
@@ -34,10 +35,10 @@ _EVERYBODY: dict[str, Any] = {"groups": [{"properties": [], "rollout_percentage"
 
 
 def known_to(session: Session, project_id: int) -> Known:
-    """Return the live flags of a project."""
+    """Return the live flags and the cohorts of a project."""
     rows = session.scalars(select(FlagRow).where(FlagRow.team_id == project_id, FlagRow.deleted.is_(False)))
     flags = {row.id: KnownFlag(row.id, row.key, row.active, row.filters or {}) for row in rows}
-    return Known(flags)
+    return Known(flags, cohorts_of(session, project_id).filters)
 
 
 class FlagEditor:

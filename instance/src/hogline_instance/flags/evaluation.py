@@ -37,7 +37,14 @@ def subject_for(
         return subject_of(flags, request, StoredPeople(), {})
     ids = [request.distinct_id, *([request.anon_distinct_id] if request.anon_distinct_id else [])]
     with database.session() as session:
-        stored = stored_people(session, project_id, ids, request.groups, group_types=flags.group_types)
+        stored = stored_people(
+            session,
+            project_id,
+            ids,
+            request.groups,
+            group_types=flags.group_types,
+            with_cohorts=bool(flags.cohorts.listed),
+        )
         uuids = list(dict.fromkeys(stored.uuids[each] for each in ids if each in stored.uuids))
         kept = read_hash_keys(session, project_id, uuids) if flags.continuity_keys else {}
     wanted = _of_request(flags, request)

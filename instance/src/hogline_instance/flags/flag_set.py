@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from hogline.flags.evaluation import Ruleset
 from hogline_instance.db import Database
 from hogline_instance.flags.definitions import definition_of, missing_dependencies
-from hogline_instance.flags.neighbours import group_types_of
+from hogline_instance.flags.neighbours import Cohorts, cohorts_of, group_types_of
 from hogline_instance.flags.tables import FlagRow
 
 __all__ = ["FlagSet", "FlagSets", "ServedFlag", "flag_sets"]
@@ -55,6 +55,7 @@ class FlagSet:
     etag: bytes
     group_types: Mapping[str, str]
     """Index as text -> type."""
+    cohorts: Cohorts
     missing: frozenset[str]
     """Keys of flags that depend on a flag that is gone."""
     initial_names: frozenset[str]
@@ -123,7 +124,10 @@ def _signatures(session: Session) -> dict[int, object]:
         .where(FlagRow.deleted.is_(False))
         .group_by(FlagRow.team_id)
     )
-    return {row[0]: (*row[1:], tuple(group_types_of(session, row[0]).items())) for row in rows.all()}
+    return {
+        row[0]: (*row[1:], tuple(group_types_of(session, row[0]).items()), cohorts_of(session, row[0]))
+        for row in rows.all()
+    }
 
 
 def read_flag_set(session: Session, project_id: int) -> FlagSet:
@@ -131,10 +135,10 @@ def read_flag_set(session: Session, project_id: int) -> FlagSet:
     rows = session.scalars(
         select(FlagRow).where(FlagRow.team_id == project_id, FlagRow.deleted.is_(False)).order_by(FlagRow.key)
     ).all()
-    return _flag_set(rows, group_types_of(session, project_id))
+    return _flag_set(rows, group_types_of(session, project_id), cohorts_of(session, project_id))
 
 
-def _flag_set(rows: Sequence[FlagRow], group_types: Mapping[str, str]) -> FlagSet:
+def _flag_set(rows: Sequence[FlagRow], group_types: Mapping[str, str], cohorts: Cohorts) -> FlagSet:
     by_id = {row.id: row for row in rows}
     definitions = [definition_of(row, by_id) for row in rows]
     local = {
@@ -142,16 +146,17 @@ def _flag_set(rows: Sequence[FlagRow], group_types: Mapping[str, str]) -> FlagSe
             definition for definition, row in zip(definitions, rows, strict=True) if not row.is_remote_configuration
         ],
         "group_type_mapping": dict(group_types),
-        "cohorts": {},
+        "cohorts": dict(cohorts.definitions),
     }
     body = orjson.dumps(local)
     texts = body.decode()
     return FlagSet(
         flags=tuple(_served(row) for row in rows if row.active),
-        ruleset=Ruleset({**local, "flags": definitions}),
+        ruleset=Ruleset({**local, "flags": definitions, "cohorts": cohorts.for_server()}),
         definitions=body,
         etag=f'W/"{hashlib.sha256(body).hexdigest()[:32]}"'.encode(),
         group_types=dict(group_types),
+        cohorts=cohorts,
         missing=missing_dependencies(rows),
         initial_names=frozenset(name for name in _property_names(local) if name.startswith("$initial_")),
         reads_people='"properties":[{' in texts or any(row.ensure_experience_continuity for row in rows)
@@ -173,4 +178,4 @@ def _served(row: FlagRow) -> ServedFlag:
     )  # fmt: skip
 
 
-_EMPTY = _flag_set([], {})
+_EMPTY = _flag_set([], {}, Cohorts())

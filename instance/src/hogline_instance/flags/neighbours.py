@@ -1,6 +1,8 @@
-"""What flags read of people and groups.
+"""What flags read of people, groups and cohorts.
 
-There are no cohorts yet, so a filter that names one is refused when its flag is saved.
+The definitions of a cohort that a client can evaluate are given to clients, and the instance
+evaluates the same ones. The instance alone knows who is in the others. For those, a hidden
+property of the person says whether they are in the cohort.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,10 +11,11 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from hogline_instance.cohorts import cohort_definitions, cohorts_of_person, known_cohorts
 from hogline_instance.people import find_groups, find_people
 from hogline_instance.people import group_types as known_types
 
-__all__ = ["StoredPeople", "group_types_of", "stored_people"]
+__all__ = ["Cohorts", "StoredPeople", "cohorts_of", "group_types_of", "stored_people"]
 
 _MAX_GROUPS = 50
 
@@ -27,6 +30,53 @@ class StoredPeople:
     """Person's uuid -> properties."""
     groups: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     """Type and key -> properties."""
+    cohorts: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    """Person's uuid -> ids of the cohorts that they are in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cohorts:
+    """The cohorts of one project, as flags see them."""
+
+    definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Id as text -> filters that a client can evaluate."""
+    listed: frozenset[int] = frozenset()
+    """The ids of the others: only the instance knows who is in them."""
+    filters: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
+    """Id as text -> filters; a static cohort has None."""
+
+    def for_server(self) -> dict[str, Any]:
+        """Return filters for all cohorts; those of the listed ones ask for `membership()`."""
+        asked = {
+            str(number): {
+                "type": "AND",
+                "values": [{"key": hidden_name(number), "type": "person", "operator": "exact", "value": [True]}],
+            }
+            for number in self.listed
+        }
+        return {**self.definitions, **asked}
+
+    def membership(self, cohorts: frozenset[int]) -> dict[str, bool]:
+        """Return the hidden properties of a person who is in *cohorts*."""
+        return {hidden_name(number): number in cohorts for number in self.listed}
+
+
+def hidden_name(cohort_id: int) -> str:
+    """Return the name of the property that says whether a person is in a cohort."""
+    return f"$in_cohort_{cohort_id}"
+
+
+def cohorts_of(session: Session, project_id: int) -> Cohorts:
+    """Return the cohorts of a project."""
+    rows = known_cohorts(session, project_id)
+    if not rows:
+        return Cohorts()
+    definitions = cohort_definitions(session, project_id)
+    return Cohorts(
+        definitions,
+        frozenset(number for number in rows if str(number) not in definitions),
+        {str(number): None if row.is_static else row.filters for number, row in rows.items()},
+    )
 
 
 def stored_people(
@@ -36,6 +86,7 @@ def stored_people(
     groups: Mapping[str, str],
     *,
     group_types: Mapping[str, str],
+    with_cohorts: bool = False,
 ) -> StoredPeople:
     """Return what is stored of *distinct_ids*, and of *groups* (type -> key)."""
     people = find_people(session, project_id, distinct_ids)
@@ -46,6 +97,9 @@ def stored_people(
         {distinct_id: person.uuid for distinct_id, person in people.items()},
         {person.uuid: person.properties for person in people.values()},
         {(group_types[str(index)], key): group.properties for (index, key), group in found.items()},
+        {person.uuid: cohorts_of_person(session, project_id, person.uuid) for person in people.values()}
+        if with_cohorts
+        else {},
     )
 
 
