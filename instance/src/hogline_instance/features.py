@@ -139,7 +139,7 @@ FEATURES: tuple[Feature, ...] = (
     ),
     Feature(  # before people, whose `/persons/{person_id}/` would match `/persons/cohorts/`
         name="cohorts",
-        menu=(MenuEntry("Cohorts", "/cohorts", section="/cohorts"),),
+        menu=(MenuEntry("Cohorts", "/cohorts", section="/cohorts", place=6),),
         pages=cohort_pages.build_router,
         api=cohort_api.build_router,
         on_merge=move_places,

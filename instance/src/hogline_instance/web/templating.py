@@ -29,8 +29,8 @@ class MenuEntry:
 
     label: str
     path: str
+    place: int
     section: str | None = None
-    place: int = 0
 
     def is_current(self, here: str) -> bool:
         """Return whether the page at *here* belongs to this entry."""
