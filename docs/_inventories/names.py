@@ -31,6 +31,7 @@ PROJECTS = {
             "contextvars.ContextVar": ("py:class", "library/contextvars.html#contextvars.ContextVar"),
             "datetime.datetime": ("py:class", "library/datetime.html#datetime.datetime"),
             "logging.Handler": ("py:class", "library/logging.html#logging.Handler"),
+            "os.PathLike": ("py:class", "library/os.html#os.PathLike"),
             "threading.Thread": ("py:class", "library/threading.html#threading.Thread"),
             "types.TracebackType": ("py:class", "library/types.html#types.TracebackType"),
         },

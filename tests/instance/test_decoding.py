@@ -24,6 +24,7 @@ from hogline_instance.ingest.payloads import read_batch
 from hogline_instance.ingest.times import corrected
 
 MAX_BYTES = 1_000_000
+MAX_EVENTS = 10_000
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
@@ -139,9 +140,9 @@ def test_a_compressed_body_that_is_cut_off_is_refused(make):
 def test_any_bytes_are_decoded_or_refused(body, encoding, content_type, compression):
     """BodyError and TokenError become 400 and 401; any other error would be a 500."""
     try:
-        batch = read_batch(unwrap(body, encoding, content_type, compression))
+        batch = read_batch(unwrap(body, encoding, content_type, compression), MAX_EVENTS)
         token_of(batch, "")
-        admit(batch, 1, ARRIVAL)
+        admit(batch, 1, ARRIVAL, max_event_bytes=MAX_BYTES)
     except (BodyError, TokenError):
         pass
 
@@ -154,9 +155,9 @@ def test_any_bytes_are_decoded_or_refused(body, encoding, content_type, compress
 def test_any_json_is_read_or_refused(value):
     """Every field may be of any type."""
     try:
-        batch = read_batch(json.dumps(value).encode())
+        batch = read_batch(json.dumps(value).encode(), MAX_EVENTS)
         token_of(batch, "phc_x")
-        for row in admit(batch, 1, ARRIVAL).rows:
+        for row in admit(batch, 1, ARRIVAL, max_event_bytes=MAX_BYTES).rows:
             msgspec.json.decode(row)
             assert b"\n" not in row
     except (BodyError, TokenError):
@@ -179,9 +180,9 @@ def test_an_events_properties_arrive_as_they_were(properties, name, who):
             data = text.encode()
         except UnicodeEncodeError:
             continue
-        batch = read_batch(data)
+        batch = read_batch(data, MAX_EVENTS)
         assert token_of(batch, "") == "phc_x"
-        admitted = admit(batch, 1, ARRIVAL)
+        admitted = admit(batch, 1, ARRIVAL, max_event_bytes=MAX_BYTES)
         if name == "$performance_event":
             return
         [row] = admitted.rows
@@ -195,8 +196,8 @@ def test_an_events_properties_arrive_as_they_were(properties, name, who):
 )
 def test_ids_of_other_types_are_their_json_text(given_id, kept):
     """Source: docs/internals/instance-protocol.md#validation-and-answers."""
-    batch = read_batch(json.dumps({"event": "e", "distinct_id": given_id, "api_key": "phc_x"}).encode())
-    [row] = admit(batch, 1, ARRIVAL).rows
+    batch = read_batch(json.dumps({"event": "e", "distinct_id": given_id, "api_key": "phc_x"}).encode(), MAX_EVENTS)
+    [row] = admit(batch, 1, ARRIVAL, max_event_bytes=MAX_BYTES).rows
     assert json.loads(row)["distinct_id"] == kept
 
 

@@ -228,7 +228,7 @@ def _assert_it_is_janes(events, browser, tab, app):
     """Everything is of her session, and what her page's script asked for of its window."""
     told = Counter(event.event for event in events)
     assert told == {
-        "product viewed": 1, "cart changed": 2, "signed in": 1, "$set": 1, "gift card entered": 2, "checkout started": 4, "order placed": 2,
+        "product viewed": 1, "cart changed": 2, "signed in": 1, "$set": 1, "$feature_flag_called": 1, "gift card entered": 2, "checkout started": 4, "order placed": 2,
         "receipt sent": 2, "catalogue exported": 2, "$exception": 2,
     }  # fmt: skip
     assert {event.properties["$session_id"] for event in events} == {browser.session_id}

@@ -30,7 +30,7 @@ from hogline.settings.typed import ClientOptions
 from hogline.transports import UploadRequest, UploadResponse
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import os
 
     from hogline.flags.overrides import Override
 
@@ -209,7 +209,7 @@ class RunningInstance:
 
 
 @contextmanager
-def running_instance(data_dir: "Path") -> Iterator[RunningInstance]:
+def running_instance(data_dir: "str | os.PathLike[str]") -> Iterator[RunningInstance]:
     """Run `hogline serve` on a free port with its data in *data_dir*, until the block ends.
 
     Raises AssertionError: it did not start; the message holds its log. It takes

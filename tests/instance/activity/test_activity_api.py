@@ -147,3 +147,16 @@ def test_openapi_describes_every_parameter_and_answer(reader):
         assert {"401", "403", "404"} <= set(operation["responses"])
     listed = paths["/api/projects/{project_id}/events/"]["get"]["parameters"]
     assert all(one.get("description") or one["name"] == "project_id" for one in listed)
+
+
+def test_properties_of_any_depth_that_was_accepted_are_answered(reader):
+    """Values as deep as an event may hold, in the event and in its person."""
+    deep = 1
+    for _ in range(240):
+        deep = [deep]
+    sent = event("deep", distinct_id=f"deep-{uuid.uuid4()}", deep=deep, **{"$set": {"deep": deep}})
+    reader.send(sent)
+    [found] = reader.wait_for(1, distinct_id=sent["distinct_id"])
+    assert found["properties"]["deep"] == deep
+    for path in (f"events/{sent['uuid']}/", f"persons/?distinct_id={sent['distinct_id']}"):
+        assert reader.get(f"/api/projects/@current/{path}").status == 200, path

@@ -1,5 +1,6 @@
 """The JSON of an event: as a model for OpenAPI, and as the bytes that are sent."""
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -40,7 +41,19 @@ class EventList(BaseModel):
 
 def json_response(body: object) -> Response:
     """Return *body* as JSON, with properties as the bytes that the client sent."""
-    return Response(orjson.dumps(body), media_type="application/json", headers=API_HEADERS)
+    return Response(_json(body), media_type="application/json", headers=API_HEADERS)
+
+
+def _json(body: object) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError:
+        # orjson reads 1,024 levels and writes 254. Values of clients may have more.
+        return json.dumps(body, default=_part, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _part(value: object) -> Any:
+    return orjson.loads(orjson.dumps(value))
 
 
 def event_json(event: StoredEvent) -> dict[str, object]:

@@ -165,7 +165,10 @@ class Exchange(CaptureScope):
         """Return header values for `visitor_of`, or the visitor itself."""
         return self.visitor()
 
-    visitor_of = staticmethod(joined_visitor)
+    @staticmethod
+    def visitor_of(joined: bytes) -> Visitor:
+        """Return the visitor for what `raw_visitor` returned."""
+        return joined_visitor(joined)
 
     @staticmethod
     def line_of(raw: Any) -> RequestLine:

@@ -46,7 +46,7 @@ _MAX_FRAMES = 1000
 class AsgiExchange(Exchange):
     """An exchange whose request is an ASGI scope."""
 
-    protocol = "asgi"
+    protocol: str | None = "asgi"
     watch: "_Watch | None" = None
     """The `send` of the outermost interceptor, while the app runs."""
     _headers: dict[bytes, bytes] | None = None

@@ -57,7 +57,7 @@ _LINE_KEYS = ("REQUEST_METHOD", "wsgi.url_scheme", "QUERY_STRING", "REMOTE_ADDR"
 class WsgiExchange(Exchange):
     """An exchange whose request is a WSGI environ."""
 
-    protocol = "wsgi"
+    protocol: str | None = "wsgi"
     answers_with_exc_info = True
     """Whether the app has answered an exception that it passes to `start_response`.
 
