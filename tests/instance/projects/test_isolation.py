@@ -95,7 +95,9 @@ def routes(tmp_path_factory):
     command = [sys.executable, "-m", "tests.instance.projects.routes", str(tmp_path_factory.mktemp("routes") / "data")]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert answer.returncode == 0, answer.stderr
-    return json.loads(answer.stdout.splitlines()[-1])
+    found = json.loads(answer.stdout.splitlines()[-1])
+    # Older versions of FastAPI show the converter of a parameter: `{path:path}`.
+    return [route | {"path": re.sub(r":\w+}", "}", route["path"])} for route in found]
 
 
 @pytest.fixture(scope="module")
