@@ -42,7 +42,7 @@ class DjangoExchange(wsgi.WsgiExchange):
         self._request = request
         self._path = request.path
         if "scope" in request.__dict__:
-            self.protocol = "asgi"
+            self.protocol: str | None = "asgi"
 
     def read(self) -> RequestLine:
         """Return the request line, with the scheme that the project's proxy settings give."""
