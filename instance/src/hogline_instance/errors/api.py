@@ -27,14 +27,15 @@ from hogline_instance.errors.issues import (
     split_issue,
 )  # fmt: skip
 from hogline_instance.errors.listing import list_page
-from hogline_instance.errors.routes import Routes, invalid_choice, required, text_list
+from hogline_instance.errors.request_bodies import invalid_choice, required, text_list
 from hogline_instance.errors.rules import SEVERITIES
 from hogline_instance.errors.tables import HistoryRow
 from hogline_instance.errors.tracking_query import issue_results, read_question
 from hogline_instance.project import Project
 from hogline_instance.services import Services
 from hogline_instance.web.auth import Access
-from hogline_instance.web.errors import ApiError, ApiRoute, bad_request, not_found
+from hogline_instance.web.errors import ApiError, bad_request, not_found
+from hogline_instance.web.routes import ProjectRoutes
 
 __all__ = ["build_router", "read_assignee"]
 
@@ -45,8 +46,7 @@ _TEXTS = ("name", "description")
 
 def build_router(services: Services, access: Access) -> APIRouter:
     """Return the routes of issues."""
-    router = APIRouter(route_class=ApiRoute, tags=["error_tracking"])
-    routes, issues = Routes(router), _Issues(services)
+    routes, issues = ProjectRoutes("error_tracking"), _Issues(services)
     allowed: Any = access.project("error_tracking")
 
     def list_all(
@@ -113,21 +113,21 @@ def build_router(services: Services, access: Access) -> APIRouter:
             "offset": asked.offset, "nextOffset": asked.offset + asked.limit if has_more else None,
         }  # fmt: skip
 
-    routes.add("GET", "issues", list_all)
-    routes.add("POST", "issues/bulk", bulk)
-    routes.add("GET", "issues/values", values)
-    routes.add("GET", "issues/{issue_id}", get)
-    routes.add("PATCH", "issues/{issue_id}", patch)
-    routes.add("POST", "issues/{issue_id}/merge", merge)
-    routes.add("POST", "issues/{issue_id}/split", split)
-    routes.add("PATCH", "issues/{issue_id}/assign", assign)
-    routes.add("GET", "issues/{issue_id}/activity", activity)
-    routes.add("POST", "issues/{issue_id}/comments", comment, 201)
-    routes.add("DELETE", "issues/{issue_id}", _cannot_delete)
-    routes.add("GET", "fingerprints", fingerprints)
-    routes.add("POST", "stack_frames/batch_get", batch_get)
-    routes.add("POST", "query/issues_list", issues_list)
-    return router
+    routes.add("GET", "/error_tracking/issues/", list_all)
+    routes.add("POST", "/error_tracking/issues/bulk/", bulk)
+    routes.add("GET", "/error_tracking/issues/values/", values)
+    routes.add("GET", "/error_tracking/issues/{issue_id}/", get)
+    routes.add("PATCH", "/error_tracking/issues/{issue_id}/", patch)
+    routes.add("POST", "/error_tracking/issues/{issue_id}/merge/", merge)
+    routes.add("POST", "/error_tracking/issues/{issue_id}/split/", split)
+    routes.add("PATCH", "/error_tracking/issues/{issue_id}/assign/", assign)
+    routes.add("GET", "/error_tracking/issues/{issue_id}/activity/", activity)
+    routes.add("POST", "/error_tracking/issues/{issue_id}/comments/", comment, status=201)
+    routes.add("DELETE", "/error_tracking/issues/{issue_id}/", _cannot_delete)
+    routes.add("GET", "/error_tracking/fingerprints/", fingerprints)
+    routes.add("POST", "/error_tracking/stack_frames/batch_get/", batch_get)
+    routes.add("POST", "/error_tracking/query/issues_list/", issues_list)
+    return routes.router
 
 
 def _cannot_delete(issue_id: str) -> None:

@@ -14,13 +14,14 @@ from sqlalchemy.orm import Session
 from hogline_instance.db import Database
 from hogline_instance.errors.api import read_assignee
 from hogline_instance.errors.config import RATE_LIMITS, SOURCE_MAPS, SPIKES, ConfigError, config_of, save_config
-from hogline_instance.errors.routes import Routes, invalid_choice, required
+from hogline_instance.errors.request_bodies import invalid_choice, required
 from hogline_instance.errors.rules import KINDS, SEVERITIES, FilterError, check_filters
 from hogline_instance.errors.tables import RuleRow
 from hogline_instance.project import Project
 from hogline_instance.services import Services
 from hogline_instance.web.auth import Access
-from hogline_instance.web.errors import ApiError, ApiRoute, bad_request, not_found
+from hogline_instance.web.errors import ApiError, bad_request, not_found
+from hogline_instance.web.routes import ProjectRoutes
 
 __all__ = ["browser_rules", "build_router"]
 
@@ -34,16 +35,15 @@ _CONFIGS = {
 
 def build_router(services: Services, access: Access) -> APIRouter:
     """Return the routes of rules and configurations."""
-    router = APIRouter(route_class=ApiRoute, tags=["error_tracking"])
-    routes = Routes(router)
+    routes = ProjectRoutes("error_tracking")
     for kind in KINDS:
         _add_rules(routes, _Rules(services.database, kind), access)
     for path, name in _CONFIGS.items():
         _add_config(routes, services.database, path, name, access)
-    return router
+    return routes.router
 
 
-def _add_rules(routes: Routes, rules: "_Rules", access: Access) -> None:
+def _add_rules(routes: ProjectRoutes, rules: "_Rules", access: Access) -> None:
     allowed: Any = access.project("error_tracking")
 
     def list_rules(project: Project = allowed) -> dict[str, Any]:
@@ -74,16 +74,16 @@ def _add_rules(routes: Routes, rules: "_Rules", access: Access) -> None:
         return Response(status_code=204)
 
     path = f"{rules.kind}_rules"
-    routes.add("GET", path, list_rules)
-    routes.add("POST", path, create_rule, 201)
-    routes.add("PATCH", f"{path}/reorder", reorder, 204)
-    routes.add("GET", f"{path}/{{rule_id}}", get_rule)
+    routes.add("GET", f"/error_tracking/{path}/", list_rules)
+    routes.add("POST", f"/error_tracking/{path}/", create_rule, status=201)
+    routes.add("PATCH", f"/error_tracking/{path}/reorder/", reorder, status=204)
+    routes.add("GET", f"/error_tracking/{path}/{{rule_id}}/", get_rule)
     for method in ("PATCH", "PUT"):
-        routes.add(method, f"{path}/{{rule_id}}", change_rule, 204)
-    routes.add("DELETE", f"{path}/{{rule_id}}", delete_rule, 204)
+        routes.add(method, f"/error_tracking/{path}/{{rule_id}}/", change_rule, status=204)
+    routes.add("DELETE", f"/error_tracking/{path}/{{rule_id}}/", delete_rule, status=204)
 
 
-def _add_config(routes: Routes, database: Database, path: str, name: str, access: Access) -> None:
+def _add_config(routes: ProjectRoutes, database: Database, path: str, name: str, access: Access) -> None:
     allowed: Any = access.project("error_tracking")
 
     def get_config(project: Project = allowed) -> dict[str, Any]:
@@ -99,9 +99,9 @@ def _add_config(routes: Routes, database: Database, path: str, name: str, access
         except ConfigError as error:
             raise bad_request(error.name, str(error)) from error
 
-    routes.add("GET", path, get_config)
+    routes.add("GET", f"/error_tracking/{path}/", get_config)
     for method in ("PATCH", "PUT", "POST"):
-        routes.add(method, path, change_config)
+        routes.add(method, f"/error_tracking/{path}/", change_config)
 
 
 def browser_rules(session: Session, project_id: int) -> list[Mapping[str, Any]]:

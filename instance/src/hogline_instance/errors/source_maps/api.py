@@ -15,7 +15,7 @@ from starlette.formparsers import MultiPartException
 
 from hogline_instance.errors.intake import aware
 from hogline_instance.errors.issue_json import iso
-from hogline_instance.errors.routes import Routes, required
+from hogline_instance.errors.request_bodies import required
 from hogline_instance.errors.source_maps.container import MAX_CONTAINER_BYTES
 from hogline_instance.errors.source_maps.storage import (
     SymbolError,
@@ -31,7 +31,8 @@ from hogline_instance.errors.tables import ReleaseRow, SymbolSetRow
 from hogline_instance.project import Project
 from hogline_instance.services import Services
 from hogline_instance.web.auth import Access
-from hogline_instance.web.errors import ApiError, ApiRoute, bad_request, not_found
+from hogline_instance.web.errors import ApiError, bad_request, not_found
+from hogline_instance.web.routes import ProjectRoutes
 
 __all__ = ["build_router"]
 
@@ -42,15 +43,14 @@ _UPLOAD = "/symbol_set_upload/{set_id}"
 
 def build_router(services: Services, access: Access) -> APIRouter:
     """Return the routes of symbol sets and releases."""
-    router = APIRouter(route_class=ApiRoute, tags=["error_tracking"])
-    routes = Routes(router)
+    routes = ProjectRoutes("error_tracking")
     _add_symbol_sets(routes, services, access)
     _add_releases(routes, services, access)
-    router.add_api_route(_UPLOAD, _upload(services), methods=["POST"], status_code=204, response_model=None)
-    return router
+    routes.router.add_api_route(_UPLOAD, _upload(services), methods=["POST"], status_code=204, response_model=None)
+    return routes.router
 
 
-def _add_symbol_sets(routes: Routes, services: Services, access: Access) -> None:
+def _add_symbol_sets(routes: ProjectRoutes, services: Services, access: Access) -> None:
     allowed: Any = access.project("error_tracking")
 
     def bulk_start(
@@ -113,15 +113,15 @@ def _add_symbol_sets(routes: Routes, services: Services, access: Access) -> None
                 raise not_found("Not found.")
         return Response(status_code=204)
 
-    routes.add("POST", "symbol_sets/bulk_start_upload", bulk_start, 201)
-    routes.add("POST", "symbol_sets/bulk_finish_upload", bulk_finish, 201)
-    routes.add("POST", "symbol_sets/start_upload", start_one, 201)
-    routes.add("PUT", "symbol_sets/{set_id}/finish_upload", finish_one)
-    routes.add("GET", "symbol_sets", list_all)
-    routes.add("DELETE", "symbol_sets/{set_id}", delete, 204)
+    routes.add("POST", "/error_tracking/symbol_sets/bulk_start_upload/", bulk_start, status=201)
+    routes.add("POST", "/error_tracking/symbol_sets/bulk_finish_upload/", bulk_finish, status=201)
+    routes.add("POST", "/error_tracking/symbol_sets/start_upload/", start_one, status=201)
+    routes.add("PUT", "/error_tracking/symbol_sets/{set_id}/finish_upload/", finish_one)
+    routes.add("GET", "/error_tracking/symbol_sets/", list_all)
+    routes.add("DELETE", "/error_tracking/symbol_sets/{set_id}/", delete, status=204)
 
 
-def _add_releases(routes: Routes, services: Services, access: Access) -> None:
+def _add_releases(routes: ProjectRoutes, services: Services, access: Access) -> None:
     allowed: Any = access.project("error_tracking")
 
     def create(body: Annotated[dict[str, Any], Body()], project: Project = allowed) -> dict[str, Any]:
@@ -149,9 +149,9 @@ def _add_releases(routes: Routes, services: Services, access: Access) -> None:
             )
             return {"count": count, "next": None, "previous": None, "results": [_release_json(row) for row in rows]}
 
-    routes.add("POST", "releases", create, 201)
-    routes.add("GET", "releases", list_all)
-    routes.add("GET", "releases/hash/{hash_id}", by_hash)
+    routes.add("POST", "/error_tracking/releases/", create, status=201)
+    routes.add("GET", "/error_tracking/releases/", list_all)
+    routes.add("GET", "/error_tracking/releases/hash/{hash_id}/", by_hash)
 
 
 def _upload(services: Services) -> Any:
