@@ -1,8 +1,9 @@
 """Read cohorts: which ones a person is in, and the definitions that local evaluation needs.
 
-Every function takes a project and returns nothing of any other project.
+Each query takes a project and returns nothing of any other project.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import select
@@ -35,13 +36,13 @@ def known_cohorts(session: Session, project_id: int) -> dict[int, CohortRow]:
     return {row.id: row for row in rows}
 
 
-def cohort_definitions(session: Session, project_id: int) -> dict[str, dict[str, Any]]:
-    """Return `{id: property group}` of the cohorts that a client can evaluate by itself.
+def cohort_definitions(cohorts: Mapping[int, CohortRow]) -> dict[str, dict[str, Any]]:
+    """Return `{id: property group}` of those of *cohorts* that a client can evaluate by itself.
 
     Static and behavioural ones are left out: only the instance knows who is in them.
     """
     return {
-        str(row.id): row.filters["properties"]
-        for row in known_cohorts(session, project_id).values()
+        str(number): row.filters["properties"]
+        for number, row in cohorts.items()
         if not row.is_static and not is_behavioural(row.filters)
     }

@@ -71,7 +71,7 @@ def cohorts_of(session: Session, project_id: int) -> Cohorts:
     rows = known_cohorts(session, project_id)
     if not rows:
         return Cohorts()
-    definitions = cohort_definitions(session, project_id)
+    definitions = cohort_definitions(rows)
     return Cohorts(
         definitions,
         frozenset(number for number in rows if str(number) not in definitions),
