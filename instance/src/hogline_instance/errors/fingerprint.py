@@ -47,33 +47,32 @@ def custom(rule_id: str) -> Fingerprint:
 
 def version_1(exceptions: Exceptions) -> Fingerprint:
     """Return the first algorithm's fingerprint: the resolved frames of the app."""
-    hashing = _Hashing()
-    for exception in exceptions:
-        pieces = ["Exception Type"]
-        hashing.add(exception["type"])
-        frames = _frames(exception)
-        if frames is None:
-            hashing.add(exception["value"])
-            pieces.append("Exception Message")
-        hashing.note_exception(exception, pieces)
-        for frame in _chosen(frames or ()):
-            _add_frame_1(hashing, frame)
-    return hashing.done()
+    return _hashed(exceptions, message=str, chosen=_chosen, add_frame=_add_frame_1)
 
 
 def version_2(exceptions: Exceptions) -> Fingerprint:
     """Return the second algorithm's fingerprint: every frame, but no line, path, hash or number."""
+    return _hashed(exceptions, message=normalised_message, chosen=list, add_frame=_add_frame_2)
+
+
+def _hashed(
+    exceptions: Exceptions,
+    *,
+    message: Callable[[str], str],
+    chosen: Callable[[Any], Any],
+    add_frame: Callable[["_Hashing", Any], None],
+) -> Fingerprint:
     hashing = _Hashing()
     for exception in exceptions:
         pieces = ["Exception Type"]
         hashing.add(exception["type"])
         frames = _frames(exception)
         if frames is None:
-            hashing.add(normalised_message(exception["value"]))
+            hashing.add(message(exception["value"]))
             pieces.append("Exception Message")
         hashing.note_exception(exception, pieces)
-        for frame in frames or ():
-            _add_frame_2(hashing, frame)
+        for frame in chosen(frames or ()):
+            add_frame(hashing, frame)
     return hashing.done()
 
 
