@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import CursorResult, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from hogline_instance.db import utc_now
+from hogline_instance.db import upsert, utc_now
 from hogline_instance.errors.history import note
 from hogline_instance.errors.prepared import Prepared, release_of
 from hogline_instance.errors.rules import RuleSet
@@ -150,8 +149,7 @@ class Intake:
 
     def _upsert(self) -> Any:
         """Return the insert that keeps the issue of a known fingerprint, and its earliest time."""
-        is_postgres = self._session.get_bind().dialect.name == "postgresql"
-        statement: Any = postgresql.insert(FingerprintRow) if is_postgres else sqlite.insert(FingerprintRow)
+        statement = upsert(self._session, FingerprintRow)
         return statement.on_conflict_do_update(
             index_elements=["team_id", "fingerprint"],
             set_={"first_seen": statement.excluded.first_seen},

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from hogline_instance.db import upsert
 from hogline_instance.errors.config import RATE_LIMITS, configs
 from hogline_instance.errors.prepared import Prepared
 from hogline_instance.errors.rules import RuleSet
@@ -69,8 +69,7 @@ def _counts(session: Session, keys: set[Key]) -> dict[Key, int]:
 
 
 def _save(session: Session, counts: Mapping[Key, int]) -> None:
-    is_postgres = session.get_bind().dialect.name == "postgresql"
-    statement: Any = postgresql.insert(RateBucketRow) if is_postgres else sqlite.insert(RateBucketRow)
+    statement = upsert(session, RateBucketRow)
     statement = statement.on_conflict_do_update(
         index_elements=["team_id", "issue_id", "bucket"], set_={"count": statement.excluded.count}
     )

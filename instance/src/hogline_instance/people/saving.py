@@ -3,14 +3,14 @@
 from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from hogline_instance.db import upsert
 from hogline_instance.people.loading import by_project
 from hogline_instance.people.state import People, Person
 from hogline_instance.people.tables import DistinctIdRow, PersonlessIdRow, PersonRow
 
-__all__ = ["save_people", "upsert"]
+__all__ = ["save_people"]
 
 _persons: Any = PersonRow.__table__
 _ids: Any = DistinctIdRow.__table__
@@ -23,12 +23,6 @@ def save_people(session: Session, people: People) -> None:
     _save_persons(session, [people.persons[key] for key in sorted(people.persons)])
     _save_ids(session, people)
     _save_personless(session, people)
-
-
-def upsert(session: Session, table: Any) -> Any:
-    """Return an INSERT into *table* that has `on_conflict_do_...`."""
-    is_postgres = session.get_bind().dialect.name == "postgresql"
-    return postgresql.insert(table) if is_postgres else sqlite.insert(table)
 
 
 def _save_persons(session: Session, persons: list[Person]) -> None:

@@ -10,8 +10,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from hogline_instance.db import utc_now
-from hogline_instance.people.saving import upsert
+from hogline_instance.db import upsert, utc_now
 from hogline_instance.people.tables import WarningRow
 
 __all__ = [
