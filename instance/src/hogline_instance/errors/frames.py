@@ -204,6 +204,8 @@ def _native(frame: dict[str, Any], kept: Mapping[str, Any], _resolve: Resolve) -
 
 
 def _other(frame: dict[str, Any], kept: Mapping[str, Any], _resolve: Resolve) -> None:
+    if frame["synthetic"]:  # a mark of the SDK, such as Dart's gap between asynchronous stacks
+        return
     if frame["platform"] in _NEED_SYMBOLS and not kept.get("function"):
         frame.update(resolved=False, resolve_failure="names need uploaded symbols, which are not read")
     elif kept.get("resolved") is False:
