@@ -19,10 +19,10 @@ from hogline_instance.db import Database
 from hogline_instance.definitions import api as definition_api
 from hogline_instance.definitions import pages as definition_pages
 from hogline_instance.definitions.step import DefinitionStep
+from hogline_instance.errors import OnOccasions, rules_api, tracking_query
 from hogline_instance.errors import api as error_api
 from hogline_instance.errors import jobs as error_jobs
 from hogline_instance.errors import pages as error_pages
-from hogline_instance.errors import rules_api, tracking_query
 from hogline_instance.errors.source_maps import api as symbol_api
 from hogline_instance.errors.source_maps.resolver import SymbolResolver
 from hogline_instance.errors.step import ErrorStep
@@ -85,6 +85,7 @@ class Feature:
     browser_config: Callable[[Settings], Mapping[str, object]] | None = None
     step: Callable[[StepParts], Step] | None = None
     on_merge: OnMerge | None = None
+    on_occasions: Callable[[Settings], OnOccasions] | None = None
     jobs: Callable[[Services], Sequence[Job]] | None = None
 
     @property
@@ -105,6 +106,19 @@ def people_step(parts: StepParts) -> Step:
     """Return the step of people, which tells the other features about merges."""
     on_merge = [feature.on_merge for feature in FEATURES if feature.on_merge is not None]
     return PeopleStep(on_merge, lambda: publish_overrides(parts.database, parts.store))
+
+
+def error_step(parts: StepParts) -> Step:
+    """Return the step of error tracking, which tells the other features about new and reopened issues."""
+    return ErrorStep(SymbolResolver(), _on_occasions(parts.settings))
+
+
+def _error_jobs(services: Services) -> Sequence[Job]:
+    return error_jobs.build_jobs(services, _on_occasions(services.settings))
+
+
+def _on_occasions(settings: Settings) -> list[OnOccasions]:
+    return [feature.on_occasions(settings) for feature in FEATURES if feature.on_occasions is not None]
 
 
 FEATURES: tuple[Feature, ...] = (
@@ -159,8 +173,8 @@ FEATURES: tuple[Feature, ...] = (
         pages=error_pages.build_router,
         api=error_router,
         queries=tracking_query.build_query_kinds,
-        step=lambda _parts: ErrorStep(SymbolResolver()),
-        jobs=error_jobs.build_jobs,
+        step=error_step,
+        jobs=_error_jobs,
     ),
     Feature(
         name="flags",

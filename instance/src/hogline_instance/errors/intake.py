@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from hogline_instance.db import upsert, utc_now
 from hogline_instance.errors.history import note
+from hogline_instance.errors.occasions import CREATED, REOPENED, IssueOccasion
 from hogline_instance.errors.prepared import Prepared, release_of
 from hogline_instance.errors.rules import RuleSet
 from hogline_instance.errors.tables import FingerprintRow, IssueRow
@@ -42,6 +43,8 @@ class Intake:
         self._rules = rules
         self._known: dict[Key, _Known] = {}
         self._keys: dict[str, Key] = {}
+        self.occasions: list[IssueOccasion] = []
+        """The issues that are new, and those that came back."""
 
     def run(self) -> None:
         """Find, create and reopen."""
@@ -111,14 +114,18 @@ class Intake:
         lost = [row["id"] for key, row in made.items() if self._known[key].issue_id != row["id"]]
         if lost:  # another node was first
             self._session.execute(delete(IssueRow).where(IssueRow.id.in_(lost)))
+        kept = {key: row for key, row in made.items() if row["id"] not in set(lost)}
         note(
             self._session,
             [
                 (key[0], row["id"], "created", {"release": release_of(new[key].event.properties), "event": new[key].event.uuid})
-                for key, row in made.items()
-                if row["id"] not in set(lost)
+                for key, row in kept.items()
             ],
         )  # fmt: skip
+        self.occasions += [
+            _occasion(CREATED, new[key], row["id"], row, key=f"created:{row['id']}", status="active")
+            for key, row in kept.items()
+        ]
 
     def _new_issue(self, each: Prepared) -> dict[str, Any]:
         rules, merged = self._rules[each.event.team_id], each.merged
@@ -166,10 +173,12 @@ class Intake:
         if not came_back:
             return
         reopened = update(IssueRow).where(IssueRow.id.in_(came_back), IssueRow.status.in_(_REOPENED_FROM))
+        columns = (IssueRow.id, IssueRow.name, IssueRow.description, IssueRow.severity, IssueRow.assignee_id)
         result: CursorResult[Any] = self._session.execute(
-            reopened.values(status="active").returning(IssueRow.id), execution_options={"synchronize_session": False}
+            reopened.values(status="active").returning(*columns), execution_options={"synchronize_session": False}
         )  # type: ignore[assignment]
-        mine = sorted(str(row[0]) for row in result)
+        rows = {str(row.id): dict(row._mapping) for row in result}  # noqa: SLF001 - SQLAlchemy's public name
+        mine = sorted(rows)
         note(
             self._session,
             [
@@ -186,6 +195,25 @@ class Intake:
         ]
         if assigned:
             self._session.execute(update(IssueRow), assigned)
+            for changed in assigned:
+                rows[changed["id"]] |= changed
+        self.occasions += [
+            _occasion(
+                REOPENED, came_back[each], each, rows[each], key=f"reopened:{each}:{came_back[each].event.uuid}",
+                status=self._known[self._keys[came_back[each].event.uuid]].status,
+            )
+            for each in mine
+        ]  # fmt: skip
+
+
+def _occasion(
+    kind: str, prepared: Prepared, issue_id: str, row: Mapping[str, Any], *, key: str, status: str
+) -> IssueOccasion:
+    return IssueOccasion(
+        kind=kind, key=key, project_id=prepared.event.team_id, issue_id=issue_id, name=row["name"],
+        description=row["description"], severity=row["severity"], status=status, assignee=row["assignee_id"],
+        at=prepared.event.timestamp, event_uuid=prepared.event.uuid, properties=prepared.merged,
+    )  # fmt: skip
 
 
 def aware(moment: datetime) -> datetime:

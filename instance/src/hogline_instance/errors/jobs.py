@@ -1,12 +1,14 @@
 """Jobs of error tracking: spikes, moved fingerprints, old rate buckets, and maps to fetch."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import delete, select, update
 
-from hogline_instance.errors.queries import follow_moves, recent_buckets
+from hogline_instance.errors.occasions import OnOccasions
+from hogline_instance.errors.queries import follow_moves, newest_events, recent_buckets
 from hogline_instance.errors.source_maps.fetching import fetch_maps
-from hogline_instance.errors.spikes import BUCKET_MINUTES, BUCKETS, note_spikes
+from hogline_instance.errors.spikes import BUCKET_MINUTES, BUCKETS, find_spikes, note_spikes
 from hogline_instance.errors.tables import FingerprintRow, RateBucketRow
 from hogline_instance.jobs import Job
 from hogline_instance.services import Services
@@ -18,24 +20,34 @@ _KEPT_BUCKETS = timedelta(days=14)
 _MAX_MOVES = 1_000
 
 
-def build_jobs(services: Services) -> tuple[Job, ...]:
-    """Return the jobs."""
+def build_jobs(services: Services, on_occasions: Sequence[OnOccasions] = ()) -> tuple[Job, ...]:
+    """Return the jobs; *on_occasions* are called with spikes, in their transaction."""
     return (
-        Job("error-spikes", _SPIKES_EVERY_S, lambda: _find_spikes(services)),
+        Job("error-spikes", _SPIKES_EVERY_S, lambda: _find_spikes(services, on_occasions)),
         Job("error-moves", _SQUASH_EVERY_S, lambda: squash_moves(services)),
         Job("error-rate-buckets", _CLEAN_EVERY_S, lambda: _drop_old_buckets(services)),
         Job("error-source-maps", _FETCH_EVERY_S, lambda: fetch_maps(services)),
     )
 
 
-def _find_spikes(services: Services) -> None:
+def _find_spikes(services: Services, on_occasions: Sequence[OnOccasions]) -> None:
     now = datetime.now(UTC)
     found = recent_buckets(services.store, now=now, buckets=BUCKETS, minutes=BUCKET_MINUTES)
     # One node at a time looks, so that a spike is noted once.
     with services.database.exclusive("error-spikes"):
         for project_id, by_fingerprint in found.items():
+            with services.database.session() as session:
+                spikes = find_spikes(session, project_id, by_fingerprint)
+            if not spikes:
+                continue
+            since = now - timedelta(minutes=BUCKET_MINUTES)
+            fingerprints = sorted({spike.fingerprint for spike in spikes.values()})
+            events = newest_events(services.store, project_id, fingerprints, since=since)
             with services.database.transaction() as session:
-                note_spikes(session, project_id, by_fingerprint, now)
+                occasions = note_spikes(session, project_id, spikes, now, events)
+                if occasions:
+                    for tell in on_occasions:
+                        tell(session, occasions)
 
 
 def squash_moves(services: Services) -> None:

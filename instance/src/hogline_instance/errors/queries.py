@@ -20,6 +20,7 @@ __all__ = [
     "count_issues",
     "event_sample",
     "events_at",
+    "newest_events",
     "order_issues",
     "recent_buckets",
     "volumes",
@@ -159,6 +160,21 @@ def events_at(store: Store, project_id: int, uuids: Sequence[str]) -> dict[str, 
         {"project": project_id, "uuids": list(uuids)},
     )
     return {event.uuid: event for event in map(event_of, rows)}
+
+
+def newest_events(
+    store: Store, project_id: int, fingerprints: Sequence[str], *, since: datetime
+) -> dict[str, StoredEvent]:
+    """Return the latest event since then of each fingerprint that has one."""
+    rows = store.query(
+        f"SELECT {_FINGERPRINT} AS fingerprint, toString(argMax(uuid, timestamp)) AS latest FROM {EVENTS_TABLE}"  # noqa: S608 - constants
+        " WHERE team_id = {project:UInt32} AND event = '$exception' AND fingerprint IN {fingerprints:Array(String)}"
+        " AND timestamp >= fromUnixTimestamp64Micro({since:Int64}, 'UTC') GROUP BY fingerprint",
+        {"project": project_id, "fingerprints": list(fingerprints), "since": microseconds(since)},
+    )
+    latest = {str(row["fingerprint"]): str(row["latest"]) for row in rows}
+    events = events_at(store, project_id, sorted(latest.values()))
+    return {fingerprint: events[uuid] for fingerprint, uuid in latest.items() if uuid in events}
 
 
 def event_sample(store: Store, project_id: int, needles: Sequence[str], *, limit: int) -> list[StoredEvent]:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from hogline_instance.db import utc_now
 from hogline_instance.errors.intake import Intake
+from hogline_instance.errors.occasions import OnOccasions
 from hogline_instance.errors.prepared import Prepared, prepare
 from hogline_instance.errors.rate_limits import apply_rate_limits
 from hogline_instance.errors.rules import Rule, RuleSet, sampled_out
@@ -26,10 +27,14 @@ RATE_LIMITED = "exceptions beyond a rate limit are dropped"
 
 
 class ErrorStep:
-    """Normalises the exceptions of a batch, finds or creates their issues, and drops the unwanted."""
+    """Normalises the exceptions of a batch, finds or creates their issues, and drops the unwanted.
 
-    def __init__(self, symbols: SymbolResolver) -> None:
+    *on_occasions* are called in the batch's transaction with issues that are new or came back.
+    """
+
+    def __init__(self, symbols: SymbolResolver, on_occasions: Sequence[OnOccasions] = ()) -> None:
         self._symbols = symbols
+        self._on_occasions = tuple(on_occasions)
 
     def apply(self, batch: Batch, session: Session) -> None:
         """Process the `$exception` events of *batch*."""
@@ -45,6 +50,9 @@ class ErrorStep:
             each.choose(rules[each.event.team_id])
         intake = Intake(session, grouped, rules)
         intake.run()
+        if intake.occasions:
+            for tell in self._on_occasions:
+                tell(session, intake.occasions)
         for each in grouped:
             if intake.is_suppressed(each):
                 dropped[each.event.uuid] = SUPPRESSED_ISSUE

@@ -1,22 +1,18 @@
 """Fetch maps by `sourceMappingURL`, only from hosts that the project lists.
 
-The scripts' URLs come from clients, so every address is checked: a host must be listed, resolve to
-public addresses alone, and is connected to at the address that was checked. Redirects are not
-followed.
+The scripts' URLs come from clients, so a host must be listed, and have public addresses alone
+(`outgoing.py`).
 """
 
 import base64
 import hashlib
 import io
-import ipaddress
 import logging
 import re
-import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
-import urllib3
 from sqlalchemy import select
 
 from hogline_instance.errors.config import SOURCE_MAPS
@@ -25,33 +21,22 @@ from hogline_instance.errors.source_maps.container import pack
 from hogline_instance.errors.source_maps.resolver import minified_frames
 from hogline_instance.errors.source_maps.storage import store_set
 from hogline_instance.errors.tables import ConfigRow, SymbolSetRow
+from hogline_instance.outgoing import OutgoingError, public_addresses, send_request
 from hogline_instance.services import Services
 
-__all__ = ["FetchError", "Fetcher", "fetch_maps", "public_addresses"]
+__all__ = ["FetchError", "Fetcher", "fetch_maps"]
 
 _log = logging.getLogger("hogline.instance")
 _MAX_BYTES = 50 * 1024 * 1024
-_TIMEOUT_S = 10.0
+_TIMEOUT_S = 30.0
 _MAX_SCRIPTS = 20
 _MAX_EVENTS = 200
 _MAPPING_URL = re.compile(rb"[#@]\s*sourceMappingURL=(\S+)\s*(?:\*/)?\s*\Z")
 _NEEDLES = ("the script looks minified",)
 
 
-class FetchError(OSError):
+class FetchError(OutgoingError):
     """A script or its map cannot be fetched; the text says why."""
-
-
-def public_addresses(host: str, port: int) -> list[str]:
-    """Return the addresses of *host*. Raises FetchError: one is not public, or there is none."""
-    try:
-        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
-    except OSError as error:
-        raise FetchError(f"host {host[:100]} has no address: {error}") from error
-    for address in found:
-        if not ipaddress.ip_address(address.partition("%")[0]).is_global:
-            raise FetchError(f"host {host[:100]} has the address {address}, which is not public")
-    return sorted(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +44,10 @@ class Fetcher:
     """Fetches from *hosts* alone; *addresses* resolves a host to the addresses that are allowed."""
 
     hosts: Sequence[str]
-    addresses: Callable[[str, int], list[str]] = public_addresses
+    addresses: Callable[[str, int], Sequence[str]] = public_addresses
 
     def script_with_map(self, url: str) -> tuple[bytes, bytes]:
-        """Return a script and its map. Raises FetchError."""
+        """Return a script and its map. Raises OutgoingError."""
         script, named = self._get(url)
         found = _MAPPING_URL.search(script[-100_000:])
         target = named or (found[1].decode("utf-8", "replace") if found else "")
@@ -84,31 +69,14 @@ class Fetcher:
         """Return the body and the header that names a map."""
         if not self.allows(url):
             raise FetchError(f"the host of {url[:200]} is not listed in this project's source map hosts")
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-        address = self.addresses(host, port)[0]
-        timeout = urllib3.Timeout(total=_TIMEOUT_S)
-        pool: urllib3.HTTPConnectionPool
-        if parts.scheme == "https":
-            pool = urllib3.HTTPSConnectionPool(
-                address, port, timeout=timeout, retries=False, assert_hostname=host, server_hostname=host
-            )
-        else:
-            pool = urllib3.HTTPConnectionPool(address, port, timeout=timeout, retries=False)
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        headers = {"Host": parts.netloc, "User-Agent": "hogline-instance", "Accept-Encoding": "identity"}
-        try:
-            with pool:
-                answer = pool.request("GET", target, headers=headers, redirect=False, preload_content=False)
-                body = answer.read(_MAX_BYTES + 1, decode_content=False)
-                answer.close()
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise FetchError(f"{url[:200]} cannot be fetched: {error}"[:500]) from error
+        answer = send_request(
+            "GET", url, headers={}, addresses=self.addresses, timeout_s=_TIMEOUT_S, max_bytes=_MAX_BYTES
+        )
         if answer.status != 200:
             raise FetchError(f"{url[:200]} answered {answer.status}")
-        if len(body) > _MAX_BYTES:
+        if answer.is_cut:
             raise FetchError(f"{url[:200]} has more than {_MAX_BYTES} bytes")
-        return body, answer.headers.get("SourceMap", "")
+        return answer.body, answer.headers.get("SourceMap", "")
 
 
 def fetch_maps(services: Services) -> None:
@@ -137,7 +105,7 @@ def _fetch_for(services: Services, project_id: int, fetcher: Fetcher) -> None:
         try:
             blob = pack(*fetcher.script_with_map(url))
             content_hash, failure = hashlib.sha512(blob).hexdigest(), None
-        except FetchError as error:
+        except OutgoingError as error:
             blob, content_hash, failure = b"", "none", str(error)
             _log.info("errors: %s", error)
         with services.database.transaction() as session:
