@@ -16,10 +16,11 @@ from hogline_instance.ingest.http import Receive, Scope, Send
 from hogline_instance.services import Services
 from hogline_instance.web import login, static_files
 from hogline_instance.web.auth import Access
-from hogline_instance.web.errors import ApiRoute, unknown_endpoint
+from hogline_instance.web.errors import unknown_endpoint
 from hogline_instance.web.head import answer_head
 from hogline_instance.web.login import LoginGuard
 from hogline_instance.web.query_endpoint import build_query_router
+from hogline_instance.web.routes import api_router, join_routers
 from hogline_instance.web.security import HostGuard
 from hogline_instance.web.site import Site
 from hogline_instance.web.templating import Templates
@@ -31,6 +32,7 @@ _DESCRIPTION = (
     "Authenticate with a personal key: `Authorization: Bearer phx_...`."
 )
 _WEB_PACKAGE = "hogline_instance.web"
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 def create_app(services: Services, features: Sequence[Feature] = FEATURES) -> Any:
@@ -69,8 +71,6 @@ def _web_app(services: Services, ingest: IngestApp, features: Sequence[Feature])
         title="Hogline instance", version=__version__, description=_DESCRIPTION, docs_url=None, redoc_url=None
     )
     guard = LoginGuard(services.settings)
-    app.include_router(_health_router(services, ingest))
-    app.include_router(_api_router(services, Access(services.projects, guard.sessions), features))
     packages = [_WEB_PACKAGE, *(feature.package for feature in features)]
     templates = Templates(
         menu=sorted((entry for feature in features for entry in feature.menu), key=lambda entry: entry.place),
@@ -79,36 +79,32 @@ def _web_app(services: Services, ingest: IngestApp, features: Sequence[Feature])
         current_project=services.projects.current,
     )
     site = Site(templates, guard)
-    app.include_router(static_files.build_router(packages))
-    app.include_router(login.build_router(guard, templates))
-    for feature in features:
-        if feature.pages is not None:
-            app.include_router(feature.pages(services, site))
+    routers = (
+        _health_router(services, ingest),
+        _api_router(services, Access(services.projects, guard.sessions), features),
+        static_files.build_router(packages),
+        login.build_router(guard, templates),
+        *(feature.pages(services, site) for feature in features if feature.pages is not None),
+    )
+    app.router.routes.extend(join_routers(*routers).routes)
     return app
 
 
 def _api_router(services: Services, access: Access, features: Sequence[Feature]) -> APIRouter:
-    router = APIRouter(prefix="/api", route_class=ApiRoute)
-    known = APIRouter()
-    for feature in features:
-        if feature.api is not None:
-            known.include_router(feature.api(services, access))
     kinds = {
         name: run
         for feature in features
         if feature.queries is not None
         for name, run in feature.queries(services).items()
     }
-    known.include_router(build_query_router(access, kinds))
-    router.include_router(known)
-    # This JSON 404 comes last: it matches every other path under /api/.
-    router.add_api_route(
-        "/{path:path}",
-        unknown_endpoint(known),
-        methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-        include_in_schema=False,
+    known = join_routers(
+        *(feature.api(services, access) for feature in features if feature.api is not None),
+        build_query_router(access, kinds),
     )
-    return router
+    # This JSON 404 comes last: it matches every other path under /api/.
+    other = api_router("unknown", include_in_schema=False)
+    other.add_api_route("/{path:path}", unknown_endpoint(known.routes), methods=_METHODS)
+    return join_routers(known, other)
 
 
 def _health_router(services: Services, ingest: IngestApp) -> APIRouter:

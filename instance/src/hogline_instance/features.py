@@ -54,6 +54,7 @@ from hogline_instance.settings import Settings
 from hogline_instance.store import Store
 from hogline_instance.web.auth import Access
 from hogline_instance.web.query_endpoint import QueryKind
+from hogline_instance.web.routes import join_routers
 from hogline_instance.web.site import Site
 from hogline_instance.web.templating import MenuEntry
 
@@ -96,10 +97,7 @@ class Feature:
 
 def error_router(services: Services, access: Access) -> APIRouter:
     """Return the routes of issues, and of their rules."""
-    router = error_api.build_router(services, access)
-    router.include_router(rules_api.build_router(services, access))
-    router.include_router(symbol_api.build_router(services, access))
-    return router
+    return join_routers(*(part.build_router(services, access) for part in (error_api, rules_api, symbol_api)))
 
 
 def people_step(parts: StepParts) -> Step:

@@ -15,15 +15,6 @@ from hogline_instance.settings import Settings
 from hogline_instance.startup import open_services
 
 
-def flat(routes):
-    """Yield each route with its whole path; recent versions of FastAPI nest included routers."""
-    for route in routes:
-        if hasattr(route, "effective_route_contexts"):
-            yield from ((context.original_route, context.path_format) for context in route.effective_route_contexts())
-        else:
-            yield route, route.path
-
-
 def main(folder):
     services = open_services(Settings(data_dir=Path(folder)))
     try:
@@ -32,12 +23,12 @@ def main(folder):
         found = [
             {
                 "method": method,
-                "path": path.rstrip("/") or "/",
+                "path": route.path.rstrip("/") or "/",
                 "feature": route.endpoint.__module__.split(".")[1],
                 "handler": f"{route.endpoint.__module__}.{route.endpoint.__qualname__}",
-                "streams": path.endswith("/live"),
+                "streams": route.path.endswith("/live"),
             }
-            for route, path in flat(app.routes)
+            for route in app.routes
             for method in sorted((route.methods or set()) - {"HEAD"})
         ]
     finally:

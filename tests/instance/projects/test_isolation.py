@@ -39,7 +39,6 @@ SHARED = {
     "/api/organizations/{organization_id}": "lists the projects that the key may see",
     "/api/organizations/{organization_id}/projects": "lists the projects that the key may see",
     "/api/projects": "lists the projects that the key may see",
-    "/api/environments": "lists the projects that the key may see",
     "/projects": "lists all projects, between which a visitor chooses",
     "/projects/{project_id}": "the project's own page, opened from that list",
     "/projects/{project_id}/open": "chooses the project",
@@ -172,7 +171,7 @@ def filled(path, project_id, ids):
 
 
 def cases(routes, feature):
-    """Return one route for each handler of *feature*; both prefixes have the same handlers."""
+    """Return one route for each handler of *feature*."""
     found = {}
     for route in routes:
         if route["feature"] == feature and route["path"] not in SHARED and not route["streams"]:

@@ -27,7 +27,7 @@ from hogline_instance.web.auth import Access
 from hogline_instance.web.bodies import JsonObject
 from hogline_instance.web.errors import bad_request, invalid_field, method_not_allowed
 from hogline_instance.web.paging import PageRange, offset_page, page_range
-from hogline_instance.web.routes import ProjectRoutes
+from hogline_instance.web.routes import ProjectRoutes, join_routers
 from hogline_instance.web.schemas import json_response
 
 __all__ = ["actor_of", "build_router"]
@@ -42,11 +42,11 @@ def actor_of(key: PersonalKey) -> str:
 
 def build_router(services: Services, access: Access) -> APIRouter:
     """Return the routes of flags, early access features and scheduled changes."""
-    router = APIRouter()
-    router.include_router(_flag_routes(services, access))
-    router.include_router(early_access.build_router(services, access))
-    router.include_router(schedules.build_router(services, access))
-    return router
+    return join_routers(
+        _flag_routes(services, access),
+        early_access.build_router(services, access),
+        schedules.build_router(services, access),
+    )
 
 
 def _flag_routes(services: Services, access: Access) -> APIRouter:  # noqa: C901, PLR0915 - one short function a route

@@ -10,8 +10,9 @@ from hogline_instance.live.stream import MAX_BACKLOG, stream
 from hogline_instance.project import Project
 from hogline_instance.services import Services
 from hogline_instance.web.auth import Access
-from hogline_instance.web.errors import RESPONSES, ApiRoute
+from hogline_instance.web.errors import RESPONSES
 from hogline_instance.web.filters import event_filter
+from hogline_instance.web.routes import api_router
 from hogline_instance.web.schemas import event_json
 
 __all__ = ["build_router"]
@@ -19,10 +20,9 @@ __all__ = ["build_router"]
 
 def build_router(services: Services, access: Access) -> APIRouter:
     """Return the stream's route."""
-    router = APIRouter(route_class=ApiRoute, tags=["live"])
+    router = api_router("live")
     allowed = access.project()
 
-    @router.get("/environments/{project_id}/live", response_class=StreamingResponse, include_in_schema=False)
     @router.get(
         "/projects/{project_id}/live",
         response_class=StreamingResponse,

@@ -24,9 +24,9 @@ from hogline_instance.projects.tables import OrganizationRow, PersonalKeyRow, Pr
 from hogline_instance.services import Services
 from hogline_instance.web.auth import Access
 from hogline_instance.web.bodies import JsonObject
-from hogline_instance.web.errors import ApiRoute, forbidden, not_found
+from hogline_instance.web.errors import forbidden, not_found
 from hogline_instance.web.paging import PageRange, offset_page, page_range
-from hogline_instance.web.routes import ProjectRoutes, add_both
+from hogline_instance.web.routes import ProjectRoutes, add_route, api_router, join_routers
 from hogline_instance.web.schemas import json_response
 
 __all__ = ["build_router"]
@@ -36,10 +36,7 @@ _TOKEN_ACTIONS = ("reset_token", "rotate_secret_token", "delete_secret_token_bac
 
 def build_router(services: Services, access: Access) -> APIRouter:
     """Return the routes of projects, and those that official tools ask about their key."""
-    router = APIRouter()
-    router.include_router(_Projects(services, access).router)
-    router.include_router(_Accounts(services, access).router)
-    return router
+    return join_routers(_Projects(services, access).router, _Accounts(services, access).router)
 
 
 class _Projects:
@@ -88,25 +85,24 @@ class _Projects:
             return Response(status_code=204)
 
         routes = ProjectRoutes("projects")
-        self.router = routes.router
         for action in _TOKEN_ACTIONS:
             routes.add("PATCH", f"/{action}/", self._token_action(action, allowed))
         routes.add("GET", "/", get_project)
         routes.add("PATCH", "/", patch_project)
         routes.add("DELETE", "/", delete_project, status=204)
-        for base in ("/projects/", "/environments/"):
-            add_both(self.router, "GET", base, list_projects, is_listed=base == "/projects/")
-            add_both(self.router, "POST", base, create_project, status=201, is_listed=base == "/projects/")
-        owned = APIRouter(
-            prefix="/organizations/{organization_id}", dependencies=[access.key(), Depends(_known_organization(services))],
-            route_class=ApiRoute, tags=["projects"],
-        )  # fmt: skip
-        add_both(owned, "GET", "/projects/", list_projects)
-        add_both(owned, "POST", "/projects/", create_project, status=201)
-        add_both(owned, "GET", "/projects/{project_id}/", get_project)
-        add_both(owned, "PATCH", "/projects/{project_id}/", patch_project)
-        add_both(owned, "DELETE", "/projects/{project_id}/", delete_project, status=204)
-        self.router.include_router(owned)
+        add_route(routes.router, "GET", "/projects/", list_projects)
+        add_route(routes.router, "POST", "/projects/", create_project, status=201)
+        owned = api_router(
+            "projects",
+            prefix="/organizations/{organization_id}",
+            dependencies=[access.key(), Depends(_known_organization(services))],
+        )
+        add_route(owned, "GET", "/projects/", list_projects)
+        add_route(owned, "POST", "/projects/", create_project, status=201)
+        add_route(owned, "GET", "/projects/{project_id}/", get_project)
+        add_route(owned, "PATCH", "/projects/{project_id}/", patch_project)
+        add_route(owned, "DELETE", "/projects/{project_id}/", delete_project, status=204)
+        self.router = join_routers(routes.router, owned)
 
     def _token_action(self, action: str, allowed: Any) -> Callable[..., Response]:
         def run(project: Project = allowed) -> Response:
@@ -131,7 +127,7 @@ class _Accounts:
     """The organisation, the user and the key of a request."""
 
     def __init__(self, services: Services, access: Access) -> None:
-        self.router = APIRouter(route_class=ApiRoute, tags=["accounts"])
+        self.router = api_router("accounts")
         any_key: Any = access.key("organization")
         users_key: Any = access.key("user")
         own_key: Any = access.key()
@@ -160,10 +156,10 @@ class _Accounts:
                 row = session.get(PersonalKeyRow, key.id)
             return json_response(key_json(key, row))
 
-        add_both(self.router, "GET", "/organizations/", list_organizations)
-        add_both(self.router, "GET", "/organizations/{organization_id}/", get_organization)
-        add_both(self.router, "GET", "/users/@me/", get_user)
-        add_both(self.router, "GET", "/personal_api_keys/@current/", get_key)
+        add_route(self.router, "GET", "/organizations/", list_organizations)
+        add_route(self.router, "GET", "/organizations/{organization_id}/", get_organization)
+        add_route(self.router, "GET", "/users/@me/", get_user)
+        add_route(self.router, "GET", "/personal_api_keys/@current/", get_key)
 
 
 def _known_organization(services: Services) -> Callable[[str], OrganizationRow]:

@@ -10,16 +10,17 @@ from hogline_instance.services import Services
 from hogline_instance.sessions.queries import find_session
 from hogline_instance.sessions.schemas import SessionSchema, session_json
 from hogline_instance.web.auth import Access
-from hogline_instance.web.errors import RESPONSES, ApiRoute, not_found
+from hogline_instance.web.errors import not_found
 from hogline_instance.web.paging import read_cursor
+from hogline_instance.web.routes import ProjectRoutes
 from hogline_instance.web.schemas import json_response
 
 __all__ = ["build_router"]
 
 
 def build_router(services: Services, access: Access) -> APIRouter:
-    """Return the route, under both prefixes, with and without a trailing slash."""
-    router = APIRouter(route_class=ApiRoute, tags=["sessions"])
+    """Return the route."""
+    routes = ProjectRoutes("sessions")
     allowed = access.project()
 
     def get_session(
@@ -33,11 +34,5 @@ def build_router(services: Services, access: Access) -> APIRouter:
             raise not_found(f"Session not found: {session_id[:100]}")
         return json_response(session_json(session))
 
-    path = "/projects/{project_id}/sessions/{session_id:text}"
-    for base in ("/projects/", "/environments/"):
-        for end in ("", "/"):
-            router.add_api_route(
-                path.replace("/projects/", base) + end, get_session, response_model=SessionSchema, responses=RESPONSES,
-                include_in_schema=base == "/projects/" and not end,
-            )  # fmt: skip
-    return router
+    routes.add("GET", "/sessions/{session_id:text}", get_session, model=SessionSchema)
+    return routes.router

@@ -1,24 +1,22 @@
 """Errors in PostHog's form, `{type, code, detail, attr}`, so that its clients can read them."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
-from starlette.routing import Match
+from starlette.routing import BaseRoute, Match
 
-from hogline_instance.exceptions import StoreError
 from hogline_instance.web.security import API_HEADERS
 
 __all__ = [
     "RESPONSES",
     "ApiError",
-    "ApiRoute",
     "ErrorBody",
     "bad_request",
+    "explain_validation",
     "forbidden",
     "invalid_field",
     "method_not_allowed",
@@ -64,26 +62,6 @@ class ApiError(Exception):
         return JSONResponse(self.body.model_dump(), self.status, headers)
 
 
-class ApiRoute(APIRoute):
-    """A route whose errors have PostHog's form, whatever app it is mounted in."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap FastAPI's handler."""
-        handler = super().get_route_handler()
-
-        async def guarded(request: Request) -> Response:
-            try:
-                return await handler(request)
-            except ApiError as error:
-                return error.response()
-            except RequestValidationError as error:
-                return _explain(error).response()
-            except StoreError as error:
-                return ApiError(503, "server_error", "store_unavailable", str(error)[:1_000]).response()
-
-        return guarded
-
-
 def bad_request(attr: str, detail: str) -> ApiError:
     """Return the error for parameter *attr*."""
     return ApiError(400, "validation_error", "invalid_input", detail, attr)
@@ -112,19 +90,20 @@ def method_not_allowed(detail: str) -> ApiError:
     return ApiError(405, "invalid_request", "method_not_allowed", detail)
 
 
-def unknown_endpoint(known: APIRouter) -> Callable[[Request, str], None]:
+def unknown_endpoint(known: Sequence[BaseRoute]) -> Callable[[Request, str], None]:
     """Return the handler of paths under /api/ that *known* does not serve, or not so."""
 
     def unknown(request: Request, path: str) -> None:
-        scope = {"type": "http", "method": request.method, "path": f"/{path}", "root_path": "", "headers": []}
-        if any(route.matches(scope)[0] is Match.PARTIAL for route in known.routes):
+        scope = {"type": "http", "method": request.method, "path": f"/api/{path}", "root_path": "", "headers": []}
+        if any(route.matches(scope)[0] is Match.PARTIAL for route in known):
             raise method_not_allowed(f'Method "{request.method}" not allowed.')
         raise not_found(f"Endpoint not found: /api/{path[:200]}. /openapi.json lists those that exist.")
 
     return unknown
 
 
-def _explain(error: RequestValidationError) -> ApiError:
+def explain_validation(error: RequestValidationError) -> ApiError:
+    """Return the error for a request that FastAPI could not read."""
     first = error.errors()[0]
     if first.get("type") == "json_invalid":
         return ApiError(

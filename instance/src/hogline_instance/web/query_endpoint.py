@@ -15,7 +15,8 @@ from fastapi import APIRouter, Body
 
 from hogline_instance.project import Project
 from hogline_instance.web.auth import Access
-from hogline_instance.web.errors import RESPONSES, ApiError, ApiRoute
+from hogline_instance.web.errors import ApiError
+from hogline_instance.web.routes import ProjectRoutes
 
 __all__ = ["QueryKind", "build_query_router", "query_error"]
 
@@ -31,8 +32,8 @@ def query_error(detail: str, code: str = "invalid_input") -> ApiError:
 
 
 def build_query_router(access: Access, kinds: Mapping[str, QueryKind]) -> APIRouter:
-    """Return the route, for projects and environments, with and without the kind in its path."""
-    router = APIRouter(route_class=ApiRoute, tags=["query"])
+    """Return the routes with and without the kind in the path."""
+    routes = ProjectRoutes("query")
     allowed = access.project("query", "read")
 
     def run_query(body: Annotated[dict[str, Any], Body()], project: Project = allowed) -> dict[str, Any]:  # type: ignore[assignment]
@@ -50,13 +51,9 @@ def build_query_router(access: Access, kinds: Mapping[str, QueryKind]) -> APIRou
             raise query_error(f"the path says {kind[:100]!r}, and query.kind {str(query.get('kind'))[:100]!r}")
         return _answer(kinds, project, query)
 
-    for base in ("/projects/{project_id}/query", "/environments/{project_id}/query"):
-        for path in (base, f"{base}/"):
-            is_shown = path == "/projects/{project_id}/query/"
-            router.add_api_route(path, run_query, methods=["POST"], responses=RESPONSES, include_in_schema=is_shown)
-        for path in (f"{base}/{{kind}}", f"{base}/{{kind}}/"):
-            router.add_api_route(path, run_query_of_kind, methods=["POST"], include_in_schema=False)
-    return router
+    routes.add("POST", "/query/", run_query)
+    routes.add("POST", "/query/{kind}/", run_query_of_kind)
+    return routes.router
 
 
 def _answer(kinds: Mapping[str, QueryKind], project: Project, query: object) -> dict[str, Any]:
