@@ -42,6 +42,12 @@ class Instance:
         self._end()
         return status
 
+    def errors(self) -> str:
+        """Return the log from its first traceback on, or nothing."""
+        text = "\n".join(self.log)
+        found = text.find("Traceback")
+        return text[text.rfind("\n", 0, found) + 1 :][:6_000] if found >= 0 else ""
+
     def _end(self) -> None:
         self.reader.join(10)
         self.process.stdout.close()
