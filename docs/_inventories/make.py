@@ -9,7 +9,7 @@ HERE = Path(__file__).parent
 
 
 def inventory(name: str, project: Project) -> bytes:
-    """Return the inventory as Sphinx reads it: four lines of text, then a line for each name, compressed."""
+    """Return the inventory as Sphinx reads it: four lines of text, then the names, compressed."""
     head = f"# Sphinx inventory version 2\n# Project: {name}\n# Version: \n# The remainder of this file is compressed using zlib.\n"
     lines = [f"{entry} {role} 1 {page} -\n" for entry, (role, page) in sorted(project.names.items())]
     return head.encode() + zlib.compress("".join(lines).encode(), 9)

@@ -1,4 +1,4 @@
-"""The names of other projects that our pages mention, each with the page of its documentation that explains it."""
+"""The names of other projects that our pages mention, each with the page that explains it."""
 
 from dataclasses import dataclass
 

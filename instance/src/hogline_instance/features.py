@@ -107,7 +107,7 @@ def people_step(parts: StepParts) -> Step:
 
 
 def error_step(parts: StepParts) -> Step:
-    """Return the step of error tracking, which tells the other features about new and reopened issues."""
+    """Return the step of error tracking, which tells other features of new and reopened issues."""
     return ErrorStep(SymbolResolver(), _on_occasions(parts.settings))
 
 

@@ -151,7 +151,7 @@ def _connection(parts: SplitResult, address: str, port: int, timeout_s: float) -
 
 @contextlib.contextmanager
 def _deadline(connection: HTTPConnection, timeout_s: float) -> Iterator[threading.Event]:
-    """Shut the connection down after *timeout_s*, since a socket's own timeout begins anew with every byte."""
+    """Shut the connection down after *timeout_s*; a socket's own timeout begins anew with each byte."""
     expired = threading.Event()
 
     def shut_down() -> None:
@@ -189,7 +189,7 @@ def _parsed(address: str) -> _Address:
 
 
 def _is_public(address: _Address) -> bool:
-    """Return whether *address* is public, also when it carries an IPv4 address that a gateway unwraps."""
+    """Return whether *address* is public, also where it carries an IPv4 address for a gateway."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
         if inner is None and address in _NAT64:

@@ -91,7 +91,7 @@ class ProjectLookup(Protocol):
         ...
 
     def by_personal_key(self, key: str) -> Project | None:
-        """Return the project of a personal key (`phx_...`), or None. May ask SQL: call it in a thread."""
+        """Return the project of a personal key (`phx_...`), or None. May ask SQL, so use a thread."""
         ...
 
     def find_personal_key(self, key: str) -> PersonalKey | None:

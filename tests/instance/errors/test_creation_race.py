@@ -1,4 +1,4 @@
-"""Several nodes on one database: each mistake has one issue, and a fixed number of statements finds it."""
+"""Several nodes on one database: each mistake has one issue, found with a fixed number of statements."""
 
 import json
 import threading

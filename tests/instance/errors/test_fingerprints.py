@@ -123,7 +123,7 @@ def test_frames_of_each_platform(raw, expected):
     ],
 )  # fmt: skip
 def test_each_librarys_stack_ends_with_the_crash_site(lib, version, first):
-    """Libraries that send the crash site first have their frames reversed, until the version that changed."""
+    """Libraries that send the crash site first have their frames reversed, up to a version."""
     frames = [{"function": "entry"}, {"function": "crash"}]
     sent = frames[::-1] if first == "crash" else frames
     chain = canonical_list({"$lib": lib, "$lib_version": version, "$exception_list": [entry(frames=sent)]}, "u", no_map)

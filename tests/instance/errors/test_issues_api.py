@@ -209,7 +209,7 @@ def test_users_are_people_also_after_they_were_merged(reader):
 
 
 def test_posthog_pythons_exceptions_are_grouped_and_their_chain_is_in_order(reader, tmp_path):
-    """The official client's own bodies: a cause and a group, thrown by two runs from other lines, are two issues."""
+    """A cause and a group of the official client, each thrown twice from other lines, are two issues."""
     script = """
 import sys
 from posthog import Posthog

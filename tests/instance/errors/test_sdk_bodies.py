@@ -57,7 +57,7 @@ def digest(pieces):
 
 @pytest.mark.parametrize(("sdk", "name"), MISTAKES)
 def test_each_sdks_exception_has_the_expected_frames_and_fingerprints(sdk, name):
-    """The crash site comes last, libraries are told from the app, and both versions hash what is listed."""
+    """The crash site comes last, libraries are told from the app; both versions hash what is listed."""
     chain, expected = canonical(sdk, name), EXPECTED[sdk][name]
     assert shown(chain) == expected["exceptions"]
     assert version_1(chain).value == digest(expected["version_1"])
@@ -103,7 +103,7 @@ def variant(sdk, number, mark):
 
 
 def test_a_thousand_occurrences_on_all_platforms_are_one_issue_each(reader):
-    """A thousand exceptions of eight languages with other ids, lines, paths and hosts are eight issues."""
+    """A thousand exceptions in eight languages, with other ids, lines and hosts, are eight issues."""
     mark = unique("Same")
     for start in range(0, 1_000, 250):
         reader.send(

@@ -21,29 +21,30 @@ row in `tests/support/frameworks.py` says why.
 | GET /who | answers with the distinct id of the context, "-" for none |
 | GET /headers | says "captured"; answers 201 with `HEADERS`, duplicates and order kept |
 | GET /tag | tags colour=rid, says "captured" |
-| GET /override | says "captured" with distinct_id "caller" and properties `$request_method`: "CALLER" |
-| GET /context | identify_context("context"), set_context_session("context-session"), then says "captured" |
+| GET /override | says "captured" as "caller", with `$request_method`: "CALLER" |
+| GET /context | identifies "context" with the session "context-session", says "captured" |
 | GET /scope | says "inside" in a fresh context and "outside" after it |
 | GET /slow?delay_ms= | sleeps, says "captured", answers rid |
 | GET /sync | as /capture, from a handler that the framework runs in a thread |
 | GET /stream | three chunks "a", "b", "c"; says "streamed" before each |
 | GET /stream-sync | the same from a synchronous generator (asynchronous frameworks) |
 | GET /stream-error | chunk "a", then raises ValueError(boom(rid)) |
-| GET /stream-long | up to LONG_CHUNKS chunks of CHUNK_BYTES with pauses; says "closed" in its `finally` |
+| GET /stream-long | up to LONG_CHUNKS chunks of CHUNK_BYTES; says "closed" in its `finally` |
 | GET /background | answers "ok"; says "later" after the response |
 | GET /background-error | answers "ok"; raises ValueError(boom(rid)) after the response |
 | GET /task | create_task that says "later" after the response and sets "task-done" |
 | GET /thread | says "in thread" in asyncio.to_thread, "alone" in a bare threading.Thread |
 | GET /error | raises ValueError(boom(rid)) |
-| GET /handled/{status} | raises DomainError(status), whose registered handler answers `status` "handled" |
+| GET /handled/{status} | raises DomainError(status); its handler answers `status` "handled" |
 | GET /http/{status} | raises the framework's HTTP exception |
-| GET /caught | capture_exception by hand (properties `by`: "hand", `rid`), then raises the same ValueError again |
+| GET /caught | captures a ValueError by hand (`by`: "hand", `rid`), then raises it again |
 | GET /lookalike | raises UpstreamError, whose status_code, status and code say 404 |
 | GET /ignored | raises IgnoredError |
 | GET /group | raises `group(noise)`: a mistake among noise |
 | GET /group-noise | raises `noise_group(noise)`: nothing but noise |
 | GET /group-http | raises an ExceptionGroup whose only leaf is HTTP 404 |
-| GET /frozen /hostile /refusing /reused | raises FrozenError, HostileError, RefusingError, the one REUSED instance |
+| GET /frozen /hostile /refusing | raises FrozenError, HostileError, RefusingError |
+| GET /reused | raises the one REUSED instance |
 | GET /exit | raises SystemExit |
 | GET /validate?number= | answers 200 for a number, the framework's own validation error otherwise |
 | WS /ws | accepts; for each text says "message", answers it; says "gone" at the end |

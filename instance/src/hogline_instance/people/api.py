@@ -106,7 +106,7 @@ def _add_changes(routes: ProjectRoutes, people: "_People", allowed: Any) -> None
         return {"success": True}
 
     def delete(person_id: str, delete_events: bool = False, project: Project = allowed) -> None:
-        """Delete a person. Their events stay, without their properties, unless `delete_events` is given."""
+        """Delete a person. Their events stay, without properties, unless `delete_events` is given."""
         people.delete(project, person_id, with_events=delete_events)
 
     def bulk_delete(body: JsonObject, project: Project = allowed) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class _PeoplePages:
         )  # fmt: skip
 
     def get_person(self, request: Request, uuid: str, before: str | None = None) -> Response:
-        """Show one person: ids, properties with their origins, groups, sessions, and the line of events."""
+        """Show one person: ids, properties with origins, groups, sessions, and the line of events."""
         services, project = self._services, self._services.projects.current()
         person = self._found(project, uuid)
         cursor = read_cursor(before, Cursor.decode)

@@ -211,7 +211,7 @@ def forget_people(
     until: datetime,
     with_events: bool,
 ) -> None:
-    """Delete the events of people that arrived *until* a time, or only the people's properties in them."""
+    """Delete the events of people that arrived *until* a time, or only what they say of people."""
     parameters = {
         "team": project_id, "ids": list(distinct_ids), "uuids": list(uuids), "until_us": microseconds(until),
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Record the `$exception` bodies of the official SDKs: `python -m tests.instance.errors.sdk_bodies.record`.
+"""Record the official SDKs' `$exception` bodies: `python -m tests.instance.errors.sdk_bodies.record`.
 
 Each SDK runs the mistakes of a small shop against a server that keeps what it receives. It runs them
 twice: the second time the files lie in another folder (for the browser on another host, under a
