@@ -23,7 +23,7 @@ _EXECUTABLES = {
     "postgres": ("initdb",),
 }
 # npm packages by exact version, so that all runs test the same code.
-NPM_VERSIONS = {"posthog-js": "1.449.2", "posthog-node": "5.70.0"}
+NPM_VERSIONS = {"posthog-js": "1.449.2", "posthog-node": "5.70.0", "esbuild": "0.28.2"}
 
 
 def _missing(name: str, reason: str) -> None:

@@ -1,10 +1,12 @@
 """Rules and limits decide about exceptions as they come in."""
 
+import json
 import uuid
 from contextlib import contextmanager
 
 import pytest
 
+from hogline_instance.errors.browser_rules import browser_rule
 from hogline_instance.errors.rules import FilterError, Rule, RuleSet, check_filters, sampled_out
 from tests.instance.errors.api import call, until
 from tests.instance.errors.bodies import entry, exception, python_frame, stored, unique
@@ -51,6 +53,9 @@ def test_suppressed_exceptions_are_dropped_counted_and_told_to_posthog_js(reader
         assert reader.events(distinct_id=muted["distinct_id"]) == []
         config = until(lambda: (told := browser_config(reader)["errorTracking"])["suppressionRules"] and told)
         assert config["suppressionRules"] == [made["filters"]]
+        for path in ("/flags/?v=2&config=true", "/decide/?v=3"):
+            assert post(reader, path)["errorTracking"]["suppressionRules"] == [made["filters"]]
+        assert "errorTracking" not in post(reader, "/flags/?v=2")
     with rule(reader, "suppression", filters=filters("$exception_types", kind), sampling_rate=0.5):
         sent = [exception(entry(kind, "v")) for _ in range(40)]
         expected = [each for each in sent if not sampled_out(each["uuid"], 0.5)]
@@ -60,6 +65,12 @@ def test_suppressed_exceptions_are_dropped_counted_and_told_to_posthog_js(reader
         for each in expected:
             reader.wait_for(1, distinct_id=each["distinct_id"])
     until(lambda: browser_config(reader)["errorTracking"]["suppressionRules"] == [])
+
+
+def post(reader, path):
+    """Return what the flags endpoints answer to a browser."""
+    body = json.dumps({"token": reader.token, "distinct_id": "d"}).encode()
+    return reader.pool.request("POST", reader.url + path, body=body).json()
 
 
 def browser_config(reader):
@@ -139,6 +150,40 @@ def test_negative_operators_ask_every_element():
     broken = RuleSet([Rule("1", "x", {"type": "?"}), Rule("2", "x", filters("$exception_types", "A"))])
     assert broken.first("x", properties).id == "2"
     assert set(broken.broken) == {"1"}
+
+
+@pytest.mark.parametrize(
+    ("operator", "value", "expected"),
+    [
+        ("icontains", ["x", "LOOP"], True), ("not_icontains", ["x", "LOOP"], False), ("not_icontains", ["x", "y"], True),
+        ("regex", ["^x", "lo+p"], True), ("not_regex", ["^x", "lo+p"], False), ("starts_with", ["Resize"], True),
+        ("not_icontains_multi", ["x", "loop"], False), ("icontains", [], False), ("not_icontains", [], True),
+    ],
+)  # fmt: skip
+def test_a_list_of_values_passes_when_one_of_them_does(operator, value, expected):
+    """With a negative operator, when none of them does."""
+    rule = Rule("1", "x", filters("$exception_values", value, operator))
+    assert rule.matches({"$exception_values": ["ResizeObserver loop", "other"]}) is expected
+
+
+MESSAGE = {"key": "$exception_values", "value": "loop", "operator": "icontains"}
+NAMED = {"key": "$exception_types", "value": ["A"]}
+OTHER = {"key": "$browser", "value": "Chrome", "operator": "exact"}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"type": "AND", "values": [MESSAGE, NAMED]}, {"type": "AND", "values": [MESSAGE, NAMED | {"operator": "exact"}]}),
+        ({"type": "AND", "values": []}, None), ({"type": "AND", "values": [MESSAGE, OTHER]}, None),
+        ({"type": "OR", "values": [MESSAGE, OTHER]}, {"type": "OR", "values": [MESSAGE]}), ({"type": "OR", "values": [OTHER]}, None),
+        ({"type": "AND", "values": [{"type": "OR", "values": [MESSAGE]}]}, None),
+        ({"type": "AND", "values": [MESSAGE | {"operator": "is_not"}]}, None),
+    ],
+)  # fmt: skip
+def test_a_browser_gets_only_rules_that_it_applies_as_the_instance_does(given, expected):
+    """posthog-js knows types and messages alone, and takes an empty rule for one that matches all."""
+    assert browser_rule(given) == expected
 
 
 def test_spike_detection_has_the_documented_defaults_and_bounds(reader):

@@ -20,8 +20,10 @@ _MAX_DEPTH = 5
 _MAX_FILTERS = 100
 _NEGATIVE = {
     "is_not": "exact", "not_icontains": "icontains", "not_regex": "regex", "is_not_set": "is_set",
-    "not_starts_with": "starts_with", "not_ends_with": "ends_with",
+    "not_starts_with": "starts_with", "not_ends_with": "ends_with", "not_icontains_multi": "icontains_multi",
 }  # fmt: skip
+# Operators that take one value; a list of values passes when one of them does.
+_ONE_VALUE = frozenset({"icontains", "starts_with", "ends_with", "regex", "gt", "gte", "lt", "lte"})
 
 
 class FilterError(ValueError):
@@ -94,12 +96,17 @@ def _entry(entry: object, properties: Mapping[str, Any], depth: int) -> bool:
         raise FilterError(f"a filter must be an object, got {type(entry).__name__}")
     if "values" in entry and entry.get("type") in {"AND", "OR"}:
         return _group(entry, properties, depth + 1)
-    operator = str(entry.get("operator") or "exact")
+    operator, value = str(entry.get("operator") or "exact"), entry.get("value")
     if operator not in OPERATORS:
         raise FilterError(f"operator {operator[:50]!r} is unknown")
-    if operator in _NEGATIVE:
-        return not _any(dict(entry, operator=_NEGATIVE[operator]), properties)
-    return _any(entry, properties)
+    positive = _NEGATIVE.get(operator, operator)
+    if positive in _ONE_VALUE and isinstance(value, list):
+        given = [dict(entry, operator=positive, value=each) for each in value[:_MAX_FILTERS]]
+    else:
+        given = [dict(entry, operator=positive)]
+    # Every value is checked, so that a broken one is found whatever the event holds.
+    found = [_any(each, properties) for each in given]
+    return any(found) is (positive == operator)
 
 
 def _any(entry: Mapping[str, Any], properties: Mapping[str, Any]) -> bool:

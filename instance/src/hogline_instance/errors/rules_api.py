@@ -23,7 +23,7 @@ from hogline_instance.web.auth import Access
 from hogline_instance.web.errors import ApiError, bad_request, not_found
 from hogline_instance.web.routes import ProjectRoutes
 
-__all__ = ["browser_rules", "build_router"]
+__all__ = ["build_router", "full_suppressions"]
 
 _MAX_RULES = 500
 _CONFIGS = {
@@ -104,10 +104,10 @@ def _add_config(routes: ProjectRoutes, database: Database, path: str, name: str,
         routes.add(method, f"/error_tracking/{path}/", change_config)
 
 
-def browser_rules(session: Session, project_id: int) -> list[Mapping[str, Any]]:
-    """Return the suppression rules that posthog-js may apply itself: those without sampling."""
+def full_suppressions(session: Session, project_id: int) -> list[Mapping[str, Any]]:
+    """Return the filters of the suppression rules that drop every exception that they match."""
     rows = _ordered(session, project_id, "suppression")
-    return [row.filters for row in rows if row.disabled_data is None and row.values.get("sampling_rate") is None]
+    return [row.filters for row in rows if row.disabled_data is None and row.values.get("sampling_rate") in {None, 1}]
 
 
 class _Rules:

@@ -9,6 +9,7 @@ import time
 import uuid
 from typing import Any
 
+from hogline_instance.errors import BrowserRules
 from hogline_instance.flags import early_access
 from hogline_instance.flags.answers import Answer, answers, legacy_flags, subject_of, v2_flags
 from hogline_instance.flags.evaluation import evaluate
@@ -54,6 +55,7 @@ class _FlagEndpoints:
         self._database = services.database
         self._projects = services.projects
         self._config = services.browser_config
+        self._rules = BrowserRules(services.database)
         self._sets = flag_sets(services.database)
         self._cipher = PayloadCipher(services.settings.data_dir)
 
@@ -72,7 +74,10 @@ class _FlagEndpoints:
         except NoDistinctIdError:
             return error_response(400, "missing_distinct_id", "No distinct_id: send a text or a number.")
         found, failed = await self._answers(project, self._sets.of(project.id), asked)
-        return json_response(self._answer(found, failed, request.query, is_decide=match[1] == "decide"))
+        answer = self._answer(found, failed, request.query, is_decide=match[1] == "decide")
+        if "config" in answer:
+            answer["errorTracking"] = await self._rules.config(project.id, self._config)
+        return json_response(answer)
 
     async def _answers(self, project: Project, flags: FlagSet, asked: FlagsRequest) -> tuple[list[Answer], bool]:
         if asked.is_disabled or not flags.flags:

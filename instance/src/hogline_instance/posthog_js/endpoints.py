@@ -4,7 +4,6 @@ Source: docs/internals/instance-protocol.md#endpoints and
 docs/internals/instance-protocol.md#config-documents.
 """
 
-import asyncio
 import re
 
 import msgspec
@@ -69,7 +68,9 @@ class _Array:
     async def answer(self, _request: Request, match: re.Match[str]) -> Response:
         """Return the config as JSON, as a script, or as a script followed by the SDK."""
         token, name = match[1], match[2]
-        config = {"token": token, **self._config, "errorTracking": await self._error_tracking(token)}
+        project = self._projects.by_token(token)
+        errors = await self._rules.config(project.id if project is not None else None, self._config)
+        config = {"token": token, **self._config, "errorTracking": errors}
         if name == "config":
             return json_response(config)
         # Escaped, so that no value can end a script element early if a page inlines this text.
@@ -81,12 +82,3 @@ class _Array:
         if name == "array.js":
             script += self._scripts.script(None, "array.js").body
         return Response(script, content_type=SCRIPT_TYPE)
-
-    async def _error_tracking(self, token: str) -> dict[str, object]:
-        project = self._projects.by_token(token)
-        rules = await asyncio.to_thread(self._rules.of, project.id) if project is not None else []
-        return {
-            "autocaptureExceptions": self._config.get("autocaptureExceptions", False),
-            "suppressionRules": rules,
-            "captureExtensionExceptions": False,
-        }
