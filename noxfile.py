@@ -12,7 +12,8 @@ it, at its oldest version unless it pins; with the name of an environment, that 
 documentation.
 
 `nightly` runs the promises about frameworks on every server of each row, and those about delivery
-for every way to start and to end each process model; `./dev test` runs most of them on one.
+for every way to start and to end each process model; `./dev test` runs most of them on one. It also
+compares the answers of 200 flags for 1,000 people between all SDKs; `./dev test` compares a few.
 """
 
 import os
@@ -89,12 +90,17 @@ def nightly(session: nox.Session) -> None:
     """Run every test about a framework on every server of its row, in the checkout's `.venv`.
 
     `./dev test` runs those that depend on the framework alone on one server of each row. The
-    process models run with every way to start them; `./dev test` lets the ways take turns.
+    process models run with every way to start them; `./dev test` lets the ways take turns. The
+    flags of all SDKs are compared in full, with one worker: each would make the flags anew.
     """
     suite = [*SUITE, ENDINGS, "tests/interceptors/test_soak.py", "tests/sdk/delivery/test_matrix.py"]
     session.run(
         "python", "-m", "pytest", *suite, *_reporting("nightly"), *session.posargs, env={"HOGLINE_EVERY_SERVER": "1"}
     )
+    session.run(
+        "python", "-m", "pytest", "tests/system/test_flag_consistency.py", *session.posargs,
+        env={"HOGLINE_FLAG_DEFINITIONS": "200", "HOGLINE_FLAG_PEOPLE": "1000"},
+    )  # fmt: skip
 
 
 @nox.session(default=False)

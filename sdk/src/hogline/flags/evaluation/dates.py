@@ -7,7 +7,7 @@ import calendar
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-__all__ = ["absolute", "is_relative", "property_moment", "relative"]
+__all__ = ["absolute", "is_relative", "property_moment", "relative", "seconds_moment"]
 
 _MOST = 10_000  # from here on a number of days is a mistake, not a date
 _SPANS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
@@ -79,3 +79,16 @@ def property_moment(value: Any, now: datetime) -> datetime | date | None:
     if isinstance(value, date):
         return value
     return absolute(value, now) if isinstance(value, str) else None
+
+
+def seconds_moment(value: Any) -> datetime | None:
+    """Return the moment that is *value* seconds after 1970, a number or its text.
+
+    The result is None if *value* is no number, or too large.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return datetime.fromtimestamp(float(value), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

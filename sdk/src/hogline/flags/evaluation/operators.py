@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from hogline.flags.evaluation.dates import absolute, is_relative, property_moment, relative
+from hogline.flags.evaluation.dates import absolute, is_relative, property_moment, relative, seconds_moment
 from hogline.flags.evaluation.regexes import Deferred, read
 from hogline.flags.evaluation.semver import Version, bounds, parsed
 from hogline.flags.evaluation.subject import Subject
@@ -54,7 +54,9 @@ def property_check(filter_: Mapping[str, Any], matching_version: int) -> tuple[C
             return unset if subject.complete else missing
         if found is None and null_is_false:
             return False
-        return test(found, subject)
+        answer = test(found, subject)
+        # To the server a value that it cannot read is one that does not match.
+        return False if answer is MISSING and subject.complete else answer
 
     return check, broken
 
@@ -199,6 +201,8 @@ def _date(operator: str, value: Any, _version: int) -> Test | None:
         if limit is None:
             return UNSUPPORTED
         moment = property_moment(found, subject.now)
+        if moment is None and subject.complete:
+            moment = seconds_moment(found)
         if moment is None:
             return MISSING
         return bool(compared(moment, limit if isinstance(moment, datetime) else limit.date()))
