@@ -33,6 +33,7 @@ PostHog("phc_x", flush_at="many")  # wrong
 PostHog("phc_x", when_full="wait")  # wrong
 PostHog("phc_x", before_send=lambda: None)  # wrong
 PostHog("phc_x", on_drop=3)  # wrong
+PostHog("phc_x", release=2.0)  # wrong
 PostHog("phc_x", super_properties=["a"])  # wrong
 RecordingPostHog(flush_att=1)  # wrong
 recording(flush_at="many")  # wrong

@@ -25,6 +25,7 @@ assert_type(posthog.shutdown(1.5), bool)
 assert_type(posthog.stats(), Stats)
 assert_type(posthog.stats().accepted, int)
 assert_type(posthog.disabled, bool)
+assert_type(PostHog("phc_x", release="2.0", environment="qa", detect_deployment=False).release, str | None)
 
 assert_type(hogline.capture("checkout"), str | None)
 assert_type(hogline.get_tags(), dict[str, Any])

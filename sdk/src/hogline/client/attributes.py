@@ -32,18 +32,20 @@ _CHANGEABLE = frozenset(
         "code_variables_mask_url_credentials",
         "debug",
         "disable_geoip",
+        "environment",
         "feature_flags_request_max_retries",
         "feature_flags_request_timeout_seconds",
         "is_server",
         "log_captured_exceptions",
         "max_event_bytes",
         "on_error",
+        "release",
         "release_id",
         "send",
         "super_properties",
     }
 )
-_ON_EVERY_EVENT = frozenset({"disable_geoip", "is_server", "release_id", "super_properties"})
+_ON_EVERY_EVENT = frozenset({"disable_geoip", "environment", "is_server", "release", "release_id", "super_properties"})
 
 
 def read_attribute(client: Any, name: str) -> Any:

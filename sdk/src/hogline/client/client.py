@@ -112,6 +112,9 @@ class Client:
         before_send: Callable[[dict[str, Any]], dict[str, Any] | None] | None
         on_error: Callable[[Exception, list[dict[str, Any]]], None] | None
         project_root: str | None
+        release: str | None
+        environment: str | None
+        release_id: str | None
         enable_local_evaluation: bool
         enable_exception_autocapture: bool
         log_captured_exceptions: bool

@@ -104,8 +104,12 @@ class EventPipeline:
             defaults["$is_server"] = True
         if settings.disable_geoip:
             defaults["$geoip_disable"] = True
-        if settings.release_id is not None:
-            defaults["$release_id"] = settings.release_id
+        deployment = {
+            "$release": settings.release,
+            "$environment": settings.environment,
+            "$release_id": settings.release_id,
+        }
+        defaults.update((name, value) for name, value in deployment.items() if value is not None)
         return {**defaults, **self._super}
 
     @contextmanager

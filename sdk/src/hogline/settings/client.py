@@ -63,8 +63,14 @@ _POSTHOG_NAMES = {
     "enable_exception_autocapture": "capture_exceptions",
     "in_app_modules": "in_app_include",
 }
-# Options for which None means the default in posthog-python.
-_NONE_IS_DEFAULT = {"code_variables_mask_url_credentials", "code_variables_detect_secrets", "in_app_include"}
+# Options for which None means that they are not set: in posthog-python, and those that are detected.
+_NONE_IS_UNSET = {
+    "code_variables_detect_secrets",
+    "code_variables_mask_url_credentials",
+    "environment",
+    "in_app_include",
+    "release",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +240,21 @@ class ClientSettings:
     capture_trace_context: bool = option(
         Switch(), False, "Put the active OpenTelemetry span's ids on every event; exceptions always have them."
     )
+    release: str | None = option(
+        Text(optional=True),
+        None,
+        "Version of the app that runs (`$release`). None: a variable of the platform, or the git commit, if there is one. '': none.",
+        env=("POSTHOG_RELEASE",),
+    )
+    environment: str | None = option(
+        Text(optional=True),
+        None,
+        "Where the app runs, such as `production` (`$environment`). None: a variable of the platform, if there is one. '': none.",
+        env=("POSTHOG_ENVIRONMENT",),
+    )
+    detect_deployment: bool = option(
+        Switch(), True, "False: `release` and `environment` are only what you set, in code or in their own variables."
+    )
     release_id: str | None = option(
         Text(optional=True),
         None,
@@ -315,6 +336,8 @@ class ClientSettings:
         for name, declared in known.items():
             if name not in values and (found := read_environment(declared, environ)) is not None:
                 values[name] = found[0]
+        if values.get("detect_deployment") is not False:
+            _detect_deployment(values, environ)
         return cls(**values)
 
 
@@ -330,12 +353,33 @@ def _by_own_names(options: Mapping[str, Any]) -> dict[str, Any]:
     return own
 
 
+def _detect_deployment(values: dict[str, Any], environ: Mapping[str, str]) -> None:
+    """Add the release and the environment that *values* leave open, where they can be found."""
+    # Imported lazily: only a client needs them.
+    from hogline.settings.deployment import find_environment, find_release
+    from hogline.settings.git_commit import find_commit
+
+    if "release" not in values:
+        values["release"] = find_release(environ) or find_commit(_project_root(values))
+    if "environment" not in values:
+        values["environment"] = find_environment(environ)
+
+
+def _project_root(values: Mapping[str, Any]) -> str:
+    """Return the folder of the app's own code; the name is checked later, with the other options."""
+    root = values.get("project_root")
+    try:
+        return os.path.abspath(root if isinstance(root, str | os.PathLike) else os.getcwd())  # noqa: PTH100, PTH109
+    except OSError:  # the working directory was deleted
+        return os.sep
+
+
 def _is_unset(default: Any, name: str) -> bool:
     """Return whether None leaves the option *name* open.
 
     `os.environ.get()` returns None for a variable that is not set.
     """
-    return isinstance(default, str) or name in _NONE_IS_DEFAULT
+    return isinstance(default, str) or name in _NONE_IS_UNSET
 
 
 class ClientOption(Kind):

@@ -70,6 +70,9 @@ class ClientOptions(TypedDict, total=False):
     code_variables_max_bytes: int
     code_variables_max_seconds: float
     capture_trace_context: bool
+    release: str | None
+    environment: str | None
+    detect_deployment: bool
     release_id: str | None
     secret_key: str | None
     enable_local_evaluation: bool
