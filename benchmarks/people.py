@@ -19,6 +19,7 @@ from benchmarks.instance_ingest import PROPERTIES
 from hogline_instance.db import Database
 from hogline_instance.events.person_ids import person_uuid
 from hogline_instance.events.row import EventRow, encode_row
+from hogline_instance.garbage import collect_rarely
 from hogline_instance.people.step import PeopleStep
 from hogline_instance.pipeline import StepRunner
 from hogline_instance.projects.tables import ProjectRow
@@ -59,6 +60,7 @@ def rate(runner: StepRunner, names: "itertools.count[int]") -> float:
 
 def main() -> None:
     names = itertools.count()
+    collect_rarely()
     with tempfile.TemporaryDirectory() as folder:
         database = Database(f"sqlite:///{folder}/people.sqlite3")
         database.migrate()

@@ -96,6 +96,7 @@ def _serve(settings: Settings, listener: socket.socket) -> int:
     # Imported lazily, so that `hogline keys` starts without loading the store and the pages.
     from hogline_instance import server
     from hogline_instance.app import create_app
+    from hogline_instance.garbage import collect_rarely
     from hogline_instance.startup import open_services
 
     services = open_services(settings)
@@ -108,8 +109,10 @@ def _serve(settings: Settings, listener: socket.socket) -> int:
             _print_keys(_keys(settings, url, services.database))
             sys.stdout.flush()
 
+        app = create_app(services)
+        collect_rarely()
         server.run(
-            create_app(services),
+            app,
             listener,
             max_header_bytes=settings.max_header_bytes,
             max_connections=settings.max_connections,

@@ -5,7 +5,7 @@ process may delete a definition meanwhile: it is then written again in the next 
 """
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -45,25 +45,17 @@ class DefinitionStep:
         events: dict[tuple[int, str], None] = {}
         properties: dict[tuple[int, str, int, str], str | None] = {}
         pairs: dict[tuple[int, str, str], None] = {}
+        # Most events of a batch have one of a few shapes, and their names are looked at once.
+        finished: set[Hashable] = set()
         for row in batch.rows:
-            if len(row.event) > _MAX_NAME_BYTES or len(row.properties) > _MAX_PROPERTIES:
+            shape = (row.team_id, row.event, row.property_names)
+            if shape in finished or len(row.event) > _MAX_NAME_BYTES or len(row.property_names) > _MAX_PROPERTIES:
                 continue
             if ("event", row.team_id, row.event, hour) not in self._known:
                 events[row.team_id, row.event] = None
-            shape = (row.team_id, row.event, tuple(row.properties))
-            if row.event != "$groupidentify" and not _has_updates(row) and self._known.get(shape):
-                continue
-            is_complete = self._collect(row, indexes, properties, pairs)
-            if is_complete and len(self._known) < _MAX_KNOWN:
-                self._known[shape] = True
-        self._save(
-            batch,
-            session,
-            hour,
-            list(events)[:_MAX_NEW],
-            dict(list(properties.items())[:_MAX_NEW]),
-            list(pairs)[:_MAX_NEW],
-        )
+            if self._known.get(shape) or (self._collect(row, indexes, properties, pairs) and _is_whole(row)):
+                finished.add(shape)
+        self._save(batch, session, hour, events, properties, pairs, finished)
 
     def _collect(
         self,
@@ -72,41 +64,46 @@ class DefinitionStep:
         properties: dict[tuple[int, str, int, str], str | None],
         pairs: dict[tuple[int, str, str], None],
     ) -> bool:
-        """Add what is new in *row*; return whether nothing was."""
-        is_complete = True
+        """Add what is new in *row*; return whether another event of its shape can add nothing."""
+        is_finished = True
         for kind, index, name, value in _named(row, indexes):
             key = (row.team_id, kind, index, name)
-            if not self._known.get(key):
+            if not self._known.get(key) and properties.get(key) is None:
                 found = detect_type(name, value)
                 if found is not None or key not in self._known:
-                    properties[key] = properties.get(key) or found
-                    is_complete = False
+                    properties[key] = found
+                    is_finished = is_finished and found is not None
             if kind == EVENT and not name.startswith("$feature/"):
                 pair = (row.team_id, row.event, name)
                 if pair not in self._known:
                     pairs[pair] = None
-                    is_complete = False
-        return is_complete
+        return is_finished
 
     def _save(
         self,
         batch: Batch,
         session: Session,
         hour: datetime,
-        events: list[tuple[int, str]],
-        properties: dict[tuple[int, str, int, str], str | None],
-        pairs: list[tuple[int, str, str]],
+        events: Mapping[tuple[int, str], None],
+        properties: Mapping[tuple[int, str, int, str], str | None],
+        pairs: Mapping[tuple[int, str, str], None],
+        finished: Iterable[Hashable],
     ) -> None:
-        learnt: dict[Hashable, bool] = {}
+        # A shape is known when all its names are.
+        is_cut = len(properties) > _MAX_NEW or len(pairs) > _MAX_NEW
+        learnt: dict[Hashable, bool] = {} if is_cut else {shape: True for shape in finished if shape not in self._known}
         if events:
-            save_events(session, events, hour)
-            learnt |= {("event", *event, hour): True for event in events}
+            wanted = list(events)[:_MAX_NEW]
+            save_events(session, wanted, hour)
+            learnt |= {("event", *event, hour): True for event in wanted}
         if properties:
-            save_properties(session, properties)
-            learnt |= {key: found is not None for key, found in properties.items()}
+            chosen = dict(list(properties.items())[:_MAX_NEW])
+            save_properties(session, chosen)
+            learnt |= {key: found is not None for key, found in chosen.items()}
         if pairs:
-            save_pairs(session, pairs)
-            learnt |= dict.fromkeys(pairs, True)
+            kept = list(pairs)[:_MAX_NEW]
+            save_pairs(session, kept)
+            learnt |= dict.fromkeys(kept, True)
         if learnt:
             # Only what is committed is known.
             batch.after_commit.append(lambda: self._remember(learnt))
@@ -138,8 +135,9 @@ def _is_usable(name: str) -> bool:
     return 0 < len(name.encode("utf-8", "replace")) <= _MAX_NAME_BYTES and "\0" not in name and name.isprintable()
 
 
-def _has_updates(row: StoredEvent) -> bool:
-    return "$set" in row.properties or "$set_once" in row.properties
+def _is_whole(row: StoredEvent) -> bool:
+    """Return whether the names of its properties are all that *row* can define."""
+    return row.event != "$groupidentify" and "$set" not in row.properties and "$set_once" not in row.properties
 
 
 def _group_indexes(rows: list[StoredEvent], session: Session) -> dict[tuple[int, str], int]:

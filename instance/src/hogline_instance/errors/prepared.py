@@ -88,9 +88,7 @@ class Prepared:
             own.pop(name, None)  # a client cannot choose them
         for name, value in added.items():
             own[name] = msgspec.Raw(_json(value))
-        self.event.raw_properties = msgspec.Raw(msgspec.json.encode(own))
-        for cached in ("properties", "properties_json"):
-            self.event.__dict__.pop(cached, None)
+        self.event.replace_properties(msgspec.json.encode(own))
 
 
 def prepare(event: StoredEvent, resolve: Resolve) -> Prepared:

@@ -34,12 +34,26 @@ class StoredEvent(EventRow, kw_only=True, dict=True):
 
     @cached_property
     def properties(self) -> Mapping[str, object]:
-        """The decoded properties; empty if the JSON is too deep or has too long a number."""
+        """The decoded properties, which no step may change: all steps share them.
+
+        Empty if the JSON is too deep or has too long a number.
+        """
         try:
-            value = json.loads(self.properties_json)
-        except (ValueError, RecursionError):
-            return {}
+            value = _values.decode(self.raw_properties)
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            value = _patiently(self.properties_json)
         return value if isinstance(value, dict) else {}
+
+    @cached_property
+    def property_names(self) -> tuple[str, ...]:
+        """The names of the properties, in the client's order."""
+        return tuple(self.properties)
+
+    def replace_properties(self, raw: bytes) -> None:
+        """Give the event other properties, as JSON on one line."""
+        self.raw_properties = msgspec.Raw(raw)
+        for decoded in ("properties", "properties_json", "property_names"):
+            self.__dict__.pop(decoded, None)
 
     def text(self, name: str) -> str:
         """Return property *name* as a string, or '' when it is absent, null or a structure."""
@@ -64,11 +78,20 @@ class StoredEvent(EventRow, kw_only=True, dict=True):
 
 
 _decoder = msgspec.json.Decoder(StoredEvent)
+_values = msgspec.json.Decoder()
 
 
 def read_event(line: bytes) -> StoredEvent:
     """Return the event in *line*, a row that `encode_row` wrote (or an earlier version did)."""
     return _decoder.decode(line)
+
+
+def _patiently(text: str) -> object:
+    """Return the value of JSON that the quick decoder refuses, such as a lone surrogate."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
 
 
 def instant(microseconds_since_epoch: int) -> datetime:

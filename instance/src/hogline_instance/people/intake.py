@@ -1,8 +1,8 @@
 """Process a batch's events one after another over the people they concern."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ from hogline_instance.people.loading import load_people
 from hogline_instance.people.merging_ids import IDENTITY_EVENTS, is_illegal, other_id
 from hogline_instance.people.saving import save_people
 from hogline_instance.people.state import Key, People, Person
-from hogline_instance.people.updates import Updates, updated, updates_of
+from hogline_instance.people.updates import Updates, changes_nothing, updated, updates_of
 from hogline_instance.people.warnings import (
     ALREADY_IDENTIFIED,
     GROUP_TYPES,
@@ -29,24 +29,11 @@ __all__ = ["MAX_PROPERTIES_BYTES", "REJECTABLE", "Intake"]
 
 MAX_PROPERTIES_BYTES = 512 * 1024
 REJECTABLE = frozenset({*IDENTITY_EVENTS, "$groupidentify"})
+_HOUR_CHARACTERS = len("2026-11-24 12")
 _A_MINUTE = timedelta(minutes=1)
 _STRIPPED = ("$set", "$set_once", "$unset", "$group_0", "$group_1", "$group_2", "$group_3", "$group_4")
 _STRIPPED_BYTES = tuple(f'"{name}"'.encode() for name in _STRIPPED)
 _raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
-
-@dataclass(frozen=True, slots=True)
-class _Incoming:
-    """An event, its decoded properties, and the id that it joins with its own ('' for none)."""
-
-    event: StoredEvent
-    properties: dict[str, Any]
-    other: str
-
-    @classmethod
-    def of(cls, event: StoredEvent) -> "_Incoming":
-        properties = properties_of(event)
-        return cls(event, properties, other_id(event.event, properties) if event.event in IDENTITY_EVENTS else "")
 
 
 class Intake:
@@ -57,7 +44,7 @@ class Intake:
 
     def __init__(self, session: Session, events: Sequence[StoredEvent], *, is_history: bool = False) -> None:
         self._session = session
-        self._events = [_Incoming.of(event) for event in events]
+        self._events = events
         self.warnings: list[IngestionWarning] = []
         self.has_rejected = False
         """Whether there is a personless event of REJECTABLE, which must be dropped."""
@@ -67,8 +54,15 @@ class Intake:
 
     def run(self) -> None:
         """Process the events in order; changes only memory."""
-        for incoming in self._events:
-            self._process(incoming)
+        ids = self.people.ids
+        is_history = self.people.is_history
+        for event in self._events:
+            known = ids.get((event.team_id, event.distinct_id))
+            is_ordinary = event.person_mode == "full" and event.event not in REJECTABLE and not is_history
+            if is_ordinary and known is not None and known.person is not None:
+                self._process_person(event, properties_of(event), known.person)
+            else:
+                self._process(event, properties_of(event))
 
     def save(self) -> None:
         """Write the changed people and groups; the caller commits."""
@@ -76,26 +70,24 @@ class Intake:
         self._groups.save(self._session)
 
     def _load_people(self) -> People:
-        ids: set[Key] = {(each.event.team_id, each.event.distinct_id) for each in self._events}
+        ids: set[Key] = {(event.team_id, event.distinct_id) for event in self._events}
         merging: set[Key] = set()
         personless: set[Key] = set()
-        for each in self._events:
-            event = each.event
+        for event in self._events:
             own = (event.team_id, event.distinct_id)
-            if each.other:
-                merging |= {own, (event.team_id, each.other)}
+            if event.event in IDENTITY_EVENTS and (other := other_id(event.event, properties_of(event))):
+                merging |= {own, (event.team_id, other)}
             elif event.person_mode == "propertyless":
                 personless.add(own)
         legal = {key for key in merging if not is_illegal(key[1])}
         return load_people(self._session, ids | legal, merging=legal, personless=personless | legal)
 
     def _identified_groups(self) -> Iterable[tuple[int, str, str]]:
-        for each in self._events:
-            if each.event.event == "$groupidentify":
-                yield each.event.team_id, *_group_of(each.properties)
+        for event in self._events:
+            if event.event == "$groupidentify":
+                yield event.team_id, *_group_of(properties_of(event))
 
-    def _process(self, incoming: _Incoming) -> None:
-        event, properties = incoming.event, incoming.properties
+    def _process(self, event: StoredEvent, properties: dict[str, Any]) -> None:
         if event.person_mode == "propertyless" and event.event in REJECTABLE:
             self.has_rejected = True
             self._warn(event, PERSONLESS_IDENTITY, {"event": event.event, "distinctId": event.distinct_id})
@@ -110,11 +102,12 @@ class Intake:
         if self._is_personless(event, properties, person):
             self._process_personless(event, person)
             return
-        self._process_person(incoming)
-        for group_type, key in named_groups(properties):
-            index = self._group_index(event, group_type)
-            if index is not None:
-                setattr(event, f"group_{index}", key)
+        if event.event in IDENTITY_EVENTS and (other := other_id(event.event, properties)):
+            self._merge(event, other)
+        person = self.people.person_of(event.team_id, event.distinct_id)
+        if person is None:
+            person = self.people.create(event.team_id, (event.distinct_id,), event.timestamp, event.uuid)
+        self._process_person(event, properties, person)
 
     def _is_personless(self, event: StoredEvent, properties: dict[str, object], person: Person | None) -> bool:
         if event.person_mode == "propertyless":
@@ -137,18 +130,19 @@ class Intake:
                 event.person_mode = "force_upgrade"
         _strip(event)
 
-    def _process_person(self, incoming: _Incoming) -> None:
-        event = incoming.event
-        if incoming.other:
-            self._merge(event, incoming.other)
-        person = self.people.person_of(event.team_id, event.distinct_id)
-        if person is None:
-            person = self.people.create(event.team_id, (event.distinct_id,), event.timestamp, event.uuid)
+    def _process_person(self, event: StoredEvent, properties: dict[str, Any], person: Person) -> None:
+        """Give *event* its person and its groups, and *person* what the event says about them."""
         event.person_id = person.uuid
-        event.raw_person_properties = msgspec.Raw(
-            self._update(event, person, updates_of(event.event, incoming.properties))
-        )
-        person.saw(_hour(event.timestamp))
+        if changes_nothing(event.event, properties, person.properties):
+            event.raw_person_properties = person.row_properties
+        else:
+            event.raw_person_properties = self._update(event, person, updates_of(event.event, properties))
+        person.saw(_hour(event.timestamp_text[:_HOUR_CHARACTERS]))
+        if "$groups" in properties:
+            for group_type, key in named_groups(properties):
+                index = self._group_index(event, group_type)
+                if index is not None:
+                    setattr(event, f"group_{index}", key)
 
     def _merge(self, event: StoredEvent, other: str) -> None:
         into = event.distinct_id
@@ -163,22 +157,23 @@ class Intake:
         if not self.people.join(event.team_id, other, into, event.timestamp, event.uuid, dangerously=dangerously):
             self._warn(event, ALREADY_IDENTIFIED, {"sourcePersonDistinctId": other, "targetPersonDistinctId": into})
 
-    def _update(self, event: StoredEvent, person: Person, updates: Updates) -> bytes:
+    def _update(self, event: StoredEvent, person: Person, updates: Updates) -> msgspec.Raw:
         """Apply *updates* to *person*, and return the properties that the event's row shows."""
-        if self.people.is_history and person.last_seen_at is not None and _hour(event.timestamp) < person.last_seen_at:
+        hour = _hour(event.timestamp_text[:_HOUR_CHARACTERS])
+        if self.people.is_history and person.last_seen_at is not None and hour < person.last_seen_at:
             # Newer events were processed before this one, and their values must stay.
             updates = Updates(set_once={**updates.set, **updates.set_once})
         outcome = updated(person.properties, updates)
         if not outcome.is_stored:
             is_shown = outcome.properties != person.properties
-            return encode_properties(outcome.properties) if is_shown else person.encoded
+            return msgspec.Raw(encode_properties(outcome.properties)) if is_shown else person.row_properties
         encoded = encode_properties(outcome.properties)
         if len(encoded) > MAX_PROPERTIES_BYTES:
             details = {"personId": person.uuid, "distinctId": event.distinct_id, "bytes": len(encoded)}
             self._warn(event, TOO_LARGE, details)
-            return person.encoded
-        person.replace_properties(outcome.properties, encoded)
-        return encoded
+        else:
+            person.replace_properties(outcome.properties, encoded)
+        return person.row_properties
 
     def _identify_group(self, event: StoredEvent, properties: dict[str, object]) -> None:
         group_type, key = _group_of(properties)
@@ -204,8 +199,10 @@ def _group_of(properties: dict[str, object]) -> tuple[str, str]:
     return (group_type[:400] if isinstance(group_type, str) else ""), key_text(properties.get("$group_key"))
 
 
-def _hour(moment: datetime) -> datetime:
-    return moment.replace(minute=0, second=0, microsecond=0)
+@lru_cache(maxsize=1_000)
+def _hour(text: str) -> datetime:
+    """Return the hour that the first characters of an event's time name."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 def _strip(event: StoredEvent) -> None:
@@ -219,6 +216,4 @@ def _strip(event: StoredEvent) -> None:
         return
     for name in _STRIPPED:
         own.pop(name, None)
-    event.raw_properties = msgspec.Raw(msgspec.json.encode(own))
-    for cached in ("properties", "properties_json"):
-        event.__dict__.pop(cached, None)
+    event.replace_properties(msgspec.json.encode(own))

@@ -7,21 +7,29 @@ import orjson
 
 from hogline_instance.events.event import StoredEvent
 
-__all__ = ["encode_properties", "properties_of"]
+__all__ = ["encode_properties", "properties_of", "read_properties"]
 
-_NUL = rb"\u0000"
+_BACKSLASH, _ESCAPE = b"\\", b"\\u"
 
 
 def properties_of(event: StoredEvent) -> dict[str, Any]:
-    """Return its properties without NUL, which PostgreSQL cannot store; empty if they are too deep."""
-    raw = bytes(event.raw_properties)
+    """Return its properties without NUL and lone surrogates, which PostgreSQL cannot store.
+
+    They are empty if they are too deep. The caller must not change them: they may be the event's.
+    """
+    properties = event.properties
+    text = bytes(event.raw_properties)
+    if _BACKSLASH in text and _ESCAPE in text:  # the search for one byte is the quicker by far
+        properties = _storable(properties)
+    return properties  # type: ignore[return-value]
+
+
+def read_properties(text: bytes) -> dict[str, Any]:
+    """Return the properties that `encode_properties` wrote."""
     try:
-        value = orjson.loads(raw)
+        value = orjson.loads(text)
     except orjson.JSONDecodeError:
-        value = _storable(dict(event.properties))
-    else:
-        if _NUL in raw:
-            value = _storable(value)
+        value = json.loads(text)
     return value if isinstance(value, dict) else {}
 
 

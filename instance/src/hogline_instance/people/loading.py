@@ -2,27 +2,36 @@
 
 Another node may change the same people at the same moment. Whoever moves an id holds the lock of
 its person, so an id that is unchanged after the persons are locked stays unchanged.
+
+A batch may concern a person for each of its events. So ids and persons are read together, in plain
+rows, and columns are read as text: mapped objects and decoded types take several times as long.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Text, cast, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from hogline_instance.db import is_one_of
 from hogline_instance.events.person_ids import person_uuid
+from hogline_instance.people.json_text import read_properties
 from hogline_instance.people.state import DistinctId, Key, People, Person
 from hogline_instance.people.tables import DistinctIdRow, PersonlessIdRow, PersonRow
 
-__all__ = ["by_project", "load_people", "person_from"]
+__all__ = ["by_project", "load_people"]
 
-_MAX_VALUES = 10_000  # SQLite binds at most 32,766 values in a statement
 _MAX_TRIES = 5
 
 _persons: Any = PersonRow.__table__
-_Ids = dict[Key, tuple[str | None, int]]
+_ids: Any = DistinctIdRow.__table__
+_PERSON = (
+    _persons.c.uuid, cast(_persons.c.properties, Text), cast(_persons.c.created_at, Text), _persons.c.is_identified,
+    _persons.c.version, cast(_persons.c.last_seen_at, Text),
+)  # fmt: skip
 
 
 def load_people(session: Session, ids: set[Key], *, merging: set[Key], personless: set[Key]) -> People:
@@ -31,65 +40,101 @@ def load_people(session: Session, ids: set[Key], *, merging: set[Key], personles
     *merging* are the ids that a merge of the batch names; *personless* those of which it must be
     known whether they were used without a person.
     """
-    for _ in range(_MAX_TRIES):
-        known = _read_ids(session, ids)
-        persons = _lock_persons(session, known, ids)
-        if session.get_bind().dialect.name == "sqlite" or _read_ids(session, ids) == known:
-            break
-    else:
-        raise OperationalError("another process keeps changing the same people", None, Exception("try again"))
-    people = People(persons=persons)
-    for key, (uuid, version) in known.items():
-        people.ids[key] = DistinctId(persons[key[0], uuid] if uuid is not None else None, version)
+    people = People()
+    for team_id, distinct_ids in by_project(ids):
+        _load_project(session, people, team_id, distinct_ids)
     _load_ids_of(session, people, merging)
-    unknown = {key for key in personless if key not in known}
-    for team_id, distinct_ids in by_project(unknown):
-        query = select(PersonlessIdRow.distinct_id).where(PersonlessIdRow.team_id == team_id)
-        for chunk in _chunks(distinct_ids):
-            found = session.scalars(query.where(PersonlessIdRow.distinct_id.in_(chunk)))
-            people.personless.update((team_id, distinct_id) for distinct_id in found)
+    for team_id, distinct_ids in by_project(key for key in personless if key not in people.ids):
+        query = select(PersonlessIdRow.distinct_id).where(
+            PersonlessIdRow.team_id == team_id, is_one_of(session, PersonlessIdRow.distinct_id, distinct_ids)
+        )
+        people.personless.update((team_id, distinct_id) for distinct_id in session.scalars(query))
     return people
 
 
 def by_project(keys: Iterable[Key]) -> Iterator[tuple[int, list[str]]]:
     """Yield each project with its sorted texts."""
     grouped: dict[int, list[str]] = {}
-    for team_id, text in sorted(keys):
+    for team_id, text in keys:
         grouped.setdefault(team_id, []).append(text)
-    yield from grouped.items()
+    for team_id in sorted(grouped):
+        yield team_id, sorted(grouped[team_id])
 
 
-def person_from(row: Any) -> Person:
-    """Return the person in *row*, a row of the table of persons."""
+def _load_project(session: Session, people: People, team_id: int, distinct_ids: list[str]) -> None:
+    for _ in range(_MAX_TRIES):
+        found = _locked(session, team_id, distinct_ids)
+        known = {row[0] for row in found}
+        others = [each for each in distinct_ids if each not in known]
+        deleted = _without_person(session, team_id, others) if others else {}
+        if _is_unchanged(session, team_id, distinct_ids, found, deleted):
+            break
+    else:
+        raise OperationalError("another process keeps changing the same people", None, Exception("try again"))
+    persons: dict[str, Person] = {}
+    for distinct_id, moves, *values in found:
+        person = persons.get(values[0])
+        if person is None:
+            person = persons[values[0]] = _person(team_id, *values)
+        people.ids[team_id, distinct_id] = DistinctId(person, moves)
+    for distinct_id, moves in deleted.items():
+        people.ids[team_id, distinct_id] = DistinctId(None, moves)
+    if others:
+        # The uuid that a new person would get may belong to somebody, after a split.
+        taken = sorted(person_uuid(team_id, each) for each in others)
+        query = select(*_PERSON).where(_persons.c.team_id == team_id, is_one_of(session, _persons.c.uuid, taken))
+        for values in session.execute(query.order_by(_persons.c.uuid).with_for_update()).all():
+            persons.setdefault(values[0], _person(team_id, *values))
+    people.persons.update(((team_id, uuid), person) for uuid, person in persons.items())
+
+
+def _locked(session: Session, team_id: int, distinct_ids: list[str]) -> Sequence[Any]:
+    """Return the ids that have a person, with that person; on PostgreSQL, lock the persons."""
+    joined = _ids.join(_persons, (_persons.c.team_id == _ids.c.team_id) & (_persons.c.uuid == _ids.c.person_uuid))
+    query = (
+        select(_ids.c.distinct_id, _ids.c.version, *_PERSON)
+        .select_from(joined)
+        .where(_ids.c.team_id == team_id, is_one_of(session, _ids.c.distinct_id, distinct_ids))
+    )
+    if _can_change_meanwhile(session):
+        query = query.order_by(_persons.c.uuid).with_for_update(of=_persons)
+    return session.execute(query).all()
+
+
+def _without_person(session: Session, team_id: int, distinct_ids: list[str]) -> dict[str, int]:
+    """Return the moves of the ids whose person was deleted."""
+    query = select(_ids.c.distinct_id, _ids.c.version).where(
+        _ids.c.team_id == team_id, is_one_of(session, _ids.c.distinct_id, distinct_ids), _ids.c.person_uuid.is_(None)
+    )
+    return dict(row.tuple() for row in session.execute(query).all())
+
+
+def _is_unchanged(
+    session: Session, team_id: int, distinct_ids: list[str], found: Sequence[Any], deleted: dict[str, int]
+) -> bool:
+    """Return whether the ids still have the persons that are locked now."""
+    if not _can_change_meanwhile(session):
+        return True
+    query = select(_ids.c.distinct_id, _ids.c.version, _ids.c.person_uuid).where(
+        _ids.c.team_id == team_id, is_one_of(session, _ids.c.distinct_id, distinct_ids)
+    )
+    expected = {row[0]: (row[1], row[2]) for row in found} | {each: (moves, None) for each, moves in deleted.items()}
+    return expected == {distinct_id: (moves, uuid) for distinct_id, moves, uuid in session.execute(query).all()}
+
+
+def _can_change_meanwhile(session: Session) -> bool:
+    """Return whether others can write during this transaction; SQLite has one writer at a time."""
+    return session.get_bind().dialect.name != "sqlite"
+
+
+def _person(
+    team_id: int, uuid: str, properties: str, created_at: str, is_identified: bool, version: int, last_seen_at: str | None
+) -> Person:  # fmt: skip
+    encoded = properties.encode()
     return Person(
-        row.team_id, row.uuid, dict(row.properties), _aware(row.created_at), row.is_identified, row.version,
-        _aware(row.last_seen_at) if row.last_seen_at is not None else None,
+        team_id, uuid, read_properties(encoded), _moment(created_at), is_identified, version,
+        _hour(last_seen_at) if last_seen_at is not None else None, encoded=encoded,
     )  # fmt: skip
-
-
-def _read_ids(session: Session, ids: set[Key]) -> _Ids:
-    found: _Ids = {}
-    table = DistinctIdRow
-    for team_id, distinct_ids in by_project(ids):
-        query = select(table.distinct_id, table.person_uuid, table.version).where(table.team_id == team_id)
-        for chunk in _chunks(distinct_ids):
-            for distinct_id, uuid, version in session.execute(query.where(table.distinct_id.in_(chunk))):
-                found[team_id, distinct_id] = uuid, version
-    return found
-
-
-def _lock_persons(session: Session, known: _Ids, ids: set[Key]) -> dict[Key, Person]:
-    # The uuid that a new person would get may belong to somebody, after a split.
-    wanted = {(key[0], uuid) for key, (uuid, _) in known.items() if uuid is not None}
-    wanted |= {(key[0], person_uuid(*key)) for key in ids if known.get(key, (None, 0))[0] is None}
-    found: dict[Key, Person] = {}
-    for team_id, uuids in by_project(wanted):
-        # Plain rows take half the time of mapped objects, and a batch may concern thousands.
-        query: Select[Any] = select(_persons).where(_persons.c.team_id == team_id).order_by(_persons.c.uuid)
-        for chunk in _chunks(uuids):
-            for row in session.execute(query.where(_persons.c.uuid.in_(chunk)).with_for_update()):
-                found[team_id, row.uuid] = person_from(row)
-    return found
 
 
 def _load_ids_of(session: Session, people: People, merging: set[Key]) -> None:
@@ -97,18 +142,19 @@ def _load_ids_of(session: Session, people: People, merging: set[Key]) -> None:
     for key in uuids:
         people.ids_of[key] = set()
     for team_id, wanted in by_project(uuids):
-        query = select(DistinctIdRow).where(DistinctIdRow.team_id == team_id)
-        for chunk in _chunks(wanted):
-            for row in session.scalars(query.where(DistinctIdRow.person_uuid.in_(chunk))):
-                person = people.persons[team_id, str(row.person_uuid)]
-                people.ids_of[team_id, person.uuid].add(row.distinct_id)
-                people.ids.setdefault((team_id, row.distinct_id), DistinctId(person, row.version))
+        query = select(_ids.c.distinct_id, _ids.c.version, _ids.c.person_uuid).where(
+            _ids.c.team_id == team_id, is_one_of(session, _ids.c.person_uuid, wanted)
+        )
+        for distinct_id, moves, uuid in session.execute(query).all():
+            person = people.persons[team_id, uuid]
+            people.ids_of[team_id, person.uuid].add(distinct_id)
+            people.ids.setdefault((team_id, distinct_id), DistinctId(person, moves))
 
 
-def _chunks(values: list[str]) -> Iterator[list[str]]:
-    for start in range(0, len(values), _MAX_VALUES):
-        yield values[start : start + _MAX_VALUES]
+def _moment(text: str) -> datetime:
+    """Return a time that SQL printed; SQLite does not print its zone, which is UTC."""
+    moment = datetime.fromisoformat(text)
+    return moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+_hour = lru_cache(maxsize=1_000)(_moment)

@@ -20,7 +20,8 @@ def save_people(session: Session, people: People) -> None:
     """Write what changed; the caller commits."""
     for team_id, uuids in by_project(people.removed):
         session.execute(delete(PersonRow).where(PersonRow.team_id == team_id, PersonRow.uuid.in_(uuids)))
-    _save_persons(session, [people.persons[key] for key in sorted(people.persons)])
+    touched = [person for person in people.persons.values() if person.is_new or person.is_changed]
+    _save_persons(session, sorted(touched, key=lambda person: (person.team_id, person.uuid)))
     _save_ids(session, people)
     _save_personless(session, people)
 
@@ -56,13 +57,14 @@ def _values(person: Person) -> dict[str, Any]:
 
 def _save_ids(session: Session, people: People) -> None:
     new, changed = [], []
-    for (team_id, distinct_id), known in sorted(people.ids.items(), key=lambda item: item[0]):
+    touched = [(key, known) for key, known in people.ids.items() if known.is_new or known.is_changed]
+    for (team_id, distinct_id), known in sorted(touched, key=lambda item: item[0]):
         uuid = known.person.uuid if known.person is not None else None
         if known.is_new:
             new.append(
                 {"team_id": team_id, "distinct_id": distinct_id, "person_uuid": uuid, "version": known.version, "published_version": 0}
             )  # fmt: skip
-        elif known.is_changed:
+        else:
             changed.append({"of_team": team_id, "of_id": distinct_id, "person_uuid": uuid, "version": known.version})
     if new:
         session.execute(insert(_ids), new)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from hogline_instance.events.person_ids import person_uuid
 from hogline_instance.people.json_text import encode_properties
 
@@ -32,19 +34,23 @@ class Person:
     last_seen_at: datetime | None = None
     is_new: bool = False
     is_changed: bool = False
-    _encoded: bytes | None = None
+    encoded: bytes | None = None
+    _row_properties: msgspec.Raw | None = None
 
     @property
-    def encoded(self) -> bytes:
-        """Return the properties as JSON, encoded once."""
-        if self._encoded is None:
-            self._encoded = encode_properties(self.properties)
-        return self._encoded
+    def row_properties(self) -> msgspec.Raw:
+        """Return the properties as events show them, encoded once for all events of the batch."""
+        if self._row_properties is None:
+            if self.encoded is None:
+                self.encoded = encode_properties(self.properties)
+            self._row_properties = msgspec.Raw(self.encoded)
+        return self._row_properties
 
     def replace_properties(self, properties: dict[str, Any], encoded: bytes | None = None) -> None:
         """Store *properties*, which are *encoded* already or not, and count the version up."""
         self.properties = properties
-        self._encoded = encoded
+        self.encoded = encoded
+        self._row_properties = None
         self.version += 1
         self.is_changed = True
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Outcome", "Updates", "updated", "updates_of"]
+__all__ = ["Outcome", "Updates", "changes_nothing", "updated", "updates_of"]
 
 _CAMPAIGN = (
     "utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_name", "utm_term", "gclid", "gad_source", "gclsrc",
@@ -60,6 +60,8 @@ class Outcome:
 
 
 _NOTHING = Updates()
+_EXPLICIT = frozenset({"$set", "$set_once", "$unset", "$os_name"})
+_ABSENT = object()
 
 
 def updates_of(event: str, properties: Mapping[str, Any]) -> Updates:
@@ -68,17 +70,12 @@ def updates_of(event: str, properties: Mapping[str, Any]) -> Updates:
         return _NOTHING
     set_: dict[str, Any] = {}
     set_once: dict[str, Any] = {}
-    found = _AUTOMATIC.keys() & properties.keys()
     if "$os_name" in properties and "$os" not in properties:
         properties = {**properties, "$os": properties["$os_name"]}
-        found = found | {"$os"}
-    if found:
-        if properties.get("$is_server") is True or properties.get("$lib") in _SERVER_LIBS:
-            found = found - _OF_A_SERVER
-        for name in sorted(found):  # so that equal events give equal rows
-            value = set_[name] = properties[name]
-            if value is not None:
-                set_once[_AUTOMATIC[name]] = value
+    for name in sorted(_automatic_names(properties)):  # so that equal events give equal rows
+        value = set_[name] = properties[name]
+        if value is not None:
+            set_once[_AUTOMATIC[name]] = value
     given = properties.get("$set")
     if isinstance(given, dict):
         set_.update(given)
@@ -86,6 +83,24 @@ def updates_of(event: str, properties: Mapping[str, Any]) -> Updates:
     if isinstance(given, dict):
         set_once.update((name, value) for name, value in given.items() if value is not None)
     return Updates(set_once, set_, _names(properties.get("$unset")), event in _ALWAYS_WRITTEN)
+
+
+def changes_nothing(event: str, properties: Mapping[str, Any], person: Mapping[str, Any]) -> bool:
+    """Return whether it is plain that *event* leaves the properties of *person* as they are.
+
+    Most events do. This takes a fraction of the time of `updates_of` and `updated`, and leaves to
+    them every event of which it is not sure.
+    """
+    if event in _NEVER_WRITTEN:
+        return True
+    if not _EXPLICIT.isdisjoint(properties):
+        return False
+    for name in _automatic_names(properties):
+        known, value = person.get(name, _ABSENT), properties[name]
+        # A value that is equal may still differ, as 1 and true do.
+        if known != value or type(known) is not type(value) or (value is not None and _AUTOMATIC[name] not in person):
+            return False
+    return True
 
 
 def updated(properties: Mapping[str, Any], updates: Updates) -> Outcome:
@@ -110,6 +125,18 @@ def updated(properties: Mapping[str, Any], updates: Updates) -> Outcome:
             del result[name]
             is_worth_writing = True
     return Outcome(result, is_worth_writing or (is_changed and updates.is_written))
+
+
+def _automatic_names(properties: Mapping[str, Any]) -> set[str]:
+    """Return the names of the properties that every event sets on its person."""
+    names = _AUTOMATIC.keys() & properties.keys()
+    if names and (properties.get("$is_server") is True or _is_of_a_server(properties.get("$lib"))):
+        names -= _OF_A_SERVER
+    return names
+
+
+def _is_of_a_server(library: object) -> bool:
+    return isinstance(library, str) and library in _SERVER_LIBS
 
 
 def _is_same(one: Any, other: Any) -> bool:

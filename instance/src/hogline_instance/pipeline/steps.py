@@ -106,7 +106,7 @@ class StepRunner:
         return prepared
 
     def _processed(self, whole: Batch, lines: Sequence[bytes], session: Session) -> PreparedBatch:
-        name = whole.name
+        name, planned = whole.name, len(whole.after_commit)
         try:
             with session.begin_nested():
                 rows = [read_event(line) for line in lines]
@@ -121,6 +121,7 @@ class StepRunner:
             if len(lines) == 1:
                 return PreparedBatch(name, [], {}, [(lines[0], repr(error)[:1_000])])
             _log.warning("pipeline: a step failed on %d events; trying halves: %r", len(lines), error)
+        del whole.after_commit[planned:]
         session.expunge_all()  # objects of the failed attempt hold values that were rolled back
         middle = len(lines) // 2
         first = self._processed(whole, lines[:middle], session)

@@ -40,6 +40,4 @@ def _remove_ip(row: StoredEvent) -> None:
         return
     if properties.pop("$ip", None) is not None:
         # The other values keep the bytes that the client sent.
-        row.raw_properties = msgspec.Raw(msgspec.json.encode(properties))
-        row.__dict__.pop("properties", None)
-        row.__dict__.pop("properties_json", None)
+        row.replace_properties(msgspec.json.encode(properties))
