@@ -16,7 +16,7 @@ from hogline_instance.ingest.http import Receive, Scope, Send
 from hogline_instance.services import Services
 from hogline_instance.web import login, static_files
 from hogline_instance.web.auth import Access
-from hogline_instance.web.errors import unknown_endpoint
+from hogline_instance.web.errors import ERROR_SCHEMA, ErrorBody, unknown_endpoint
 from hogline_instance.web.head import answer_head
 from hogline_instance.web.login import LoginGuard
 from hogline_instance.web.query_endpoint import build_query_router
@@ -64,12 +64,18 @@ def create_app(services: Services, features: Sequence[Feature] = FEATURES) -> An
     return app
 
 
+class _App(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """Return the description of the API, with the schema of errors, which no route declares."""
+        description = super().openapi()
+        description["components"]["schemas"].setdefault(ERROR_SCHEMA, ErrorBody.model_json_schema())
+        return description
+
+
 def _web_app(services: Services, ingest: IngestApp, features: Sequence[Feature]) -> FastAPI:
     # FastAPI's interactive documentation stays off: it loads scripts from other hosts, and pages
     # here make no external request.
-    app = FastAPI(
-        title="Hogline instance", version=__version__, description=_DESCRIPTION, docs_url=None, redoc_url=None
-    )
+    app = _App(title="Hogline instance", version=__version__, description=_DESCRIPTION, docs_url=None, redoc_url=None)
     guard = LoginGuard(services.settings)
     packages = [_WEB_PACKAGE, *(feature.package for feature in features)]
     templates = Templates(

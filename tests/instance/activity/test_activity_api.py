@@ -140,11 +140,14 @@ def test_what_does_not_exist_is_a_json_404(reader):
 
 def test_openapi_describes_every_parameter_and_answer(reader):
     """/openapi.json describes each operation, parameter and error."""
-    paths = reader.get("/openapi.json").json()["paths"]
+    description = reader.get("/openapi.json").json()
+    paths, schemas = description["paths"], description["components"]["schemas"]
     for path in ("events/", "events/{uuid}/", "sessions/{session_id}", "live"):
         operation = paths[f"/api/projects/{{project_id}}/{path}"]["get"]
         assert operation["description"]
-        assert {"401", "403", "404"} <= set(operation["responses"])
+        for status in ("401", "403", "404"):
+            content = operation["responses"][status]["content"]["application/json"]["schema"]
+            assert set(schemas[content["$ref"].rpartition("/")[2]]["required"]) == {"type", "code", "detail", "attr"}
     listed = paths["/api/projects/{project_id}/events/"]["get"]["parameters"]
     assert all(one.get("description") or one["name"] == "project_id" for one in listed)
 

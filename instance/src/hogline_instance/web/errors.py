@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Match
 from hogline_instance.web.security import API_HEADERS
 
 __all__ = [
+    "ERROR_SCHEMA",
     "RESPONSES",
     "ApiError",
     "ErrorBody",
@@ -36,15 +37,22 @@ class ErrorBody(BaseModel):
     attr: str | None = Field(description="The parameter at fault, or null")
 
 
+ERROR_SCHEMA = "ErrorBody"
+"""The name of the errors' schema in /openapi.json."""
+
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    400: {"model": ErrorBody, "description": "A parameter can't be read; `attr` names it"},
-    401: {"model": ErrorBody, "description": "No personal key, or one this instance does not know"},
-    403: {"model": ErrorBody, "description": "The key lacks a scope, or has no access to the project"},
-    404: {"model": ErrorBody, "description": "No such project, or nothing in it has this id"},
-    503: {
-        "model": ErrorBody,
-        "description": "The store refused the query, or it exceeded a limit; `detail` says which",
-    },
+    # With `model`, FastAPI would build a validator for each status of each route, at every start.
+    status: {
+        "description": description,
+        "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{ERROR_SCHEMA}"}}},
+    }
+    for status, description in {
+        400: "A parameter can't be read; `attr` names it",
+        401: "No personal key, or one this instance does not know",
+        403: "The key lacks a scope, or has no access to the project",
+        404: "No such project, or nothing in it has this id",
+        503: "The store refused the query, or it exceeded a limit; `detail` says which",
+    }.items()
 }
 
 
