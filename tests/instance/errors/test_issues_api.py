@@ -178,7 +178,7 @@ def test_frames_are_found_by_their_ids_with_source_lines(reader):
         ({"query": {"kind": "ErrorTrackingQuery", "dateRange": {"date_from": "soon"}}}, "a date must be relative"),
         ({"query": {"kind": "ErrorTrackingQuery", "limit": "many"}}, "limit must be a number"),
         ({"query": {"kind": "ErrorTrackingQuery", "status": ["x"]}}, "status must be one of"),
-        ({"query": {"kind": "ErrorTrackingQuery", "filterGroup": [1]}}, "filterGroup must hold"),
+        ({"query": {"kind": "ErrorTrackingQuery", "filterGroup": [1]}}, "filterGroup: it must hold"),
     ],
 )
 def test_a_query_that_cannot_be_answered_says_why(reader, body, detail):

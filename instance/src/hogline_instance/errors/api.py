@@ -26,11 +26,10 @@ from hogline_instance.errors.issues import (
     search_names,
     split_issue,
 )  # fmt: skip
-from hogline_instance.errors.listing import list_page
 from hogline_instance.errors.request_bodies import invalid_choice, required, text_list
 from hogline_instance.errors.rules import SEVERITIES
 from hogline_instance.errors.tables import HistoryRow
-from hogline_instance.errors.tracking_query import issue_results, read_question
+from hogline_instance.errors.tracking_query import issue_results, listed_issues, read_question
 from hogline_instance.project import Project
 from hogline_instance.services import Services
 from hogline_instance.web.auth import Access
@@ -107,7 +106,7 @@ def build_router(services: Services, access: Access) -> APIRouter:
         """Return issues with counts; the parameters are those of `ErrorTrackingQuery`."""
         query = body.get("query", body)
         asked = read_question({"status": "active", **query}, default_order="occurrences", default_limit=25)
-        listed, has_more = list_page(services.database, services.store, project.id, asked)
+        listed, has_more = listed_issues(services, project, asked)
         return {
             "results": issue_results(services, project, query, asked, listed), "hasMore": has_more, "limit": asked.limit,
             "offset": asked.offset, "nextOffset": asked.offset + asked.limit if has_more else None,

@@ -7,6 +7,7 @@ from typing import Any
 
 from hogline_instance.db import Database
 from hogline_instance.errors.issues import Issue, find_issues, list_issues, moved_fingerprints
+from hogline_instance.errors.property_filters.queries import check_patterns
 from hogline_instance.errors.queries import Counts, IssueFilter, count_issues, order_issues, volumes
 from hogline_instance.store import Store
 
@@ -42,10 +43,15 @@ class ListedIssue:
 def list_page(
     database: Database, store: Store, project_id: int, asked: IssueQuestion
 ) -> tuple[list[ListedIssue], bool]:
-    """Return the issues of one page, and whether more follow."""
+    """Return the issues of one page, and whether more follow.
+
+    Raises FilterTreeError: a property filter cannot be used.
+    """
     with database.session() as session:
         known = list_issues(session, project_id, status=asked.status, assignee=asked.assignee)
         moved = moved_fingerprints(session, project_id)
+    if asked.wanted.properties is not None:
+        check_patterns(store, asked.wanted.properties)
     ordered = _order(store, project_id, asked, known, moved)
     ids = ordered[asked.offset : asked.offset + asked.limit]
     counts = count_issues(store, project_id, asked.wanted, moved, ids)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import cast
 
+from hogline_instance.errors.property_filters.queries import BoundValues, filter_sql
+from hogline_instance.errors.property_filters.tree import Group
 from hogline_instance.events.columns import SELECT_LIST, event_of
 from hogline_instance.events.event import StoredEvent, instant, microseconds
 from hogline_instance.events.person_ids import PERSON_ID, PERSON_JOIN
@@ -55,8 +57,7 @@ class IssueFilter:
     environment: str | None = None
     handled: bool | None = None
     person: str | None = None
-    properties: Sequence[tuple[str, str, Sequence[str]]] = ()
-    """Property filters: key, operator (`exact`, `is_not`, `icontains`, `not_icontains`) and values."""
+    properties: Group | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,27 +223,11 @@ def _where(project_id: int, wanted: IssueFilter) -> _Where:
     if wanted.person:
         where.conditions.append(f"({PERSON} = {{person:String}} OR distinct_id = {{person:String}})")
         where.parameters["person"] = wanted.person
-    _add_properties(where, wanted.properties)
+    if wanted.properties is not None:
+        bound = BoundValues()
+        where.conditions.append(filter_sql(wanted.properties, bound, PERSON))
+        where.parameters |= bound.parameters
     return where
-
-
-def _add_properties(where: _Where, filters: Sequence[tuple[str, str, Sequence[str]]]) -> None:
-    for number, (key, operator, values) in enumerate(filters[:50]):
-        where.parameters |= {f"key{number}": key, f"values{number}": list(values)}
-        # A list counts by its elements, another value by its text.
-        texts = (
-            f"if(JSONType(properties, {{key{number}:String}}) = 'Array',"
-            f" JSONExtract(properties, {{key{number}:String}}, 'Array(String)'),"
-            f" [JSONExtractString(properties, {{key{number}:String}}), JSONExtractRaw(properties, {{key{number}:String}})])"
-        )
-        if operator in {"icontains", "not_icontains"}:
-            test = f"arrayExists(x -> multiSearchAnyCaseInsensitiveUTF8(x, {{values{number}:Array(String)}}), {texts})"
-        elif operator in {"is_set", "is_not_set"}:
-            test = f"JSONHas(properties, {{key{number}:String}})"
-        else:
-            test = f"hasAny({texts}, {{values{number}:Array(String)}})"
-        is_negative = operator in {"is_not", "not_icontains", "is_not_set"}
-        where.conditions.append(f"NOT ({test})" if is_negative else test)
 
 
 def _last(values: object) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any
 from hogline_instance.errors.issue_json import iso, issue_json
 from hogline_instance.errors.issues import STATUSES
 from hogline_instance.errors.listing import ORDERS, IssueQuestion, ListedIssue, list_page
+from hogline_instance.errors.property_filters.tree import FilterTreeError, Group, read_filter_group
 from hogline_instance.errors.queries import IssueFilter, events_at
 from hogline_instance.events.event import StoredEvent
 from hogline_instance.project import Project
@@ -17,10 +18,9 @@ from hogline_instance.services import Services
 from hogline_instance.web.date_range import DateRangeError, date_range
 from hogline_instance.web.query_endpoint import QueryKind, query_error
 
-__all__ = ["build_query_kinds", "issue_results", "read_question"]
+__all__ = ["build_query_kinds", "issue_results", "listed_issues", "read_question"]
 
 _MAX_LIMIT, _MAX_BUCKETS = 1_000, 500
-_OPERATORS = ("exact", "is_not", "icontains", "not_icontains", "is_set", "is_not_set")
 _COLUMNS = ("error", "volume", "occurrences", "sessions", "users", "assignee")
 
 
@@ -29,12 +29,20 @@ def build_query_kinds(services: Services) -> Mapping[str, QueryKind]:
 
     def run(project: Project, query: Mapping[str, Any]) -> Mapping[str, Any]:
         asked = read_question(query, default_order="last_seen", default_limit=50)
-        listed, has_more = list_page(services.database, services.store, project.id, asked)
+        listed, has_more = listed_issues(services, project, asked)
         return {
             "results": issue_results(services, project, query, asked, listed), "hasMore": has_more, "limit": asked.limit, "offset": asked.offset, "columns": list(_COLUMNS),
         }  # fmt: skip
 
     return {"ErrorTrackingQuery": run}
+
+
+def listed_issues(services: Services, project: Project, asked: IssueQuestion) -> tuple[list[ListedIssue], bool]:
+    """Return `list_page`. Raises ApiError: a property filter cannot be used."""
+    try:
+        return list_page(services.database, services.store, project.id, asked)
+    except FilterTreeError as error:
+        raise query_error(f"filterGroup: {error}") from error
 
 
 def issue_results(
@@ -116,33 +124,12 @@ def _event(event: StoredEvent | None) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
-def _properties(group: object) -> Sequence[tuple[str, str, Sequence[str]]]:
-    """Return the property filters of a group whose members must all match."""
-    if group is None:
-        return ()
-    found: list[tuple[str, str, Sequence[str]]] = []
-    waiting: list[tuple[object, int]] = [(group, 0)]
-    while waiting:
-        each, depth = waiting.pop()
-        if not isinstance(each, Mapping) or depth > 5:
-            raise query_error("filterGroup must hold groups with type and values, and property filters")
-        if isinstance(each.get("values"), list):
-            if each.get("type") == "OR" and len(each["values"]) > 1:
-                raise query_error("filterGroup: groups of type OR with several filters can't be answered yet; use AND")
-            waiting += [(value, depth + 1) for value in reversed(each["values"])]
-        else:
-            found.append(_property(each))
-    return found
-
-
-def _property(filter_: Mapping[str, Any]) -> tuple[str, str, Sequence[str]]:
-    operator = _choice(filter_, "operator", _OPERATORS, "exact")
-    key, value = _text(filter_, "key"), filter_.get("value")
-    if not key:
-        raise query_error("a property filter needs a key")
-    values = value if isinstance(value, list) else [] if value is None else [value]
-    texts = ["true" if each is True else "false" if each is False else str(each) for each in values]
-    return key, operator, texts[:100]
+def _properties(given: object) -> Group | None:
+    try:
+        group = read_filter_group(given)
+    except FilterTreeError as error:
+        raise query_error(f"filterGroup: {error}") from error
+    return group if group.parts else None
 
 
 def _text(values: Mapping[str, Any], name: str) -> str | None:

@@ -1,0 +1,1 @@
+"""Filters of exceptions by any property, in nested groups: read from JSON, and written as SQL."""

@@ -1,0 +1,128 @@
+"""Property filters of a query as a tree of groups. Pure.
+
+Source: docs/internals/query-semantics.md#property-filters.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+__all__ = ["METADATA", "OPERATORS", "Condition", "FilterTreeError", "Group", "read_filter_group"]
+
+METADATA = ("event", "distinct_id", "timestamp", "person_id", "$session_id", *(f"$group_{n}" for n in range(5)))
+OPERATORS = (
+    "exact", "is_not", "in", "not_in", "icontains", "not_icontains", "icontains_multi", "not_icontains_multi",
+    "starts_with", "not_starts_with", "ends_with", "not_ends_with", "regex", "not_regex", "is_set", "is_not_set",
+    "gt", "gte", "lt", "lte", "min", "max", "between", "not_between", "is_date_exact", "is_date_before", "is_date_after",
+    "semver_eq", "semver_neq", "semver_gt", "semver_gte", "semver_lt", "semver_lte", "semver_tilde", "semver_caret",
+    "semver_wildcard",
+)  # fmt: skip
+_OPPOSITES = {
+    "is_not": "exact", "not_in": "exact", "not_icontains": "icontains", "not_icontains_multi": "icontains",
+    "not_starts_with": "starts_with", "not_ends_with": "ends_with", "not_regex": "regex", "is_not_set": "is_set",
+    "not_between": "between", "semver_neq": "semver_eq",
+}  # fmt: skip
+_SAME = {"in": "exact", "icontains_multi": "icontains", "min": "gte", "max": "lte"}
+_SOURCES = {"event": "event", "feature": "event", "person": "person", "event_metadata": "event_metadata"}
+_MAX_DEPTH, _MAX_CONDITIONS, _MAX_VALUES, _MAX_TEXT = 5, 50, 100, 1_000
+
+
+class FilterTreeError(ValueError):
+    """The filters cannot be used; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A test of one property. *negated* turns it around, so a property that is not set passes."""
+
+    source: str
+    """`event`, `person` or `event_metadata`."""
+    key: str
+    operator: str
+    """One of the operators that are no opposite of another."""
+    values: tuple[str, ...]
+    negated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Parts that must all pass, or one of which must; without parts, everything passes."""
+
+    is_all: bool
+    parts: "tuple[FilterNode, ...]"
+
+
+FilterNode: TypeAlias = Group | Condition
+
+
+def read_filter_group(given: object) -> Group:
+    """Return the tree of a `filterGroup`, or of a list of filters, which must all pass.
+
+    Raises FilterTreeError.
+    """
+    if given is None:
+        return Group(is_all=True, parts=())
+    group = _group({"type": "AND", "values": given} if isinstance(given, list) else given, 0)
+    if (count := _count(group)) > _MAX_CONDITIONS:
+        raise FilterTreeError(f"there may be {_MAX_CONDITIONS} property filters, got {count}")
+    return group
+
+
+def _group(given: object, depth: int) -> Group:
+    if not isinstance(given, Mapping) or not isinstance(given.get("values"), list) or depth > _MAX_DEPTH:
+        raise FilterTreeError(
+            f"it must hold groups with type AND or OR and values, up to {_MAX_DEPTH} levels, and property filters"
+        )
+    kind = given.get("type", "AND")
+    if kind not in {"AND", "OR"}:
+        raise FilterTreeError(f"the type of a group must be AND or OR, got {str(kind)[:50]!r}")
+    parts = tuple(_node(each, depth + 1) for each in given["values"][: _MAX_CONDITIONS + 1])
+    return Group(is_all=kind == "AND", parts=parts)
+
+
+def _node(given: object, depth: int) -> FilterNode:
+    if isinstance(given, Mapping) and "key" in given:
+        return _condition(given)
+    return _group(given, depth)
+
+
+def _condition(given: Mapping[str, Any]) -> Condition:
+    key, kind, operator = given.get("key"), given.get("type") or "event", given.get("operator") or "exact"
+    if not isinstance(key, str) or not key or len(key) > _MAX_TEXT:
+        raise FilterTreeError(f"a property filter needs a key, a text of up to {_MAX_TEXT} characters")
+    source = _SOURCES.get(kind) if isinstance(kind, str) else None
+    if source is None or (source == "event_metadata" and key not in METADATA):
+        raise FilterTreeError(
+            f"exceptions are filtered by properties of type event, feature or person, and by event_metadata"
+            f" ({', '.join(METADATA)}); got type {str(kind)[:50]!r} and key {key[:50]!r}"
+        )
+    if operator not in OPERATORS:
+        raise FilterTreeError(f"operator must be one of {', '.join(OPERATORS)}, got {str(operator)[:50]!r}")
+    positive = _OPPOSITES.get(operator, _SAME.get(operator, operator))
+    values = _values(given.get("value"))
+    if positive == "between" and not _is_span(values):
+        raise FilterTreeError(f"{operator} of {key[:50]!r} needs a list of two numbers, the smaller one first")
+    return Condition(source, key, positive, values, negated=operator in _OPPOSITES)
+
+
+def _values(given: object) -> tuple[str, ...]:
+    listed = given if isinstance(given, list) else [] if given is None else [given]
+    if len(listed) > _MAX_VALUES:
+        raise FilterTreeError(f"a property filter may have {_MAX_VALUES} values, got {len(listed)}")
+    return tuple(_text(each)[:_MAX_TEXT] for each in listed)
+
+
+def _text(value: object) -> str:
+    """Return *value* as JSON writes it, a text as it is."""
+    return value.replace("\0", "") if isinstance(value, str) else json.dumps(value)
+
+
+def _is_span(values: tuple[str, ...]) -> bool:
+    numbers = [float(text) for text in values if re.fullmatch(r"-?\d{1,300}(\.\d{1,300})?([eE][-+]?\d{1,2})?", text)]
+    return len(values) == len(numbers) == 2 and numbers[0] <= numbers[1]
+
+
+def _count(node: FilterNode) -> int:
+    return sum(map(_count, node.parts)) if isinstance(node, Group) else 1
