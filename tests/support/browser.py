@@ -11,6 +11,8 @@ _OPTIONS = [
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
+    # A page that a test makes up counts as one of the internet, which may not ask the loopback address.
+    "--disable-features=LocalNetworkAccessChecks",
 ]
 
 

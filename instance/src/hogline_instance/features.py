@@ -14,7 +14,7 @@ from hogline_instance.activity import pages as activity_pages
 from hogline_instance.cohorts import api as cohort_api
 from hogline_instance.cohorts import jobs as cohort_jobs
 from hogline_instance.cohorts import pages as cohort_pages
-from hogline_instance.cohorts.merges import move_places
+from hogline_instance.cohorts.places import delete_places, move_places
 from hogline_instance.db import Database
 from hogline_instance.definitions import api as definition_api
 from hogline_instance.definitions import pages as definition_pages
@@ -30,7 +30,7 @@ from hogline_instance.flags import api as flag_api
 from hogline_instance.flags import endpoints as flag_endpoints
 from hogline_instance.flags import jobs as flag_jobs
 from hogline_instance.flags import pages as flag_pages
-from hogline_instance.flags.hash_keys import move_hash_keys
+from hogline_instance.flags.hash_keys import forget_hash_keys, move_hash_keys
 from hogline_instance.ingest import Endpoint
 from hogline_instance.jobs import Job
 from hogline_instance.live import api as live_api
@@ -38,6 +38,7 @@ from hogline_instance.live import pages as live_pages
 from hogline_instance.people import api as people_api
 from hogline_instance.people import jobs as people_jobs
 from hogline_instance.people import pages as people_pages
+from hogline_instance.people.deletion import OnDeletion
 from hogline_instance.people.overrides import publish_overrides
 from hogline_instance.people.step import OnMerge, PeopleStep
 from hogline_instance.pipeline import Step
@@ -86,6 +87,7 @@ class Feature:
     browser_config: Callable[[Settings], Mapping[str, object]] | None = None
     step: Callable[[StepParts], Step] | None = None
     on_merge: OnMerge | None = None
+    on_person_deletion: OnDeletion | None = None
     on_occasions: Callable[[Settings], OnOccasions] | None = None
     jobs: Callable[[Services], Sequence[Job]] | None = None
 
@@ -117,6 +119,11 @@ def _error_jobs(services: Services) -> Sequence[Job]:
 
 def _on_occasions(settings: Settings) -> list[OnOccasions]:
     return [feature.on_occasions(settings) for feature in FEATURES if feature.on_occasions is not None]
+
+
+def on_deletion() -> list[OnDeletion]:
+    """Return what deletes the rows of the other features about people who are deleted."""
+    return [feature.on_person_deletion for feature in FEATURES if feature.on_person_deletion is not None]
 
 
 FEATURES: tuple[Feature, ...] = (
@@ -155,13 +162,14 @@ FEATURES: tuple[Feature, ...] = (
         pages=cohort_pages.build_router,
         api=cohort_api.build_router,
         on_merge=move_places,
+        on_person_deletion=delete_places,
         jobs=cohort_jobs.build_jobs,
     ),
     Feature(
         name="people",
         menu=(MenuEntry("People", "/people", section="/person", place=3),),
-        pages=people_pages.build_router,
-        api=people_api.build_router,
+        pages=lambda services, site: people_pages.build_router(services, site, on_deletion()),
+        api=lambda services, access: people_api.build_router(services, access, on_deletion()),
         step=people_step,
         jobs=people_jobs.build_jobs,
     ),
@@ -179,6 +187,7 @@ FEATURES: tuple[Feature, ...] = (
         menu=(MenuEntry("Flags", "/feature_flags", section="/feature_flags", place=5),),
         pages=flag_pages.build_router,
         on_merge=move_hash_keys,
+        on_person_deletion=forget_hash_keys,
         api=flag_api.build_router,
         endpoints=flag_endpoints.build_endpoints,
         browser_config=flag_endpoints.browser_config,

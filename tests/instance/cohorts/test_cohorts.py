@@ -200,6 +200,26 @@ def test_a_merged_person_keeps_their_place(shop):
         time.sleep(0.2)
 
 
+def test_a_deleted_person_leaves_every_cohort(shop):
+    """Their next event makes a person of the same uuid, who is in none."""
+    who = f"gone-{uuid.uuid4()}"
+    shop.send(event("$set", distinct_id=who, **{"$set": {"a": 1}}))
+    shop.wait_for(1, distinct_id=who)
+    body = {"name": "listed", "is_static": True}
+    cohort = call(shop, "POST", f"{shop.base}/cohorts/", body).json()
+    [person] = call(shop, "GET", f"{shop.base}/persons/?distinct_id={who}").json()["results"]
+    add = {"person_ids": [person["uuid"]]}
+    path = f"{shop.base}/cohorts/{cohort['id']}/"
+    assert call(shop, "PATCH", f"{path}add_persons_to_static_cohort/", add).status == 200
+    assert call(shop, "DELETE", f"{shop.base}/persons/{person['uuid']}/").status == 202
+    shop.send(event("$set", distinct_id=who, **{"$set": {"b": 1}}))
+    shop.wait_for(2, distinct_id=who)
+    [again] = call(shop, "GET", f"{shop.base}/persons/?distinct_id={who}").json()["results"]
+    assert again["uuid"] == person["uuid"]
+    assert call(shop, "GET", f"{path}persons/").json()["results"] == []
+    assert call(shop, "DELETE", f"{shop.base}/persons/{person['uuid']}/").status == 202
+
+
 def test_cohorts_are_made_and_changed_on_pages(shop):
     """The editor needs no JavaScript; conditions are shown as they were saved."""
     cookie = {"Cookie": f"hogline_project={shop.id}"}

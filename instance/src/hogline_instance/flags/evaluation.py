@@ -6,6 +6,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from hogline.flags.evaluation import Subject
 from hogline_instance.db import Database
+from hogline_instance.events.person_ids import person_uuid
 from hogline_instance.flags.answers import Answer, answers, subject_of
 from hogline_instance.flags.flag_set import FlagSet
 from hogline_instance.flags.hash_keys import keep_hash_keys, read_hash_keys
@@ -45,12 +46,14 @@ def subject_for(
             group_types=flags.group_types,
             with_cohorts=bool(flags.cohorts.listed),
         )
-        uuids = list(dict.fromkeys(stored.uuids[each] for each in ids if each in stored.uuids))
-        kept = read_hash_keys(session, project_id, uuids) if flags.continuity_keys else {}
+        known = list(dict.fromkeys(stored.uuids[each] for each in ids if each in stored.uuids))
+        # A person who does not exist yet will get the id that follows from one of these.
+        uuids = known[:1] or [person_uuid(project_id, each) for each in ids]
+        kept = read_hash_keys(session, project_id, known or uuids) if flags.continuity_keys else {}
     wanted = _of_request(flags, request)
     fresh = {key: value for key, value in wanted.items() if key not in kept}
-    if writes and fresh and uuids:
-        keep_hash_keys(database, project_id, uuids[0], fresh)
+    if writes and fresh:
+        keep_hash_keys(database, project_id, uuids, fresh)
     return subject_of(flags, request, stored, {**wanted, **kept})
 
 

@@ -1,20 +1,21 @@
 """Continuity: the identifier that a person keeps for the hash of a flag across their login.
 
 A request that names the anonymous id writes it, once for each flag; later requests of any distinct
-id of the person use it. Source: docs/internals/flags-protocol.md#details-of-server-evaluation.
+id of the person use it. A browser asks for its flags before its `$identify` event has made the
+person, so the key is then written for each id of which the person's own id may be made.
+Source: docs/internals/flags-protocol.md#details-of-server-evaluation.
 """
 
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy import and_, delete, insert, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from hogline_instance.db import Database
+from hogline_instance.db import Database, upsert
 from hogline_instance.flags.tables import HashKeyRow
 from hogline_instance.people import Merge
 
-__all__ = ["keep_hash_keys", "move_hash_keys", "read_hash_keys"]
+__all__ = ["forget_hash_keys", "keep_hash_keys", "move_hash_keys", "read_hash_keys"]
 
 
 def read_hash_keys(session: Session, project_id: int, uuids: Sequence[str]) -> dict[str, str]:
@@ -32,17 +33,20 @@ def read_hash_keys(session: Session, project_id: int, uuids: Sequence[str]) -> d
     return found
 
 
-def keep_hash_keys(database: Database, project_id: int, uuid: str, keys: Mapping[str, str]) -> None:
-    """Write the hash keys of a person, unless another request was first."""
+def keep_hash_keys(database: Database, project_id: int, uuids: Sequence[str], keys: Mapping[str, str]) -> None:
+    """Write the hash keys of people; those that another request wrote first stay."""
     rows = [
         {"team_id": project_id, "person_uuid": uuid, "flag_key": flag, "hash_key": key[:400]}
+        for uuid in uuids
         for flag, key in keys.items()
     ]
-    try:
-        with database.transaction() as session:
-            session.execute(insert(HashKeyRow), rows)
-    except IntegrityError:
-        return  # another request of the same person wrote them at the same moment
+    with database.transaction() as session:
+        session.execute(upsert(session, HashKeyRow).on_conflict_do_nothing(), rows)
+
+
+def forget_hash_keys(session: Session, project_id: int, uuids: Sequence[str]) -> None:
+    """Delete the hash keys of people who are deleted."""
+    session.execute(delete(HashKeyRow).where(HashKeyRow.team_id == project_id, HashKeyRow.person_uuid.in_(uuids)))
 
 
 def move_hash_keys(session: Session, merges: Sequence[Merge]) -> None:

@@ -3,6 +3,7 @@
 Source: docs/internals/management-api.md#persons.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from fastapi import APIRouter, Query, Request
 from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 
-from hogline_instance.people.deletion import delete_people
+from hogline_instance.people.deletion import OnDeletion, delete_people
 from hogline_instance.people.group_api import add_group_routes
 from hogline_instance.people.listing import PersonQuestion, count_people, list_people, property_values
 from hogline_instance.people.lookup import FoundPerson, find_people, find_person_by_uuid
@@ -35,10 +36,13 @@ _MAX_KEY = 400
 _PATH = "/persons/{person_id}/"
 
 
-def build_router(services: Services, access: Access) -> APIRouter:
-    """Return the routes of people and of groups."""
+def build_router(services: Services, access: Access, on_deletion: Sequence[OnDeletion] = ()) -> APIRouter:
+    """Return the routes of people and of groups.
+
+    *on_deletion* deletes what other features keep of a person.
+    """
     routes = ProjectRoutes("persons")
-    people = _People(services)
+    people = _People(services, on_deletion)
     allowed: Any = access.project("person")
 
     def list_all(
@@ -135,9 +139,10 @@ def _question(distinct_id: str | None, email: str | None, search: str | None, pr
 
 
 class _People:
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, on_deletion: Sequence[OnDeletion]) -> None:
         self._services = services
         self._database = services.database
+        self._on_deletion = on_deletion
 
     def page(
         self,
@@ -181,7 +186,7 @@ class _People:
 
     def delete(self, project: Project, person_id: str, *, with_events: bool) -> None:
         uuid = self.found(project, person_id).uuid
-        delete_people(self._database, self._services.store, project.id, [uuid], with_events=with_events)
+        self._delete(project, [uuid], with_events=with_events)
 
     def bulk_delete(self, project: Project, body: dict[str, Any]) -> dict[str, Any]:
         ids, distinct_ids = body.get("ids"), body.get("distinct_ids")
@@ -198,14 +203,18 @@ class _People:
             uuids = sorted({person.uuid for person in people.values()})
         with_events = body.get("delete_events") is True
         keep = body.get("keep_person") is True
-        count = delete_people(
-            self._database, self._services.store, project.id, uuids, with_events=with_events, keep_person=keep
-        )
+        count = self._delete(project, uuids, with_events=with_events, keep_person=keep)
         return {
             "persons_found": count,
             "persons_deleted": 0 if keep else count,
             "events_queued_for_deletion": with_events,
         }
+
+    def _delete(self, project: Project, uuids: Sequence[str], *, with_events: bool, keep_person: bool = False) -> int:
+        return delete_people(
+            self._database, self._services.store, project.id, uuids,
+            with_events=with_events, keep_person=keep_person, on_deletion=self._on_deletion,
+        )  # fmt: skip
 
     def split(self, project: Project, person_id: str, main: object) -> None:
         if main is not None and not isinstance(main, str):

@@ -7,7 +7,7 @@ be of a new person with the same distinct id.
 Source: docs/internals/management-api.md#persons.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -20,8 +20,10 @@ from hogline_instance.people.queries import forget_people
 from hogline_instance.people.tables import DistinctIdRow, PersonDeletionRow, PersonRow
 from hogline_instance.store import Store
 
-__all__ = ["delete_people", "finish_deletions"]
+__all__ = ["OnDeletion", "delete_people", "finish_deletions"]
 
+OnDeletion = Callable[[Session, int, Sequence[str]], None]
+"""A function of a session, a project and the uuids of persons, called before the commit."""
 _MAX_AT_ONCE = 1_000
 # An event is stored within a second of its arrival, unless the store is away: then the job waits.
 _SETTLED_AFTER = timedelta(minutes=2)
@@ -35,10 +37,12 @@ def delete_people(
     *,
     with_events: bool,
     keep_person: bool = False,
+    on_deletion: Sequence[OnDeletion] = (),
 ) -> int:
     """Delete the persons called *uuids* and return their number.
 
-    With *with_events* their events go too; with *keep_person* only the events go.
+    With *with_events* their events go too; with *keep_person* only the events go. *on_deletion* deletes
+    what other features keep of them.
     """
     now = utc_now()
     with database.transaction() as session:
@@ -53,6 +57,8 @@ def delete_people(
         if not found:
             return 0
         ids = _forget(session, project_id, found, keep_person=keep_person)
+        for forget in () if keep_person else on_deletion:
+            forget(session, project_id, found)
         if with_events or not keep_person:
             session.add(
                 PersonDeletionRow(

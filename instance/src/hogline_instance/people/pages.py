@@ -1,6 +1,7 @@
 """The pages of people at `/people` and `/person/{uuid}`, and of groups at `/groups` and `/group`."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -10,7 +11,7 @@ from fastapi.responses import RedirectResponse
 
 from hogline_instance.events.cursor import Cursor
 from hogline_instance.events.summary import custom_preview
-from hogline_instance.people.deletion import delete_people
+from hogline_instance.people.deletion import OnDeletion, delete_people
 from hogline_instance.people.history import id_origins, property_origins
 from hogline_instance.people.listing import ORDERS, PersonQuestion, count_people, list_groups, list_people
 from hogline_instance.people.lookup import FoundPerson, find_group, find_groups, find_person_by_uuid, group_types
@@ -35,9 +36,12 @@ _MAX_OFFSET = 1_000_000
 _MAX_CHARACTERS = 1_000
 
 
-def build_router(services: Services, site: Site) -> APIRouter:
-    """Return the pages of people and groups."""
-    pages = _PeoplePages(services, site.templates)
+def build_router(services: Services, site: Site, on_deletion: Sequence[OnDeletion] = ()) -> APIRouter:
+    """Return the pages of people and groups.
+
+    *on_deletion* deletes what other features keep of a person.
+    """
+    pages = _PeoplePages(services, site.templates, on_deletion)
     router = site.router()
     add = router.add_api_route
     add("/people", pages.get_people, methods=["GET"], response_model=None)
@@ -50,9 +54,10 @@ def build_router(services: Services, site: Site) -> APIRouter:
 
 
 class _PeoplePages:
-    def __init__(self, services: Services, templates: Templates) -> None:
+    def __init__(self, services: Services, templates: Templates, on_deletion: Sequence[OnDeletion]) -> None:
         self._services = services
         self._templates = templates
+        self._on_deletion = on_deletion
 
     def get_people(self, request: Request) -> Response:
         """Show the people that pass the filter, with their counts."""
@@ -101,7 +106,10 @@ class _PeoplePages:
         services, project = self._services, self._services.projects.current()
         person = self._found(project, uuid)
         with_events = request.query_params.get("events") == "yes"
-        delete_people(services.database, services.store, project.id, [person.uuid], with_events=with_events)
+        delete_people(
+            services.database, services.store, project.id, [person.uuid],
+            with_events=with_events, on_deletion=self._on_deletion,
+        )  # fmt: skip
         return RedirectResponse("/people", 303, PAGE_HEADERS)
 
     def get_warnings(self, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Move the places of a merged person in cohorts to the person that remains."""
+"""The places of people in cohorts, when they are merged or deleted."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from hogline_instance.cohorts.tables import CohortPersonRow
 from hogline_instance.people import Merge
 
-__all__ = ["move_places"]
+__all__ = ["delete_places", "move_places"]
 
 
 def move_places(session: Session, merges: Sequence[Merge]) -> None:
@@ -37,3 +37,10 @@ def move_places(session: Session, merges: Sequence[Merge]) -> None:
     if wanted:
         absorbed = {uuid for _, uuid in survivors}
         session.execute(delete(CohortPersonRow).where(CohortPersonRow.person_uuid.in_(absorbed)))
+
+
+def delete_places(session: Session, project_id: int, uuids: Sequence[str]) -> None:
+    """Take people who are deleted out of all cohorts; a later person may get the same uuid."""
+    session.execute(
+        delete(CohortPersonRow).where(CohortPersonRow.team_id == project_id, CohortPersonRow.person_uuid.in_(uuids))
+    )
