@@ -14,6 +14,8 @@ from hogline_instance.activity import pages as activity_pages
 from hogline_instance.cohorts import api as cohort_api
 from hogline_instance.cohorts import jobs as cohort_jobs
 from hogline_instance.cohorts import pages as cohort_pages
+from hogline_instance.cohorts import person_section as cohort_section
+from hogline_instance.cohorts.lookup import members
 from hogline_instance.cohorts.places import delete_places, move_places
 from hogline_instance.db import Database
 from hogline_instance.definitions import api as definition_api
@@ -30,6 +32,8 @@ from hogline_instance.flags import api as flag_api
 from hogline_instance.flags import endpoints as flag_endpoints
 from hogline_instance.flags import jobs as flag_jobs
 from hogline_instance.flags import pages as flag_pages
+from hogline_instance.flags import person_section as flag_section
+from hogline_instance.flags.cohort_use import use_of_cohort
 from hogline_instance.flags.hash_keys import forget_hash_keys, move_hash_keys
 from hogline_instance.ingest import Endpoint
 from hogline_instance.jobs import Job
@@ -39,6 +43,7 @@ from hogline_instance.people import api as people_api
 from hogline_instance.people import jobs as people_jobs
 from hogline_instance.people import pages as people_pages
 from hogline_instance.people.deletion import OnDeletion
+from hogline_instance.people.neighbours import MakeSection, Neighbours
 from hogline_instance.people.overrides import publish_overrides
 from hogline_instance.people.step import OnMerge, PeopleStep
 from hogline_instance.pipeline import Step
@@ -88,6 +93,7 @@ class Feature:
     step: Callable[[StepParts], Step] | None = None
     on_merge: OnMerge | None = None
     on_person_deletion: OnDeletion | None = None
+    person_section: Callable[[Services], MakeSection] | None = None
     on_occasions: Callable[[Settings], OnOccasions] | None = None
     jobs: Callable[[Services], Sequence[Job]] | None = None
 
@@ -121,9 +127,13 @@ def _on_occasions(settings: Settings) -> list[OnOccasions]:
     return [feature.on_occasions(settings) for feature in FEATURES if feature.on_occasions is not None]
 
 
-def on_deletion() -> list[OnDeletion]:
-    """Return what deletes the rows of the other features about people who are deleted."""
-    return [feature.on_person_deletion for feature in FEATURES if feature.on_person_deletion is not None]
+def neighbours_of_people(services: Services) -> Neighbours:
+    """Return what the other features add to people."""
+    return Neighbours(
+        [feature.on_person_deletion for feature in FEATURES if feature.on_person_deletion is not None],
+        members,
+        [feature.person_section(services) for feature in FEATURES if feature.person_section is not None],
+    )
 
 
 FEATURES: tuple[Feature, ...] = (
@@ -159,17 +169,18 @@ FEATURES: tuple[Feature, ...] = (
     Feature(  # before people, whose `/persons/{person_id}/` would match `/persons/cohorts/`
         name="cohorts",
         menu=(MenuEntry("Cohorts", "/cohorts", section="/cohorts", place=6),),
-        pages=cohort_pages.build_router,
-        api=cohort_api.build_router,
+        pages=lambda services, site: cohort_pages.build_router(services, site, (use_of_cohort,)),
+        api=lambda services, access: cohort_api.build_router(services, access, (use_of_cohort,)),
         on_merge=move_places,
         on_person_deletion=delete_places,
+        person_section=cohort_section.build_section,
         jobs=cohort_jobs.build_jobs,
     ),
     Feature(
         name="people",
         menu=(MenuEntry("People", "/people", section="/person", place=3),),
-        pages=lambda services, site: people_pages.build_router(services, site, on_deletion()),
-        api=lambda services, access: people_api.build_router(services, access, on_deletion()),
+        pages=lambda services, site: people_pages.build_router(services, site, neighbours_of_people(services)),
+        api=lambda services, access: people_api.build_router(services, access, neighbours_of_people(services)),
         step=people_step,
         jobs=people_jobs.build_jobs,
     ),
@@ -188,6 +199,7 @@ FEATURES: tuple[Feature, ...] = (
         pages=flag_pages.build_router,
         on_merge=move_hash_keys,
         on_person_deletion=forget_hash_keys,
+        person_section=flag_section.build_section,
         api=flag_api.build_router,
         endpoints=flag_endpoints.build_endpoints,
         browser_config=flag_endpoints.browser_config,

@@ -200,6 +200,37 @@ def test_a_merged_person_keeps_their_place(shop):
         time.sleep(0.2)
 
 
+def test_people_are_listed_and_shown_by_their_cohorts(shop):
+    """`persons/?cohort=`, `persons/cohorts/`, and the person's page, which shows their flags too."""
+    cohort = made(shop, is_("plan", "pro"))
+    number = cohort["id"]
+    listed = call(shop, "GET", f"{shop.base}/persons/?cohort={number}&include_total=true").json()
+    assert listed["count"] == 2
+    assert {each["properties"]["plan"] for each in listed["results"]} == {"pro"}
+    assert call(shop, "GET", f"{shop.base}/persons/?cohort=999999").json()["attr"] == "cohort"
+    cohorts = call(shop, "GET", f"{shop.base}/persons/cohorts/?person_id={shop.people['ada']}").json()["results"]
+    assert number in {each["id"] for each in cohorts}
+    in_cohort = {"type": "cohort", "key": "id", "operator": "in", "value": number}
+    body = {"key": "in-cohort", "filters": {"groups": [{"properties": [in_cohort], "rollout_percentage": 100}]}}
+    flag = call(shop, "POST", f"{shop.base}/feature_flags/", body).json()
+    page = text_of(call(shop, "GET", f"/person/{shop.people['ada']}", headers={"Cookie": f"hogline_project={shop.id}"}))
+    assert "in-cohort on Matched condition set 1" in page
+    assert cohort["name"] in page
+    # While a flag uses it, the cohort stays.
+    path = f"{shop.base}/cohorts/{number}/"
+    refused = call(shop, "PATCH", path, {"deleted": True})
+    assert refused.status == 400
+    assert refused.json() == {
+        "type": "validation_error",
+        "code": "invalid_input",
+        "detail": "This cohort is used in 1 active feature flag(s): in-cohort."
+        " Please remove the cohort from these feature flags before deleting it.",
+        "attr": None,
+    }
+    call(shop, "PATCH", f"{shop.base}/feature_flags/{flag['id']}/", {"deleted": True})
+    assert call(shop, "PATCH", path, {"deleted": True}).status == 200
+
+
 def test_a_deleted_person_leaves_every_cohort(shop):
     """Their next event makes a person of the same uuid, who is in none."""
     who = f"gone-{uuid.uuid4()}"

@@ -3,11 +3,12 @@
 Source: docs/internals/management-api.md#cohorts.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from hogline_instance.cohorts.editing import add_people, change_cohort, create_cohort
+from hogline_instance.cohorts.editing import Use, add_people, change_cohort, create_cohort
 from hogline_instance.cohorts.people_api import add_people_routes
 from hogline_instance.cohorts.records import Cohorts
 from hogline_instance.cohorts.upload import people_in_csv, read_multipart
@@ -41,8 +42,8 @@ async def _posted(request: Request) -> dict[str, Any]:
 _Posted = Annotated[dict[str, Any], Depends(_posted)]
 
 
-def build_router(services: Services, access: Access) -> APIRouter:
-    """Return the routes."""
+def build_router(services: Services, access: Access, uses: Sequence[Use] = ()) -> APIRouter:
+    """Return the routes. *uses* look for what else uses a cohort, which is then not deleted."""
     routes = ProjectRoutes("cohorts")
     cohorts = Cohorts(services.database)
     allowed: Any = access.project("cohort")
@@ -76,7 +77,7 @@ def build_router(services: Services, access: Access) -> APIRouter:
     def patch_cohort(cohort_id: int, body: _Posted, project: Project = allowed) -> Response:
         """Change a cohort; a file `csv` adds its people to a static one."""
         with cohorts.found(project, cohort_id) as (session, row):
-            change_cohort(session, row, body)
+            change_cohort(session, row, body, uses)
             if "csv" in body:
                 add_people(session, row, people_in_csv(session, project.id, body["csv"]))
         return cohorts.answer(project, cohort_id)

@@ -1,6 +1,6 @@
 """Create and change cohorts."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -12,10 +12,12 @@ from hogline_instance.cohorts.filters import check_filters, cohort_ids, refuse_c
 from hogline_instance.cohorts.lookup import known_cohorts
 from hogline_instance.cohorts.tables import CohortRow
 from hogline_instance.people import find_people_by_uuid
-from hogline_instance.web.errors import invalid_field, not_found
+from hogline_instance.web.errors import ApiError, invalid_field, not_found
 
-__all__ = ["add_people", "change_cohort", "create_cohort", "found_cohort", "person_uuids"]
+__all__ = ["Use", "add_people", "change_cohort", "create_cohort", "found_cohort", "person_uuids"]
 
+Use = Callable[[Session, int, int], str]
+"""A function of a session, a project and a cohort that returns a sentence about what uses it, or ''."""
 _MAX_NAME_CHARS = 400
 _MAX_COHORTS = 1_000
 _MAX_IDS = 10_000
@@ -47,8 +49,11 @@ def create_cohort(session: Session, project_id: int, body: Mapping[str, Any]) ->
     return row
 
 
-def change_cohort(session: Session, row: CohortRow, body: Mapping[str, Any]) -> None:
-    """Set the fields that *body* names; new filters are calculated in the background."""
+def change_cohort(session: Session, row: CohortRow, body: Mapping[str, Any], uses: Sequence[Use] = ()) -> None:
+    """Set the fields that *body* names; new filters are calculated in the background.
+
+    *uses* look for what else uses the cohort, which is then not deleted.
+    """
     others = known_cohorts(session, row.team_id)
     if "name" in body:
         row.name = _name(body["name"])
@@ -60,12 +65,21 @@ def change_cohort(session: Session, row: CohortRow, body: Mapping[str, Any]) -> 
     if "deleted" in body:
         if not isinstance(body["deleted"], bool):
             raise invalid_field("deleted", "invalid", "Must be a valid boolean.")
-        users = [each.name for each in others.values() if each.id != row.id and row.id in cohort_ids(each.filters)]
-        if body["deleted"] and users:
-            raise invalid_field(
-                "deleted", "invalid_input", f"This cohort is used by the cohort {users[0][:100]!r}: change it first."
-            )
+        if body["deleted"] and not row.deleted:
+            _refuse_while_used(session, row, others, uses)
         row.deleted = body["deleted"]
+
+
+def _refuse_while_used(session: Session, row: CohortRow, others: Mapping[int, CohortRow], uses: Sequence[Use]) -> None:
+    names = [each.name[:100] for each in others.values() if each.id != row.id and row.id in cohort_ids(each.filters)]
+    sentences = [use(session, row.team_id, row.id) for use in uses]
+    if names:
+        sentences.append(
+            f"This cohort is used in {len(names)} other cohort(s): {', '.join(names)}."
+            " Please remove the cohort from these cohorts before deleting it."
+        )
+    if used := [sentence for sentence in sentences if sentence]:
+        raise ApiError(400, "validation_error", "invalid_input", " ".join(used))
 
 
 def add_people(session: Session, row: CohortRow, uuids: Iterable[str]) -> None:

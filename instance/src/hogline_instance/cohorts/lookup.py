@@ -6,13 +6,13 @@ Each query takes a project and returns nothing of any other project.
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from hogline_instance.cohorts.filters import is_behavioural
 from hogline_instance.cohorts.tables import CohortPersonRow, CohortRow
 
-__all__ = ["cohort_definitions", "cohorts_of_person", "known_cohorts"]
+__all__ = ["cohort_definitions", "cohorts_of_person", "known_cohorts", "members"]
 
 
 def cohorts_of_person(session: Session, project_id: int, person_uuid: str) -> frozenset[int]:
@@ -26,6 +26,16 @@ def cohorts_of_person(session: Session, project_id: int, person_uuid: str) -> fr
             )
         )
     )  # fmt: skip
+
+
+def members(session: Session, project_id: int, cohort_id: int) -> Select[Any] | None:
+    """Return a query for the uuids of the people in a cohort; None if the project has no such cohort."""
+    known = (CohortRow.team_id == project_id, CohortRow.id == cohort_id, CohortRow.deleted.is_(False))
+    if session.scalar(select(CohortRow.id).where(*known)) is None:
+        return None
+    return select(CohortPersonRow.person_uuid).where(
+        CohortPersonRow.team_id == project_id, CohortPersonRow.cohort_id == cohort_id
+    )
 
 
 def known_cohorts(session: Session, project_id: int) -> dict[int, CohortRow]:

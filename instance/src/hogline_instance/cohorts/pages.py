@@ -1,14 +1,14 @@
 """The pages of cohorts: `/cohorts`, and one cohort with its people and editor at `/cohorts/{id}`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from hogline_instance.cohorts.calculation import calculate
-from hogline_instance.cohorts.editing import add_people, change_cohort, create_cohort, found_cohort
+from hogline_instance.cohorts.editing import Use, add_people, change_cohort, create_cohort, found_cohort
 from hogline_instance.cohorts.filters import INTERVALS, leaves
 from hogline_instance.cohorts.listing import count_people, people_of_cohort
 from hogline_instance.cohorts.lookup import known_cohorts
@@ -29,9 +29,9 @@ _PEOPLE = 100
 _WORDS = (("performed_event", "did"), ("performed_event_first_time", "did for the first time"))
 
 
-def build_router(services: Services, site: Site) -> APIRouter:
-    """Return the pages and their actions."""
-    pages = _CohortPages(services, site)
+def build_router(services: Services, site: Site, uses: Sequence[Use] = ()) -> APIRouter:
+    """Return the pages and their actions. *uses* look for what else uses a cohort."""
+    pages = _CohortPages(services, site, uses)
     router = site.router()
     for method, path, handler in (
         ("GET", "/cohorts", pages.get_cohorts),
@@ -45,8 +45,9 @@ def build_router(services: Services, site: Site) -> APIRouter:
 
 
 class _CohortPages:
-    def __init__(self, services: Services, site: Site) -> None:
+    def __init__(self, services: Services, site: Site, uses: Sequence[Use]) -> None:
         self._services = services
+        self._uses = uses
         self._templates = site.templates
 
     def get_cohorts(self, request: Request) -> Response:
@@ -102,7 +103,7 @@ class _CohortPages:
         project = self._services.projects.current()
         try:
             with self._services.database.transaction() as session:
-                change_cohort(session, found_cohort(session, project.id, cohort_id), {"deleted": True})
+                change_cohort(session, found_cohort(session, project.id, cohort_id), {"deleted": True}, self._uses)
         except ApiError as error:
             if error.status == 404:
                 raise

@@ -18,6 +18,7 @@ from hogline_instance.people.lookup import (
     names_of,
 )
 from hogline_instance.people.names import display_name, name_properties
+from hogline_instance.people.neighbours import MakeSection, PersonSection
 from hogline_instance.people.person_json import iso, listed_person_json
 from hogline_instance.people.shown import (
     event_person_json,
@@ -34,8 +35,10 @@ __all__ = [
     "FoundGroup",
     "FoundPerson",
     "GroupType",
+    "MakeSection",
     "Merge",
     "PersonRow",
+    "PersonSection",
     "aware",
     "display_name",
     "event_person_json",

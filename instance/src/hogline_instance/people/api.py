@@ -4,6 +4,7 @@ Source: docs/internals/management-api.md#persons.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -11,11 +12,12 @@ from fastapi import APIRouter, Query, Request
 from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 
-from hogline_instance.people.deletion import OnDeletion, delete_people
+from hogline_instance.people.deletion import delete_people
 from hogline_instance.people.group_api import add_group_routes
 from hogline_instance.people.listing import PersonQuestion, count_people, list_people, property_values
 from hogline_instance.people.lookup import FoundPerson, find_people, find_person_by_uuid
 from hogline_instance.people.names import name_properties
+from hogline_instance.people.neighbours import Neighbours
 from hogline_instance.people.overrides import publish_overrides
 from hogline_instance.people.person_json import listed_person_json, person_json
 from hogline_instance.people.property_filters import FilterError, read_filters
@@ -34,15 +36,13 @@ __all__ = ["build_router"]
 _MAX_LIMIT = 1_000
 _MAX_KEY = 400
 _PATH = "/persons/{person_id}/"
+_ALONE = Neighbours()
 
 
-def build_router(services: Services, access: Access, on_deletion: Sequence[OnDeletion] = ()) -> APIRouter:
-    """Return the routes of people and of groups.
-
-    *on_deletion* deletes what other features keep of a person.
-    """
+def build_router(services: Services, access: Access, neighbours: Neighbours = _ALONE) -> APIRouter:
+    """Return the routes of people and of groups."""
     routes = ProjectRoutes("persons")
-    people = _People(services, on_deletion)
+    people = _People(services, neighbours)
     allowed: Any = access.project("person")
 
     def list_all(
@@ -53,13 +53,14 @@ def build_router(services: Services, access: Access, on_deletion: Sequence[OnDel
         properties: Annotated[
             str | None, Query(description="A JSON list of property filters, all of which apply")
         ] = None,
+        cohort: Annotated[int | None, Query(description="The id of a cohort that the people are in")] = None,
         include_total: bool = False,
         limit: Annotated[int, Query(ge=1, le=_MAX_LIMIT)] = 100,
         offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
         project: Project = allowed,
     ) -> dict[str, Any]:
         """List people, the newest first."""
-        wanted = _question(distinct_id, email, search, properties)
+        wanted = people.of_cohort(project, _question(distinct_id, email, search, properties), cohort)
         return people.page(request, project, wanted, limit, offset, include_total=include_total)
 
     def get(person_id: str, project: Project = allowed) -> dict[str, Any]:
@@ -139,10 +140,20 @@ def _question(distinct_id: str | None, email: str | None, search: str | None, pr
 
 
 class _People:
-    def __init__(self, services: Services, on_deletion: Sequence[OnDeletion]) -> None:
+    def __init__(self, services: Services, neighbours: Neighbours) -> None:
         self._services = services
         self._database = services.database
-        self._on_deletion = on_deletion
+        self._neighbours = neighbours
+
+    def of_cohort(self, project: Project, wanted: PersonQuestion, cohort: int | None) -> PersonQuestion:
+        """Return *wanted* for the people of a cohort. Raises ApiError: there is none with that id."""
+        if cohort is None or self._neighbours.members is None:
+            return wanted
+        with self._database.session() as session:
+            members = self._neighbours.members(session, project.id, cohort)
+        if members is None:
+            raise bad_request("cohort", f"This project has no cohort {cohort}.")
+        return replace(wanted, members=members)
 
     def page(
         self,
@@ -213,7 +224,7 @@ class _People:
     def _delete(self, project: Project, uuids: Sequence[str], *, with_events: bool, keep_person: bool = False) -> int:
         return delete_people(
             self._database, self._services.store, project.id, uuids,
-            with_events=with_events, keep_person=keep_person, on_deletion=self._on_deletion,
+            with_events=with_events, keep_person=keep_person, on_deletion=self._neighbours.on_deletion,
         )  # fmt: skip
 
     def split(self, project: Project, person_id: str, main: object) -> None:

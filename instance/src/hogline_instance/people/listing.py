@@ -42,6 +42,8 @@ class PersonQuestion:
     anywhere: str | None = None
     properties: tuple[PropertyFilter, ...] = ()
     uuids: tuple[str, ...] | None = None
+    members: Select[Any] | None = None
+    """A query for the uuids of the people of a cohort."""
     order: str = "created_at"
 
 
@@ -110,6 +112,8 @@ def _matching(session: Session, query: Select[Any], project_id: int, wanted: Per
     query = query.where(PersonRow.team_id == project_id, PersonRow.created_at <= utc_now() + _CLOCKS_AHEAD)
     if wanted.uuids is not None:
         query = query.where(PersonRow.uuid.in_(wanted.uuids) if wanted.uuids else false())
+    if wanted.members is not None:
+        query = query.where(PersonRow.uuid.in_(wanted.members))
     if wanted.distinct_id:
         query = query.where(_has_id(wanted.distinct_id))
     if wanted.email:

@@ -1,7 +1,6 @@
 """The pages of people at `/people` and `/person/{uuid}`, and of groups at `/groups` and `/group`."""
 
 import json
-from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -11,11 +10,12 @@ from fastapi.responses import RedirectResponse
 
 from hogline_instance.events.cursor import Cursor
 from hogline_instance.events.summary import custom_preview
-from hogline_instance.people.deletion import OnDeletion, delete_people
+from hogline_instance.people.deletion import delete_people
 from hogline_instance.people.history import id_origins, property_origins
 from hogline_instance.people.listing import ORDERS, PersonQuestion, count_people, list_groups, list_people
 from hogline_instance.people.lookup import FoundPerson, find_group, find_groups, find_person_by_uuid, group_types
 from hogline_instance.people.names import name_properties
+from hogline_instance.people.neighbours import Neighbours
 from hogline_instance.people.property_filters import OPERATORS, PropertyFilter
 from hogline_instance.people.queries import activity_of, counts_of, events_of_group, events_of_person, events_that_set
 from hogline_instance.people.shown import summaries
@@ -34,14 +34,12 @@ _PER_PAGE = 50
 _EVENTS = 50
 _MAX_OFFSET = 1_000_000
 _MAX_CHARACTERS = 1_000
+_ALONE = Neighbours()
 
 
-def build_router(services: Services, site: Site, on_deletion: Sequence[OnDeletion] = ()) -> APIRouter:
-    """Return the pages of people and groups.
-
-    *on_deletion* deletes what other features keep of a person.
-    """
-    pages = _PeoplePages(services, site.templates, on_deletion)
+def build_router(services: Services, site: Site, neighbours: Neighbours = _ALONE) -> APIRouter:
+    """Return the pages of people and groups."""
+    pages = _PeoplePages(services, site.templates, neighbours)
     router = site.router()
     add = router.add_api_route
     add("/people", pages.get_people, methods=["GET"], response_model=None)
@@ -54,10 +52,10 @@ def build_router(services: Services, site: Site, on_deletion: Sequence[OnDeletio
 
 
 class _PeoplePages:
-    def __init__(self, services: Services, templates: Templates, on_deletion: Sequence[OnDeletion]) -> None:
+    def __init__(self, services: Services, templates: Templates, neighbours: Neighbours) -> None:
         self._services = services
         self._templates = templates
-        self._on_deletion = on_deletion
+        self._neighbours = neighbours
 
     def get_people(self, request: Request) -> Response:
         """Show the people that pass the filter, with their counts."""
@@ -91,14 +89,16 @@ class _PeoplePages:
         shown = {each.uuid: each for each in (*setting, *events)}
         known = sorted(shown.values(), key=lambda each: each.timestamp)
         name = person.name(name_properties(project.settings))
+        groups = self._groups(project, latest)
+        by_type = {each["type_name"]: each["key"] for each in groups}
         return self._templates.page(
             request, "people/person.html", person=person, name=name,
             counts=counts_of(services.store, project.id, {person.uuid: ids}).get(person.uuid),
             origins=id_origins(ids, setting), properties=property_origins(person.properties, known, _shown),
-            groups=self._groups(project, latest), sessions=sessions,
+            groups=groups, sessions=sessions,
             lines=summaries(services.database, project, events[:_EVENTS]), previews=[custom_preview(each) for each in events],
             older=Cursor(events[_EVENTS - 1].timestamp_us, events[_EVENTS - 1].uuid).encode() if len(events) > _EVENTS else "",
-            paged=cursor is not None,
+            paged=cursor is not None, sections=[make(project, person, by_type) for make in self._neighbours.sections],
         )  # fmt: skip
 
     def post_delete(self, request: Request, uuid: str) -> Response:
@@ -108,7 +108,7 @@ class _PeoplePages:
         with_events = request.query_params.get("events") == "yes"
         delete_people(
             services.database, services.store, project.id, [person.uuid],
-            with_events=with_events, on_deletion=self._on_deletion,
+            with_events=with_events, on_deletion=self._neighbours.on_deletion,
         )  # fmt: skip
         return RedirectResponse("/people", 303, PAGE_HEADERS)
 
@@ -182,6 +182,7 @@ class _PeoplePages:
         return [
             {
                 "type": types[index].name_singular or types[index].name,
+                "type_name": types[index].name,
                 "index": index,
                 "key": key,
                 "name": str(known[index, key].properties.get("name") or key) if (index, key) in known else key,
