@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from hogline_instance.outgoing import OutgoingError, PrivateAddressError, PrivateHosts, public_addresses, send_request
+from hogline_instance.outgoing import OutgoingError, PrivateAddressError, public_addresses, send_request
+from hogline_instance.private_hosts import PrivateHosts
 
 
 @pytest.fixture

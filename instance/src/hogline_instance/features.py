@@ -11,6 +11,10 @@ from fastapi import APIRouter
 
 from hogline_instance.activity import api as activity_api
 from hogline_instance.activity import pages as activity_pages
+from hogline_instance.alerts import api as alert_api
+from hogline_instance.alerts import jobs as alert_jobs
+from hogline_instance.alerts import pages as alert_pages
+from hogline_instance.alerts.recording import recorder
 from hogline_instance.cohorts import api as cohort_api
 from hogline_instance.cohorts import jobs as cohort_jobs
 from hogline_instance.cohorts import pages as cohort_pages
@@ -192,6 +196,14 @@ FEATURES: tuple[Feature, ...] = (
         queries=tracking_query.build_query_kinds,
         step=error_step,
         jobs=_error_jobs,
+    ),
+    Feature(
+        name="alerts",
+        menu=(MenuEntry("Alerts", "/alerts", section="/alerts", place=7),),
+        pages=alert_pages.build_router,
+        api=alert_api.build_router,
+        on_occasions=recorder,
+        jobs=alert_jobs.build_jobs,
     ),
     Feature(
         name="flags",

@@ -6,7 +6,6 @@ own network. Redirects are not followed. Time and size of an answer are bounded.
 """
 
 import contextlib
-import ipaddress
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,12 +17,13 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 from urllib3.response import HTTPResponse
 
-__all__ = ["OutgoingError", "PrivateAddressError", "PrivateHosts", "RemoteAnswer", "public_addresses", "send_request"]
+from hogline_instance.private_hosts import PrivateHosts, is_public
+
+__all__ = ["OutgoingError", "PrivateAddressError", "RemoteAnswer", "public_addresses", "send_request", "split_url"]
 
 _MAX_ADDRESSES = 3
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_NO_HOSTS = PrivateHosts()
 _SAFE = "/%:@!$&'()*+,;=~-._?"
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class OutgoingError(OSError):
@@ -32,34 +32,6 @@ class OutgoingError(OSError):
 
 class PrivateAddressError(OutgoingError):
     """The host has an address that is not public, and no option allows it."""
-
-
-@dataclass(frozen=True, slots=True)
-class PrivateHosts:
-    """The hosts at private addresses that an option allows: names, addresses and networks."""
-
-    names: frozenset[str] = frozenset()
-    networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
-
-    @classmethod
-    def parse(cls, text: str) -> "PrivateHosts":
-        """Return the hosts of a list such as `hooks.internal, 10.1.0.0/16`. Raises ValueError."""
-        names, networks = set(), []
-        for each in filter(None, (part.strip().lower() for part in text.split(","))):
-            try:
-                networks.append(ipaddress.ip_network(each))
-            except ValueError:
-                if "/" in each or ":" in each:
-                    raise ValueError(f"{each!r} is neither a host name without port nor a network") from None
-                names.add(each.removesuffix("."))
-        return cls(frozenset(names), tuple(networks))
-
-    def allows(self, host: str, address: str) -> bool:
-        """Return whether *host* may be contacted at *address*, although that is not public."""
-        if host.lower().removesuffix(".") in self.names:
-            return True
-        parsed = _parsed(address)
-        return any(parsed in network for network in self.networks if network.version == parsed.version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +44,7 @@ class RemoteAnswer:
     is_cut: bool
 
 
-def public_addresses(host: str, port: int, allowed: PrivateHosts = PrivateHosts()) -> list[str]:
+def public_addresses(host: str, port: int, allowed: PrivateHosts = _NO_HOSTS) -> list[str]:
     """Return the addresses of *host*, in the system's order of preference.
 
     Raises PrivateAddressError: one of them is not public and not *allowed*. Raises OutgoingError:
@@ -84,7 +56,7 @@ def public_addresses(host: str, port: int, allowed: PrivateHosts = PrivateHosts(
         raise OutgoingError(f"host {host[:100]} has no address: {error}") from error
     found = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
     for address in found:
-        if not _is_public(_parsed(address)) and not allowed.allows(host, address):
+        if not is_public(address) and not allowed.allows(host, address):
             raise PrivateAddressError(f"host {host[:100]} has the address {address}, which is not public")
     return found
 
@@ -99,12 +71,12 @@ def send_request(
     timeout_s: float,
     max_bytes: int,
 ) -> RemoteAnswer:
-    """Send a request to an address that *addresses* returns, and read at most *max_bytes* of its answer.
+    """Send a request to one of *addresses*, and read at most *max_bytes* of its answer.
 
     Raises OutgoingError: the host cannot be reached, or its answer was not complete within *timeout_s*.
     The text names the host alone, because the path of a hook is often a secret.
     """
-    parts, port = _split(url)
+    parts, port = split_url(url)
     host = parts.hostname or ""
     sent = {
         "Host": parts.netloc, "User-Agent": "hogline-instance", "Accept-Encoding": "identity", "Connection": "close", **headers,
@@ -129,7 +101,8 @@ def send_request(
     raise failure
 
 
-def _split(url: str) -> tuple[SplitResult, int]:
+def split_url(url: str) -> tuple[SplitResult, int]:
+    """Return the parts of *url* and its port. Raises OutgoingError: nothing can be sent there."""
     try:
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -151,7 +124,10 @@ def _connection(parts: SplitResult, address: str, port: int, timeout_s: float) -
 
 @contextlib.contextmanager
 def _deadline(connection: HTTPConnection, timeout_s: float) -> Iterator[threading.Event]:
-    """Shut the connection down after *timeout_s*; a socket's own timeout begins anew with each byte."""
+    """Shut the connection down after *timeout_s*.
+
+    A socket's own timeout begins anew with each byte.
+    """
     expired = threading.Event()
 
     def shut_down() -> None:
@@ -171,9 +147,8 @@ def _deadline(connection: HTTPConnection, timeout_s: float) -> Iterator[threadin
 
 def _read(answer: HTTPResponse, max_bytes: int) -> RemoteAnswer:
     chunks, missing = [], max_bytes + 1
-    while missing and (
-        chunk := answer.read(missing, decode_content=False)
-    ):  # the last read sees a body that is too short
+    # urllib3 raises at the read after the last byte when the body is shorter than announced.
+    while missing and (chunk := answer.read(missing, decode_content=False)):
         chunks.append(chunk)
         missing -= len(chunk)
     body = b"".join(chunks)
@@ -182,18 +157,3 @@ def _read(answer: HTTPResponse, max_bytes: int) -> RemoteAnswer:
 
 def _target(parts: SplitResult) -> str:
     return quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=_SAFE)
-
-
-def _parsed(address: str) -> _Address:
-    return ipaddress.ip_address(address.partition("%")[0])
-
-
-def _is_public(address: _Address) -> bool:
-    """Return whether *address* is public, also where it carries an IPv4 address for a gateway."""
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
-        if inner is None and address in _NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            return _is_public(inner)
-    return address.is_global and not address.is_multicast and not address.is_reserved

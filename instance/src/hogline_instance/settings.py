@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from hogline_instance.exceptions import SettingsError
+from hogline_instance.private_hosts import PrivateHosts
 
 __all__ = ["Settings"]
 
 _MEBI = 1024 * 1024
+_SMTP_SECURITY = ("starttls", "tls", "none")
 _HOST_NAME = re.compile(r"[a-z0-9_.-]+")
 
 
@@ -85,6 +87,29 @@ class Settings:
     )
     live_max_readers: int = _option(200, "Most live readers at the same time; the next one gets 503.", minimum=1)
     live_max_waiting_events: int = _option(5_000, "Most events that one live reader may lag behind.", minimum=1)
+    alert_private_hosts: str = _option(
+        "",
+        "Hosts at private addresses that alerts may be sent to: names, addresses or networks (`10.1.0.0/16`), "
+        "separated by commas. Empty: public addresses only.",
+    )
+    alert_timeout_s: float = _option(10.0, "Seconds within which the receiver of an alert must answer.", minimum=0.1)
+    alert_max_attempts: int = _option(12, "Most attempts to deliver one alert's message.", minimum=1, maximum=100)
+    alert_first_retry_s: float = _option(
+        15.0, "Seconds until a message that failed is sent again; they double with each attempt.", minimum=0.1
+    )
+    alert_longest_retry_s: float = _option(3600.0, "Most seconds between two attempts.", minimum=0.1)
+    alert_max_waiting: int = _option(
+        1_000, "Most occasions that wait for one alert's next message; more are counted, and not kept.", minimum=1
+    )
+    alert_log_max_deliveries: int = _option(500, "Most finished deliveries in the log of one alert.", minimum=1)
+    smtp_host: str = _option("", "Mail server that alerts are sent through. Empty: no mail.")
+    smtp_port: int = _option(587, "Port of the mail server.", minimum=1, maximum=65_535)
+    smtp_security: str = _option(
+        "starttls", "Encryption of mail: `starttls`, `tls` from the first byte (port 465), or `none`."
+    )
+    smtp_user: str = _option("", "User name at the mail server. Empty: no login.")
+    smtp_password: str = _option("", "Password at the mail server.")
+    smtp_from: str = _option("", "Sender of mail, such as `Hogline <alerts@example.com>`; needed with smtp_host.")
 
     def __post_init__(self) -> None:
         for declared in dataclasses.fields(self):
@@ -98,10 +123,23 @@ class Settings:
                 raise SettingsError(
                     f"allowed_hosts must be host names without scheme and port, as in hogline.example, got {name!r}"
                 )
+        self._check_alerts()
         if not self.admin_password and not _is_loopback(self.host):
             raise SettingsError(
                 f"host {self.host!r} can be reached from other machines, so the pages need a password: "
                 "set HOGLINE_ADMIN_PASSWORD, or listen on 127.0.0.1"
+            )
+
+    def _check_alerts(self) -> None:
+        try:
+            PrivateHosts.parse(self.alert_private_hosts)
+        except ValueError as error:
+            raise SettingsError(f"alert_private_hosts: {error}; an example is hooks.internal, 10.1.0.0/16") from error
+        if self.smtp_security not in _SMTP_SECURITY:
+            raise SettingsError(f"smtp_security must be {' or '.join(_SMTP_SECURITY)}, got {self.smtp_security!r}")
+        if self.smtp_host and "@" not in self.smtp_from:
+            raise SettingsError(
+                f"smtp_from must be the sender's address when smtp_host is set, as in alerts@example.com, got {self.smtp_from!r}"
             )
 
     @classmethod
@@ -123,6 +161,11 @@ class Settings:
         """The names in `allowed_hosts`, in lower case."""
         names = (name.strip().lower().removesuffix(".") for name in self.allowed_hosts.split(","))
         return frozenset(name for name in names if name)
+
+    @property
+    def private_hosts(self) -> PrivateHosts:
+        """The hosts in `alert_private_hosts`."""
+        return PrivateHosts.parse(self.alert_private_hosts)
 
     @property
     def journal_dir(self) -> Path:

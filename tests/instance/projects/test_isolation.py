@@ -76,6 +76,8 @@ EXAMPLES = {
     "number": ("number",),
     "feature_id": ("other",),
     "change_id": ("number",),
+    "alert_id": ("alert",),
+    "delivery_id": ("delivery",),
     "key": ("canary",),
     "token": ("token",),
     "id": ("person", "cohort", "flag", "issue", "rule", "other"),
@@ -121,6 +123,9 @@ def plant(reader, theirs):
     session_id = f"{CANARY}-session"
     properties = {"secret": CANARY, "$set": {"email": f"{CANARY}@example.com", "name": CANARY}}
     chain = [{"type": f"{CANARY}Error", "value": CANARY}]
+    base = f"/api/projects/{theirs.id}"
+    hook = {"name": CANARY, "kind": "webhook", "url": f"https://{CANARY}.example/"}
+    assert call(reader, "POST", f"{base}/error_tracking/alerts/", hook).status == 201
     events = [
         event(f"{CANARY} event", distinct_id=person, **properties, **dollars(session_id=session_id)),
         event("$identify", distinct_id=person, **{**properties, "$anon_distinct_id": f"{CANARY}-anon"}),
@@ -133,7 +138,6 @@ def plant(reader, theirs):
     ]
     theirs.send(*events)
     theirs.wait_for(len(events))
-    base = f"/api/projects/{theirs.id}"
     for path, body in (
         ("/cohorts/", {"name": CANARY, "is_static": True}),
         ("/feature_flags/", {"key": CANARY, "name": CANARY, "filters": {"groups": [{"rollout_percentage": 100}]}}),
@@ -146,6 +150,7 @@ def plant(reader, theirs):
     for kind, path in (
         ("person", "persons"), ("issue", "error_tracking/issues"), ("cohort", "cohorts"), ("flag", "feature_flags"),
         ("event_definition", "event_definitions"), ("property_definition", "property_definitions"),
+        ("alert", "error_tracking/alerts"), ("delivery", "error_tracking/alerts/deliveries"),
     ):  # fmt: skip
         listed = call(reader, "GET", f"{base}/{path}/")
         results = listed.json().get("results") if listed.status == 200 else None
@@ -206,7 +211,7 @@ def leaks(answer, sent):
     try:
         body = json.loads(text)
     except ValueError:
-        return re.findall(rf"{CANARY}(?:Error| project|-anon)", text)
+        return re.findall(rf"{CANARY}(?:Error| project|-anon|\.example)", text)
     results = body.get("results", []) if isinstance(body, dict) else body
     return [json.dumps(results)[:300]] if answer.status == 200 and CANARY in json.dumps(results) else []
 
@@ -306,6 +311,7 @@ def test_the_other_project_is_as_it_was(shared, projects):
         ("flag", "feature_flags"),
         ("person", "persons"),
         ("issue", "error_tracking/issues"),
+        ("alert", "error_tracking/alerts"),
     ):
         if ids[kind] != ids["other"]:
             answer = call(shared, "GET", f"/api/projects/{theirs.id}/{path}/{ids[kind]}/")

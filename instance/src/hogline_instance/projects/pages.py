@@ -16,11 +16,9 @@ from hogline_instance.web.bodies import Form
 from hogline_instance.web.errors import ApiError, not_found
 from hogline_instance.web.property_rows import OPERATORS, posted_filters
 from hogline_instance.web.security import PAGE_HEADERS
-from hogline_instance.web.site import PROJECT_COOKIE, Site
+from hogline_instance.web.site import Site, choose_project
 
 __all__ = ["build_router"]
-
-_COOKIE_SECONDS = 365 * 24 * 3600
 
 
 def build_router(services: Services, site: Site) -> APIRouter:
@@ -162,5 +160,5 @@ def _text(form: Mapping[str, list[str]], name: str) -> str:
 
 def _chosen(project_id: int, path: str) -> Response:
     answer = RedirectResponse(path, 303, PAGE_HEADERS)
-    answer.set_cookie(PROJECT_COOKIE, str(project_id), max_age=_COOKIE_SECONDS, httponly=True, samesite="strict")
+    choose_project(answer, project_id)
     return answer

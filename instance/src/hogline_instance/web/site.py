@@ -17,10 +17,11 @@ from hogline_instance.web.login import LoginGuard, NotSignedInError
 from hogline_instance.web.security import PAGE_HEADERS
 from hogline_instance.web.templating import Templates
 
-__all__ = ["PROJECT_COOKIE", "Site"]
+__all__ = ["PROJECT_COOKIE", "Site", "choose_project"]
 
 PROJECT_COOKIE = "hogline_project"
 """The cookie that holds the id of the project whose pages a visitor sees."""
+_COOKIE_SECONDS = 365 * 24 * 3600
 
 
 class Site:
@@ -40,15 +41,25 @@ class Site:
         )
 
 
+def choose_project(answer: Response, project_id: int) -> None:
+    """Let the visitor see the pages of this project from now on."""
+    answer.set_cookie(PROJECT_COOKIE, str(project_id), max_age=_COOKIE_SECONDS, httponly=True, samesite="strict")
+
+
 def _page_route(templates: Templates) -> type[APIRoute]:
     class PageRoute(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             handler = super().get_route_handler()
 
             async def guarded(request: Request) -> Response:
-                CHOSEN_PROJECT.set(_chosen_project(request))
+                # Links in mail and chat name the project: the visitor may have chosen another one.
+                linked = _project_id(request.query_params.get("project", ""))
+                CHOSEN_PROJECT.set(linked or _project_id(request.cookies.get(PROJECT_COOKIE, "")))
                 try:
-                    return await handler(request)
+                    answer = await handler(request)
+                    if linked is not None and answer.status_code < 300:
+                        choose_project(answer, linked)
+                    return answer
                 except NotSignedInError:
                     return _to_login(request)
                 except ApiError as error:
@@ -64,8 +75,7 @@ def _page_route(templates: Templates) -> type[APIRoute]:
     return PageRoute
 
 
-def _chosen_project(request: Request) -> int | None:
-    text = request.cookies.get(PROJECT_COOKIE, "")
+def _project_id(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
