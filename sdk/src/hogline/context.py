@@ -59,7 +59,7 @@ class Origin(Protocol):
     def properties(self) -> Mapping[str, Any]:
         """Return the properties of every event of the origin; callers must not change them."""
 
-    def unfinished(self, *, needs_person: bool) -> Any:
+    def unfinished(self, event_id: str, *, needs_person: bool) -> Any:
         """Return what an event needs of a request's facts to be finished later.
 
         They are a snapshot of the facts, the distinct id that only this thread can find, and the
@@ -89,7 +89,7 @@ class FixedOrigin:
         """Return the properties that events carry."""
         return self._properties
 
-    def unfinished(self, *, needs_person: bool) -> Any:  # noqa: ARG002 - the protocol's signature
+    def unfinished(self, event_id: str, *, needs_person: bool) -> Any:  # noqa: ARG002 - the protocol's signature
         """Return None: the properties are known."""
         return None
 

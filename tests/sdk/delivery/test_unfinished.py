@@ -144,6 +144,6 @@ def test_a_class_that_reads_its_request_in_its_own_way_is_asked_at_once():
         pass
 
     policy = make_policy("wsgi", {"client": None})
-    assert Own(policy, dict(ENVIRON)).unfinished(needs_person=True) is None
+    assert Own(policy, dict(ENVIRON)).unfinished("id", needs_person=True) is None
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
-    assert Plain(policy, scope).unfinished(needs_person=True) is not None
+    assert Plain(policy, scope).unfinished("id", needs_person=True) is not None

@@ -85,4 +85,5 @@ def set_attribute(client: Any, name: str, value: Any) -> bool:
     object.__setattr__(settings, own, value)
     if own in _ON_EVERY_EVENT:
         client._events.use_changed_settings()  # noqa: SLF001 - this module is a part of the client
+    client._events.choose_way()  # noqa: SLF001 - this module is a part of the client
     return True

@@ -46,6 +46,8 @@ class EventPipeline:
         self._put: Callable[[Event], bool] = delivery.put
         self._is_diverted = False
         self._throttled = ThrottledLog()
+        # The defaults as JSON; None where no event may be finished later.
+        self._written_defaults: bytes | None = None
         self._disabled = True
         self.disabled = settings.disabled
         self._super: dict[str, Any] = dict(settings.super_properties or {})
@@ -69,6 +71,19 @@ class EventPipeline:
             )
             value = True
         self._disabled = bool(value)
+        self.choose_way()
+
+    def choose_way(self) -> None:
+        """Choose whether events may be finished later.
+
+        Called when something that decides it has changed, so that no event has to ask.
+        """
+        settings = self.settings
+        needs_whole = settings.before_send is not None or settings.capture_trace_context
+        # The defaults of events that are finished later; None while all are written at once.
+        self._later: bytes | None = (
+            None if needs_whole or self._is_diverted or self._disabled else self._written_defaults
+        )
 
     def register(self, properties: Mapping[str, Any]) -> None:
         """Add super properties."""
@@ -94,8 +109,8 @@ class EventPipeline:
         # A spool holds whole events.
         can_finish_later = self.settings.spool_dir is None and len(reserved) == len(REQUEST_NAMES) + len(self.defaults)
         self._reserved: frozenset[str] = reserved
-        # The defaults as JSON; None where every event is written at once.
-        self._written_defaults: bytes | None = inner_json(self.defaults) if can_finish_later else None
+        self._written_defaults = inner_json(self.defaults) if can_finish_later else None
+        self.choose_way()
 
     def _defaults(self, runtime: Mapping[str, Any]) -> dict[str, Any]:
         settings = self.settings
@@ -130,10 +145,12 @@ class EventPipeline:
         self._put, self._is_diverted = count_and_put, True
         if not self.settings.project_token and not self.settings.disabled:
             self._disabled = False
+        self.choose_way()
         try:
             yield
         finally:
             self._put, self._disabled, self._is_diverted = previous, was_disabled, False
+            self.choose_way()
 
     # -- one event ---------------------------------------------------------------------------------
 
@@ -153,18 +170,20 @@ class EventPipeline:
         Returns its id, or None if it is refused.
         """
         context = current.get()
-        settings = self.settings
-        # The order is that of likelihood; each step counts, since this runs cold in every request.
+        defaults = self._later
+        # Each step counts, since this runs cold in every request.
         if (
-            self._written_defaults is not None
-            and not (groups or ai or self._is_diverted or self._disabled or settings.capture_trace_context)
-            and timestamp is uuid is disable_geoip is None
-            and settings.before_send is None
+            defaults is not None
+            and groups is None
+            and timestamp is None
+            and uuid is None
+            and disable_geoip is None
+            and ai is None
             and type(event) is str
             and event
             and (properties is None or type(properties) is dict)
         ):
-            result = self._capture_unfinished(event, distinct_id, properties or _NO_PROPERTIES, context)
+            result = self._capture_unfinished(event, distinct_id, properties or _NO_PROPERTIES, context, defaults)
             if result is not _NOT_YET:
                 return result
         if context is None:
@@ -182,7 +201,7 @@ class EventPipeline:
         return self.send(event, person, merged, timestamp, uuid, disable_geoip, ai)
 
     def _capture_unfinished(
-        self, event: str, distinct_id: Any, properties: dict[str, Any], context: Context | None
+        self, event: str, distinct_id: Any, properties: dict[str, Any], context: Context | None, defaults: bytes
     ) -> str | None:
         """Send *event* without the facts that can be added when it leaves.
 
@@ -200,12 +219,11 @@ class EventPipeline:
             origin = context.origin
         if not self._reserved.isdisjoint(properties):
             return _NOT_YET
-        if origin is not None and (found := origin.unfinished(needs_person=person is None)) is None:
-            return _NOT_YET
         event_id, now_s = new_id()
+        if origin is not None and (found := origin.unfinished(event_id, needs_person=person is None)) is None:
+            return _NOT_YET
         head = head_of(event, event_id, properties)
-        defaults = self._written_defaults
-        if head is None or defaults is None:
+        if head is None:
             return _NOT_YET
         made: Event
         if found is None:

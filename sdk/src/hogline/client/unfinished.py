@@ -6,13 +6,14 @@ is made in this way only if nothing could tell the difference: no hook sees it b
 no spool has to hold it, and no name stands in two of its parts.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from hogline.event import time_text
-from hogline.wire.values import try_serialise
+from hogline.wire.values import OPTIONS, render
 
 if TYPE_CHECKING:
     from hogline.exchange.snapshot import Snapshot
@@ -28,8 +29,11 @@ REQUEST_NAMES = frozenset(
 """The properties that a request may add to an event."""
 _BEGINNING = len(b'{"properties":{')
 _END_OF_OBJECT = ord("}")
-_ENVELOPE_BYTES = 160  # names, time, distinct id and punctuation
+# The names of the properties, the route, what the server's address and the method need; the names
+# of the event's own fields, the time, the distinct id and punctuation.
+_OTHER_BYTES = 610
 _SCALARS = (str, int, float, bool, type(None))
+_PARTS = 8  # of an event's own; the snapshot follows
 
 
 def inner_json(properties: Mapping[str, Any]) -> bytes | None:
@@ -50,16 +54,28 @@ def head_of(event: str, event_id: str, properties: Mapping[str, Any]) -> bytes |
 
     Returns None if *properties* need more than orjson alone.
     """
-    body = try_serialise({"properties": properties, "event": event, "uuid": event_id})
+    try:
+        body = orjson.dumps({"properties": properties, "event": event, "uuid": event_id}, render, OPTIONS)
+    except (TypeError, ValueError, RecursionError):
+        return None
     # A slice is a copy of exactly its size; see `serialise` for what the original would cost.
-    return None if body is None else body[_BEGINNING:]
+    return body[_BEGINNING:]
 
 
 def whole(head: bytes, defaults: bytes, event_id: str, now_s: float, distinct_id: str | None) -> bytes:
     """Return an event that belongs to no request as a whole."""
-    if distinct_id is None:
-        return _joined({"$process_person_profile": False}, head, defaults, event_id, now_s)
-    return _joined({}, head, defaults, distinct_id, now_s)
+    return b"".join(
+        (
+            b'{"timestamp":"',
+            time_text(now_s).encode(),
+            b'","distinct_id":',
+            orjson.dumps(event_id if distinct_id is None else distinct_id),
+            b',"properties":{"$process_person_profile":false,' if distinct_id is None else b',"properties":{',
+            defaults,
+            b"" if head[0] == _END_OF_OBJECT else b",",
+            head,
+        )
+    )
 
 
 def unfinished(
@@ -76,30 +92,42 @@ def unfinished(
     *head* is the event's JSON as far as it is known. *distinct_id* None: the request's headers may
     name the person.
     """
-    size_bytes = len(head) + len(defaults) + snapshot.size_bytes + _ENVELOPE_BYTES
-    return (_finished, size_bytes, head, defaults, event_id, now_s, distinct_id, snapshot, route)
+    # The visitor's browser stands in two properties, and the path too.
+    size_bytes = len(head) + len(defaults) + 2 * (len(snapshot[2]) + snapshot[4]) + _OTHER_BYTES
+    return (_finished, size_bytes, head, defaults, event_id, now_s, distinct_id, route, *snapshot)
 
 
 def _finished(event: tuple[Any, ...]) -> bytes:
-    _, _, head, defaults, event_id, now_s, distinct_id, snapshot, route = event
-    facts = snapshot.facts()
-    if route:
-        facts = {**facts, "$request_route": route}
-    if distinct_id is None:
-        distinct_id = snapshot.distinct_id()
-        if distinct_id is None:
-            distinct_id, facts = event_id, {**facts, "$process_person_profile": False}
-    return _joined(facts, head, defaults, distinct_id, now_s)
-
-
-def _joined(facts: Mapping[str, Any], head: bytes, defaults: bytes, distinct_id: str, now_s: float) -> bytes:
-    tail = {"timestamp": time_text(now_s), "distinct_id": distinct_id, "properties": facts}
+    _, _, head, defaults, event_id, now_s, distinct_id, route = event[:_PARTS]
+    snapshot = event[_PARTS:]
+    visitor, page, ip, person = snapshot[1].written_facts(snapshot)
+    profile = b""
+    if distinct_id is not None:
+        person = orjson.dumps(distinct_id)
+    elif person is None:
+        person, profile = b'"%b"' % event_id.encode(), b',"$process_person_profile":false'
     return b"".join(
         (
-            orjson.dumps(tail)[:-2],
-            b"," if facts else b"",
+            b'{"timestamp":"',
+            time_text(now_s).encode(),
+            b'","distinct_id":',
+            person,
+            b',"properties":{"$request_id":"',
+            snapshot[3].replace("-", "").encode(),
+            b'"',
+            visitor,
+            page,
+            ip,
+            _route(route) if route else b"",
+            profile,
+            b",",
             defaults,
             b"" if head[0] == _END_OF_OBJECT else b",",
             head,
         )
     )
+
+
+@functools.lru_cache(maxsize=512)
+def _route(route: str) -> bytes:
+    return b',"$request_route":%b' % orjson.dumps(route)

@@ -18,7 +18,7 @@ from hogline.deduplication import CaptureScope
 from hogline.event import distinct_id_text, new_request_id
 from hogline.exchange.exceptions import RequestExceptions
 from hogline.exchange.policy import Policy
-from hogline.exchange.snapshot import RequestLine, Snapshot, add_request
+from hogline.exchange.snapshot import RequestLine, Snapshot, add_request, facts_of, written_facts
 from hogline.facts import tracing
 from hogline.facts.visitor import HEADERS as VISITOR_HEADERS
 from hogline.facts.visitor import NOBODY, Visitor, joined_visitor, visitor
@@ -46,9 +46,7 @@ HEADERS = (
 # has returned, since a task that the callback started inherits this variable.
 _running: ContextVar[tuple[list[Any], ...]] = ContextVar("hogline_callbacks", default=())
 
-# The names of the properties, the route, and what the server's address and the method need.
-_SNAPSHOT_BYTES = 450
-_MAX_SNAPSHOT_BYTES = 4096  # facts that are longer are made at once
+_MAX_SNAPSHOT_BYTES = 1800  # facts that are made of more are made at once
 # A class whose own version of one of these is newer than its `raw` knows more than `raw` reads.
 _READ_BY_RAW = (
     "read",
@@ -157,6 +155,7 @@ class Exchange(CaptureScope):
     def raw(self) -> tuple[Any, int]:
         """Return immutable values for `line_of`, `host_of` and `server_of`, and their length.
 
+        The values are a flat tuple, the peer first. The length is that of the path and the query.
         A protocol that has no cheap way to read them does not override this.
         """
         raise NotImplementedError
@@ -180,10 +179,12 @@ class Exchange(CaptureScope):
         """Return the server's own address."""
         raise NotImplementedError
 
+    written_facts = staticmethod(written_facts)
+
     @staticmethod
-    def host_of(raw: Any, visitor: Visitor) -> str | None:  # noqa: ARG004 - for protocols that override it
-        """Return the host that the browser asked for."""
-        return visitor.host
+    def host_of(raw: Any, host: str) -> str | None:  # noqa: ARG004 - for protocols that override it
+        """Return the host that the browser asked for; *host* is that of the Host header."""
+        return host
 
     def request(self) -> Any:
         """Return the framework's own request object, which the users' callbacks receive."""
@@ -332,14 +333,15 @@ class Exchange(CaptureScope):
                 self.policy.complain("route", error)
         return route
 
-    def unfinished(self, *, needs_person: bool) -> tuple[Snapshot, str | None, str | None] | None:
+    def unfinished(self, event_id: str, *, needs_person: bool) -> tuple[Snapshot, str | None, str | None] | None:
         """Return a snapshot of the facts, the distinct id of the framework's user, and the route.
 
+        *event_id* is unique, so that of a request's first event becomes the request's own id.
         Returns None where the properties must be made at once.
         """
         snapshot = self._snapshot
         if snapshot is None:
-            snapshot = self._take_snapshot()
+            snapshot = self._take_snapshot(event_id)
             if snapshot is None:
                 return None
         person = None
@@ -357,7 +359,7 @@ class Exchange(CaptureScope):
             route = self._found_route or self._known_route()
         return snapshot, person, route
 
-    def _take_snapshot(self) -> Snapshot | None:
+    def _take_snapshot(self, request_id: str) -> Snapshot | None:
         policy = self.policy
         # The callbacks of the app, and cookies, are read at once and in full.
         if not self._is_raw or policy.reads_at_once or self._facts is not None:
@@ -367,11 +369,9 @@ class Exchange(CaptureScope):
             headers = self.raw_visitor()
         except Exception:  # the full way complains about what it cannot read
             return None
-        # The visitor's browser stands in two properties, and the path too.
-        size = _SNAPSHOT_BYTES + 2 * size + (2 * len(headers) if type(headers) is bytes else 0)
-        if size > _MAX_SNAPSHOT_BYTES or type(headers) is not bytes:
+        if type(headers) is not bytes or size + len(headers) > _MAX_SNAPSHOT_BYTES:
             return None
-        self._snapshot = snapshot = Snapshot(policy, type(self), headers, raw, new_request_id(), size)
+        self._snapshot = snapshot = (policy, self.__class__, headers, request_id, size, *raw)
         return snapshot
 
     def annotate(self, *, route: str | None = None, status: int | None = None) -> None:
@@ -415,7 +415,7 @@ class Exchange(CaptureScope):
         if has_callback and self._bare_facts is not None:
             return self._with_properties(self._bare_facts)
         if self._snapshot is not None:
-            return self._snapshot.facts()
+            return facts_of(self._snapshot)
         facts: dict[str, Any] = {"$request_id": new_request_id()}
         try:
             self._add_request(facts)

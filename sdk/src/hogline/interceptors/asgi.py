@@ -81,14 +81,16 @@ class AsgiExchange(Exchange):
 
     def raw(self) -> tuple[Any, int]:
         """Return the values of the scope that `line_of` and `server_of` read, and their length."""
-        arrived = self._arrived
+        path, root, scheme, peer = self._arrived
         method, query, server = map(self.scope.get, _LINE_KEYS)
-        return (arrived, method, query, server), len(arrived[0] or "") + len(query or b"")
+        if type(server) is list:  # of Daphne
+            server = tuple(server)
+        return (peer, path, root, scheme, method, query, server), len(path or "") + len(query or b"")
 
     @staticmethod
     def line_of(raw: Any) -> RequestLine:
         """Return the request line in *raw*."""
-        (path, root, scheme, peer), method, query, _ = raw
+        peer, path, root, scheme, method, query, _ = raw
         path = path or "/"
         # The specification has the root path in the path; some servers leave it out.
         if root and (root := root.rstrip("/")) and path != root:
@@ -113,7 +115,7 @@ class AsgiExchange(Exchange):
     @staticmethod
     def server_of(raw: Any) -> str | None:
         """Return the address that the server is bound to."""
-        return joined_address(raw[3])
+        return joined_address(raw[-1])
 
     def server(self) -> str | None:
         """Return the address that the server is bound to."""

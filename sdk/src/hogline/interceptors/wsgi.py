@@ -84,12 +84,12 @@ class WsgiExchange(Exchange):
         """Return the values of the environ that `line_of` and `server_of` read, and their length."""
         script, path = self._script_name, self._path_info
         method, scheme, query, peer, name, port = map(self.environ.get, _LINE_KEYS)
-        return (script, path, method, scheme, query, peer, name, port), len(path or "") + len(query or "")
+        return (peer, script, path, method, scheme, query, name, port), len(path or "") + len(query or "")
 
     @staticmethod
     def line_of(raw: Any) -> RequestLine:
         """Return the request line in *raw*."""
-        script, path, method, scheme, query, peer, _, _ = raw
+        peer, script, path, method, scheme, query, _, _ = raw
         return (
             method,
             scheme or "http",

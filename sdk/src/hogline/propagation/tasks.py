@@ -134,7 +134,7 @@ class TaskRun(CaptureScope):
         """Return that request's facts, and the task's own."""
         return self._properties
 
-    def unfinished(self, *, needs_person: bool) -> Any:
+    def unfinished(self, event_id: str, *, needs_person: bool) -> Any:
         """Return None: the properties are known."""
         return None
 

@@ -2,10 +2,10 @@
 
 A value that JSON cannot hold is rendered readably, or replaced with a marker.
 
-orjson writes the types that it knows; `_render` turns every other value into one of those. If
+orjson writes the types that it knows; `render` turns every other value into one of those. If
 orjson refuses the whole event (a key that is no string, an integer over 64 bits, a lone surrogate,
 a circle), `cleaned` rebuilds it. A value is written in the same way on both paths: `cleaned` reads
-values as orjson does, past their classes, and asks the same `_render`.
+values as orjson does, past their classes, and asks the same `render`.
 """
 
 import dataclasses
@@ -20,14 +20,14 @@ import orjson
 
 from hogline.redaction.urls import redacted_path, redacted_query, without_userinfo
 
-__all__ = ["cleaned", "serialise", "try_serialise"]
+__all__ = ["OPTIONS", "cleaned", "render", "serialise"]
 
 # orjson's own bound: a value that orjson writes must not be cut because it stands beside one that
 # it refuses.
 _MAX_DEPTH = 254
 _SAFE_DEPTH = 32  # where the app's own stack leaves no room for more
 _INT_64 = range(-(2**63), 2**64)
-_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS
+OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS
 _CIRCLE = "<circular reference>"
 _MISSING = frozenset({"NaT", "<NA>"})
 
@@ -35,24 +35,13 @@ _MISSING = frozenset({"NaT", "<NA>"})
 def serialise(event: Mapping[str, Any]) -> bytes:
     """Return *event* as UTF-8 JSON, whatever is in it."""
     try:
-        body = orjson.dumps(event, _render, _OPTIONS)
+        body = orjson.dumps(event, render, OPTIONS)
     except (TypeError, ValueError, RecursionError):
-        body = orjson.dumps(cleaned(event), _render, _OPTIONS)
+        body = orjson.dumps(cleaned(event), render, OPTIONS)
     # orjson's result is a larger buffer, cut down. Kept, as events in a queue are, each leaves a
     # hole that makes the next allocation search: 4 us for each event instead of the 0.2 us of this
     # copy (glibc, 800-byte events).
     return bytes(memoryview(body))
-
-
-def try_serialise(event: Mapping[str, Any]) -> bytes | None:
-    """Return *event* as `serialise` does, or None if orjson alone cannot write it.
-
-    The result may hold more memory than its length.
-    """
-    try:
-        return orjson.dumps(event, _render, _OPTIONS)
-    except (TypeError, ValueError, RecursionError):
-        return None
 
 
 def cleaned(value: Any) -> Any:
@@ -114,9 +103,9 @@ def _structure(value: Any, kind: type, room: int, around: tuple[int, ...]) -> An
         return rebuilt
     try:
         # This writes a time and a UUID.
-        return orjson.loads(orjson.dumps(value, None, _OPTIONS))
+        return orjson.loads(orjson.dumps(value, None, OPTIONS))
     except (TypeError, ValueError):
-        rendered = _render(value)
+        rendered = render(value)
     # A value that renders itself as another of its kind, and so on, takes a level each time.
     is_leaf_kind = rendered is None or type(rendered) in (str, int, float, bool, dict, list)
     return _cleaned(rendered, room if is_leaf_kind else room - 1, around)
@@ -129,7 +118,7 @@ def _array(items: Iterable[Any], room: int, around: tuple[int, ...]) -> list[Any
     return rebuilt
 
 
-def _render(value: Any) -> Any:
+def render(value: Any) -> Any:
     """Return something nearer to JSON for a *value* that orjson does not write. Never raises."""
     try:
         plain = _unwrapped(value)

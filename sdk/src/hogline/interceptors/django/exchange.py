@@ -11,7 +11,6 @@ from django.http import FileResponse
 
 from hogline.context import Context, current, restore
 from hogline.exchange import Exchange, Policy, RequestLine
-from hogline.facts.visitor import Visitor
 from hogline.guard import guard
 from hogline.interceptors import wsgi
 from hogline.interceptors.django.errors import ATTRIBUTE
@@ -53,13 +52,13 @@ class DjangoExchange(wsgi.WsgiExchange):
         environ, request, path = self.environ, self._request, self._path
         prefix, query, peer, name, port = map(environ.get, _LINE_KEYS)
         forwarded = environ.get("HTTP_X_FORWARDED_HOST") if settings.USE_X_FORWARDED_HOST else None
-        raw = (request.method, request.scheme, prefix, path, query, peer, forwarded, name, port)
+        raw = (peer, request.method, request.scheme, prefix, path, query, forwarded, name, port)
         return raw, len(path or "") + len(query or "") + len(forwarded or "")
 
     @staticmethod
     def line_of(raw: Any) -> RequestLine:
         """Return the request line in *raw*."""
-        method, scheme, prefix, path, query, peer, *_ = raw
+        peer, method, scheme, prefix, path, query, *_ = raw
         path, prefix = path or "/", (prefix or "").rstrip("/")
         # Under ASGI the path includes the prefix; with FORCE_SCRIPT_NAME and some servers it does
         # not.
@@ -68,9 +67,9 @@ class DjangoExchange(wsgi.WsgiExchange):
         return (method, scheme or "http", path, query or "", peer or None)
 
     @staticmethod
-    def host_of(raw: Any, visitor: Visitor) -> str | None:
+    def host_of(raw: Any, host: str) -> str | None:
         """Return the host that the project's proxy settings give."""
-        return raw[6] or visitor.host
+        return raw[6] or host
 
     @staticmethod
     def server_of(raw: Any) -> str | None:
