@@ -7,10 +7,7 @@ Neither the network nor a definition makes a call raise: a value that cannot be 
 `$feature_flag_called` and the log say why.
 """
 
-import hashlib
-import os
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from hogline.flags.called_events import CalledEvents, SendCalled
@@ -18,7 +15,6 @@ from hogline.flags.evaluation import FlagValue, Ruleset, UnresolvedFlagReason
 from hogline.flags.flow import Flow
 from hogline.flags.overrides import Override, Overrides, forced
 from hogline.flags.remote.cache_provider import Provider
-from hogline.flags.remote.lazy_imports import import_flag_requests
 from hogline.flags.remote.poller import DefinitionPoller
 from hogline.flags.request import FlagRequest
 from hogline.flags.results import (
@@ -30,14 +26,14 @@ from hogline.flags.results import (
     result_of,
     values_and_payloads,
 )
+from hogline.flags.server import FlagServer
 from hogline.flags.snapshot import FeatureFlagEvaluations
 from hogline.log_throttle import ThrottledLog
 from hogline.settings import ClientSettings
-from hogline.wire.flags import FlagsAnswer, FlagsUnavailable, RemoteFlag, encode_request
+from hogline.wire.flags import FlagsAnswer
 
 __all__ = ["Flags"]
 
-_getpid = os.getpid
 _INCONCLUSIVE = "local_evaluation_inconclusive"
 
 
@@ -50,21 +46,20 @@ class Flags:
         self._settings = settings
         self._overrides = Overrides(settings)
         self._called_events = CalledEvents(settings.flag_called_max_entries, send_called, lost_called)
-        self._requests_and_pid: tuple[int, Any] = (0, None)  # and the process that made them
         self._throttled = ThrottledLog()
         self._is_closed = False
         self._is_offline = False
         self._leader: Flags | None = None
         local = bool(settings.secret_key) and settings.enable_local_evaluation
-        self._poller = DefinitionPoller(settings, self._requests) if local else None
-        self._fallback = _fallback(settings)
+        self._server = FlagServer(settings, self._throttled)
+        self._poller = DefinitionPoller(settings, self._server.requests) if local else None
 
     def set_offline(self, value: bool, leader: "Flags | None") -> None:
         """Set whether no request is made and nothing is evaluated.
 
         The forced values of *leader* then hold here too. For tests.
         """
-        self._is_offline = value
+        self._is_offline = self._server.is_offline = value
         self._leader = leader
         if self._poller is not None:
             self._poller.is_paused = value
@@ -192,7 +187,7 @@ class Flags:
     def _read_remotely(
         self, key: str, request: FlagRequest, match_value: FlagValue | None, *, send_events: bool
     ) -> Flow[FeatureFlagResult | None]:
-        answer, error = yield from self._answer(request)
+        answer, error = yield from self._server.answer(request)
         flag = answer.flags.get(key)
         record = RemoteRecord(flag) if flag is not None else None
         errors = [error] if error is not None else []
@@ -226,7 +221,7 @@ class Flags:
         error = _INCONCLUSIVE if only_locally and ruleset is None else None
         minimal = ruleset is not None and ruleset.minimal_flag_called_events
         if is_incomplete and not only_locally:
-            answer, error = yield from self._answer(request)
+            answer, error = yield from self._server.answer(request)
             wanted = answer.flags if request.keys is None else {key: answer.flags.get(key) for key in request.keys}
             records.update(
                 {key: RemoteRecord(flag) for key, flag in wanted.items() if flag is not None and key not in records}
@@ -250,7 +245,7 @@ class Flags:
         ruleset = yield from self._ruleset()
         records, _, is_incomplete = self._evaluate_locally(ruleset, request)
         if is_incomplete and not only_locally:
-            answer, error = yield from self._answer(request)
+            answer, error = yield from self._server.answer(request)
             if error is None:
                 kept = {
                     key: record
@@ -267,7 +262,7 @@ class Flags:
         request = FlagRequest.of(**fields)
         if request is None:
             return FlagsAnswer({})
-        answer, _ = yield from self._answer(request, may_recall=False)
+        answer, _ = yield from self._server.answer(request, may_recall=False)
         return answer
 
     def snapshot(
@@ -307,19 +302,7 @@ class Flags:
 
         The result is None if the payload is unavailable.
         """
-        if not self._settings.secret_key:
-            self._throttled.warning(
-                "secret_key", "remote config %r needs a key: set secret_key (HOGLINE_SECRET_KEY)", key
-            )
-            return None
-        if self._is_offline:
-            return None
-        try:
-            body: bytes = yield lambda: self._requests().remote_config(key)
-        except FlagsUnavailable as error:
-            self._throttled.warning(error.code, "remote config %r unavailable: %s", key, error)
-            return None
-        return body
+        return (yield from self._server.remote_config(key))
 
     # -- the steps ---------------------------------------------------------------------------------
 
@@ -361,80 +344,9 @@ class Flags:
                 records[key] = LocalRecord(flag, verdict)
         return records, unresolved, is_incomplete
 
-    def _answer(self, request: FlagRequest, *, may_recall: bool = True) -> Flow[tuple[FlagsAnswer, str | None]]:
-        """Return the server's answer, or an error code.
-
-        With the code comes the earlier answer that the fallback cache has.
-        """
-        answer, error = yield from self._ask(request)
-        fallback = self._fallback
-        if fallback is None or not may_recall or self._is_offline:
-            return answer, error
-        cache_key = request.digest()
-        if error is None:
-            yield lambda: fallback.remember(cache_key, answer.flags)
-            return answer, None
-        known: dict[str, RemoteFlag] = yield lambda: fallback.recall(cache_key)
-        keys = request.keys
-        return FlagsAnswer({key: flag for key, flag in known.items() if keys is None or key in keys}), error
-
-    def _ask(self, request: FlagRequest) -> Flow[tuple[FlagsAnswer, str | None]]:
-        if self._is_offline:
-            return FlagsAnswer({}), "connection_error"
-        settings = self._settings
-        geoip = settings.disable_geoip if request.disable_geoip is None else request.disable_geoip
-        body = encode_request(
-            token=settings.project_token,
-            distinct_id=request.distinct_id,
-            groups=request.groups,
-            person_properties=request.person_properties,
-            group_properties=request.group_properties,
-            geoip_disable=geoip,
-            device_id=request.device_id,
-            flag_keys=request.keys,
-            sent_at=datetime.now(UTC).isoformat(),
-        )
-        try:
-            answer: FlagsAnswer = yield lambda: self._requests().evaluate(body)
-        except FlagsUnavailable as error:
-            self._throttled.warning(error.code, "no answer about flags from %s: %s", settings.host, error)
-            return FlagsAnswer({}), error.code
-        except Exception as error:
-            self._throttled.warning("unknown_error", "asking %s about flags failed: %r", settings.host, error)
-            return FlagsAnswer({}), "unknown_error"
-        return answer, None
-
-    def _requests(self) -> Any:
-        pid, requests = self._requests_and_pid
-        if pid != _getpid():  # a forked child must not use its parent's connections
-            settings = self._settings
-            requests = import_flag_requests()(
-                settings.host,
-                settings.project_token,
-                secret_key=settings.secret_key,
-                timeout_s=settings.feature_flags_request_timeout_seconds,
-                definitions_timeout_s=settings.flag_definitions_timeout_seconds,
-                max_retries=settings.feature_flags_request_max_retries,
-            )
-            self._requests_and_pid = (_getpid(), requests)
-        return requests
-
     def _may_define(self, key: str) -> bool:
         ruleset = self.ruleset
         return ruleset is None or key in ruleset
-
-
-def _fallback(settings: ClientSettings) -> Any:
-    if not settings.flag_fallback_cache_url:
-        return None
-    # Imported lazily: few programs use it.
-    from hogline.flags.remote.fallback_cache import FallbackCache
-
-    return FallbackCache(
-        settings.flag_fallback_cache_url,
-        namespace=hashlib.sha256(f"{settings.host}\n{settings.project_token}".encode()).hexdigest()[:16],
-        timeout_s=settings.feature_flags_request_timeout_seconds,
-    )
 
 
 def _evaluate_one(ruleset: Ruleset, key: str, request: FlagRequest) -> LocalRecord | None:
