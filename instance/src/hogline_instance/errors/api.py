@@ -26,7 +26,7 @@ from hogline_instance.errors.issues import (
     search_names,
     split_issue,
 )  # fmt: skip
-from hogline_instance.errors.request_bodies import invalid_choice, required, text_list
+from hogline_instance.errors.request_bodies import invalid_choice, read_assignee, required, text_list
 from hogline_instance.errors.rules import SEVERITIES
 from hogline_instance.errors.tables import HistoryRow
 from hogline_instance.errors.tracking_query import issue_results, listed_issues, read_question
@@ -36,7 +36,7 @@ from hogline_instance.web.auth import Access
 from hogline_instance.web.errors import ApiError, bad_request, not_found
 from hogline_instance.web.routes import ProjectRoutes
 
-__all__ = ["build_router", "read_assignee"]
+__all__ = ["build_router"]
 
 _MAX_LIMIT = 1_000
 _ACTOR = "API"
@@ -135,15 +135,6 @@ def _cannot_delete(issue_id: str) -> None:
         405, "invalid_request", "method_not_allowed",
         f"Issue {issue_id[:50]} can't be deleted. Set its status to suppressed or archived, or merge it into another.",
     )  # fmt: skip
-
-
-def read_assignee(value: object) -> dict[str, str] | None:
-    """Return an assignee of a body. Raises ApiError: it has no type and id."""
-    if value is None:
-        return None
-    if not isinstance(value, Mapping) or value.get("type") not in {"user", "role"} or value.get("id") in {None, ""}:
-        raise bad_request("assignee", 'assignee must be null or {"type": "user" or "role", "id": ...}')
-    return {"type": str(value["type"]), "id": str(value["id"])[:64]}
 
 
 class _Issues:

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from hogline_instance.db import Database
-from hogline_instance.errors.rules_api import full_suppressions
+from hogline_instance.errors.rule_editing import full_suppressions
 
 __all__ = ["BrowserRules", "browser_rule"]
 

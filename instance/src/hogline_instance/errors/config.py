@@ -1,5 +1,6 @@
 """The configurations of a project's error tracking, with their defaults and bounds."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 _MAX_NUMBER = 1_000_000_000
 _MAX_HOSTS = 100
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
 
 class ConfigError(ValueError):
@@ -61,9 +63,14 @@ def save_config(session: Session, name: str, project_id: int, given: Mapping[str
 
 def _checked(key: str, value: Any, default: Any) -> Any:
     if isinstance(default, list):
-        if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
-            raise ConfigError(key, f"{key} must be a list of host names")
-        return [each.lower() for each in value[:_MAX_HOSTS]]
+        if not isinstance(value, list) or len(value) > _MAX_HOSTS:
+            raise ConfigError(key, f"{key} must be a list of up to {_MAX_HOSTS} host names")
+        for each in value:
+            if not isinstance(each, str) or not _HOST.fullmatch(each):
+                raise ConfigError(
+                    key, f"{key} are names such as cdn.example.com, without a path, got {str(each)[:100]!r}"
+                )
+        return [each.lower() for each in dict.fromkeys(value)]
     if value is None and default is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1 <= value <= _MAX_NUMBER:

@@ -10,6 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 
+from hogline_instance.errors import rule_pages
 from hogline_instance.errors.history import history_of, note
 from hogline_instance.errors.intake import aware
 from hogline_instance.errors.issues import (
@@ -29,6 +30,7 @@ from hogline_instance.errors.prepared import release_of
 from hogline_instance.errors.queries import IssueFilter
 from hogline_instance.errors.releases import commit_link
 from hogline_instance.errors.session_line import line_around
+from hogline_instance.errors.source_maps import pages as source_map_pages
 from hogline_instance.errors.source_maps.resolver import SymbolResolver
 from hogline_instance.errors.stack import failures, resolve_again
 from hogline_instance.events.event import StoredEvent
@@ -37,6 +39,7 @@ from hogline_instance.services import Services
 from hogline_instance.web.charts import bars, sparkline
 from hogline_instance.web.date_range import DateRangeError, date_range
 from hogline_instance.web.errors import bad_request, not_found
+from hogline_instance.web.routes import join_routers
 from hogline_instance.web.security import PAGE_HEADERS
 from hogline_instance.web.site import Site
 from hogline_instance.web.templating import Templates
@@ -52,7 +55,13 @@ _PERIODS = {"-24h": "24 hours", "-7d": "7 days", "-30d": "30 days", "-90d": "90 
 
 
 def build_router(services: Services, site: Site) -> APIRouter:
-    """Return the two pages and their forms."""
+    """Return the pages of issues, of rules and of source maps, with their forms."""
+    return join_routers(
+        rule_pages.build_router(services, site), source_map_pages.build_router(services, site), _issues(services, site)
+    )
+
+
+def _issues(services: Services, site: Site) -> APIRouter:
     pages = _IssuePages(services, site.templates)
     router = site.router()
     add = router.add_api_route

@@ -5,7 +5,7 @@ from typing import Any
 
 from hogline_instance.web.errors import ApiError, bad_request
 
-__all__ = ["invalid_choice", "required", "text_list"]
+__all__ = ["invalid_choice", "read_assignee", "required", "text_list"]
 
 
 def required(body: Mapping[str, Any], name: str) -> Any:
@@ -26,3 +26,12 @@ def text_list(body: Mapping[str, Any], name: str) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise bad_request(name, f"{name} must be a list of texts")
     return value
+
+
+def read_assignee(value: object) -> dict[str, str] | None:
+    """Return an assignee of a body. Raises ApiError: it has no type and id."""
+    if value is None:
+        return None
+    if not isinstance(value, Mapping) or value.get("type") not in {"user", "role"} or value.get("id") in {None, ""}:
+        raise bad_request("assignee", 'assignee must be null or {"type": "user" or "role", "id": ...}')
+    return {"type": str(value["type"]), "id": str(value["id"])[:64]}

@@ -11,7 +11,7 @@ from typing import Any
 from hogline.flags.evaluation.operators import OPERATORS, property_check
 from hogline.flags.evaluation.subject import Subject
 
-__all__ = ["KINDS", "FilterError", "Rule", "RuleSet", "check_filters", "sampled_out"]
+__all__ = ["KINDS", "SEVERITIES", "FilterError", "Rule", "RuleSet", "check_filters", "sampled_out"]
 
 KINDS = ("grouping", "suppression", "assignment", "severity", "bypass")
 SEVERITIES = ("critical", "high", "medium", "low")

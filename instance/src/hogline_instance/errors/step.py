@@ -44,6 +44,7 @@ class ErrorStep:
         rules = _rules(session, {event.team_id for event in events})
         resolve = self._symbols.for_events(session, events)
         prepared = [prepare(event, resolve(event)) for event in events]
+        self._symbols.note_used(session)
         dropped: dict[str, str] = {}
         grouped = [each for each in _unsuppressed(prepared, rules, dropped) if not each.errors]
         for each in grouped:

@@ -19,6 +19,7 @@ from hogline_instance.errors.request_bodies import required
 from hogline_instance.errors.source_maps.container import MAX_CONTAINER_BYTES
 from hogline_instance.errors.source_maps.storage import (
     SymbolError,
+    count_sets,
     delete_set,
     find_release,
     finish,
@@ -100,11 +101,10 @@ def _add_symbol_sets(routes: ProjectRoutes, services: Services, access: Access) 
     ) -> dict[str, Any]:  # fmt: skip
         """Return the symbol sets; `status` is `valid` or `invalid`."""
         with services.database.session() as session:
-            rows = list_sets(session, project.id, status)
-            shown = [
-                _set_json(session.get(ReleaseRow, row.release_id or ""), row) for row in rows[offset : offset + limit]
-            ]
-        return {"count": len(rows), "next": None, "previous": None, "results": shown}
+            rows = list_sets(session, project.id, status, limit=limit, offset=offset)
+            shown = [_set_json(session.get(ReleaseRow, row.release_id or ""), row) for row in rows]
+            count = count_sets(session, project.id, status)
+        return {"count": count, "next": None, "previous": None, "results": shown}
 
     def delete(set_id: str, project: Project = allowed) -> Response:
         """Delete a symbol set."""

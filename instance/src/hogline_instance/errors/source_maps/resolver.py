@@ -3,11 +3,13 @@
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
+from hogline_instance.db import utc_now
 from hogline_instance.errors.frames import Resolution, Resolve
 from hogline_instance.errors.source_maps.worker_process import MapWorker
 from hogline_instance.errors.tables import ReleaseRow, SymbolPartRow, SymbolSetRow
@@ -18,6 +20,7 @@ __all__ = ["SymbolResolver"]
 _MAX_REFS = 5_000
 _MAX_CACHED = 20_000
 _MAX_FAILED = 1_000
+_USED_EVERY = timedelta(hours=1)
 _MINIFIED_PLATFORMS = frozenset({"web:javascript", "node:javascript"})
 _NOTHING: Mapping[str, "_Set"] = {}
 Position = tuple[int, int]
@@ -40,6 +43,7 @@ class SymbolResolver:
         self._failed: OrderedDict[str, str] = OrderedDict()
         """Sets that cannot be read, so that a slow one costs its time once."""
         self._cache: OrderedDict[tuple[str, Position], Resolution] = OrderedDict()
+        self._used: set[str] = set()
 
     def for_events(self, session: Session, events: Sequence[StoredEvent]) -> Callable[[StoredEvent], Resolve]:
         """Return, for each event of a batch, the look-up of its frames.
@@ -55,6 +59,16 @@ class SymbolResolver:
 
         return of
 
+    def note_used(self, session: Session) -> None:
+        """Write into the sets that were used since the last call when that was, to the hour."""
+        used, self._used = sorted(self._used), set()
+        if not used:
+            return
+        now = utc_now()
+        is_old = or_(SymbolSetRow.last_used.is_(None), SymbolSetRow.last_used < now - _USED_EVERY)
+        statement = update(SymbolSetRow).where(SymbolSetRow.id.in_(used[:_MAX_REFS]), is_old).values(last_used=now)
+        session.execute(statement, execution_options={"synchronize_session": False})
+
     def close(self) -> None:
         """End the worker."""
         self._worker.close()
@@ -64,6 +78,8 @@ class SymbolResolver:
         line, column = raw.get("lineno"), raw.get("colno")
         if found is None or not isinstance(line, int) or not isinstance(column, int):
             return None
+        if len(self._used) < _MAX_REFS:
+            self._used.add(found.id)
         failure = found.failure or self._failed.get(found.content_hash)
         if failure is not None:
             return Resolution(failure=failure)

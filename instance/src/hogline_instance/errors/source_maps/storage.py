@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, BinaryIO
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Select, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from hogline_instance.errors.source_maps.container import MAX_CONTAINER_BYTES
@@ -14,6 +14,7 @@ from hogline_instance.errors.tables import ReleaseRow, SymbolPartRow, SymbolSetR
 
 __all__ = [
     "SymbolError",
+    "count_sets",
     "delete_set",
     "find_release",
     "finish",
@@ -110,14 +111,26 @@ def store_set(
     return row
 
 
-def list_sets(session: Session, project_id: int, status: str | None) -> Sequence[SymbolSetRow]:
-    """Return the symbol sets of a project, newest first."""
+def list_sets(
+    session: Session, project_id: int, status: str | None, *, limit: int, offset: int = 0
+) -> Sequence[SymbolSetRow]:
+    """Return symbol sets of a project, newest first; *status* may be `valid` or `invalid`."""
+    query = _with_status(project_id, status).order_by(SymbolSetRow.created_at.desc(), SymbolSetRow.id)
+    return session.scalars(query.limit(limit).offset(offset)).all()
+
+
+def count_sets(session: Session, project_id: int, status: str | None = None) -> int:
+    """Return how many symbol sets a project has."""
+    return session.scalar(select(func.count()).select_from(_with_status(project_id, status).subquery())) or 0
+
+
+def _with_status(project_id: int, status: str | None) -> Select[SymbolSetRow]:
     query = select(SymbolSetRow).where(SymbolSetRow.team_id == project_id)
     if status == "valid":
         query = query.where(SymbolSetRow.content_hash.is_not(None), SymbolSetRow.failure_reason.is_(None))
     elif status == "invalid":
         query = query.where(SymbolSetRow.failure_reason.is_not(None))
-    return session.scalars(query.order_by(SymbolSetRow.created_at.desc(), SymbolSetRow.id)).all()
+    return query
 
 
 def delete_set(session: Session, project_id: int, set_id: str) -> bool:
