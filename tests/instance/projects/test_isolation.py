@@ -87,6 +87,7 @@ EXAMPLES = {
 QUERIES = (
     "", f"search={CANARY}", f"distinct_id={CANARY}-person", f"session_id={CANARY}-session", f"email={CANARY}@example.com",
     f"key=secret&value={CANARY[:6]}", f"key=email&value={CANARY[:6]}", f"event_name={CANARY}+event&key=secret", "group_type_index=0",
+    f"group_type_index=0&group_key={CANARY}&id={CANARY}", "cohort=1", "cohort=2",
 )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from hogline_instance.flags.changes import FlagEditor, find_row, known_to
 from hogline_instance.flags.evaluation import subject_for
 from hogline_instance.flags.flag_set import FlagSets, flag_sets
 from hogline_instance.flags.queries import last_calls
-from hogline_instance.flags.records import activity_json, flag_json, status_of
+from hogline_instance.flags.records import activity_json, actor_of, flag_json, status_of
 from hogline_instance.flags.remote_config import PayloadCipher
 from hogline_instance.flags.request import FlagsRequest
 from hogline_instance.flags.tables import FlagHistoryRow, FlagRow
@@ -26,18 +26,13 @@ from hogline_instance.services import Services
 from hogline_instance.web.auth import Access
 from hogline_instance.web.bodies import JsonObject
 from hogline_instance.web.errors import bad_request, invalid_field, method_not_allowed
-from hogline_instance.web.paging import PageRange, offset_page, page_range
+from hogline_instance.web.paging import PageRange, activity_page, offset_page, page_range
 from hogline_instance.web.routes import ProjectRoutes, join_routers
 from hogline_instance.web.schemas import json_response
 
-__all__ = ["actor_of", "build_router"]
+__all__ = ["build_router"]
 
 _MAX_BULK = 1_000
-
-
-def actor_of(key: PersonalKey) -> str:
-    """Return the name under which a key's changes are kept."""
-    return key.label or f"personal key {key.id}"
 
 
 def build_router(services: Services, access: Access) -> APIRouter:
@@ -208,13 +203,7 @@ class _Flags:
             count = session.scalar(select(func.count()).select_from(query.subquery())) or 0
             rows = session.scalars(query.order_by(FlagHistoryRow.id.desc()).offset((page - 1) * limit).limit(limit))
             results = [activity_json(row) for row in rows]
-        more = page * limit < count
-        return json_response(
-            {
-                "results": results, "next": f"?limit={limit}&page={page + 1}" if more else None,
-                "previous": f"?limit={limit}&page={page - 1}" if page > 1 else None, "total_count": count,
-            }
-        )  # fmt: skip
+        return json_response(activity_page(results, count, limit, page))
 
     def version(self, project: Project, flag_id: int, number: int) -> Response:
         with self._database.session() as session:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from hogline_instance.flags.changes import FlagEditor, find_row, moment
 from hogline_instance.flags.flag_set import flag_sets
-from hogline_instance.flags.records import flag_json
+from hogline_instance.flags.records import actor_of, flag_json
 from hogline_instance.flags.remote_config import PayloadCipher
 from hogline_instance.flags.tables import EarlyAccessRow, FlagRow
 from hogline_instance.ingest import Request as RawRequest
@@ -56,7 +56,7 @@ def build_router(services: Services, access: Access) -> APIRouter:
 
     def create_feature(body: JsonObject, project: Project = allowed, key: PersonalKey = named) -> Response:
         """Create a feature, and a flag for it unless one is named."""
-        answer = json_response(features.create(project.id, body, key.label or f"personal key {key.id}"))
+        answer = json_response(features.create(project.id, body, actor_of(key)))
         answer.status_code = 201
         return answer
 
@@ -68,11 +68,11 @@ def build_router(services: Services, access: Access) -> APIRouter:
         feature_id: str, body: JsonObject, project: Project = allowed, key: PersonalKey = named
     ) -> Response:
         """Change a feature; its stage decides whether people may enrol."""
-        return json_response(features.change(project.id, feature_id, body, key.label or f"personal key {key.id}"))
+        return json_response(features.change(project.id, feature_id, body, actor_of(key)))
 
     def delete_feature(feature_id: str, project: Project = allowed, key: PersonalKey = named) -> Response:
         """Delete a feature; its flag stays, without enrolment."""
-        features.delete(project.id, feature_id, key.label or f"personal key {key.id}")
+        features.delete(project.id, feature_id, actor_of(key))
         return Response(status_code=204)
 
     routes = ProjectRoutes("early_access_features")

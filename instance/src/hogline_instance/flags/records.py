@@ -12,8 +12,9 @@ from typing import Any
 from hogline_instance.flags.changes import moment
 from hogline_instance.flags.remote_config import REDACTED
 from hogline_instance.flags.tables import FlagHistoryRow, FlagRow
+from hogline_instance.project import PersonalKey
 
-__all__ = ["activity_json", "flag_json", "is_rolled_out", "status_of", "user_of"]
+__all__ = ["activity_json", "actor_of", "flag_json", "is_rolled_out", "status_of", "user_of"]
 
 _STALE_AFTER = timedelta(days=30)
 _NAMESPACE = uuid.UUID("932979b4-65c3-4424-8467-0b66ec27bc22")
@@ -80,6 +81,11 @@ def is_rolled_out(filters: Mapping[str, Any]) -> bool:
     return (
         first.get("variant") is not None or not variants or any(each["rollout_percentage"] == 100 for each in variants)
     )
+
+
+def actor_of(key: PersonalKey) -> str:
+    """Return the name under which a key's changes are kept."""
+    return key.label or f"personal key {key.id}"
 
 
 def user_of(actor: str) -> dict[str, Any] | None:

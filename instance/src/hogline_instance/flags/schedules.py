@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from hogline_instance.db import Database, utc_now
 from hogline_instance.flags.changes import FlagEditor, find_row, moment
 from hogline_instance.flags.flag_set import flag_sets
-from hogline_instance.flags.records import user_of
+from hogline_instance.flags.records import actor_of, user_of
 from hogline_instance.flags.remote_config import PayloadCipher
 from hogline_instance.flags.tables import FlagRow, ScheduledChangeRow
 from hogline_instance.project import PersonalKey, Project
@@ -65,7 +65,7 @@ def build_router(services: Services, access: Access) -> APIRouter:
         values = _checked(body, is_new=True)
         with database.transaction() as session:
             find_row(session, project.id, int(values["record_id"]))
-            row = ScheduledChangeRow(team_id=project.id, created_by=key.label or f"personal key {key.id}", **values)
+            row = ScheduledChangeRow(team_id=project.id, created_by=actor_of(key), **values)
             session.add(row)
             session.flush()
             answer = json_response(_json(row))

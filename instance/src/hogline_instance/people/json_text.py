@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from hogline_instance.events.event import StoredEvent
+from hogline_instance.events.json_bytes import encode_json
 
 __all__ = ["encode_properties", "properties_of", "read_properties"]
 
@@ -35,10 +36,7 @@ def read_properties(text: bytes) -> dict[str, Any]:
 
 def encode_properties(properties: dict[str, Any]) -> bytes:
     """Return *properties* as JSON on one line."""
-    try:
-        return orjson.dumps(properties)
-    except (TypeError, orjson.JSONEncodeError):  # an integer beyond 64 bits
-        return json.dumps(properties).encode()
+    return encode_json(properties)
 
 
 def _storable(value: Any) -> Any:

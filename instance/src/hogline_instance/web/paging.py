@@ -9,7 +9,7 @@ from fastapi import Query, Request
 from hogline_instance.events.cursor import BadCursorError, Cursor
 from hogline_instance.web.errors import bad_request
 
-__all__ = ["PageRange", "next_url", "offset_page", "page_range", "page_start", "read_cursor"]
+__all__ = ["PageRange", "activity_page", "next_url", "offset_page", "page_range", "page_start", "read_cursor"]
 
 _T = TypeVar("_T")
 
@@ -63,6 +63,14 @@ def offset_page(
     before = max(wanted.offset - wanted.limit, 0)
     body["previous"] = _offset_url(request, wanted.limit, before) if wanted.offset else None
     return {**body, "results": results}
+
+
+def activity_page(results: Sequence[object], count: int, limit: int, page: int) -> dict[str, object]:
+    """Return a page of an activity log in PostHog's envelope; the first page is 1."""
+    return {
+        "results": results, "next": f"?limit={limit}&page={page + 1}" if page * limit < count else None,
+        "previous": f"?limit={limit}&page={page - 1}" if page > 1 else None, "total_count": count,
+    }  # fmt: skip
 
 
 def _offset_url(request: Request, limit: int, offset: int) -> str:

@@ -1,6 +1,5 @@
 """The JSON of an event: as a model for OpenAPI, and as the bytes that are sent."""
 
-import json
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +8,7 @@ from fastapi import Response
 from pydantic import BaseModel, Field
 
 from hogline_instance.events.event import StoredEvent
+from hogline_instance.events.json_bytes import encode_json
 from hogline_instance.web.security import API_HEADERS
 
 __all__ = ["EventList", "EventSchema", "event_json", "json_response"]
@@ -41,19 +41,7 @@ class EventList(BaseModel):
 
 def json_response(body: object) -> Response:
     """Return *body* as JSON, with properties as the bytes that the client sent."""
-    return Response(_json(body), media_type="application/json", headers=API_HEADERS)
-
-
-def _json(body: object) -> bytes:
-    try:
-        return orjson.dumps(body)
-    except TypeError:
-        # orjson reads 1,024 levels and writes 254. Values of clients may have more.
-        return json.dumps(body, default=_part, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _part(value: object) -> Any:
-    return orjson.loads(orjson.dumps(value))
+    return Response(encode_json(body), media_type="application/json", headers=API_HEADERS)
 
 
 def event_json(event: StoredEvent) -> dict[str, object]:
