@@ -7,7 +7,7 @@ from hogline import PostHog
 from hogline.integrations.openfeature import PostHogProvider
 
 posthog = PostHog()  # from HOGLINE_PROJECT_TOKEN and HOGLINE_HOST
-api.set_provider(PostHogProvider(posthog))
+api.set_provider_and_wait(PostHogProvider(posthog))
 
 client = api.get_client()
 visitor = EvaluationContext("user-1", {"plan": "pro", "groups": {"company": "acme"}})

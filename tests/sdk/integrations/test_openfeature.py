@@ -48,7 +48,7 @@ def posthog(sink):
 
 @pytest.fixture
 def openfeature(posthog):
-    api.set_provider(PostHogProvider(posthog))
+    api.set_provider_and_wait(PostHogProvider(posthog))
     yield api.get_client()
     api.clear_providers()
 
@@ -122,9 +122,7 @@ def test_definitions_are_loaded_when_the_provider_is_set(sink, tmp_path):
     """
     sink.definitions = {"flags": [{"key": "f", "active": True, "filters": {"groups": [{"rollout_percentage": 100}]}}]}
     client = PostHog("phc_test", host=sink.url, secret_key="phs_x", flag_cache_dir=str(tmp_path / "c"), send=False)
-    api.set_provider_and_wait(PostHogProvider(client)) if hasattr(api, "set_provider_and_wait") else api.set_provider(
-        PostHogProvider(client)
-    )
+    api.set_provider_and_wait(PostHogProvider(client))
     assert api.get_client().get_boolean_value("f", default_value=False, evaluation_context=ALICE) is True
     with client.flags.override({"f": False}):
         assert api.get_client().get_boolean_value("f", default_value=True, evaluation_context=ALICE) is False

@@ -181,7 +181,7 @@ def test_a_module_has_the_globals_that_its_lines_mention(run_file, described):
 
 def test_an_exception_that_was_never_raised_has_the_variables_of_the_code_that_captured_it(posthog):
     """Its stack is theirs."""
-    client = RecordingPostHog(capture_exception_code_variables=True, project_root=str(pathlib.Path(__file__).parent))
+    client = here(capture_exception_code_variables=True)
     basket = ["tea"]
     client.capture_exception(ValueError("x"))
     [event] = client.events
@@ -600,7 +600,7 @@ def test_even_an_event_of_its_own_size_has_the_crash(posthog):
     """The caller's properties nearly fill it: the list gives way, and the event stays under
     `max_event_bytes`.
     """
-    client = RecordingPostHog(capture_exception_code_variables=True, project_root=str(pathlib.Path(__file__).parent))
+    client = here(capture_exception_code_variables=True)
 
     def down(n):
         held = "x " * 500
@@ -628,7 +628,9 @@ def capture_with(client):
 
 
 def here(**options):
-    return RecordingPostHog(project_root=str(pathlib.Path(__file__).parent), **options)
+    """Return a client of this folder, which has time to read variables also on a busy machine."""
+    folder = str(pathlib.Path(__file__).parent)
+    return RecordingPostHog(project_root=folder, code_variables_max_seconds=30, **options)
 
 
 def test_variables_are_off_unless_asked_for():

@@ -1,4 +1,4 @@
-"""OpenFeature: `api.set_provider(PostHogProvider(posthog))`.
+"""OpenFeature: `api.set_provider_and_wait(PostHogProvider(posthog))`.
 
 The targeting key is the distinct id; without one the distinct id of the context is used. Attributes
 are person properties, except `groups`, `group_properties` and `device_id`, which have the meaning
