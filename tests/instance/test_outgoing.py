@@ -56,7 +56,8 @@ def test_a_private_address_is_refused_in_every_spelling(host):
 
 def test_an_option_allows_single_hosts_and_networks():
     """A name is allowed at any address, a network for any name."""
-    assert public_addresses("8.8.8.8", 80) == ["8.8.8.8"]
+    for public in ("8.8.8.8", "2001:4860:4860::8888", "64:ff9b::808:808"):
+        assert public_addresses(public, 80) == [public]
     assert public_addresses("localhost", 80, PrivateHosts.parse("LOCALHOST."))
     assert public_addresses("127.0.0.1", 80, PrivateHosts.parse("10.0.0.0/8, 127.0.0.1")) == ["127.0.0.1"]
     for other in ("10.0.0.0/8", "hooks.internal", "127.0.0.2"):

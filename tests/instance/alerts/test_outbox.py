@@ -160,9 +160,12 @@ def test_a_message_that_a_crash_interrupted_is_sent_again_under_its_id(node, tmp
     assert other.begin(made, later) == (message, 1)
     assert other.record(message, DONE, later) is False
     assert other.record(message, DONE, later) is False  # the first process comes late
-    other.release(made)
-    assert node.begin(made, later) is None
     assert rows(node, DeliveryRow.status, DeliveryRow.attempts) == [("sent", 1)]
+    node.run("two", [line("B")])
+    node.release(made)  # it no longer has the claim
+    assert node.begin(made, later) is None
+    other.release(made)
+    assert node.begin(made, later)[0] != message
 
 
 def test_a_retry_comes_before_what_is_new_and_ends(node):

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hogline_instance.web.errors import ApiError
 from hogline_instance.web.property_rows import posted_filters, value_text
 
-__all__ = ["FIELDS", "posted_alert", "shown_filters"]
+__all__ = ["FIELDS", "given_filters", "posted_alert", "shown_filters"]
 
 FIELDS: Mapping[str, tuple[str, str, str]] = {
     "type": ("$exception_types", "icontains", "Exception type contains"),
@@ -57,6 +58,15 @@ def shown_filters(filters: Mapping[str, Any]) -> tuple[dict[str, str], list[dict
         else:
             own[name] = value_text(each.get("value"))
     return own, rows
+
+
+def given_filters(form: Mapping[str, Sequence[str]]) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """Return what `shown_filters` does, from a form that could not be saved."""
+    own = {name: _text(form, f"only_{name}") for name in FIELDS}
+    try:
+        return own, posted_filters(form)
+    except ApiError:
+        return own, []
 
 
 def _filters(form: Mapping[str, Sequence[str]]) -> dict[str, Any] | None:

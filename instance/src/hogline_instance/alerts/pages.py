@@ -12,7 +12,7 @@ from hogline_instance.alerts.channels import HOOKS, MAIL
 from hogline_instance.alerts.delivery import send_test
 from hogline_instance.alerts.editing import change_alert, create_alert, found_alert, repeat_delivery, replace_secret
 from hogline_instance.alerts.filters import ISSUE_PROPERTIES, TRIGGERS
-from hogline_instance.alerts.form import FIELDS, posted_alert, shown_filters
+from hogline_instance.alerts.form import FIELDS, given_filters, posted_alert, shown_filters
 from hogline_instance.alerts.listing import LogFilter, State, alerts_of, log_of, states_of
 from hogline_instance.alerts.records import shown_url
 from hogline_instance.alerts.tables import STATUSES
@@ -155,7 +155,7 @@ class _AlertPages:
         return self._templates.page(
             request, "alerts/alerts.html", error.status if error else 200,
             alerts=[(row, states.get(row.id, State()), shown_url(row.url)) for row in rows], given=given,
-            chosen=chosen, problem=error.body.detail if error else "", has_mail=bool(self._services.settings.smtp_host), kinds=_KINDS,
+            chosen=chosen, given_filters=given_filters(form or {}), problem=error.body.detail if error else "", has_mail=bool(self._services.settings.smtp_host), kinds=_KINDS,
             **_form_parts(names),
         )  # fmt: skip
 
