@@ -21,6 +21,7 @@ from hogline_instance.ingest import Endpoint, HttpError, Request, Response, erro
 from hogline_instance.ingest.bodies import BodyError, plain_json
 from hogline_instance.ingest.json_text import read_json
 from hogline_instance.project import Project
+from hogline_instance.projects import FLAGS, config_of, has_no_quota
 from hogline_instance.services import Services
 
 __all__ = ["browser_config", "build_endpoints"]
@@ -73,10 +74,17 @@ class _FlagEndpoints:
             asked = read_flags_request(body, request.headers, request.query)
         except NoDistinctIdError:
             return error_response(400, "missing_distinct_id", "No distinct_id: send a text or a number.")
-        found, failed = await self._answers(project, self._sets.of(project.id), asked)
-        answer = self._answer(found, failed, request.query, is_decide=match[1] == "decide")
-        if "config" in answer:
-            answer["errorTracking"] = await self._rules.config(project.id, self._config)
+        is_limited = has_no_quota(project, FLAGS)
+        found, failed = ([], False) if is_limited else await self._answers(project, self._sets.of(project.id), asked)
+        is_decide = match[1] == "decide"
+        answer = self._answer(found, failed, request.query, is_decide=is_decide)
+        if is_limited:
+            answer["quotaLimited"] = [FLAGS]
+        if request.query.get("config") == "true" or is_decide:
+            config = config_of(project, self._config, request.header(b"origin"))
+            answer |= {**config, "errorTracking": await self._rules.config(project.id, config)}
+            # posthog-js up to 1.96 begins to capture clicks only when it reads this.
+            answer["config"] = {"enable_collect_everything": True}
         return json_response(answer)
 
     async def _answers(self, project: Project, flags: FlagSet, asked: FlagsRequest) -> tuple[list[Answer], bool]:
@@ -103,15 +111,15 @@ class _FlagEndpoints:
             answer |= {"featureFlags": values, "featureFlagPayloads": payloads}
         else:
             answer["flags"] = v2_flags(found)
-        if query.get("config") == "true" or is_decide:
-            # posthog-js up to 1.96 begins to capture clicks only when it reads this.
-            answer |= {**self._config, "config": {"enable_collect_everything": True}}
         return answer
 
     async def definitions(self, request: Request, match: re.Match[str]) -> Response:
         """Return the definitions for local evaluation, or 304 while they are unchanged."""
         named = match.groupdict().get("project")
         project, _ = await self._authenticated(request, named)
+        if has_no_quota(project, FLAGS):
+            # SDKs then clear the definitions that they have.
+            return error_response(402, "payment_required", "The project's quota of flag requests is used up.")
         flags = self._sets.of(project.id)
         headers = ((b"etag", flags.etag), (b"cache-control", b"private, must-revalidate"))
         if request.header(b"if-none-match").encode() == flags.etag:

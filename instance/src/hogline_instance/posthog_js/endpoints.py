@@ -5,12 +5,14 @@ docs/internals/instance-protocol.md#config-documents.
 """
 
 import re
+from urllib.parse import urlsplit
 
 import msgspec
 
 from hogline_instance.errors import BrowserRules
 from hogline_instance.ingest import Endpoint, Request, Response, json_response
 from hogline_instance.posthog_js.scripts import PATTERN, SCRIPT_TYPE, Scripts
+from hogline_instance.projects import config_of
 from hogline_instance.services import Services
 from hogline_instance.settings import Settings
 
@@ -65,12 +67,13 @@ class _Array:
         self._rules = BrowserRules(services.database)
         self._scripts = scripts
 
-    async def answer(self, _request: Request, match: re.Match[str]) -> Response:
+    async def answer(self, request: Request, match: re.Match[str]) -> Response:
         """Return the config as JSON, as a script, or as a script followed by the SDK."""
         token, name = match[1], match[2]
         project = self._projects.by_token(token)
-        errors = await self._rules.config(project.id if project is not None else None, self._config)
-        config = {"token": token, **self._config, "errorTracking": errors}
+        decided = config_of(project, self._config, _origin(request)) if project is not None else self._config
+        errors = await self._rules.config(project.id if project is not None else None, decided)
+        config = {"token": token, **decided, "errorTracking": errors}
         if name == "config":
             return json_response(config)
         # Escaped, so that no value can end a script element early if a page inlines this text.
@@ -82,3 +85,11 @@ class _Array:
         if name == "array.js":
             script += self._scripts.script(None, "array.js").body
         return Response(script, content_type=SCRIPT_TYPE)
+
+
+def _origin(request: Request) -> str:
+    """Return the origin of the page; a request of a script element names it in its referrer alone."""
+    if origin := request.header(b"origin"):
+        return origin
+    parts = urlsplit(request.header(b"referer"))
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""

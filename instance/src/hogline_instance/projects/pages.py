@@ -20,6 +20,19 @@ from hogline_instance.web.site import Site, choose_project
 
 __all__ = ["build_router"]
 
+_BROWSER = (
+    ("autocapture_exceptions_opt_in", "Uncaught exceptions"),
+    ("capture_dead_clicks", "Clicks that do nothing"),
+    ("heatmaps_opt_in", "Heatmaps"),
+    ("autocapture_web_vitals_opt_in", "Web vitals"),
+    ("capture_performance_opt_in", "Timing of network requests"),
+    ("surveys_opt_in", "Surveys"),
+    ("session_recording_opt_in", "Session recordings"),
+    ("capture_console_log_opt_in", "The console's log, in recordings"),
+    ("autocapture_opt_out", "No clicks, inputs and submitted forms"),
+)
+"""The settings of posthog-js with their labels on the page."""
+
 
 def build_router(services: Services, site: Site) -> APIRouter:
     """Return the pages and their actions."""
@@ -71,6 +84,13 @@ class _ProjectPages:
             "week_start_day": 1 if _text(form, "week_start_day") == "1" else 0,
             "anonymize_ips": "anonymize_ips" in form,
             "app_urls": _text(form, "app_urls").splitlines(),
+            "recording_domains": _text(form, "recording_domains").splitlines(),
+            "session_recording_sample_rate": _text(form, "session_recording_sample_rate").strip() or None,
+            "session_recording_minimum_duration_milliseconds": _whole(
+                _text(form, "session_recording_minimum_duration_milliseconds")
+            ),
+            "quota_limited": [each for each in ("feature_flags", "recordings") if f"quota_{each}" in form],
+            **{name: name in form for name, _ in _BROWSER},
         }
         try:
             values["test_account_filters"] = posted_filters(form)
@@ -140,7 +160,7 @@ class _ProjectPages:
             request, "projects/project.html", error.status if error else 200, project=project,
             values=setting_values({**project.settings, **(values or {})}), keys=keys_of(self._services.database, project.id),
             operators=OPERATORS, timezones=sorted(available_timezones()), problem=error.body.detail if error else "", saved=saved,
-            new_key=new_key,
+            new_key=new_key, browser=_BROWSER,
         )  # fmt: skip
 
     def _found(self, project_id: int) -> Project:
@@ -152,6 +172,11 @@ class _ProjectPages:
     def _reload(self) -> None:
         self._services.projects.refresh()
         self._services.projects.forget_keys()
+
+
+def _whole(text: str) -> object:
+    """Return a number, None for an empty text, or the text itself: the check of the setting names it."""
+    return int(text) if text.strip().isdecimal() else text.strip() or None
 
 
 def _text(form: Mapping[str, list[str]], name: str) -> str:

@@ -91,6 +91,14 @@ def _share(name: str, value: Any) -> Any:
     return f"{share:.2f}"
 
 
+def _resources(name: str, value: Any) -> Any:
+    if unknown := set(_texts(name, value)) - {"feature_flags", "recordings"}:
+        raise invalid_field(
+            name, "invalid_choice", f'"{min(unknown)[:50]}" is not a valid choice. Use feature_flags or recordings.'
+        )
+    return list(dict.fromkeys(value))
+
+
 def _timezone(name: str, value: Any) -> Any:
     if value not in available_timezones():
         raise invalid_field(
@@ -114,7 +122,7 @@ SETTINGS: Mapping[str, Setting] = {
     "data_attributes": Setting(["data-attr"], _texts),
     "person_display_name_properties": Setting([], _texts),
     "autocapture_opt_out": _OFF,
-    "autocapture_exceptions_opt_in": _OFF,
+    "autocapture_exceptions_opt_in": Setting(True, _flag),
     "autocapture_exceptions_errors_to_ignore": Setting([], _texts),
     "autocapture_web_vitals_opt_in": _OFF,
     "capture_performance_opt_in": _OFF,
@@ -135,6 +143,7 @@ SETTINGS: Mapping[str, Setting] = {
     "person_processing_opt_out": _OFF,
     "default_evaluation_contexts_enabled": _OFF,
     "require_evaluation_contexts": _OFF,
+    "quota_limited": Setting([], _resources),
 }
 """Every setting, in the order of the record."""
 
