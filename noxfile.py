@@ -74,13 +74,14 @@ def frameworks(session: nox.Session) -> None:
         for name in sorted({ROWS[name].environment for name in session.posargs if name in ROWS} & PINNED or PINNED):
             session.notify(f"soak({name})")
         return
-    known = [*ROWS, *LIBRARIES, *OLDEST]
+    known = [*ROWS, *LIBRARIES, *OLDEST, "gradio"]
     names = [word for word in session.posargs if word in known]
     options = [word for word in session.posargs if word not in known]
     if unknown := [word for word in options if not word.startswith("-")]:
         session.error(f"no framework {unknown[0]!r}; the table has {', '.join(known)}")
-    for name in names or [*sorted(PINNED), *OLDEST]:
-        session.notify(f"{'together' if name in OLDEST else 'framework'}({name})", options)
+    for name in names or [*sorted(PINNED), *OLDEST, "gradio"]:
+        kind = "together" if name in OLDEST else "framework"
+        session.notify("gradio" if name == "gradio" else f"{kind}({name})", options)
     if not names and NEWEST_PYTHON:
         session.notify("django_tasks", options)
 
@@ -166,6 +167,14 @@ def django_tasks(session: nox.Session) -> None:
     session.install("--no-deps", "--no-build-isolation", "--editable", "sdk")
     options = ["-q", "-W", "ignore::DeprecationWarning", *session.posargs]
     session.run("python", "-m", "pytest", "tests/propagation/test_tasks.py", "-k", "django", *options)
+
+
+@nox.session(default=False)
+def gradio(session: nox.Session) -> None:
+    """Test the queue of Gradio, which is no framework of the table."""
+    session.install("--require-hashes", "-r", "requirements/gradio.txt")
+    session.install("--no-deps", "--no-build-isolation", "--editable", "sdk")
+    session.run("python", "-m", "pytest", "-q", "-W", "ignore", "tests/interceptors/test_gradio.py", *session.posargs)
 
 
 @nox.session(default=False)
