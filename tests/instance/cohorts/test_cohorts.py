@@ -264,6 +264,8 @@ def test_cohorts_are_made_and_changed_on_pages(shop):
     assert "bob@example.com" not in text_of(page)
     assert b"<b>pros" not in page.data
     assert b'value="bought"' in page.data
+    assert b'<datalist id="values-plan"><option value="pro">' in page.data
+    assert b'<option value="bought">' in page.data
     changed = post_form(shop, path, {**fields, "event": "", "description": "x"}, **cookie)
     assert changed.status == 303
     assert "bob@example.com" in text_of(shop.get(path, key=None, headers=cookie))

@@ -3,9 +3,10 @@ JavaScript.
 """
 
 import re
+import uuid
 from urllib.parse import urlencode
 
-from tests.instance.flags.api import create, value
+from tests.instance.flags.api import call, create, value
 from tests.instance.reader import event, text_of
 
 
@@ -37,6 +38,25 @@ def test_a_flag_is_made_with_the_form_alone(reader):
     editor = reader.get(made.headers["location"] + "/edit").data.decode()
     assert 'value="plan"' in editor
     assert "[&#34;pro&#34;,&#34;team&#34;]" in editor
+
+
+def test_the_editor_suggests_names_values_cohorts_and_flags(reader):
+    """Names from the definitions, and values of people, as plain lists that need no JavaScript."""
+    who, key = f"suggested-{uuid.uuid4()}", f"hue-{uuid.uuid4().hex[:8]}"
+    reader.send(event("$set", distinct_id=who, **{"$set": {key: 'sea "green" <b>'}}))
+    reader.wait_for(1, distinct_id=who)
+    _, cohort = call(reader, "POST", "/api/projects/@current/cohorts/", {"name": f"sailors {who}", "is_static": True})
+    filters = [
+        {"key": key, "value": "x", "operator": "exact", "type": "person"},
+        {"key": "id", "value": cohort["id"], "operator": "in", "type": "cohort"},
+    ]
+    made = create(reader, groups=[{"properties": filters}])
+    page = reader.get(f"/feature_flags/{made['id']}/edit").data.decode()
+    assert f'<option value="{key}">' in page
+    assert f'list="values-{key}"' in page
+    assert f'<datalist id="values-{key}"><option value="sea &#34;green&#34; &lt;b&gt;"></option></datalist>' in page
+    assert f'<option value="{cohort["id"]}" label="sailors {who}">' in page
+    assert f'<option value="{made["id"]}" label="{made["key"]}">' in page
 
 
 def test_another_condition_set_is_added_without_javascript(reader):

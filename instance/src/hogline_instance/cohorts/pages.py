@@ -14,8 +14,8 @@ from hogline_instance.cohorts.listing import count_people, people_of_cohort
 from hogline_instance.cohorts.lookup import known_cohorts
 from hogline_instance.cohorts.tables import CohortRow
 from hogline_instance.cohorts.upload import people_in_csv
-from hogline_instance.definitions import PERSON, property_names
-from hogline_instance.people import name_properties
+from hogline_instance.definitions import PERSON, event_names, property_names
+from hogline_instance.people import name_properties, person_values
 from hogline_instance.services import Services
 from hogline_instance.web.bodies import Form
 from hogline_instance.web.errors import ApiError
@@ -116,8 +116,9 @@ class _CohortPages:
             rows = list(known_cohorts(session, project.id).values())
             counts = count_people(session, project.id, [row.id for row in rows])
             names = property_names(session, project.id, PERSON)
+            events = event_names(session, project.id)
         return self._templates.page(
-            request, "cohorts/cohorts.html", error.status if error else 200, cohorts=rows, counts=counts, names=names,
+            request, "cohorts/cohorts.html", error.status if error else 200, cohorts=rows, counts=counts, names=names, events=events,
             operators=OPERATORS, behaviours=_WORDS, intervals=INTERVALS, problem=error.body.detail if error else "",
         )  # fmt: skip
 
@@ -127,11 +128,13 @@ class _CohortPages:
             row = found_cohort(session, project.id, cohort_id)
             count = count_people(session, project.id, [cohort_id])[cohort_id]
             people = people_of_cohort(session, project.id, cohort_id, limit=_PEOPLE)
-            names = property_names(session, project.id, PERSON)
+            names, events = property_names(session, project.id, PERSON), event_names(session, project.id)
+            plain = _plain(row)
+            known = person_values(session, project.id, [each["key"] for each in plain["people"]] if plain else [])
         shown = name_properties(project.settings)
         return self._templates.page(
             request, "cohorts/cohort.html", error.status if error else 200, cohort=row, count=count,
-            people=[(person, person.name(shown)) for person in people], plain=_plain(row), raw=json.dumps(row.filters, indent=2), names=names, operators=OPERATORS,
+            people=[(person, person.name(shown)) for person in people], plain=plain, known=known, events=events, raw=json.dumps(row.filters, indent=2), names=names, operators=OPERATORS,
             behaviours=_WORDS, intervals=INTERVALS, problem=error.body.detail if error else "",
         )  # fmt: skip
 

@@ -17,7 +17,7 @@ from hogline_instance.definitions.tables import (
 )
 from hogline_instance.web.errors import invalid_field
 
-__all__ = ["PropertyWanted", "change", "list_events", "list_properties", "property_names"]
+__all__ = ["PropertyWanted", "change", "event_names", "list_events", "list_properties", "property_names"]
 
 Definition = EventDefinitionRow | PropertyDefinitionRow
 
@@ -82,8 +82,19 @@ def list_properties(
     return rows, count
 
 
+def event_names(session: Session, project_id: int, limit: int = 500) -> list[str]:
+    """Return names of events to suggest in an editor, those of the client's own machinery last."""
+    rows = session.scalars(
+        select(EventDefinitionRow.name)
+        .where(EventDefinitionRow.team_id == project_id)
+        .order_by(EventDefinitionRow.name.startswith("$", autoescape=True), EventDefinitionRow.name)
+        .limit(limit)
+    )
+    return list(rows)
+
+
 def property_names(session: Session, project_id: int, kind: str, limit: int = 500) -> list[str]:
-    """Return names to suggest in an editor, without those of the client's own machinery last."""
+    """Return names to suggest in an editor, those of the client's own machinery last."""
     rows = session.scalars(
         select(PropertyDefinitionRow.name)
         .where(PropertyDefinitionRow.team_id == project_id, PropertyDefinitionRow.kind == kind)

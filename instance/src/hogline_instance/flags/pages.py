@@ -9,6 +9,8 @@ from fastapi.responses import RedirectResponse
 from sqlalchemy import select
 
 from hogline.flags.evaluation.operators import OPERATORS
+from hogline_instance.cohorts import known_cohorts
+from hogline_instance.definitions import GROUP, PERSON, property_names
 from hogline_instance.exceptions import StoreError
 from hogline_instance.flags.answers import Answer, describe
 from hogline_instance.flags.changes import FIELDS, FlagEditor, find_row
@@ -16,11 +18,12 @@ from hogline_instance.flags.evaluation import subject_for
 from hogline_instance.flags.explain import explain, filter_text
 from hogline_instance.flags.flag_set import FlagSet, flag_sets
 from hogline_instance.flags.form import FlagForm, form_of, read_flag_form
-from hogline_instance.flags.queries import exposures, last_calls, property_names, property_values, recent_ids
+from hogline_instance.flags.queries import exposures, last_calls, recent_ids
 from hogline_instance.flags.records import shown_filters, status_of
 from hogline_instance.flags.remote_config import PayloadCipher
 from hogline_instance.flags.request import FlagsRequest
 from hogline_instance.flags.tables import FlagHistoryRow, FlagRow
+from hogline_instance.people import person_values
 from hogline_instance.project import Project
 from hogline_instance.services import Services
 from hogline_instance.web.bodies import Form
@@ -203,21 +206,19 @@ class _FlagPages:
 
     def _editor_page(self, request: Request, form: FlagForm, row: FlagRow | None, problem: str = "") -> Response:
         project = self._services.projects.current()
-        names: list[str] = []
-        values: dict[str, list[str]] = {}
-        try:
-            names = property_names(self._services.store, project.id)
-            keys = {each.key for condition in form.conditions for each in condition.filters if each.key in names}
-            values = {name: property_values(self._services.store, project.id, name) for name in sorted(keys)[:20]}
-        except StoreError:
-            pass  # suggestions only
+        keys = [each.key for condition in form.conditions for each in condition.filters if each.kind == "property"]
         with self._services.database.session() as session:
+            names = property_names(session, project.id, PERSON)
+            if any(condition.about for condition in form.conditions):
+                names = list(dict.fromkeys([*names, *property_names(session, project.id, GROUP)]))
+            values = person_values(session, project.id, keys)
+            cohorts = known_cohorts(session, project.id)
             others = session.execute(
                 select(FlagRow.id, FlagRow.key).where(FlagRow.team_id == project.id, FlagRow.deleted.is_(False))
             ).all()
         return self._templates.page(
             request, "flags/edit.html", 400 if problem else 200, form=form, row=row, problem=problem, names=names, values=values,
-            operators=sorted(OPERATORS), group_types=self._sets.of(project.id).group_types, flags=others,
+            operators=sorted(OPERATORS), group_types=self._sets.of(project.id).group_types, flags=others, cohorts=cohorts,
         )  # fmt: skip
 
 

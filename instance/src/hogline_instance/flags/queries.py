@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from hogline_instance.store import EVENTS_TABLE, Store
 
-__all__ = ["Exposures", "exposures", "last_calls", "property_names", "property_values", "recent_ids"]
+__all__ = ["Exposures", "exposures", "last_calls", "recent_ids"]
 
 _CALLED = f"""
 FROM {EVENTS_TABLE} WHERE team_id = {{project:UInt32}} AND event = '$feature_flag_called'
@@ -28,18 +27,6 @@ _RECENT_SQL = f"""
 SELECT distinct_id, max(timestamp) AS last FROM {EVENTS_TABLE}
 WHERE team_id = {{project:UInt32}} AND timestamp >= fromUnixTimestamp64Micro({{floor_us:Int64}}, 'UTC')
 GROUP BY distinct_id ORDER BY last DESC LIMIT {{limit:UInt32}}
-"""  # noqa: S608 - the table is a constant; values are bound
-_NAMES_SQL = f"""
-SELECT arrayJoin(JSONExtractKeys(properties, '$set')) AS name, count() AS count FROM {EVENTS_TABLE}
-WHERE team_id = {{project:UInt32}} AND timestamp >= fromUnixTimestamp64Micro({{floor_us:Int64}}, 'UTC')
-    AND JSONHas(properties, '$set')
-GROUP BY name ORDER BY count DESC LIMIT 300
-"""  # noqa: S608 - the table is a constant; values are bound
-_VALUES_SQL = f"""
-SELECT JSONExtractRaw(properties, '$set', {{name:String}}) AS value, count() AS count FROM {EVENTS_TABLE}
-WHERE team_id = {{project:UInt32}} AND timestamp >= fromUnixTimestamp64Micro({{floor_us:Int64}}, 'UTC')
-    AND JSONHas(properties, '$set', {{name:String}})
-GROUP BY value ORDER BY count DESC LIMIT 50
 """  # noqa: S608 - the table is a constant; values are bound
 _STALE_AFTER = timedelta(days=30)
 
@@ -82,20 +69,6 @@ def recent_ids(store: Store, project_id: int, *, limit: int) -> list[str]:
     """Return the distinct ids of the newest events of the last 30 days."""
     parameters = {"project": project_id, "limit": limit, "floor_us": _floor(None, _STALE_AFTER)}
     return [str(row["distinct_id"]) for row in store.query(_RECENT_SQL, parameters)]
-
-
-def property_names(store: Store, project_id: int) -> list[str]:
-    """Return names of properties that events of the last 30 days set on people, most used first."""
-    rows = store.query(_NAMES_SQL, {"project": project_id, "floor_us": _floor(None, _STALE_AFTER)})
-    return [str(row["name"]) for row in rows]
-
-
-def property_values(store: Store, project_id: int, name: str) -> list[str]:
-    """Return values of a property that events of the last 30 days set, most used first."""
-    rows: list[dict[str, Any]] = store.query(
-        _VALUES_SQL, {"project": project_id, "name": name, "floor_us": _floor(None, _STALE_AFTER)}
-    )
-    return [str(row["value"]).strip('"')[:200] for row in rows]
 
 
 def _floor(now: datetime | None, span: timedelta) -> int:

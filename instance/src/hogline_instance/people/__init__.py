@@ -3,6 +3,7 @@
 Other features use what is named here. They may read persons, and write no table of this package.
 """
 
+from hogline_instance.people.listing import person_values
 from hogline_instance.people.lookup import (
     FoundGroup,
     FoundPerson,
@@ -56,6 +57,7 @@ __all__ = [
     "names_of",
     "of_person",
     "people_of",
+    "person_values",
     "shown_names",
     "summaries",
 ]

@@ -1,6 +1,6 @@
 """Lists of people and groups: searched, filtered, sorted, in pages."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -19,6 +19,7 @@ __all__ = [
     "count_people",
     "list_groups",
     "list_people",
+    "person_values",
     "property_names",
     "property_values",
 ]
@@ -26,6 +27,7 @@ __all__ = [
 ORDERS = ("created_at", "last_seen_at")
 _CLOCKS_AHEAD = timedelta(days=1)  # a wrong clock must not put a person above all others for years
 _SAMPLE = 5_000
+_MAX_KEYS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,19 @@ def property_values(session: Session, table: Any, condition_: Any, key: str, par
         query = query.where(func.lower(value).contains(part.replace("\0", "").lower(), autoescape=True))
     found = session.execute(query.group_by(value).order_by(func.count().desc(), value).limit(100))
     return [(text, count) for text, count in found]
+
+
+def person_values(session: Session, project_id: int, keys: Iterable[str]) -> dict[str, list[str]]:
+    """Return values of the newest people for each property in *keys*, the most frequent first."""
+    newest = (
+        select(PersonRow.properties).where(PersonRow.team_id == project_id).order_by(PersonRow.id.desc()).limit(_SAMPLE)
+    ).subquery()
+    found: dict[str, list[str]] = {}
+    for key in [key for key in dict.fromkeys(keys) if key and '"' not in key and "\0" not in key][:_MAX_KEYS]:
+        value = property_text(_dialect(session), newest.c.properties, key)
+        query = select(value).where(value.is_not(None)).group_by(value).order_by(func.count().desc(), value).limit(50)
+        found[key] = [str(text)[:200] for text in session.scalars(query)]
+    return found
 
 
 def property_names(rows: Sequence[Any]) -> list[tuple[str, int]]:
