@@ -8,6 +8,8 @@ from urllib.parse import urlencode
 import pytest
 
 from examples.alert_receiver import WrongSignatureError, verified
+from hogline_instance.alerts.channels.slack import slack_text
+from hogline_instance.alerts.message import Message, Occasion
 from tests.instance.alerts.calls import call, entry, exception, fail, log, make, only_for, python_frame, unique, until
 from tests.instance.projects.calls import new_project
 from tests.instance.reader import text_of
@@ -138,6 +140,25 @@ def test_slack_gets_text_that_events_cannot_format(client, hooks):
     assert "webhook-signature" not in request.headers
 
 
+def test_a_digest_for_slack_fits_into_the_shortest_limit():
+    """Discord's is 2,000 characters, which names of issues could fill several times."""
+    detail = {"name": "<" * 300, "description": "&" * 300, "release": "r" * 300}
+    one = Occasion(kind="created", issue_id="i", url="https://hogline.test/issue/i?project=1", detail=detail)
+    short = Occasion(
+        kind="reopened", issue_id="j", url="https://hogline.test/issue/j?project=1", detail={"name": "Short"}
+    )
+    message = Message(
+        id="m", alert_id=1, alert_name="a" * 200, alert_url="https://hogline.test/alerts/1?project=1", project_id=1,
+        project_name="p", occasions=(one, short, one, short), more=7,
+    )  # fmt: skip
+    text = slack_text(message)
+    assert len(text) <= 2_000
+    assert text.startswith(
+        "*2 new issues, 2 regressions, 7 more in p*\nRegression: <https://hogline.test/issue/j?project=1|Short>"
+    )
+    assert "\nand 9 more: <https://hogline.test/alerts/1?project=1|aaa" in text
+
+
 def test_mail_is_sent_with_login_and_tls_and_escapes_html(client, mailbox):
     """To several addresses; the others get it when the server refuses one."""
     kind, address = unique("<img src=x>"), f"{uuid.uuid4().hex}@shop.test"
@@ -259,10 +280,10 @@ def test_fields_that_cannot_be_used_are_named(client, reader):
     """With the field and what to enter."""
     hook = {"name": "n", "kind": "webhook", "url": "https://hooks.test/x"}
     for wrong, attr in (
-        ({"name": ""}, "name"), ({"name": "x" * 201}, "name"), ({"kind": "sms"}, "kind"), ({"url": ""}, "url"),
+        ({"name": ""}, "name"), ({"name": "x" * 201}, "name"), ({"kind": "sms"}, "kind"), ({"kind": ["mail"]}, "kind"), ({"url": ""}, "url"),
         ({"url": "ftp://hooks.test/"}, "url"), ({"url": "https://user@hooks.test/"}, "url"), ({"url": "https://a b/"}, "url"),
         ({"triggers": []}, "triggers"), ({"triggers": ["closed"]}, "triggers"), ({"filters": {"type": "XOR"}}, "filters"),
-        ({"filters": {"type": "AND", "values": [{"key": "a", "operator": "near"}]}}, "filters"), ({"enabled": "yes"}, "enabled"),
+        ({"filters": {"type": "AND", "values": [{"key": "a", "operator": "near"}]}}, "filters"), ({"filters": {"a": "x" * 70_000}}, "filters"), ({"enabled": "yes"}, "enabled"),
         ({"digest_after": 0}, "digest_after"), ({"digest_minutes": 1441}, "digest_minutes"), ({"digest_minutes": True}, "digest_minutes"),
         ({"kind": "mail"}, "addresses"), ({"kind": "mail", "addresses": ["ada"]}, "addresses"),
         ({"kind": "mail", "addresses": ["a@b.test\r\nBcc: eve@b.test"]}, "addresses"),
@@ -293,6 +314,10 @@ def test_fields_that_cannot_be_used_are_named(client, reader):
         assert made["secret"] not in text
     call(client, "DELETE", f"alerts/{made['id']}/", status=204)
     call(client, "GET", f"alerts/{made['id']}/", status=404)
+    for number in (0, 2**31, 10**30):
+        call(client, "GET", f"alerts/{number}/", status=404)
+        call(client, "POST", f"alerts/deliveries/{number}/retry/", status=404)
+    assert call(client, "GET", f"alerts/deliveries/?alert_id={10**30}&issue_id=%00")["results"] == []
 
 
 def test_the_pages_make_change_test_and_delete_an_alert_without_javascript(client, hooks):

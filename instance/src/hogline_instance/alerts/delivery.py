@@ -12,6 +12,7 @@ from hogline_instance.alerts.tables import FAILED, SENT, TEST, AlertRow, Deliver
 from hogline_instance.db import utc_now
 from hogline_instance.people import iso
 from hogline_instance.services import Services
+from hogline_instance.settings import Settings
 
 __all__ = ["Deliverer", "send_test"]
 
@@ -55,7 +56,7 @@ class Deliverer:
                         session.expunge(begun.alert)
                 if begun is None or message is None:
                     return
-                outcome = CHANNELS[begun.alert.kind](message, begun.alert, settings)
+                outcome = _attempt(message, begun.alert, settings)
                 with database.transaction() as session:
                     is_given_up = record_outcome(session, begun.id, outcome, now=utc_now(), settings=settings)
                 if is_given_up:
@@ -75,7 +76,7 @@ def send_test(services: Services, alert: AlertRow) -> DeliveryRow:
         message_id=str(uuid.uuid4()), base_url=base_url(services), alert=(alert.id, alert.name), at=iso(now) or "",
         project=(alert.team_id, project.name if project is not None else ""),
     )  # fmt: skip
-    outcome: Outcome = CHANNELS[alert.kind](message, alert, services.settings)
+    outcome = _attempt(message, alert, services.settings)
     row = DeliveryRow(
         team_id=alert.team_id, alert_id=alert.id, occasion=f"test:{message.id}", kind=TEST, issue_id="",
         detail=dict(message.occasions[0].detail), status=SENT if outcome.accepted else FAILED, message_id=message.id,
@@ -87,6 +88,13 @@ def send_test(services: Services, alert: AlertRow) -> DeliveryRow:
         shorten_log(session, alert.id, services.settings.alert_log_max_deliveries)
         session.expunge(row)
     return row
+
+
+def _attempt(message: Message, alert: AlertRow, settings: Settings) -> Outcome:
+    try:
+        return CHANNELS[alert.kind](message, alert, settings)
+    except Exception as error:  # else the same message would be tried forever
+        return Outcome(accepted=False, answer=f"the message could not be sent: {error!r}", may_retry=True)
 
 
 def base_url(services: Services) -> str:

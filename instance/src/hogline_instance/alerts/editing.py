@@ -4,12 +4,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from hogline_instance.alerts.channels import CHANNELS, HOOKS, MAIL, WEBHOOK, new_secret
 from hogline_instance.alerts.filters import TRIGGERS
-from hogline_instance.alerts.listing import found_delivery
+from hogline_instance.alerts.listing import MAX_ID, found_delivery
 from hogline_instance.alerts.outbox import cancel_waiting, send_again
 from hogline_instance.alerts.tables import CANCELLED, FAILED, TEST, AlertRow, DeliveryRow
 from hogline_instance.db import utc_now
@@ -23,6 +24,7 @@ __all__ = ["change_alert", "create_alert", "found_alert", "repeat_delivery", "re
 
 _MAX_ALERTS = 100
 _MAX_NAME, _MAX_URL, _MAX_ADDRESSES, _MAX_ADDRESS = 200, 2_000, 20, 254
+_MAX_FILTER_BYTES = 64 * 1024
 _MAX_DIGEST_AFTER, _MAX_DIGEST_MINUTES = 100, 1_440
 _DEFAULTS = {"digest_after": 5, "digest_minutes": 10}
 _ADDRESS = re.compile(r"[!-~]+@[A-Za-z0-9.-]+\.?[A-Za-z0-9]")
@@ -31,7 +33,8 @@ _NOT_IN_ADDRESS = frozenset('()<>[]:;,\\"')
 
 def found_alert(session: Session, project_id: int, alert_id: int) -> AlertRow:
     """Return an alert of the project. Raises ApiError: there is none."""
-    row = session.scalar(select(AlertRow).where(AlertRow.team_id == project_id, AlertRow.id == alert_id))
+    query = select(AlertRow).where(AlertRow.team_id == project_id, AlertRow.id == alert_id)
+    row = session.scalar(query) if 0 < alert_id <= MAX_ID else None
     if row is None:
         raise not_found("This project has no alert with that id.")
     return row
@@ -43,7 +46,7 @@ def create_alert(session: Session, project_id: int, body: Mapping[str, Any], set
     if (session.scalar(count) or 0) >= _MAX_ALERTS:
         raise invalid_field("name", "max_length", f"A project has at most {_MAX_ALERTS} alerts.")
     kind = body.get("kind")
-    if kind not in CHANNELS:
+    if not isinstance(kind, str) or kind not in CHANNELS:
         raise invalid_field("kind", "invalid_choice", f"The kind of an alert is one of {', '.join(CHANNELS)}.")
     row = AlertRow(
         team_id=project_id, kind=kind, url="", addresses=[], secret=new_secret() if kind == WEBHOOK else "", filters={},
@@ -180,6 +183,8 @@ def _triggers(value: object) -> list[str]:
 def _filters(value: object) -> dict[str, Any]:
     if not value:
         return {}
+    if len(orjson.dumps(value, default=str)) > _MAX_FILTER_BYTES:
+        raise invalid_field("filters", "max_length", f"Filters have at most {_MAX_FILTER_BYTES} bytes.")
     try:
         check_filters(value)
     except FilterError as error:

@@ -11,7 +11,10 @@ from hogline_instance.alerts.tables import FAILED, SENT, WAITING, AlertRow, Deli
 from hogline_instance.people import aware
 from hogline_instance.web.errors import not_found
 
-__all__ = ["LogFilter", "State", "alerts_of", "found_delivery", "log_of", "states_of"]
+__all__ = ["MAX_ID", "LogFilter", "State", "alerts_of", "found_delivery", "log_of", "states_of"]
+
+MAX_ID = 2**31 - 1
+"""The largest number that PostgreSQL's integer columns hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,8 @@ def log_of(
     session: Session, project_id: int, wanted: LogFilter, *, limit: int, offset: int
 ) -> tuple[list[tuple[DeliveryRow, str]], bool]:
     """Return deliveries and the names of their alerts, newest first, and whether there are more."""
+    if "\0" in wanted.issue_id or not 0 <= (wanted.alert_id or 0) <= MAX_ID:
+        return [], False
     query = (
         select(DeliveryRow, AlertRow.name)
         .join(AlertRow, AlertRow.id == DeliveryRow.alert_id)
@@ -81,11 +86,12 @@ def log_of(
 
 def found_delivery(session: Session, project_id: int, delivery_id: int) -> tuple[DeliveryRow, AlertRow]:
     """Return a delivery of the project with its alert. Raises ApiError: there is none."""
-    found = session.execute(
+    query = (
         select(DeliveryRow, AlertRow)
         .join(AlertRow, AlertRow.id == DeliveryRow.alert_id)
         .where(DeliveryRow.team_id == project_id, DeliveryRow.id == delivery_id)
-    ).one_or_none()
+    )
+    found = session.execute(query).one_or_none() if 0 < delivery_id <= MAX_ID else None
     if found is None:
         raise not_found("This project has no delivery with that id.")
     return found[0], found[1]

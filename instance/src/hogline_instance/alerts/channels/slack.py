@@ -15,6 +15,9 @@ from hogline_instance.settings import Settings
 
 __all__ = ["send", "slack_text"]
 
+_MAX_CHARACTERS = 1_700
+"""Discord refuses texts of more than 2,000 characters; the last line needs some of them."""
+_MAX_PART = 150
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _MENTION = re.compile(r"@(?=(?:channel|here|all|everyone)\b)")
 
@@ -26,15 +29,23 @@ def send(message: Message, alert: AlertRow, settings: Settings) -> Outcome:
 
 def slack_text(message: Message) -> str:
     """Return the message in Slack's markup. Names of issues cannot format, nor mention anybody."""
-    lines = [f"*{_escaped(message.headline)}*"]
-    lines += [_entry(each) for each in message.occasions]
-    if message.more:
-        lines.append(f"and {message.more} more: <{message.alert_url}|{_escaped(message.alert_name)}>")
+    head = f"*{_escaped(message.headline)}*"
+    lines, room, more = [head], _MAX_CHARACTERS - len(head), message.more
+    for each in message.occasions:
+        line = _entry(each)
+        if len(line) > room:
+            more += 1
+            continue
+        lines.append(line)
+        room -= len(line) + 1
+    if more:
+        lines.append(f"and {more} more: <{message.alert_url}|{_escaped(message.alert_name)}>")
     return "\n".join(lines)
 
 
 def _entry(occasion: Occasion) -> str:
-    parts = [f"{occasion.title}: <{occasion.url}|{_escaped(occasion.name)}>", _escaped(occasion.description)]
+    name, description = occasion.name[:_MAX_PART], occasion.description[:_MAX_PART]
+    parts = [f"{occasion.title}: <{occasion.url}|{_escaped(name)}>", _escaped(description)]
     return " \N{MIDDLE DOT} ".join(part for part in [*parts, *map(_escaped, occasion.facts)] if part)
 
 
