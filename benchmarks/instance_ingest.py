@@ -1,8 +1,10 @@
 """Events per second that the instance takes, from the first request until the last row is in the
-store.
+store, with people, definitions and issues worked out.
 
-Each event is acknowledged when it is on disk, and the clock stops when the store counts the last
-one. The load comes from another process on the same two cores, over keep-alive connections.
+The peers of the same run are an instance whose pipeline has no steps, and the engine's own insert of
+the rows that the steps made. Each event is acknowledged when it is on disk, and the clock stops when
+the store counts the last one. The load comes from another process on the same two cores, over
+keep-alive connections. Each event is of another one of 20,000 people.
 """
 
 import asyncio
@@ -13,41 +15,81 @@ import tempfile
 import time
 import urllib.request
 import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.figures import Figure, print_figures
-from tests.support.instances import start_instance
+from benchmarks.instance_rows import prepared_rows
+from hogline_instance.store import Store
+from tests.support.instances import Instance, start_instance
 
+PEOPLE = 20_000
+ROUNDS = 3
 PROPERTIES = {f"property_{n}": f"value of property {n}" for n in range(12)} | {
     "$session_id": "0192f0c0-0000-7000-8000-000000000000", "$current_url": "https://shop.example/checkout", "$lib": "hogline",
     "$browser": "Chrome", "$os": "Linux", "total": 42.5, "items": 3,
 }  # fmt: skip
+_FRAMES = [
+    {
+        "platform": "python", "filename": f"shop/part_{n}.py", "abs_path": f"/srv/shop/part_{n}.py", "function": f"step_{n}",
+        "module": f"shop.part_{n}", "lineno": 10 + n, "in_app": True,
+    }
+    for n in range(10)
+]  # fmt: skip
 
 
-def bodies(token: str, count: int, batch: int) -> list[bytes]:
-    """Return *count* prepared requests, each with *batch* events of about 700 bytes."""
+def plain(number: int) -> dict[str, object]:
+    """Return the event *number*, of about 700 bytes."""
+    return {"event": "checkout", "properties": PROPERTIES}
+
+
+def exception(number: int) -> dict[str, object]:
+    """Return the exception *number*, of about 2,500 bytes: one of 50 mistakes, ten frames deep."""
+    entry = {
+        "type": f"Error{number % 50}", "value": f"no stock for order {number}", "mechanism": {"type": "generic", "handled": False},
+        "stacktrace": {"type": "raw", "frames": _FRAMES},
+    }  # fmt: skip
+    return {"event": "$exception", "properties": {**PROPERTIES, "$exception_list": [entry]}}
+
+
+@dataclass(frozen=True)
+class Load:
+    """*count* requests with *batch* events each, over so many connections."""
+
+    make: Callable[[int], dict[str, object]]
+    count: int
+    batch: int
+    connections: int
+
+
+BATCHES = Load(plain, 1_000, 100, 16)
+SINGLES = Load(plain, 12_000, 1, 64)
+EXCEPTIONS = Load(exception, 500, 100, 16)
+
+
+def requests(load: Load, token: str) -> list[bytes]:
+    """Return the prepared requests of *load*."""
     made = []
-    for number in range(count):
+    for number in range(load.count):
         events = [
             {
-                "event": "checkout", "distinct_id": f"user-{number % 500}", "uuid": str(uuid.uuid4()),
-                "timestamp": "2026-11-24T12:00:00.000000+00:00", "properties": PROPERTIES,
+                "distinct_id": f"user-{each % PEOPLE}", "uuid": str(uuid.uuid4()),
+                "timestamp": "2026-11-24T12:00:00.000000+00:00", **load.make(each),
             }
-            for _ in range(batch)
+            for each in range(number * load.batch, (number + 1) * load.batch)
         ]  # fmt: skip
         body = json.dumps({"api_key": token, "batch": events}, separators=(",", ":")).encode()
         head = f"POST /batch/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         made.append(head.encode() + body)
-    return made
+    return made[::-1]
 
 
-def send(port: int, token: str, count: int, batch: int, connections: int, ready: object, go: object) -> None:
-    """Prepare the requests, wait for the signal, and send them over *connections*, one at a time
-    on each.
-    """
-    requests = bodies(token, count, batch)
+def send(port: int, token: str, load: Load, ready: object, go: object) -> None:
+    """Prepare the requests, wait for the signal, and send them, one at a time on each connection."""
+    queue = requests(load, token)
 
-    async def one(queue: list[bytes]) -> None:
+    async def one() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         while queue:
             writer.write(queue.pop())
@@ -58,19 +100,19 @@ def send(port: int, token: str, count: int, batch: int, connections: int, ready:
         writer.close()
 
     async def everybody() -> None:
-        await asyncio.gather(*(one(requests) for _ in range(connections)))
+        await asyncio.gather(*(one() for _ in range(load.connections)))
 
     ready.set()
     go.wait()
     asyncio.run(everybody())
 
 
-def measure(served: object, count: int, batch: int, connections: int) -> float:
+def measure(served: Instance, load: Load) -> float:
     """Return the events per second until all of them are in the store."""
     port = int(served.url.rpartition(":")[2])
     context = multiprocessing.get_context("spawn")
     ready, go = context.Event(), context.Event()
-    sender = context.Process(target=send, args=(port, served.token, count, batch, connections, ready, go))
+    sender = context.Process(target=send, args=(port, served.token, load, ready, go))
     sender.start()
     ready.wait(120)
     before = stored(served)
@@ -78,31 +120,73 @@ def measure(served: object, count: int, batch: int, connections: int) -> float:
     go.set()
     sender.join()
     assert sender.exitcode == 0
-    while stored(served) < before + count * batch:
+    while stored(served) < before + load.count * load.batch:
         time.sleep(0.02)
-    return count * batch / (time.perf_counter() - begun)
+    return load.count * load.batch / (time.perf_counter() - begun)
 
 
-def stored(served: object) -> int:
+def stored(served: Instance) -> int:
     with urllib.request.urlopen(f"{served.url}/_ready") as answer:
         return int(json.load(answer)["stored_events"])
 
 
+def engine_rate(folder: Path) -> float:
+    """Return the rows per second of the engine's own insert."""
+    batches = prepared_rows(folder, [{"distinct_id": f"user-{n}", **plain(n)} for n in range(PEOPLE)], 3)
+    store = Store(f"chdb:///{folder}/store", query_max_s=60, query_max_bytes=2**31)
+    store.migrate()
+    rates = []
+    for number, rows in enumerate(batches):
+        text = b"\n".join(rows)
+        begun = time.perf_counter()
+        store.insert_events(text, f"batch-{number}")
+        rates.append(len(rows) / (time.perf_counter() - begun))
+    store.close()
+    return max(rates)
+
+
 def main() -> None:
+    best: dict[tuple[str, Load], float] = {}
     with tempfile.TemporaryDirectory() as folder:
-        served = start_instance(Path(folder) / "data")
+        whole = start_instance(Path(folder) / "whole")
+        bare = start_instance(Path(folder) / "bare", command=(sys.executable, "-m", "benchmarks.bare_instance"))
         try:
-            measure(served, 200, 100, 8)  # the first inserts make the engine compile its queries
-            batches = max(measure(served, 1500, 100, 16) for _ in range(2))
-            singles = max(measure(served, 15_000, 1, 64) for _ in range(2))
+            # The first inserts make the engine compile its queries, and the people.
+            for served in (whole, bare):
+                measure(served, Load(plain, PEOPLE // 100, 100, 8))
+            turns = [(whole, BATCHES), (bare, BATCHES), (whole, SINGLES), (bare, SINGLES), (whole, EXCEPTIONS)]
+            for _ in range(ROUNDS):
+                for served, load in turns:
+                    key = ("whole" if served is whole else "bare", load)
+                    best[key] = max(best.get(key, 0.0), measure(served, load))
         finally:
-            served.stop()
-    print_figures(
-        [
-            Figure("durable and drained, batches of 100", batches, "events/s", 50_000, more_is_better=True),
-            Figure("durable and drained, single-event requests", singles, "events/s", 5_000, more_is_better=True),
-        ]
-    )
+            whole.stop()
+            bare.stop()
+        engine = engine_rate(Path(folder))
+    print_figures(figures(best, engine))
+
+
+def figures(best: dict[tuple[str, Load], float], engine: float) -> list[Figure]:
+    """Return the rows of the table."""
+    found = []
+    for name, load, least in (("batches of 100", BATCHES, 35_000), ("single-event requests", SINGLES, 5_000)):
+        whole, bare = best["whole", load], best["bare", load]
+        peers = (("without people, definitions and issues", bare),)
+        if load is BATCHES:
+            peers += (("the engine's own insert of the same rows", engine),)
+        found.append(Figure(f"durable and drained, {name}", whole, "events/s", least, peers, more_is_better=True))
+        share = Figure(
+            f"the same as a share of the rate without people, {name}", whole / bare, "x", 0.7, more_is_better=True
+        )
+        found.append(share)
+    plain_rate = best["whole", BATCHES]
+    found.append(
+        Figure(
+            "100 % exceptions, batches of 100", best["whole", EXCEPTIONS], "events/s", plain_rate / 2,
+            (("plain events", plain_rate),), more_is_better=True,
+        )
+    )  # fmt: skip
+    return found
 
 
 if __name__ == "__main__":

@@ -9,9 +9,10 @@ Source: docs/internals/instance-protocol.md#the-exception-event.
 import re
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
-from hogline_instance.errors.frames import MAX_FRAMES, Resolve, cached_frame
+from hogline_instance.errors.frames import MAX_FRAMES, Resolve, cached_frames
+from hogline_instance.events.person_ids import name_uuid
 
 __all__ = ["BrokenListError", "canonical_list", "crash_is_first"]
 
@@ -19,7 +20,7 @@ MAX_EXCEPTIONS = 50
 _MAX_VALUE = 10_000
 _MAX_TYPE = 1_000
 _MAX_LIST_FRAMES = 1_000
-_NAMESPACE = UUID("6d9f2f9e-6d1c-4f0b-9a63-8a2e3d1c4b5a")
+_NAMESPACE = UUID("6d9f2f9e-6d1c-4f0b-9a63-8a2e3d1c4b5a").bytes
 # Libraries whose stacks begin with the crash site; since the version beside it, some begin with
 # the entry point, as all others do.
 _CRASH_FIRST: Mapping[str, tuple[int, int] | None] = {
@@ -65,7 +66,7 @@ def canonical_list(properties: Mapping[str, Any], event_uuid: str, resolve: Reso
         exception, count = _exception(
             entry, place, library, resolve, reverse=reverse, most_frames=min(left, MAX_FRAMES)
         )
-        exception["id"] = str(uuid5(_NAMESPACE, f"{event_uuid}/{place}"))
+        exception["id"] = name_uuid(_NAMESPACE, f"{event_uuid}/{place}")
         left -= count
         found.append(exception)
     return found
@@ -110,7 +111,7 @@ def _exception(
         frames = frames[omitted:]
     exception["stacktrace"] = {
         "type": "resolved",
-        "frames": [cached_frame(frame, library, resolve) for frame in frames],
+        "frames": cached_frames(frames, library, resolve),
         **({"omitted_frames": omitted} if omitted else {}),
     }
     return exception, len(frames)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hogline_instance.errors.frames import derive
+
 __all__ = ["VERSIONS", "Fingerprint", "custom", "manual", "version_1", "version_2"]
 
 Exceptions = Sequence[Mapping[str, Any]]
@@ -45,35 +47,61 @@ def custom(rule_id: str) -> Fingerprint:
     return Fingerprint(f"custom-rule:{rule_id}", ({"type": "custom", "rule_id": rule_id},))
 
 
+@dataclass(frozen=True, slots=True)
+class _Hashed:
+    """The part of a fingerprint that the frames of one stack make."""
+
+    text: bytes
+    record: tuple[Mapping[str, Any], ...]
+
+
 def version_1(exceptions: Exceptions) -> Fingerprint:
     """Return the first algorithm's fingerprint: the resolved frames of the app."""
-    return _hashed(exceptions, message=str, chosen=_chosen, add_frame=_add_frame_1)
+    return _hashed(exceptions, str, lambda frames: derive(frames, "version_1", _hashed_1))
 
 
 def version_2(exceptions: Exceptions) -> Fingerprint:
     """Return the second algorithm's fingerprint: every frame, but no line, path, hash or number."""
-    return _hashed(exceptions, message=normalised_message, chosen=list, add_frame=_add_frame_2)
+    return _hashed(exceptions, normalised_message, lambda frames: derive(frames, "version_2", _hashed_2))
 
 
 def _hashed(
-    exceptions: Exceptions,
-    *,
-    message: Callable[[str], str],
-    chosen: Callable[[Any], Any],
-    add_frame: Callable[["_Hashing", Any], None],
+    exceptions: Exceptions, message: Callable[[str], str], hashed: Callable[[Sequence[Mapping[str, Any]]], _Hashed]
 ) -> Fingerprint:
-    hashing = _Hashing()
+    digest = hashlib.sha512()
+    record: list[Mapping[str, Any]] = []
     for exception in exceptions:
         pieces = ["Exception Type"]
-        hashing.add(exception["type"])
+        digest.update(_bytes(exception["type"]))
         frames = _frames(exception)
         if frames is None:
-            hashing.add(message(exception["value"]))
+            digest.update(_bytes(message(exception["value"])))
             pieces.append("Exception Message")
-        hashing.note_exception(exception, pieces)
-        for frame in chosen(frames or ()):
-            add_frame(hashing, frame)
-    return hashing.done()
+        record.append({"type": "exception", "id": exception.get("id"), "pieces": pieces})
+        if frames:
+            of_frames = hashed(frames)
+            digest.update(of_frames.text)
+            record += of_frames.record[: max(_MAX_RECORDED_FRAMES - len(record), 0)]
+    return Fingerprint(digest.hexdigest(), tuple(record))
+
+
+def _hashed_1(frames: Sequence[Mapping[str, Any]]) -> _Hashed:
+    return _joined([(frame, *_parts_1(frame)) for frame in _chosen(frames)])
+
+
+def _hashed_2(frames: Sequence[Mapping[str, Any]]) -> _Hashed:
+    return _joined([(frame, *_parts_2(frame)) for frame in frames])
+
+
+def _joined(found: Sequence[tuple[Mapping[str, Any], list[object], list[str]]]) -> _Hashed:
+    return _Hashed(
+        b"".join(_bytes(part) for _, parts, _ in found for part in parts),
+        tuple({"type": "frame", "raw_id": frame.get("raw_id"), "pieces": pieces} for frame, _, pieces in found),
+    )
+
+
+def _bytes(text: object) -> bytes:
+    return str(text).encode("utf-8", "replace")
 
 
 VERSIONS: tuple[Callable[[Exceptions], Fingerprint], ...] = (version_1, version_2)
@@ -92,25 +120,6 @@ def normalised_message(message: str) -> str:
     return _NUMBERS.sub("#", _IDS.sub("*", text))[:_MAX_MESSAGE]
 
 
-class _Hashing:
-    def __init__(self) -> None:
-        self._hash = hashlib.sha512()
-        self._record: list[Mapping[str, Any]] = []
-
-    def add(self, text: object) -> None:
-        self._hash.update(str(text).encode("utf-8", "replace"))
-
-    def note_exception(self, exception: Mapping[str, Any], pieces: list[str]) -> None:
-        self._record.append({"type": "exception", "id": exception.get("id"), "pieces": pieces})
-
-    def note_frame(self, frame: Mapping[str, Any], pieces: list[str]) -> None:
-        if len(self._record) < _MAX_RECORDED_FRAMES:
-            self._record.append({"type": "frame", "raw_id": frame.get("raw_id"), "pieces": pieces})
-
-    def done(self) -> Fingerprint:
-        return Fingerprint(self._hash.hexdigest(), tuple(self._record))
-
-
 def _frames(exception: Mapping[str, Any]) -> Sequence[Mapping[str, Any]] | None:
     """Return the frames of *exception*, or None without a stack; an empty list is a stack."""
     stack = exception.get("stacktrace")
@@ -126,40 +135,43 @@ def _chosen(frames: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
     return [frame for frame in own if frame["resolved"]]
 
 
-def _add_frame_1(hashing: _Hashing, frame: Mapping[str, Any]) -> None:
+def _parts_1(frame: Mapping[str, Any]) -> tuple[list[object], list[str]]:
+    """Return the values of *frame* that are hashed, and their names."""
+    parts: list[object] = []
     pieces = []
     if frame.get("source"):
-        hashing.add(frame["source"])
+        parts.append(frame["source"])
         pieces.append("Source file name")
     if frame.get("module"):
-        hashing.add(frame["module"])
+        parts.append(frame["module"])
         pieces.append("Module name")
     if frame.get("resolved_name"):
-        hashing.add(frame["resolved_name"])
+        parts.append(frame["resolved_name"])
         pieces.append("Resolved function name")
     else:
-        hashing.add(frame.get("mangled_name", ""))
+        parts.append(frame.get("mangled_name", ""))
         pieces.append("Mangled function name")
         for name, label in (("line", "Source line"), ("column", "Source column"), ("lang", "Language")):
             if frame.get(name) is not None:
-                hashing.add(frame[name])
+                parts.append(frame[name])
                 pieces.append(label)
-    hashing.note_frame(frame, pieces)
+    return parts, pieces
 
 
-def _add_frame_2(hashing: _Hashing, frame: Mapping[str, Any]) -> None:
+def _parts_2(frame: Mapping[str, Any]) -> tuple[list[object], list[str]]:
+    """Return the values of *frame* that are hashed, and their names."""
+    parts: list[object] = []
     pieces = []
     if frame.get("source"):
-        hashing.add(normalised_source(frame["source"]))
+        parts.append(normalised_source(frame["source"]))
         pieces.append("Source file name")
     if frame.get("module"):
-        hashing.add(str(frame["module"]).partition("?")[0])
+        parts.append(str(frame["module"]).partition("?")[0])
         pieces.append("Module name")
     if frame.get("resolved_name"):
-        hashing.add(frame["resolved_name"])
+        parts.append(frame["resolved_name"])
         pieces.append("Resolved function name")
     else:
-        hashing.add(frame.get("mangled_name", ""))
-        hashing.add(frame.get("lang", ""))
+        parts += [frame.get("mangled_name", ""), frame.get("lang", "")]
         pieces += ["Mangled function name", "Language"]
-    hashing.note_frame(frame, pieces)
+    return parts, pieces

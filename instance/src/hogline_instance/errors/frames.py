@@ -8,16 +8,20 @@ Source: docs/internals/instance-protocol.md#frames-by-platform.
 import hashlib
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import orjson
 
-__all__ = ["MAX_FRAMES", "Resolution", "cached_frame", "normalised_frame", "platform_of"]
+__all__ = [
+    "MAX_FRAMES", "Resolution", "Resolve", "cached_frames", "derive", "normalised_frame", "platform_of",
+]  # fmt: skip
 
 MAX_FRAMES = 250
+_T = TypeVar("_T")
+_VARIABLES = b'"code_variables"'
 _MAX_TEXT = 2_000
 _MAX_LINE = 1_000
 _MAX_CONTEXT_LINES = 10
@@ -88,8 +92,68 @@ def platform_of(raw: Mapping[str, Any], library: str) -> str:
     return str(named)[:100] if isinstance(named, str) and named else _PLATFORMS.get(library, "custom")
 
 
-_known: dict[tuple[str, bytes], dict[str, Any]] = {}
-_MAX_KNOWN, _MAX_KNOWN_BYTES = 5_000, 4_096
+class KnownFrames(list[dict[str, Any]]):
+    """The normalised frames of a stack that occurs again and again. They never change.
+
+    `derived` holds what was worked out from them, by name.
+    """
+
+    def __init__(self, frames: Iterable[dict[str, Any]]) -> None:
+        super().__init__(frames)
+        self.derived: dict[str, Any] = {}
+
+
+def derive(frames: Sequence[Any], name: str, compute: Callable[[Sequence[Any]], _T]) -> _T:
+    """Return `compute(frames)`, worked out once for known frames."""
+    if not isinstance(frames, KnownFrames):
+        return compute(frames)
+    if name not in frames.derived:
+        frames.derived[name] = compute(frames)
+    return frames.derived[name]  # type: ignore[no-any-return]
+
+
+class _Cache(dict[tuple[str, bytes], _T]):
+    """Values by library and content, until they are too many bytes."""
+
+    def __init__(self, max_value_bytes: int, max_bytes: int) -> None:
+        super().__init__()
+        self._max_value_bytes = max_value_bytes
+        self._left = self._max_bytes = max_bytes
+
+    def takes(self, content: bytes) -> bool:
+        """Return whether *content* is small enough."""
+        return len(content) <= self._max_value_bytes
+
+    def keep(self, library: str, content: bytes, value: _T) -> _T:
+        """Store and return *value*."""
+        self._left -= len(content)
+        if self._left < 0:
+            self.clear()
+            self._left = self._max_bytes - len(content)
+        self[library, content] = value
+        return value
+
+
+_known_frames: _Cache[dict[str, Any]] = _Cache(4_096, 4_000_000)
+_known_stacks: _Cache[KnownFrames] = _Cache(64_000, 8_000_000)
+
+
+def cached_frames(raw: Sequence[Mapping[str, Any]], library: str, resolve: Resolve) -> Sequence[dict[str, Any]]:
+    """Return the normalised frames of a stack, the same ones each time that its content occurs.
+
+    The caller must not change them. A stack with frames that a source map may resolve is not kept,
+    and neither is one with variables, which differ each time.
+    """
+    content = _content(raw)
+    if content is None or not _known_stacks.takes(content) or _VARIABLES in content:
+        return [cached_frame(frame, library, resolve) for frame in raw]
+    found = _known_stacks.get((library, content))
+    if found is not None:
+        return found
+    frames = [cached_frame(frame, library, resolve) for frame in raw]
+    if any(frame["platform"] in _WITH_MAPS for frame in frames):
+        return frames
+    return _known_stacks.keep(library, content, KnownFrames(frames))
 
 
 def cached_frame(raw: Mapping[str, Any], library: str, resolve: Resolve) -> dict[str, Any]:
@@ -97,21 +161,18 @@ def cached_frame(raw: Mapping[str, Any], library: str, resolve: Resolve) -> dict
 
     The caller must not change it. Frames that a source map may resolve are not cached.
     """
-    if platform_of(raw, library) in _WITH_MAPS:
+    content = _content(raw) if platform_of(raw, library) not in _WITH_MAPS else None
+    if content is None or not _known_frames.takes(content):
         return normalised_frame(raw, library, resolve)
+    found = _known_frames.get((library, content))
+    return found if found is not None else _known_frames.keep(library, content, normalised_frame(raw, library, resolve))
+
+
+def _content(raw: object) -> bytes | None:
     try:
-        content = orjson.dumps(raw)
+        return orjson.dumps(raw)
     except (TypeError, orjson.JSONEncodeError):
-        return normalised_frame(raw, library, resolve)
-    if len(content) > _MAX_KNOWN_BYTES:
-        return normalised_frame(raw, library, resolve)
-    found = _known.get((library, content))
-    if found is None:
-        found = normalised_frame(raw, library, resolve)
-        if len(_known) >= _MAX_KNOWN:
-            _known.clear()
-        _known[library, content] = found
-    return found
+        return None
 
 
 def normalised_frame(raw: Mapping[str, Any], library: str, resolve: Resolve, *, index: int = 0) -> dict[str, Any]:

@@ -4,7 +4,7 @@ Pure. Source: docs/internals/instance-protocol.md#derived-exception-properties.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +13,8 @@ import orjson
 
 from hogline_instance.errors.exception_list import BrokenListError, canonical_list
 from hogline_instance.errors.fingerprint import VERSIONS, Fingerprint, custom, manual
-from hogline_instance.errors.frames import Resolution, Resolve
-from hogline_instance.errors.rules import RuleSet
+from hogline_instance.errors.frames import Resolution, Resolve, derive
+from hogline_instance.errors.rules import Rule, RuleSet
 from hogline_instance.events.event import StoredEvent
 
 __all__ = ["Prepared", "prepare", "release_of"]
@@ -56,11 +56,15 @@ class Prepared:
         text = self.event.text("$issue_description") or self.exceptions[0]["value"]
         return _storable(text[:_MAX_DESCRIPTION])
 
+    def matching(self, rules: RuleSet, kind: str) -> Rule | None:
+        """Return the first of the *rules* of a kind that this event matches."""
+        return rules.first(kind, self.merged) if rules.has(kind) else None
+
     def choose(self, rules: RuleSet) -> None:
         """Set the fingerprint: the client's, a grouping rule's, or a computed one."""
         computed = tuple(version(self.exceptions) for version in VERSIONS)
         named = _storable(self.event.text("$exception_fingerprint"))
-        rule = rules.first("grouping", self.merged)
+        rule = self.matching(rules, "grouping")
         automatic = custom(rule.id) if rule is not None else computed[-1]
         self.proposed = automatic.value
         self.fingerprint = manual(named) if named else automatic
@@ -74,7 +78,7 @@ class Prepared:
         if self.fingerprint is not None:
             added["$exception_fingerprint"] = self.fingerprint.value
             added["$exception_proposed_fingerprint"] = self.proposed
-            added["$exception_fingerprint_record"] = list(self.fingerprint.record)
+            added["$exception_fingerprint_record"] = self.fingerprint.record
         if issue_id:
             added["$exception_issue_id"] = issue_id
             self.event.issue_id = issue_id
@@ -84,11 +88,11 @@ class Prepared:
             own = _raw_object.decode(self.event.raw_properties)
         except (msgspec.DecodeError, RecursionError):  # nested too deep: the event stays as it came
             return
-        for name in ("$exception_issue_id", "$cymbal_errors"):
-            own.pop(name, None)  # a client cannot choose them
-        for name, value in added.items():
-            own[name] = msgspec.Raw(_json(value))
-        self.event.replace_properties(msgspec.json.encode(own))
+        # A client cannot choose an issue or an error.
+        for name in ("$exception_issue_id", "$cymbal_errors", *added):
+            own.pop(name, None)
+        kept = msgspec.json.encode(own)
+        self.event.replace_properties(b"".join((kept[:-1], b"," if own and added else b"", _members(added))))
 
 
 def prepare(event: StoredEvent, resolve: Resolve) -> Prepared:
@@ -107,13 +111,13 @@ def prepare(event: StoredEvent, resolve: Resolve) -> Prepared:
     except BrokenListError as error:
         prepared.errors.append(str(error))
         return prepared
-    frames = [frame for each in prepared.exceptions for frame in each.get("stacktrace", {}).get("frames", ())]
+    stacks = [each["stacktrace"]["frames"] for each in prepared.exceptions if "stacktrace" in each]
     handled = prepared.exceptions[0].get("mechanism", {}).get("handled")
     prepared.derived = {
         "$exception_types": _unique(each["type"] for each in prepared.exceptions),
         "$exception_values": _unique(each["value"] for each in prepared.exceptions),
-        "$exception_sources": _unique(frame["source"] for frame in frames),
-        "$exception_functions": _unique(frame["resolved_name"] or frame["mangled_name"] for frame in frames),
+        "$exception_sources": _of_all(stacks, "sources", _sources),
+        "$exception_functions": _of_all(stacks, "functions", _functions),
         "$exception_handled": handled is True,
         **({"$exception_releases": releases} if releases else {}),
     }
@@ -129,11 +133,40 @@ def release_of(properties: Mapping[str, Any]) -> str:
     return ""
 
 
-def _json(value: object) -> bytes:
+def _of_all(
+    stacks: Sequence[Sequence[Any]], name: str, compute: Callable[[Sequence[Any]], Sequence[str]]
+) -> Sequence[str]:
+    if len(stacks) == 1:
+        return derive(stacks[0], name, compute)
+    return _unique(text for stack in stacks for text in derive(stack, name, compute))
+
+
+def _sources(frames: Iterable[Mapping[str, Any]]) -> list[str]:
+    return _unique(frame["source"] for frame in frames)
+
+
+def _functions(frames: Iterable[Mapping[str, Any]]) -> list[str]:
+    return _unique(frame["resolved_name"] or frame["mangled_name"] for frame in frames)
+
+
+def _members(added: Mapping[str, Any]) -> bytes:
+    """Return the JSON object *added* without its opening brace.
+
+    The JSON of known frames is made once for all occurrences.
+    """
     try:
-        return orjson.dumps(value)
+        exceptions = [_with_known_json(each) for each in added.get("$exception_list", ())]
+        return orjson.dumps({**added, "$exception_list": exceptions} if exceptions else added)[1:]
     except (TypeError, orjson.JSONEncodeError):  # a lone surrogate, or an integer beyond 64 bits
-        return json.dumps(value).encode()
+        return json.dumps(added).encode()[1:]
+
+
+def _with_known_json(exception: dict[str, Any]) -> dict[str, Any]:
+    stack = exception.get("stacktrace")
+    if stack is None:
+        return exception
+    frames = derive(stack["frames"], "json", lambda frames: orjson.Fragment(orjson.dumps(frames)))
+    return {**exception, "stacktrace": {**stack, "frames": frames}}
 
 
 def _storable(text: str) -> str:

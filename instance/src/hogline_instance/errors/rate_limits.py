@@ -31,7 +31,7 @@ def apply_rate_limits(
     keys: list[tuple[Prepared, list[tuple[Key, int]]]] = []
     for each in exceptions:
         config = limits.get(each.event.team_id)
-        if config and rules[each.event.team_id].first("bypass", each.merged) is None:
+        if config and each.matching(rules[each.event.team_id], "bypass") is None:
             keys.append((each, _buckets(each, config, issue_of(each))))
     counts = _counts(session, {key for _, buckets in keys for key, _ in buckets})
     refused, changed = [], set()

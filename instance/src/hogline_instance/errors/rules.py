@@ -54,6 +54,10 @@ class RuleSet:
         self.broken: dict[str, str] = {}
         """The rules that raised an error, with its text; they are to be disabled."""
 
+    def has(self, kind: str) -> bool:
+        """Return whether there is a rule of *kind*."""
+        return kind in self._by_kind
+
     def first(self, kind: str, properties: Mapping[str, Any]) -> Rule | None:
         """Return the first rule of *kind* that matches."""
         for rule in self._by_kind.get(kind, ()):

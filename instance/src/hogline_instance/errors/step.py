@@ -77,7 +77,7 @@ def _unsuppressed(
 ) -> Sequence[Prepared]:
     kept = []
     for each in prepared:
-        rule = rules[each.event.team_id].first("suppression", each.merged)
+        rule = each.matching(rules[each.event.team_id], "suppression")
         share = rule.values.get("sampling_rate") if rule is not None else None
         if rule is not None and (share is None or sampled_out(each.event.uuid, float(share))):
             dropped[each.event.uuid] = SUPPRESSED_BY_RULE

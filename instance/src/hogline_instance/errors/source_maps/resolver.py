@@ -22,6 +22,7 @@ _MAX_CACHED = 20_000
 _MAX_FAILED = 1_000
 _USED_EVERY = timedelta(hours=1)
 _MINIFIED_PLATFORMS = frozenset({"web:javascript", "node:javascript"})
+_JAVASCRIPT = b"javascript"
 _NOTHING: Mapping[str, "_Set"] = {}
 Position = tuple[int, int]
 
@@ -111,6 +112,8 @@ class SymbolResolver:
 
 def minified_frames(event: StoredEvent) -> Iterable[Mapping[str, Any]]:
     """Yield the JavaScript frames of an event that a source map may resolve."""
+    if _JAVASCRIPT not in bytes(event.raw_properties):  # most events of servers end here
+        return
     entries = event.properties.get("$exception_list")
     for entry in entries[:50] if isinstance(entries, list) else ():
         stack = entry.get("stacktrace") if isinstance(entry, dict) else None
