@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from hogline_instance.db import Database
+from hogline_instance.projects.tables import ProjectRow
 from tests.instance.reader import Reader, dollars, event
 from tests.support.instances import Instance, start_instance
 from tests.support.postgres import Postgres, running_postgres
@@ -90,3 +92,14 @@ def database_url(request, tmp_path) -> str:
     if request.param == "postgresql":
         return request.getfixturevalue("postgres").new_database()
     return f"sqlite:///{tmp_path / 'projects.sqlite3'}"
+
+
+@pytest.fixture
+def database(database_url):
+    """An opened database of each kind with two projects."""
+    opened = Database(database_url)
+    opened.migrate()
+    with opened.transaction() as session:
+        session.add_all([ProjectRow(id=number, name=f"p{number}", token=f"phc_{number}") for number in (1, 2)])
+    yield opened
+    opened.close()

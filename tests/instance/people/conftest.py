@@ -1,20 +1,8 @@
-"""Fixtures: an empty database of each kind, and nodes that process batches over it."""
+"""Fixtures: a node that processes batches over an empty database of each kind."""
 
 import pytest
 
-from hogline_instance.db import Database
-from hogline_instance.projects.tables import ProjectRow
 from tests.instance.people.batches import Node
-
-
-@pytest.fixture
-def database(database_url):
-    opened = Database(database_url)
-    opened.migrate()
-    with opened.transaction() as session:
-        session.add_all([ProjectRow(id=number, name=f"p{number}", token=f"phc_{number}") for number in (1, 2)])
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
