@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from hogline.interceptors.aiohttp import PostHogInterceptor
-from hogline_instance.demo.catalogue import PRODUCTS, CardDeclinedError, apply_gift_card, charge
+from hogline_instance.demo.catalogue import PRODUCTS, CardDeclinedError, apply_gift_card
 from hogline_instance.demo.shop import COOKIE, STATIC, Shop
 
 __all__ = ["create_app", "serve"]
@@ -111,7 +111,7 @@ async def checkout(request: web.Request) -> web.Response:
     shop.posthog.capture("checkout started", properties={"total": total, "items": items})
     if card == "offline":
         raise web.HTTPServiceUnavailable(text="the payment provider does not respond")
-    receipt = charge(total, card)
+    receipt = shop.pay(cart, total, card)
     cart.items.clear()
     shop.posthog.capture("order placed", properties={"total": total, "items": items, "receipt": receipt})
     later = request.app[LATER]

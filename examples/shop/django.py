@@ -17,7 +17,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, Stream
 from django.urls import path
 
 from hogline.interceptors import asgi
-from hogline_instance.demo.catalogue import PRODUCTS, CardDeclinedError, apply_gift_card, charge
+from hogline_instance.demo.catalogue import PRODUCTS, CardDeclinedError, apply_gift_card
 from hogline_instance.demo.shop import COOKIE, STATIC, Shop
 
 __all__ = ["create_app"]
@@ -131,7 +131,7 @@ class _Views:
         self._posthog.capture("checkout started", properties={"total": total, "items": items})
         if card == "offline":
             raise ProviderAwayError("the payment provider does not respond")
-        receipt = charge(total, card)
+        receipt = self._shop.pay(cart, total, card)
         cart.items.clear()
         self._posthog.capture("order placed", properties={"total": total, "items": items, "receipt": receipt})
         # Django runs no code after a response, so the receipt is sent on a thread, which gets a

@@ -12,7 +12,7 @@ import falcon
 from falcon.asgi import App, Request, Response
 
 from hogline.interceptors.falcon import PostHogInterceptor
-from hogline_instance.demo.catalogue import PRODUCTS, CardDeclinedError, apply_gift_card, charge
+from hogline_instance.demo.catalogue import PRODUCTS, CardDeclinedError, apply_gift_card
 from hogline_instance.demo.shop import COOKIE, STATIC, Shop
 
 __all__ = ["create_app"]
@@ -119,7 +119,7 @@ class Checkout(_Resource):
         self._posthog.capture("checkout started", properties={"total": total, "items": items})
         if card == "offline":
             raise falcon.HTTPServiceUnavailable(description="the payment provider does not respond")
-        receipt = charge(total, card)
+        receipt = self._shop.pay(cart, total, card)
         cart.items.clear()
         self._posthog.capture("order placed", properties={"total": total, "items": items, "receipt": receipt})
         response.schedule(partial(_send_receipt, self._shop, receipt))

@@ -13,7 +13,7 @@ from flask import Flask, Response, abort, jsonify, request
 from werkzeug.serving import make_server
 
 from hogline.interceptors.flask import PostHogInterceptor
-from hogline_instance.demo.catalogue import PRODUCTS, CardDeclinedError, apply_gift_card, charge
+from hogline_instance.demo.catalogue import PRODUCTS, CardDeclinedError, apply_gift_card
 from hogline_instance.demo.shop import COOKIE, STATIC, Shop
 
 __all__ = ["create_app", "serve"]
@@ -92,7 +92,7 @@ def _add_actions(app: Flask, shop: Shop) -> None:
         posthog.capture("checkout started", properties={"total": total, "items": items})
         if card == "offline":
             abort(503)
-        receipt = charge(total, card)
+        receipt = shop.pay(cart, total, card)
         cart.items.clear()
         posthog.capture("order placed", properties={"total": total, "items": items, "receipt": receipt})
         response = jsonify(receipt=receipt, total=total)

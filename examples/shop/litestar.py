@@ -16,7 +16,7 @@ from litestar.response import Stream
 from litestar.static_files import create_static_files_router
 
 from hogline.interceptors.litestar import PostHogInterceptor
-from hogline_instance.demo.catalogue import PRODUCTS, CardDeclinedError, apply_gift_card, charge
+from hogline_instance.demo.catalogue import PRODUCTS, CardDeclinedError, apply_gift_card
 from hogline_instance.demo.shop import COOKIE, STATIC, Cart, Shop
 
 __all__ = ["create_app"]
@@ -145,7 +145,7 @@ async def checkout(shop: Shop, cart: Cart, data: Payment) -> Response[dict[str, 
     shop.posthog.capture("checkout started", properties={"total": total, "items": items})
     if data.card == "offline":
         raise ServiceUnavailableException("the payment provider does not respond")
-    receipt = charge(total, data.card)
+    receipt = shop.pay(cart, total, data.card)
     cart.items.clear()
     shop.posthog.capture("order placed", properties={"total": total, "items": items, "receipt": receipt})
     return Response({"receipt": receipt, "total": total}, background=BackgroundTask(_send_receipt, shop, receipt))

@@ -9,7 +9,7 @@ from typing import Any
 from quart import Quart, Response, abort, jsonify, request
 
 from hogline.interceptors.quart import PostHogInterceptor
-from hogline_instance.demo.catalogue import PRODUCTS, CardDeclinedError, apply_gift_card, charge
+from hogline_instance.demo.catalogue import PRODUCTS, CardDeclinedError, apply_gift_card
 from hogline_instance.demo.shop import COOKIE, STATIC, Shop
 
 __all__ = ["create_app"]
@@ -78,7 +78,7 @@ def _add_actions(app: Quart, shop: Shop) -> None:
         posthog.capture("checkout started", properties={"total": total, "items": items})
         if card == "offline":
             abort(503)
-        receipt = charge(total, card)
+        receipt = shop.pay(cart, total, card)
         cart.items.clear()
         posthog.capture("order placed", properties={"total": total, "items": items, "receipt": receipt})
         app.add_background_task(_send_receipt, shop, receipt)

@@ -12,7 +12,7 @@ from sanic.exceptions import BadRequest, NotFound, ServiceUnavailable
 from sanic.response import HTTPResponse, html, json
 
 from hogline.interceptors.sanic import PostHogInterceptor
-from hogline_instance.demo.catalogue import PRODUCTS, CardDeclinedError, apply_gift_card, charge
+from hogline_instance.demo.catalogue import PRODUCTS, CardDeclinedError, apply_gift_card
 from hogline_instance.demo.shop import COOKIE, STATIC, Shop
 
 __all__ = ["create_app", "serve"]
@@ -104,7 +104,7 @@ async def checkout(request: Request) -> HTTPResponse:
     shop.posthog.capture("checkout started", properties={"total": total, "items": items})
     if card == "offline":
         raise ServiceUnavailable("the payment provider does not respond")
-    receipt = charge(total, card)
+    receipt = shop.pay(cart, total, card)
     cart.items.clear()
     shop.posthog.capture("order placed", properties={"total": total, "items": items, "receipt": receipt})
     request.app.add_task(_send_receipt(shop, receipt))

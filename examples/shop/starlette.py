@@ -17,7 +17,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from hogline.interceptors.starlette import PostHogInterceptor
-from hogline_instance.demo.catalogue import PRODUCTS, CardDeclinedError, apply_gift_card, charge
+from hogline_instance.demo.catalogue import PRODUCTS, CardDeclinedError, apply_gift_card
 from hogline_instance.demo.shop import COOKIE, STATIC, Shop
 
 __all__ = ["create_app"]
@@ -112,7 +112,7 @@ async def checkout(request: Request) -> JSONResponse:
     shop.posthog.capture("checkout started", properties={"total": total, "items": items})
     if card == "offline":
         raise HTTPException(503, "the payment provider does not respond")
-    receipt = charge(total, card)
+    receipt = shop.pay(cart, total, card)
     cart.items.clear()
     shop.posthog.capture("order placed", properties={"total": total, "items": items, "receipt": receipt})
     later = BackgroundTask(_send_receipt, shop, receipt)

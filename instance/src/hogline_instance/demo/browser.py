@@ -8,6 +8,7 @@ docs/internals/capture-protocol.md#headers-of-posthog-js.
 import gzip
 import json
 import time
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ from hogline.event import new_stamp
 
 __all__ = ["Browser", "Window"]
 
+_FLAG = "new-checkout"
 _POOL = urllib3.PoolManager(maxsize=8, retries=False, timeout=10)
 
 
@@ -24,17 +26,20 @@ class Browser:
     """One person on one machine, with a device id, a session and cookies."""
 
     def __init__(
-        self, *, instance_url: str, token: str, shop_url: str, name: str, ip: str, agent: str, facts: dict[str, str]
+        self,
+        *,
+        instance_url: str,
+        token: str,
+        shop_url: str,
+        release: str,
+        name: str,
+        ip: str,
+        agent: str,
+        facts: Mapping[str, object],
     ) -> None:
-        self.instance_url, self.token, self.shop_url, self.name, self.ip, self.agent = (
-            instance_url,
-            token,
-            shop_url,
-            name,
-            ip,
-            agent,
-        )
-        self.facts = facts
+        self.instance_url, self.token, self.shop_url = instance_url, token, shop_url
+        self.name, self.ip, self.agent = name, ip, agent
+        self.facts: dict[str, object] = {"$release": release, **facts}
         self.session_id = new_stamp()[0]
         self.distinct_id = self.device_id = new_stamp()[0]
         self.identified = False
@@ -56,6 +61,15 @@ class Browser:
             "X-Forwarded-For": self.ip,
         }
         _POOL.request("POST", f"{self.instance_url}/e/", body=body, headers=headers)
+
+    def read_flag(self, key: str) -> None:
+        """Ask the instance for the person's variant of a flag; later events carry it."""
+        body = json.dumps({"token": self.token, "distinct_id": self.distinct_id}).encode()
+        headers = {"Content-Type": "text/plain", "Origin": self.shop_url, "User-Agent": self.agent}
+        answer = _POOL.request("POST", f"{self.instance_url}/flags/?v=2", body=body, headers=headers)
+        flag = json.loads(answer.data).get("flags", {}).get(key)
+        if flag is not None:
+            self.facts[f"$feature/{key}"] = flag["enabled"] and (flag.get("variant") or True)
 
     def request(
         self, method: str, path: str, headers: dict[str, str], body: bytes | None = None
@@ -91,8 +105,9 @@ class Window:
         self.path = "/"
 
     def open(self, path: str) -> None:
-        """Navigate to a page, with cookies but no tracing headers, and send `$pageview`."""
+        """Navigate to a page, with cookies but no tracing headers; read the flag, send `$pageview`."""
         self.browser.request("GET", path, {"Accept": "text/html"})
+        self.browser.read_flag(_FLAG)
         self.path = path
         self.capture("$pageview", {"title": "Moka & Co"})
 
@@ -118,6 +133,19 @@ class Window:
         browser = self.browser
         previous, browser.distinct_id, browser.identified = browser.distinct_id, distinct_id, True
         self.capture("$identify", {"$anon_distinct_id": previous, "$set": properties})
+        browser.read_flag(_FLAG)
+
+    def group(self, kind: str, key: str) -> None:
+        """Say which group the person belongs to; later events carry it."""
+        self.browser.facts["$groups"] = {kind: key}
+        self.capture("$groupidentify", {"$group_type": kind, "$group_key": key, "$group_set": {}})
+
+    def fail(self, kind: str, value: str, frames: Sequence[Mapping[str, object]]) -> None:
+        """Send the error that the page's script raised and nothing caught, the crash site last."""
+        mechanism = {"type": "onerror", "handled": False, "synthetic": False}
+        stack = {"type": "raw", "frames": [{"platform": "web:javascript", "in_app": True, **frame} for frame in frames]}
+        listed = [{"type": kind, "value": value, "mechanism": mechanism, "stacktrace": stack}]
+        self.capture("$exception", {"$exception_list": listed, "$exception_level": "error"})
 
     def capture(self, event: str, properties: dict[str, object]) -> None:
         """Send one event from this tab."""

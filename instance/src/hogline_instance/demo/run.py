@@ -1,16 +1,16 @@
 """Start and stop the demo's processes, and print each visitor's steps and the URLs to open."""
 
 import argparse
-import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,13 +18,19 @@ import urllib3
 
 from hogline_instance.demo import posthog_js
 from hogline_instance.demo.browser import Browser
+from hogline_instance.demo.crowd import Crowd
+from hogline_instance.demo.processes import Instance, Shop, end, listen, start_instance, start_shop
+from hogline_instance.demo.team import FLAG, Team
 from hogline_instance.demo.visitors import STORIES, Story
 from hogline_instance.exceptions import InstanceError
 
 __all__ = ["main"]
 
 _FASTAPI_SHOP = Path(__file__).with_name("shop_fastapi.py")
-_START_S = 60.0
+_OLD, _NEW = "1.0", "2.0"
+_GIFT_CARDS = 3
+_FAILED_CHECKOUTS = 10
+_FEW = 4
 _NPM_S = 10.0
 _FIRST_PAUSE_S = 0.3
 _CALM_PAUSE_S = 2.5
@@ -112,21 +118,41 @@ class _Demo:
         data = self._options.data or Path(
             self._stack.enter_context(tempfile.TemporaryDirectory(prefix="hogline-demo-"))
         )
-        shop_socket = self._listen(self._options.shop_port)
-        keys = self._start_instance(data, scripts)
-        instance_url, token = keys["url"], keys["project token"]
-        flag_url = self._define_flag(keys)
-        shop_url = f"http://127.0.0.1:{shop_socket.getsockname()[1]}"
-        self._start_shop(shop_socket, instance_url, token, scripts is not None)
-        self._wait_for(f"{shop_url}/", "the shop")
-        self._say("shop", f"is open at {shop_url}, written with {_framework(self._options.app)}")
-        sessions = self._visit(instance_url, token, shop_url, _FIRST_PAUSE_S)
-        exception = self._wait_for_story(keys, sessions["Jane"])
-        self._where_to_look(instance_url, shop_url, sessions["Jane"], exception, flag_url)
+        listener = listen(self._options.shop_port)
+        instance = start_instance(self._stack, data, self._options.port, scripts)
+        self._say("instance", f"listens at {instance.url}")
+        start = partial(start_shop, self._stack, instance=instance, has_posthog_js=scripts is not None)
+        old = start(listen(0), app=self._options.app, release=_OLD)
+        new = start(listener, app=self._options.app, release=_NEW)
+        team = Team(instance)
+        flag_page = team.define_flag()
+        team.upload_source_maps(_NEW)
+        regression = self._play_release_1(team, instance, old)
+        new.wait()
+        self._say("shop", f"release {_NEW} is open at {new.url}, written with {_framework(self._options.app)}")
+        browser = partial(Browser, instance_url=instance.url, token=instance.token, shop_url=new.url, release=_NEW)
+        crowd = Crowd(browser)
+        session = self._visit(browser, crowd, _FIRST_PAUSE_S, _FAILED_CHECKOUTS)
+        issues = {
+            "back again": regression, "a flag's bug": team.issue_of("ValueError", _NEW, occurrences=_FAILED_CHECKOUTS),
+            "minified code": team.issue_of("TypeError", _NEW),
+        }  # fmt: skip
+        team.issue_of("KeyError", _NEW)
+        self._where_to_look(instance.url, new.url, session, issues, flag_page)
         while not self._options.once:
-            self._visit(instance_url, token, shop_url, _CALM_PAUSE_S)
+            self._visit(browser, crowd, _CALM_PAUSE_S, 0)
 
-    # -- processes ---------------------------------------------------------------
+    def _play_release_1(self, team: Team, instance: Instance, shop: Shop) -> str:
+        """Let visitors hit a bug of release 1.0, resolve its issue, end the shop; return the issue."""
+        shop.wait()
+        browser = partial(Browser, instance_url=instance.url, token=instance.token, shop_url=shop.url, release=_OLD)
+        Crowd(browser).hits_the_gift_card_bug(_GIFT_CARDS)
+        self._say("shop", f"release {_OLD} breaks for {_GIFT_CARDS} visitors with a gift card (KeyError)")
+        issue = team.issue_of("KeyError", _OLD, occurrences=_GIFT_CARDS)
+        team.resolve(issue)
+        end(shop.process)
+        self._say("team", f"resolves the issue, and deploys release {_NEW}")
+        return issue
 
     def _scripts(self) -> Path | None:
         """Return the folder of posthog-js: the given, an installed, or a downloaded one.
@@ -143,7 +169,7 @@ class _Demo:
                 npm.wait(_NPM_S)
             except subprocess.TimeoutExpired:
                 self._say("npm", "is still downloading; this time a small script of the shop records your clicks")
-                self._stack.callback(_end, npm)
+                self._stack.callback(end, npm)
             found = posthog_js.find() if npm.poll() == 0 else None
         if found is None:
             self._say(
@@ -152,101 +178,25 @@ class _Demo:
             )
         return found
 
-    def _start_instance(self, data: Path, scripts: Path | None) -> dict[str, str]:
-        command = [sys.executable, "-m", "hogline.cli", "serve", "--data", str(data), "--port", str(self._options.port)]
-        command += ["--posthog-js", str(scripts)] if scripts is not None else []
-        log = self._stack.enter_context(
-            (data if data.is_dir() else Path(tempfile.gettempdir())).joinpath("serve.log").open("w+")
-        )
-        process = subprocess.Popen(  # noqa: S603 - this interpreter, with words of ours
-            command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
-        )
-        self._stack.callback(_end, process)
-        assert process.stdout is not None
-        keys: dict[str, str] = {}
-        for line in process.stdout:
-            name, _, value = line.strip().partition("  ")
-            if value:
-                keys[name] = value.strip()
-            if len(keys) == 3:
-                break
-        else:
-            log.seek(0)
-            told = [line.strip() for line in log if line.startswith("hogline serve: ")]
-            raise InstanceError(
-                told[-1].removeprefix("hogline serve: ") if told else "the instance did not start; try `hogline serve`"
-            )
-        # Keep reading its output and discard it: a full pipe would block the instance.
-        threading.Thread(target=process.stdout.read, daemon=True).start()
-        self._say("instance", f"listens at {keys['url']}")
-        return keys
-
-    def _start_shop(self, listener: socket.socket, instance_url: str, token: str, has_posthog_js: bool) -> None:
-        environ = os.environ | {
-            "SHOP_INSTANCE_URL": instance_url,
-            "SHOP_TOKEN": token,
-            "SHOP_APP": str(self._options.app),
-            "SHOP_SOCKET": str(listener.fileno()),
-            "SHOP_POSTHOG_JS": "1" if has_posthog_js else "0",
-        }
-        command = [sys.executable, "-m", "hogline_instance.demo.shop_server"]
-        process = subprocess.Popen(  # noqa: S603 - this interpreter, with words of ours
-            command, env=environ, pass_fds=[listener.fileno()], start_new_session=True
-        )
-        self._stack.callback(_end, process)
-        listener.close()
-
-    def _listen(self, port: int) -> socket.socket:
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(("127.0.0.1", port))
-        except OSError as error:
-            listener.close()
-            raise InstanceError(
-                f"the shop cannot listen on port {port}: {error.strerror}; choose another with --shop-port"
-            ) from error
-        listener.listen(128)
-        return listener
-
-    def _wait_for(self, url: str, what: str) -> None:
-        deadline_s = time.monotonic() + _START_S
-        pool = urllib3.PoolManager(retries=False, timeout=2)
-        while time.monotonic() < deadline_s:
-            try:
-                if pool.request("GET", url).status == 200:
-                    return
-            except urllib3.exceptions.HTTPError:
-                time.sleep(0.05)
-        raise InstanceError(f"{what} does not respond at {url}")
-
-    def _define_flag(self, keys: dict[str, str]) -> str:
-        """Define the flag of the shop unless the data folder has it, and return its page."""
-        path = f"{keys['url']}/api/projects/@current/feature_flags/"
-        headers = {"Authorization": f"Bearer {keys['personal key']}", "Content-Type": "application/json"}
-        variants = [{"key": key, "rollout_percentage": 50} for key in ("control", "test")]
-        filters = {"groups": [{"properties": [], "rollout_percentage": 100}], "multivariate": {"variants": variants}}
-        body = {"key": "new-checkout", "name": "Five percent off in the cart", "filters": filters}
-        pool = urllib3.PoolManager(retries=False, timeout=10)
-        pool.request("POST", path, body=json.dumps(body).encode(), headers=headers)  # refused if it is there already
-        found = json.loads(pool.request("GET", f"{path}?search=new-checkout", headers=headers).data)["results"]
-        return f"{keys['url']}/feature_flags/{found[0]['id']}" if found else f"{keys['url']}/feature_flags"
-
     # -- visitors ---------------------------------------------------------------
 
-    def _visit(self, instance_url: str, token: str, shop_url: str, pause_s: float) -> dict[str, str]:
-        """Run every visitor once, all at the same time, and return their sessions by name."""
+    def _visit(self, browser: Callable[..., Browser], crowd: Crowd, pause_s: float, until_failed: int) -> str:
+        """Run every story once, all at the same time, beside some of the crowd; return Jane's session.
+
+        The crowd stops when *until_failed* checkouts have failed; 0: after a few visitors.
+        """
         sessions, visits = {}, []
         for story in STORIES:
-            browser = story.browser(instance_url=instance_url, token=token, shop_url=shop_url)
-            sessions[story.name] = browser.session_id
+            machine = story.browser(browser)
+            sessions[story.name] = machine.session_id
             # Daemon threads: a visitor in the middle of a step must not delay the demo's end.
-            visits.append(threading.Thread(target=self._play, args=(story, browser, pause_s), daemon=True))
+            visits.append(threading.Thread(target=self._play, args=(story, machine, pause_s), daemon=True))
+        visits.append(threading.Thread(target=self._play_crowd, args=(crowd, until_failed), daemon=True))
         for visit in visits:
             visit.start()
         for visit in visits:
             visit.join()
-        return sessions
+        return sessions["Jane"]
 
     def _play(self, story: Story, browser: Browser, pause_s: float) -> None:
         try:
@@ -254,33 +204,32 @@ class _Demo:
         except urllib3.exceptions.HTTPError:
             self._say(story.name, "cannot reach the shop")
 
-    def _wait_for_story(self, keys: dict[str, str], session_id: str) -> str:
-        """Wait until the exception of *session_id* is stored, and return its uuid."""
-        pool = urllib3.PoolManager(retries=False, timeout=5)
-        query = f"event=%24exception&session_id={session_id}"
-        deadline_s = time.monotonic() + _START_S
-        while time.monotonic() < deadline_s:
-            answer = pool.request(
-                "GET",
-                f"{keys['url']}/api/projects/@current/events/?{query}",
-                headers={"Authorization": f"Bearer {keys['personal key']}"},
-            )
-            for event in json.loads(answer.data).get("results", []):
-                if event["properties"]["$exception_list"][0]["type"] == "KeyError":
-                    return str(event["uuid"])
-            time.sleep(0.1)
-        raise InstanceError("the visitors' events did not reach the instance; its log says why")
+    def _play_crowd(self, crowd: Crowd, until_failed: int) -> None:
+        try:
+            came, failed = crowd.pays(until_failed=until_failed) if until_failed else crowd.pays(visitors=_FEW)
+        except urllib3.exceptions.HTTPError:
+            return
+        self._say("others", f"{came} visitors check out: it fails for {failed} of them (ValueError, 500)")
 
     # -- words ---------------------------------------------------------------
 
     def _say(self, who: str, what: str) -> None:
-        print(f"{time.monotonic() - self._started_s:5.1f} s  {who:<{_WIDTH}} {what}", flush=True)
+        # One write: several visitors speak at the same time.
+        print(f"{time.monotonic() - self._started_s:5.1f} s  {who:<{_WIDTH}} {what}\n", end="", flush=True)
 
-    def _where_to_look(self, instance_url: str, shop_url: str, session_id: str, exception: str, flag_url: str) -> None:
+    def _where_to_look(
+        self, instance_url: str, shop_url: str, session: str, issues: Mapping[str, str], flag_page: str
+    ) -> None:
+        notes = {
+            "back again": f"resolved in {_OLD}, came back in {_NEW}: Jane's gift card",
+            "a flag's bug": f"what its visitors have in common: the flag {FLAG}",
+            "minified code": "Ada's error in the browser, at its place in the source",
+        }
         lines = (
-            ("Jane's session", f"{instance_url}/session/{session_id}"),
-            ("the exception", f"{instance_url}/event/{exception}"),
-            ("the flag", f"{flag_url}   decides the checkout: switch it, then load the cart again"),
+            ("Jane's session", f"{instance_url}/session/{session}"),
+            *((name, f"{instance_url}/issue/{issue}   {notes[name]}") for name, issue in issues.items()),
+            ("the flag", f"{flag_page}   decides the checkout: switch it, then load the cart again"),
+            ("people", f"{instance_url}/people   and {instance_url}/groups: who they are, and their organisations"),
             ("live events", f"{instance_url}/"),
             ("the shop", f"{shop_url}/   click through it: your own session appears live"),
         )
@@ -292,16 +241,3 @@ class _Demo:
 
     def _strong(self, text: str) -> str:
         return f"\033[1m{text}\033[0m" if self._bold else text
-
-
-def _end(process: "subprocess.Popen[str] | subprocess.Popen[bytes]") -> None:
-    """Terminate a child, and kill it if it does not end in time."""
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    if process.stdout is not None:
-        process.stdout.close()

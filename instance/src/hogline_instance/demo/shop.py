@@ -9,14 +9,15 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
-from hogline import PostHog
-from hogline_instance.demo.catalogue import PRODUCTS
+from hogline import PostHog, get_context_distinct_id, set_context_groups, tag
+from hogline_instance.demo.catalogue import PRODUCTS, charge, customer_name
 
 __all__ = ["COOKIE", "STATIC", "Cart", "Shop"]
 
 COOKIE = "moka_cart"
 STATIC = Path(__file__).parent / "static"
 _MAX_CARTS = 10_000
+_FLAG = "new-checkout"
 _PAGES = Environment(loader=PackageLoader("hogline_instance.demo"), autoescape=select_autoescape(default=True))
 
 
@@ -26,8 +27,10 @@ class Cart:
 
     items: dict[str, int] = field(default_factory=dict)
     user: str | None = None
+    visitor: str | None = None
+    """The distinct id that the visitor's browser was last seen with."""
     checkout: str = "control"
-    """The variant of the flag `new-checkout` that the visitor was last seen with."""
+    """The visitor's variant of the flag `new-checkout`."""
 
     @property
     def total(self) -> float:
@@ -42,10 +45,14 @@ class Cart:
 
 
 class Shop:
-    """The shop's logic, independent of the framework that serves it."""
+    """The shop's logic, independent of the framework that serves it.
+
+    The client's release is the shop's. Release 1.0 has no new checkout.
+    """
 
     def __init__(self, posthog: PostHog, *, instance_url: str, has_posthog_js: bool) -> None:
         self.posthog = posthog
+        self._has_new_checkout = posthog.release != "1.0"
         self._instance_url = instance_url
         self._has_posthog_js = has_posthog_js
         # Carts by cookie value; the least recently used one is evicted first.
@@ -68,19 +75,24 @@ class Shop:
         return cart
 
     def _decide(self, cart: Cart) -> None:
-        """Ask for the flag of the visitor whom the request names; the browser asks for the same one.
+        """Set the variant of the visitor whom the request names; the browser asks for the same one.
 
-        A navigation of an anonymous visitor names nobody, so the cart keeps the last answer.
+        A navigation of an anonymous visitor names nobody: the cart knows who the last request named.
         """
-        variant = self.posthog.evaluate_flags(flag_keys=["new-checkout"]).get_flag("new-checkout")
-        if variant is not None:
-            cart.checkout = str(variant)
+        cart.visitor = get_context_distinct_id() or cart.visitor
+        if cart.user is not None:
+            set_context_groups({"organisation": cart.user.partition("@")[2]})
+        if cart.visitor is None or not self._has_new_checkout:
+            return
+        variant = self.posthog.evaluate_flags(cart.visitor, flag_keys=[_FLAG]).get_flag(_FLAG)
+        cart.checkout = str(variant) if variant else "control"
+        tag(f"$feature/{_FLAG}", cart.checkout)  # so that an exception of this request says it, too
 
     def page(self, name: str, cookies: Mapping[str, str], **values: Any) -> str:
         """Return the page *name* as HTML."""
         return _PAGES.get_template(f"{name}.html").render(
             token=self.posthog.project_token, instance=self._instance_url, has_posthog_js=self._has_posthog_js,
-            cart=self.cart(cookies), products=PRODUCTS, **values,
+            release=self.posthog.release, cart=self.cart(cookies), products=PRODUCTS, **values,
         )  # fmt: skip
 
     def new_cookie(self, cookies: Mapping[str, str]) -> str | None:
@@ -94,11 +106,19 @@ class Shop:
         return {"items": cart.count, "total": cart.total}
 
     def sign_in(self, cart: Cart, email: str) -> dict[str, str]:
-        """Store the visitor's email address in the cart."""
+        """Store the visitor's email address in the cart, and the organisation that it belongs to."""
         cart.user = email
+        organisation = email.partition("@")[2]
+        set_context_groups({"organisation": organisation})
         self.posthog.set(distinct_id=email, properties={"email": email})
+        self.posthog.group_identify("organisation", organisation, {"name": organisation.partition(".")[0].title()})
         self.posthog.capture("signed in", distinct_id=email, properties={"how": "email"})
         return {"user": email}
+
+    def pay(self, cart: Cart, total: float, card: str) -> str:
+        """Charge *card*, and return the receipt; the new checkout prints the customer's name on it."""
+        receipt = charge(total, card)
+        return f"{receipt} for {customer_name(cart.user or '')}" if cart.checkout == "test" else receipt
 
     def send_receipt(self, receipt: str) -> None:
         """Send the receipt, after the response."""

@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingRes
 from fastapi.staticfiles import StaticFiles
 
 from hogline.interceptors.fastapi import PostHogInterceptor
-from hogline_instance.demo.catalogue import PRODUCTS, CardDeclinedError, apply_gift_card, charge
+from hogline_instance.demo.catalogue import PRODUCTS, CardDeclinedError, apply_gift_card
 from hogline_instance.demo.shop import COOKIE, STATIC, Shop
 
 __all__ = ["create_app"]
@@ -85,7 +85,7 @@ def _add_actions(app: FastAPI, shop: Shop) -> None:
         posthog.capture("checkout started", properties={"total": total, "items": items})
         if card == "offline":
             raise HTTPException(503, "the payment provider does not respond")
-        receipt = charge(total, card)
+        receipt = shop.pay(cart, total, card)
         cart.items.clear()
         posthog.capture("order placed", properties={"total": total, "items": items, "receipt": receipt})
         later.add_task(_send_receipt, shop, receipt)

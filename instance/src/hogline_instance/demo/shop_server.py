@@ -27,7 +27,13 @@ def main() -> int:
     # warnings are shown here.
     logging.basicConfig(level=logging.CRITICAL)
     logging.getLogger("hogline").setLevel(logging.WARNING)
-    posthog = PostHog(os.environ["SHOP_TOKEN"], host=instance_url, flush_interval=0.3)
+    posthog = PostHog(
+        os.environ["SHOP_TOKEN"],
+        host=instance_url,
+        flush_interval=0.3,
+        release=os.environ["SHOP_RELEASE"],
+        environment="demo",
+    )
     shop = Shop(posthog, instance_url=instance_url, has_posthog_js=os.environ["SHOP_POSTHOG_JS"] == "1")
     module = _loaded(Path(os.environ["SHOP_APP"]))
     app = module.create_app(shop)

@@ -7,13 +7,19 @@ from dataclasses import dataclass
 
 from hogline_instance.demo.browser import Browser
 
-__all__ = ["STORIES", "Story", "Tell"]
+__all__ = ["CHUNK_ID", "MINIFIED_FRAMES", "STORIES", "Story", "Tell"]
 
 Tell = Callable[[str, str], None]
 """A function that is called with the visitor's name and a description of the step."""
 
+CHUNK_ID = "6a76827d-3609-522f-807e-2262631e5ef6"
+"""The id in `static/delivery.min.js`, by which its source map is found."""
+MINIFIED_FRAMES = (("HTMLButtonElement.m", 317), ("e", 129), ("d", 159))
+"""Functions and columns in its second line, as Chrome reports them; the crash site is the last."""
 _CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36"
-_SAFARI = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1"
+_ANDROID = (
+    "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Mobile Safari/537.36"
+)
 _FIREFOX = "Mozilla/5.0 (Macintosh; Intel Mac OS X 15.1; rv:132.0) Gecko/20100101 Firefox/132.0"
 
 
@@ -27,17 +33,9 @@ class Story:
     facts: dict[str, str]
     steps: Callable[[Browser], Iterator[str]]
 
-    def browser(self, *, instance_url: str, token: str, shop_url: str) -> Browser:
-        """Return the visitor's machine."""
-        return Browser(
-            instance_url=instance_url,
-            token=token,
-            shop_url=shop_url,
-            name=self.name,
-            ip=self.ip,
-            agent=self.agent,
-            facts=self.facts,
-        )
+    def browser(self, make: Callable[..., Browser]) -> Browser:
+        """Return the visitor's machine; *make* knows the instance and the shop."""
+        return make(name=self.name, ip=self.ip, agent=self.agent, facts=self.facts)
 
     def play(self, browser: Browser, tell: Tell, pause_s: float) -> None:
         """Run the steps, with about *pause_s* seconds between them."""
@@ -53,10 +51,19 @@ def _looks_around(browser: Browser) -> Iterator[str]:
     yield "opens the shop"
     tab.click("Filter papers")
     tab.open("/product/filter-papers")
-    yield "looks at the filter papers"
-    tab.click("Add to cart")
-    tab.fetch("POST", "/api/cart", {"product": "filter-papers"})
-    yield "puts them into the cart"
+    for _ in range(3):
+        tab.click("Add to cart")
+        tab.fetch("POST", "/api/cart", {"product": "filter-papers"})
+    yield "puts three packs of filter papers into the cart"
+    tab.open("/cart")
+    tab.click("When will it arrive?")
+    script = f"{browser.shop_url}/static/delivery.min.js"
+    frames = [
+        {"filename": script, "function": name, "lineno": 2, "colno": column, "chunk_id": CHUNK_ID}
+        for name, column in MINIFIED_FRAMES
+    ]
+    tab.fail("TypeError", "Cannot read properties of undefined (reading 'day')", frames)
+    yield "asks when they arrive: the page's minified script breaks (TypeError)"
     tab.capture("$pageleave", {})
     yield "leaves without buying"
 
@@ -80,6 +87,7 @@ def _buys_in_two_windows(browser: Browser) -> Iterator[str]:
     first.click("Sign in")
     first.fetch("POST", "/api/sign-in", {"email": "jane@example.com"})
     first.identify("jane@example.com", {"email": "jane@example.com", "name": "Jane"})
+    first.group("organisation", "example.com")
     yield "signs in as jane@example.com"
     first.click("Use gift card")
     first.fetch("POST", "/api/gift-card", {"code": "birthday"})
@@ -110,8 +118,9 @@ def _has_no_money(browser: Browser) -> Iterator[str]:
 
 STORIES = (
     Story(
-        "Ada", "198.51.100.23", _SAFARI,
-        {"$browser": "Mobile Safari", "$os": "iOS", "$device_type": "Mobile", "$referrer": "$direct"}, _looks_around,
+        "Ada", "198.51.100.23", _ANDROID,
+        {"$browser": "Chrome", "$browser_version": "141", "$os": "Android", "$device_type": "Mobile", "$referrer": "$direct"},
+        _looks_around,
     ),
     Story(
         "Jane", "203.0.113.77", _CHROME,

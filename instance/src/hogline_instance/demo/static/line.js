@@ -1,8 +1,8 @@
-// Used when posthog-js is unavailable: sends a pageview and clicks, and adds the three tracing
-// headers to fetches of this shop.
+// Used when posthog-js is unavailable: sends a pageview and clicks, adds the three tracing headers to
+// fetches of this shop, and asks for the flag that decides the checkout.
 "use strict";
 (() => {
-  const { token, instance } = document.currentScript.dataset;
+  const { token, instance, release } = document.currentScript.dataset;
   const kept = (store, name, make) => {
     try {
       const known = store.getItem(name);
@@ -30,7 +30,7 @@
 
   const capture = (event, properties = {}) => {
     const all = {
-      token, distinct_id: distinctId, $session_id: sessionId, $window_id: windowId, $lib: "web", $current_url: location.href,
+      token, distinct_id: distinctId, $session_id: sessionId, $window_id: windowId, $lib: "web", $release: release, $current_url: location.href,
       $pathname: location.pathname, $host: location.host, $raw_user_agent: navigator.userAgent, title: document.title, ...properties,
     };
     const body = JSON.stringify({ api_key: token, batch: [{ uuid: uuid7(), event, timestamp: new Date().toISOString(), properties: all }] });
@@ -57,6 +57,15 @@
       try { localStorage.setItem("line.person", id); } catch { /* a private window */ }
       capture("$identify", { $anon_distinct_id: previous, $set: properties });
     },
+    group(type, key) {
+      capture("$groupidentify", { $group_type: type, $group_key: key, $group_set: {} });
+    },
   };
+  plainFetch(`${instance}/flags/?v=2`, {
+    method: "POST", body: JSON.stringify({ token, distinct_id: distinctId }), headers: { "Content-Type": "text/plain" },
+  }).then((answer) => answer.json()).then(({ flags }) => {
+    const flag = flags?.["new-checkout"];
+    document.documentElement.dataset.checkout = (flag?.enabled && flag.variant) || "control";
+  }).catch(() => {});
   capture("$pageview");
 })();

@@ -12,7 +12,11 @@ for (const button of document.querySelectorAll("button[data-post]")) {
       const text = await answer.text();
       let said = {};
       try { said = JSON.parse(text); } catch { /* the page for a 500 is plain text */ }
-      if (answer.ok && button.dataset.identify) window.posthog?.identify(button.dataset.identify, { email: button.dataset.identify });
+      const email = button.dataset.identify;
+      if (answer.ok && email) {
+        window.posthog?.identify(email, { email });
+        window.posthog?.group("organisation", email.split("@")[1]);
+      }
       if ("items" in said) document.getElementById("count").textContent = said.items;
       told.textContent = answer.ok
         ? (said.receipt ? `Thank you: receipt ${said.receipt}.` : said.user ? `Hello ${said.user}.` : "Done.")
