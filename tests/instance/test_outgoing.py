@@ -1,12 +1,26 @@
 """Requests of the instance to hosts that others name: real sockets, and no way into its own network."""
 
 import socket
+import ssl
 import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+import trustme
 
 from hogline_instance.outgoing import OutgoingError, PrivateAddressError, public_addresses, send_request
 from hogline_instance.private_hosts import PrivateHosts
+
+
+class NoContent(BaseHTTPRequestHandler):
+    """Answers 204."""
+
+    def do_GET(self):
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_arguments):
+        """Say nothing."""
 
 
 @pytest.fixture
@@ -83,6 +97,37 @@ def test_the_connection_goes_to_the_address_that_was_checked(listening):
     assert asked == [("hooks.test", port)]
     assert heard[0].startswith(b"POST /a%20b?q=%E2%98%83 HTTP/1.1\r\n")
     assert f"Host: hooks.test:{port}\r\n".encode() in heard[0]
+
+
+def test_the_certificate_must_be_of_the_name_and_not_of_the_address(tmp_path, monkeypatch):
+    """Although the connection goes to an address, TLS checks the host of the URL."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("hooks.test").configure_cert(context)
+    server = HTTPServer(("127.0.0.1", 0), NoContent)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.handle_error = lambda *_: None  # the second client refuses the certificate
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+
+    def ask(host):
+        return send_request(
+            "GET", f"https://{host}:{server.server_port}/", headers={}, addresses=lambda *_: ["127.0.0.1"], timeout_s=5, max_bytes=9
+        )  # fmt: skip
+
+    try:
+        assert ask("hooks.test").status == 204
+        with pytest.raises(OutgoingError, match=r"other\.test failed: .*hostname|other\.test failed: .*Hostname"):
+            ask("other.test")
+        monkeypatch.delenv("SSL_CERT_FILE")
+        with pytest.raises(OutgoingError, match="CERTIFICATE_VERIFY_FAILED"):
+            ask("hooks.test")
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)
 
 
 def test_a_redirect_is_an_answer_and_is_not_followed(listening):

@@ -14,7 +14,7 @@ from hogline_instance.people import iso
 from hogline_instance.services import Services
 from hogline_instance.settings import Settings
 
-__all__ = ["Deliverer", "send_test"]
+__all__ = ["Deliverer", "attempt", "base_url", "send_test"]
 
 _log = logging.getLogger("hogline.instance")
 _WORKERS = 4
@@ -56,7 +56,7 @@ class Deliverer:
                         session.expunge(begun.alert)
                 if begun is None or message is None:
                     return
-                outcome = _attempt(message, begun.alert, settings)
+                outcome = attempt(message, begun.alert, settings)
                 with database.transaction() as session:
                     is_given_up = record_outcome(session, begun.id, outcome, now=utc_now(), settings=settings)
                 if is_given_up:
@@ -76,7 +76,7 @@ def send_test(services: Services, alert: AlertRow) -> DeliveryRow:
         message_id=str(uuid.uuid4()), base_url=base_url(services), alert=(alert.id, alert.name), at=iso(now) or "",
         project=(alert.team_id, project.name if project is not None else ""),
     )  # fmt: skip
-    outcome = _attempt(message, alert, services.settings)
+    outcome = attempt(message, alert, services.settings)
     row = DeliveryRow(
         team_id=alert.team_id, alert_id=alert.id, occasion=f"test:{message.id}", kind=TEST, issue_id="",
         detail=dict(message.occasions[0].detail), status=SENT if outcome.accepted else FAILED, message_id=message.id,
@@ -90,7 +90,8 @@ def send_test(services: Services, alert: AlertRow) -> DeliveryRow:
     return row
 
 
-def _attempt(message: Message, alert: AlertRow, settings: Settings) -> Outcome:
+def attempt(message: Message, alert: AlertRow, settings: Settings) -> Outcome:
+    """Send a message once, and return what became of it, whatever happened."""
     try:
         return CHANNELS[alert.kind](message, alert, settings)
     except Exception as error:  # else the same message would be tried forever

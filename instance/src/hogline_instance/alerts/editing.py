@@ -27,7 +27,7 @@ _MAX_NAME, _MAX_URL, _MAX_ADDRESSES, _MAX_ADDRESS = 200, 2_000, 20, 254
 _MAX_FILTER_BYTES = 64 * 1024
 _MAX_DIGEST_AFTER, _MAX_DIGEST_MINUTES = 100, 1_440
 _DEFAULTS = {"digest_after": 5, "digest_minutes": 10}
-_ADDRESS = re.compile(r"[!-~]+@[A-Za-z0-9.-]+\.?[A-Za-z0-9]")
+_ADDRESS = re.compile(r"[!-~]+@[A-Za-z0-9.-]*[A-Za-z0-9]")
 _NOT_IN_ADDRESS = frozenset('()<>[]:;,\\"')
 
 
