@@ -26,6 +26,7 @@ NAMES = [
     "footprint",
     "instance_ingest",
     "people",
+    "issue",
     "first_event",
     "frameworks",
 ]

@@ -1,6 +1,11 @@
-"""What occurrences have in common: the measure and its minimum support."""
+"""What occurrences have in common: the measure, its minimum support, and the samples it reads."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from hogline_instance.errors.occurrences.comparison import Seen, in_common
+from hogline_instance.errors.occurrences.queries import compared_since, routes
 
 
 def seen(total, **values):
@@ -40,3 +45,22 @@ def test_flags_come_first():
     )
     found = in_common(make(100, 80, 99), make(1_000, 500, 100))
     assert [(each.label, each.is_flag) for each in found] == [("new", True), ("plan", False)]
+
+
+@pytest.mark.parametrize(
+    ("volume", "days"),
+    [([0] * 30, 30), ([9] * 30, 30), ([0] * 29 + [5_000], 1), ([9_000] * 28 + [4_990, 9], 3), ([100_000] * 30, 1)],
+)
+def test_the_latest_days_with_enough_occurrences_are_compared(volume, days):
+    """A large issue is compared over few days, and a small one over all."""
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    assert compared_since(volume) == today - timedelta(days=days - 1)
+
+
+def test_routes_of_a_sample_are_estimates_for_all_occurrences():
+    """Paths count only where there are no routes; without either there is no list."""
+    whole = routes(seen(10, **{"$request_route__/pay": 7, "$request_route__/cart": 3, "$pathname__/x": 10}), 10)
+    assert (whole.values, whole.is_estimate) == ((("/pay", 7), ("/cart", 3)), False)
+    sampled = routes(seen(10, **{"$pathname__/x": 10}), 1_000)
+    assert (sampled.values, sampled.is_estimate) == ((("/x", 1_000),), True)
+    assert routes(seen(10, plan__pro=10), 10) is None

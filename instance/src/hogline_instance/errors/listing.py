@@ -29,6 +29,8 @@ class IssueQuestion:
     offset: int = 0
     buckets: int = 0
     issue_id: str | None = None
+    with_first: bool = False
+    """Whether the first event of each issue is wanted; looking for it takes time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,10 @@ def list_page(
     if asked.wanted.properties is not None:
         check_patterns(store, asked.wanted.properties)
     ordered = _order(store, project_id, asked, known, moved)
-    ids = ordered[asked.offset : asked.offset + asked.limit]
-    counts = count_issues(store, project_id, asked.wanted, moved, ids)
+    ids = list(ordered)[asked.offset : asked.offset + asked.limit]
+    counts = count_issues(
+        store, project_id, asked.wanted, moved, {each: ordered[each] for each in ids}, with_first=asked.with_first
+    )
     volume = volumes(store, project_id, asked.wanted, moved, ids, asked.buckets)
     with database.session() as session:
         issues = find_issues(session, project_id, ids)
@@ -68,13 +72,14 @@ def list_page(
 
 def _order(
     store: Store, project_id: int, asked: IssueQuestion, known: Mapping[str, datetime], moved: Mapping[str, str]
-) -> list[str]:
-    if asked.issue_id is not None:
-        return [asked.issue_id] if asked.issue_id in known else []
+) -> dict[str, int]:
+    """Return the ids of the issues in their order, each with a number of rows."""
     if not known:
-        return []
+        return {}
     found = order_issues(store, project_id, asked.wanted, moved, order=asked.order, ascending=asked.ascending)
+    if asked.issue_id is not None:
+        return {asked.issue_id: found[asked.issue_id]} if asked.issue_id in known and asked.issue_id in found else {}
     ordered = [each for each in found if each in known]
     if asked.order == "first_seen":
         ordered.sort(key=lambda each: known[each], reverse=not asked.ascending)
-    return ordered
+    return {each: found[each] for each in ordered}

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -79,6 +81,7 @@ class _IssuePages:
         self._services = services
         self._templates = templates
         self._symbols = SymbolResolver()
+        self._beside = ThreadPoolExecutor(4, "issue-page")
 
     def get_issues(self, request: Request) -> Response:
         """Show the issues that pass the filter."""
@@ -131,12 +134,15 @@ class _IssuePages:
         services, project = self._services, self._services.projects.current()
         issue, fingerprints, history = self._found(issue_id)
         shown = self._occurrence(fingerprints, event)
+        # What stands beside the occurrence is many small queries, so they run while the large ones do.
+        around = self._beside.submit(copy_context().run, self._around, shown, fingerprints, is_newest=not event)
         totals = occurrences.totals(services.store, project.id, fingerprints, days=_DAYS)
+        circumstances = self._circumstances(shown, fingerprints, totals)
         return self._templates.page(
             request, "errors/issue.html", issue=issue, totals=totals, event=shown, history=history, statuses=STATUSES,
             trend=bars(totals.volume, title=f"Occurrences a day over {_DAYS} days", width=220, height=40), days=_DAYS,
             line=summarize, preview=custom_preview, fingerprints=fingerprints,
-            **self._around(shown, fingerprints), **self._circumstances(shown, fingerprints, totals),
+            **around.result(), **circumstances,
         )  # fmt: skip
 
     async def post_issue(self, request: Request, issue_id: str) -> Response:
@@ -185,7 +191,7 @@ class _IssuePages:
     def _occurrence(self, fingerprints: list[str], uuid: str | None) -> StoredEvent | None:
         store, project = self._services.store, self._services.projects.current()
         if not uuid:
-            return next(iter(occurrences.newest(store, project.id, fingerprints)), None)
+            return occurrences.newest(store, project.id, fingerprints)
         try:
             found = occurrences.occurrence(store, project.id, fingerprints, str(UUID(uuid)))
         except ValueError:
@@ -194,20 +200,21 @@ class _IssuePages:
             raise not_found("This issue has no occurrence with that id.")
         return found
 
-    def _around(self, event: StoredEvent | None, fingerprints: list[str]) -> dict[str, Any]:
+    def _around(self, event: StoredEvent | None, fingerprints: list[str], *, is_newest: bool) -> dict[str, Any]:
         """Return what stands beside one occurrence."""
         if event is None:
             return {"chain": (), "session_line": None, "older": None, "newer": None, "release": "", "commit": ""}
         store, project = self._services.store, self._services.projects.current()
-        ends = [occurrences.neighbour(store, project.id, fingerprints, event, newer=newer) for newer in (False, True)]
+        older = occurrences.neighbour(store, project.id, fingerprints, event, newer=False)
+        newer = None if is_newest else occurrences.neighbour(store, project.id, fingerprints, event, newer=True)
         release = release_of(event.properties)
         with self._services.database.session() as session:
             # A map may have come after the event.
             resolve_again(event, self._symbols.for_events(session, [event])(event))
             commit = commit_link(session, project.id, release) if release else ""
         return {
-            "chain": failures(event), "session_line": line_around(store, project.id, event), "older": ends[0],
-            "newer": ends[1], "release": release, "commit": commit,
+            "chain": failures(event), "session_line": line_around(store, project.id, event), "older": older,
+            "newer": newer, "release": release, "commit": commit,
         }  # fmt: skip
 
     def _circumstances(
@@ -218,14 +225,14 @@ class _IssuePages:
         if event is None:
             return empty
         store, project = self._services.store, self._services.projects.current()
-        after = datetime.now(UTC) - timedelta(days=_DAYS)
-        people, sessions = occurrences.people_and_sessions(store, project.id, fingerprints, after=after)
-        seen, others = occurrences.compared(store, project.id, fingerprints, library=event.text("$lib"), after=after)
+        after, recent = datetime.now(UTC) - timedelta(days=_DAYS), occurrences.compared_since(totals.volume)
+        people, sessions = occurrences.people_and_sessions(store, project.id, fingerprints, after=after, recent=recent)
+        seen, others = occurrences.compared(store, project.id, fingerprints, library=event.text("$lib"), after=recent)
+        breakdowns = occurrences.breakdowns(store, project.id, fingerprints, after=after)
+        routes = occurrences.routes(seen, sum(totals.volume))
         return {
             "people": people, "sessions": sessions, "common": in_common(seen, others),
-            "support": (MIN_OCCURRENCES, MIN_OTHERS), "breakdowns": occurrences.breakdowns(
-                store, project.id, fingerprints, after=after, occurrences=totals.occurrences
-            ),
+            "support": (MIN_OCCURRENCES, MIN_OTHERS), "breakdowns": breakdowns + ([routes] if routes else []),
         }  # fmt: skip
 
 

@@ -32,13 +32,18 @@ _MAX_ISSUES = 50_000
 _FINGERPRINT = "toString(`mat_$exception_fingerprint`)"
 # An event that was stored before there were people names none; its distinct id then stands for one.
 PERSON = f"if({PERSON_ID} = toUUID('{NO_ISSUE}'), events.distinct_id, toString({PERSON_ID}))"
+# Counting distinct numbers takes a third of the time that distinct texts take.
+PERSON_KEY = f"if({PERSON_ID} = toUUID('{NO_ISSUE}'), cityHash64(events.distinct_id), cityHash64({PERSON_ID}))"
+SESSION_KEY = "cityHash64(session_id)"
 EVENTS_WITH_PEOPLE = f"{EVENTS_TABLE} AS events {PERSON_JOIN}"
-"""The events joined with the ids that moved to another person; PERSON needs it."""
+"""The events joined with the ids that moved to another person; PERSON and PERSON_KEY need it."""
+EXACT_UNTIL = 200_000
+"""Of more events than these, people and sessions are counted within about 1 %, in half the time."""
 _ORDERS = {
     "last_seen": "max(timestamp)",
     "occurrences": "count()",
-    "users": f"uniq({PERSON})",
-    "sessions": "uniqIf(session_id, session_id != '')",
+    "users": f"uniq({PERSON_KEY})",
+    "sessions": f"uniqIf({SESSION_KEY}, session_id != '')",
 }
 _SEARCHED = (
     "`mat_$exception_types`", "`mat_$exception_values`", "`mat_$exception_sources`", "`mat_$exception_functions`",
@@ -88,45 +93,105 @@ class _Where:
         return " AND ".join(self.conditions)
 
 
+def distinct_counts(rows: int) -> str:
+    """Return the expressions of occurrences, people and sessions among about *rows* rows.
+
+    A row may be there twice until the store merges its parts; so few of many that they don't count.
+    """
+    exact = rows <= EXACT_UNTIL
+    occurrences, function = ("uniqExact(uuid)", "uniqExact") if exact else ("count()", "uniq")
+    return (
+        f"{occurrences} AS occurrences, {function}({PERSON_KEY}) AS users,"
+        f" {function}If({SESSION_KEY}, session_id != '') AS sessions"
+    )
+
+
 def order_issues(
     store: Store, project_id: int, wanted: IssueFilter, moved: Mapping[str, str], *, order: str, ascending: bool
-) -> list[str]:
-    """Return the ids of all issues with exceptions in the filter, in *order*."""
+) -> dict[str, int]:
+    """Return the ids of all issues with exceptions in the filter, in *order*, with numbers of rows."""
     where = _where(project_id, wanted)
+    issue = _issue(moved, where)
     rows = store.query(
-        f"SELECT {_issue(moved, where)} AS issue FROM {EVENTS_WITH_PEOPLE} WHERE {where.sql}"  # noqa: S608 - constants; values are bound
-        f" GROUP BY issue HAVING issue != '{NO_ISSUE}' ORDER BY {_ORDERS.get(order, _ORDERS['last_seen'])}"
-        f" {'ASC' if ascending else 'DESC'}, issue LIMIT {_MAX_ISSUES}",
+        f"SELECT toString({issue}) AS id, count() AS many FROM {_table(wanted, with_people=order == 'users')} WHERE {where.sql}"  # noqa: S608 - constants; values are bound
+        f" AND {issue} != toUUID('{NO_ISSUE}') GROUP BY {issue} ORDER BY {_ORDERS.get(order, _ORDERS['last_seen'])}"
+        f" {'ASC' if ascending else 'DESC'}, id LIMIT {_MAX_ISSUES}",
         where.parameters,
     )
-    return [str(row["issue"]) for row in rows]
+    return {str(row["id"]): cast("int", row["many"]) for row in rows}
 
 
 def count_issues(
-    store: Store, project_id: int, wanted: IssueFilter, moved: Mapping[str, str], ids: Sequence[str]
+    store: Store,
+    project_id: int,
+    wanted: IssueFilter,
+    moved: Mapping[str, str],
+    ids: Mapping[str, int],
+    *,
+    with_first: bool,
 ) -> dict[str, Counts]:
-    """Return the counts of the issues *ids* within the filter."""
-    if not ids:
-        return {}
-    where = _where(project_id, wanted)
-    where.parameters["ids"] = list(ids)
-    rows = store.query(
-        f"SELECT {_issue(moved, where)} AS issue, uniqExact(uuid) AS occurrences, uniqExact({PERSON}) AS users,"  # noqa: S608 - constants; values are bound
-        " uniqExactIf(session_id, session_id != '') AS sessions, toUnixTimestamp64Micro(max(timestamp)) AS last_us,"
-        " toString(argMax(`mat_$lib`, timestamp)) AS library, argMax(`mat_$exception_sources`, timestamp) AS sources,"
-        " argMax(`mat_$exception_functions`, timestamp) AS functions, toString(argMin(uuid, (timestamp, uuid))) AS first_event,"
-        f" toString(argMax(uuid, (timestamp, uuid))) AS last_event FROM {EVENTS_WITH_PEOPLE} WHERE {where.sql}"
-        " GROUP BY issue HAVING issue IN {ids:Array(String)}",
-        where.parameters,
-    )
+    """Return the counts of the issues *ids* within the filter; their values are numbers of rows.
+
+    Without *with_first* no first event is looked for.
+    """
+    rows, first = [], "toString(argMin(uuid, (timestamp, uuid)))" if with_first else "''"
+    for is_large in (False, True):
+        group = [each for each, many in ids.items() if (many > EXACT_UNTIL) is is_large]
+        rows += _counted(store, project_id, wanted, moved, group, EXACT_UNTIL + is_large, first) if group else []
+    places = _crash_sites(store, project_id, rows)
     return {
-        str(row["issue"]): Counts(
-            str(row["issue"]), cast("int", row["occurrences"]), cast("int", row["users"]), cast("int", row["sessions"]),
-            instant(cast("int", row["last_us"])), str(row["library"]), _last(row["sources"]), _last(row["functions"]),
+        str(row["id"]): Counts(
+            str(row["id"]), cast("int", row["occurrences"]), cast("int", row["users"]), cast("int", row["sessions"]),
+            instant(cast("int", row["last_us"])), *places.get(str(row["last_event"]), ("", None, None)),
             str(row["first_event"]), str(row["last_event"]),
         )
         for row in rows
     }  # fmt: skip
+
+
+def _counted(
+    store: Store,
+    project_id: int,
+    wanted: IssueFilter,
+    moved: Mapping[str, str],
+    ids: Sequence[str],
+    rows: int,
+    first: str,
+) -> list[dict[str, object]]:
+    where = _where(project_id, wanted)
+    where.parameters["ids"] = list(ids)
+    issue = _issue(moved, where)
+    return store.query(
+        f"SELECT toString({issue}) AS id, {distinct_counts(rows)}, toUnixTimestamp64Micro(max(timestamp)) AS last_us,"  # noqa: S608 - constants; values are bound
+        f" {first} AS first_event, toString(argMax(uuid, (timestamp, uuid))) AS last_event"
+        f" FROM {EVENTS_WITH_PEOPLE} WHERE {where.sql} AND {issue} IN {{ids:Array(UUID)}} GROUP BY {issue}",
+        where.parameters,
+    )
+
+
+def _crash_sites(
+    store: Store, project_id: int, rows: Sequence[Mapping[str, object]]
+) -> dict[str, tuple[str, str | None, str | None]]:
+    """Return library, file and function of the last event of each issue.
+
+    They are lists of texts, so they are read for these events alone.
+    """
+    if not rows:
+        return {}
+    times = [cast("int", row["last_us"]) for row in rows]
+    found = store.query(
+        "SELECT toString(uuid) AS id, toString(`mat_$lib`) AS library, `mat_$exception_sources` AS sources,"  # noqa: S608 - constants; values are bound
+        f" `mat_$exception_functions` AS functions FROM {EVENTS_TABLE} WHERE team_id = {{project:UInt32}} AND event = '$exception'"
+        " AND timestamp >= fromUnixTimestamp64Micro({first:Int64}, 'UTC') AND timestamp <= fromUnixTimestamp64Micro({last:Int64}, 'UTC')"
+        " AND uuid IN {uuids:Array(UUID)} LIMIT 1 BY uuid",
+        {
+            "project": project_id,
+            "first": min(times),
+            "last": max(times),
+            "uuids": [str(row["last_event"]) for row in rows],
+        },
+    )
+    return {str(row["id"]): (str(row["library"]), _last(row["sources"]), _last(row["functions"])) for row in found}
 
 
 def volumes(
@@ -136,18 +201,19 @@ def volumes(
     if not ids or buckets < 1:
         return {}
     where = _where(project_id, wanted)
+    issue = _issue(moved, where)
     start, end = microseconds(wanted.after), microseconds(wanted.before)
     where.parameters |= {"ids": list(ids), "start": start, "step": max((end - start) // buckets, 1)}
     rows = store.query(
-        f"SELECT {_issue(moved, where)} AS issue,"  # noqa: S608 - constants; values are bound
+        f"SELECT toString({issue}) AS id,"  # noqa: S608 - constants; values are bound
         " intDiv(toUnixTimestamp64Micro(timestamp) - {start:Int64}, {step:Int64}) AS bucket, count() AS many"
-        f" FROM {EVENTS_WITH_PEOPLE} WHERE {where.sql} GROUP BY issue, bucket HAVING issue IN {{ids:Array(String)}}",
+        f" FROM {_table(wanted)} WHERE {where.sql} AND {issue} IN {{ids:Array(UUID)}} GROUP BY {issue}, bucket",
         where.parameters,
     )
     found = {each: [0] * buckets for each in ids}
     for row in rows:
         place = min(cast("int", row["bucket"]), buckets - 1)
-        found[str(row["issue"])][place] += cast("int", row["many"])
+        found[str(row["id"])][place] += cast("int", row["many"])
     return found
 
 
@@ -189,12 +255,19 @@ def event_sample(store: Store, project_id: int, needles: Sequence[str], *, limit
     return [event_of(row) for row in rows]
 
 
+def _table(wanted: IssueFilter, *, with_people: bool = False) -> str:
+    """Return the events, joined with moved ids only where a person is asked for."""
+    if with_people or wanted.person or wanted.properties is not None:
+        return EVENTS_WITH_PEOPLE
+    return f"{EVENTS_TABLE} AS events"
+
+
 def _issue(moved: Mapping[str, str], where: _Where) -> str:
     """Return the expression of an event's issue today."""
     if not moved:
-        return "toString(issue_id)"
+        return "issue_id"
     where.parameters |= {"moved": list(moved), "moved_to": list(moved.values())}
-    return f"transform({_FINGERPRINT}, {{moved:Array(String)}}, {{moved_to:Array(String)}}, toString(issue_id))"
+    return f"toUUID(transform({_FINGERPRINT}, {{moved:Array(String)}}, {{moved_to:Array(String)}}, toString(issue_id)))"
 
 
 def _where(project_id: int, wanted: IssueFilter) -> _Where:

@@ -81,6 +81,7 @@ def read_question(query: Mapping[str, Any], *, default_order: str, default_limit
         offset=_number(query, "offset", 0, 1_000_000),
         buckets=_number(query, "volumeResolution", 0, _MAX_BUCKETS),
         issue_id=_text(query, "issueId"),
+        with_first=query.get("withFirstEvent") is True,
     )  # fmt: skip
 
 

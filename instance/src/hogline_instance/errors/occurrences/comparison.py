@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["MIN_OCCURRENCES", "MIN_OTHERS", "Common", "Seen", "in_common"]
+__all__ = ["MIN_OCCURRENCES", "MIN_OTHERS", "Common", "Seen", "in_common", "json_text"]
 
 MIN_OCCURRENCES, MIN_PEOPLE, MIN_OTHERS = 5, 3, 20
 _Z = 1.96
@@ -65,7 +65,7 @@ def in_common(occurrences: Seen, others: Seen) -> list[Common]:
             is_flag = name.startswith("$feature/")
             label = name.removeprefix("$feature/") if is_flag else _LABELS.get(name, name)
             found.append(
-                Common(label, _text(raw), count / occurrences.total, usual / carrying, count, measure, is_flag)
+                Common(label, json_text(raw), count / occurrences.total, usual / carrying, count, measure, is_flag)
             )
     found.sort(key=lambda each: (not each.is_flag, -each.measure, each.label))
     return found[:_MAX_SHOWN]
@@ -81,7 +81,7 @@ def _limits(count: int, total: int) -> tuple[float, float]:
     return max(middle - reach, 0.0), min(middle + reach, 1.0)
 
 
-def _text(raw: str) -> str:
+def json_text(raw: str) -> str:
     """Return a value of JSON as people read it."""
     try:
         value = json.loads(raw)

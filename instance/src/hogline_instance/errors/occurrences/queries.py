@@ -1,16 +1,16 @@
 """What the store knows of one issue's occurrences.
 
-An issue is given by its fingerprints. Large issues are counted in samples of people, so that a page
-stays fast at a million occurrences.
+An issue is given by its fingerprints. Properties of large issues are read in samples of people, so
+that a page stays fast at a million occurrences.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import cast
 
-from hogline_instance.errors.occurrences.comparison import Seen
-from hogline_instance.errors.queries import EVENTS_WITH_PEOPLE, PERSON
+from hogline_instance.errors.occurrences.comparison import Seen, json_text
+from hogline_instance.errors.queries import EVENTS_WITH_PEOPLE, distinct_counts
 from hogline_instance.events.columns import SELECT_LIST, event_of
 from hogline_instance.events.event import StoredEvent, instant, microseconds
 from hogline_instance.store import EVENTS_TABLE, Store
@@ -20,26 +20,27 @@ __all__ = [
     "Totals",
     "breakdowns",
     "compared",
+    "compared_since",
     "neighbour",
     "newest",
     "occurrence",
     "people_and_sessions",
+    "routes",
     "totals",
 ]
 
 _WINDOWS = (timedelta(days=3), timedelta(days=60), None)
-_SAMPLE = 20_000
+_KEY = "toString(uuid) AS id, toUnixTimestamp64Micro(timestamp) AS at, distinct_id AS who"
+_SAMPLE = 5_000
 _MAX_VALUES = 8
 _OF_ISSUE = (
     "team_id = {project:UInt32} AND event = '$exception'"
     " AND toString(`mat_$exception_fingerprint`) IN {fingerprints:Array(String)}"
 )
 _SINCE = " AND timestamp >= fromUnixTimestamp64Micro({after:Int64}, 'UTC')"
-_KINDS = (
-    "[('release', `mat_$release`), ('environment', `mat_$environment`), ('browser', `mat_$browser`),"
-    " ('library', `mat_$lib`), ('route', if(JSONHas(properties, '$request_route'),"
-    " JSONExtractString(properties, '$request_route'), `mat_$pathname`))]"
-)
+_KINDS = {
+    "release": "`mat_$release`", "environment": "`mat_$environment`", "browser": "`mat_$browser`", "library": "`mat_$lib`",
+}  # fmt: skip
 _COMPARED = (
     "$release", "$release_version", "$app_version", "$request_route", "$pathname", "$browser", "$browser_version", "$os",
     "$device_type", "$geoip_country_code", "$geoip_country_name", "plan", "$lib", "$lib_version", "$environment", "environment",
@@ -65,52 +66,85 @@ class Breakdown:
 
     kind: str
     values: tuple[tuple[str, int], ...]
+    is_estimate: bool = False
 
 
 def totals(store: Store, project_id: int, fingerprints: Sequence[str], *, days: int) -> Totals:
-    """Return the counts of the issue."""
-    start = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days - 1)
-    parameters = {**_issue(project_id, fingerprints), "after": microseconds(start)}
-    [row] = store.query(
-        f"SELECT uniqExact(uuid) AS occurrences, uniqExact({PERSON}) AS users,"  # noqa: S608 - constants; values are bound
-        " uniqExactIf(session_id, session_id != '') AS sessions, toUnixTimestamp64Micro(min(timestamp)) AS first_us,"
-        f" toUnixTimestamp64Micro(max(timestamp)) AS last_us FROM {EVENTS_WITH_PEOPLE} WHERE {_OF_ISSUE}",
-        parameters,
-    )
+    """Return the counts of the issue.
+
+    Of more than EXACT_UNTIL occurrences, people and sessions are counted within about 1 %.
+    """
     counted = store.query(
-        "SELECT toUInt32(dateDiff('day', fromUnixTimestamp64Micro({after:Int64}, 'UTC'), timestamp)) AS day, count() AS many"  # noqa: S608 - constants
-        f" FROM {EVENTS_TABLE} WHERE {_OF_ISSUE}{_SINCE} GROUP BY day",
-        parameters,
+        "SELECT toString(toDate(timestamp)) AS day, count() AS many, toUnixTimestamp64Micro(min(timestamp)) AS first_us,"  # noqa: S608 - constants
+        f" toUnixTimestamp64Micro(max(timestamp)) AS last_us FROM {EVENTS_TABLE} WHERE {_OF_ISSUE} GROUP BY day ORDER BY day",
+        _issue(project_id, fingerprints),
     )
+    many = sum(cast("int", each["many"]) for each in counted)
+    [row] = store.query(
+        f"SELECT {distinct_counts(many)} FROM {EVENTS_WITH_PEOPLE} WHERE {_OF_ISSUE}",  # noqa: S608 - constants
+        _issue(project_id, fingerprints),
+    )
+    first_day = datetime.now(UTC).date() - timedelta(days=days - 1)
     volume = [0] * days
     for each in counted:
-        volume[min(cast("int", each["day"]), days - 1)] += cast("int", each["many"])
-    many = cast("int", row["occurrences"])
-    moments = [instant(cast("int", row[name])) if many else None for name in ("first_us", "last_us")]
-    return Totals(many, cast("int", row["users"]), cast("int", row["sessions"]), moments[0], moments[1], tuple(volume))
+        place = (date.fromisoformat(str(each["day"])) - first_day).days
+        if place >= 0:
+            volume[min(place, days - 1)] += cast("int", each["many"])
+    return Totals(
+        cast("int", row["occurrences"]), cast("int", row["users"]), cast("int", row["sessions"]),
+        instant(cast("int", counted[0]["first_us"])) if counted else None,
+        instant(cast("int", counted[-1]["last_us"])) if counted else None, tuple(volume),
+    )  # fmt: skip
 
 
-def newest(store: Store, project_id: int, fingerprints: Sequence[str], *, limit: int = 1) -> list[StoredEvent]:
-    """Return the latest occurrences."""
+def compared_since(volume: Sequence[int]) -> datetime:
+    """Return the beginning of the latest days with enough occurrences to compare.
+
+    *volume* ends with today. Each day's rows lie together, so fewer days are fewer bytes to read.
+    """
+    days = found = 0
+    for many in reversed(volume):
+        days, found = days + 1, found + many
+        if found >= _SAMPLE:
+            break
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return today - timedelta(days=days - 1)
+
+
+def newest(store: Store, project_id: int, fingerprints: Sequence[str]) -> StoredEvent | None:
+    """Return the latest occurrence.
+
+    It is found by short columns alone: properties of many rows would not fit into the query's memory.
+    """
     for window in _WINDOWS:
         since = datetime.now(UTC) - window if window is not None else None
         rows = store.query(
-            f"SELECT {SELECT_LIST} FROM {EVENTS_TABLE} WHERE {_OF_ISSUE}{_SINCE if since else ''}"  # noqa: S608 - constants
-            " ORDER BY timestamp DESC, uuid DESC LIMIT 1 BY uuid LIMIT {limit:UInt32}",
-            {**_issue(project_id, fingerprints), "limit": limit, **({"after": microseconds(since)} if since else {})},
+            f"SELECT {_KEY} FROM {EVENTS_TABLE} WHERE {_OF_ISSUE}{_SINCE if since else ''}"  # noqa: S608 - constants
+            " ORDER BY timestamp DESC, uuid DESC LIMIT 1",
+            {**_issue(project_id, fingerprints), **({"after": microseconds(since)} if since else {})},
         )
         if rows:
-            return [event_of(row) for row in rows]
-    return []
+            return _whole(store, project_id, rows[0])
+    return None
+
+
+def _whole(store: Store, project_id: int, key: Mapping[str, object]) -> StoredEvent | None:
+    """Return the event of a row of _KEY; its time and distinct id lead to few blocks of the table."""
+    rows = store.query(
+        f"SELECT {SELECT_LIST} FROM {EVENTS_TABLE} WHERE team_id = {{project:UInt32}} AND event = '$exception'"  # noqa: S608 - constants
+        " AND timestamp = fromUnixTimestamp64Micro({at:Int64}, 'UTC') AND distinct_id = {who:String} AND uuid = {id:UUID} LIMIT 1",
+        {"project": project_id, "at": key["at"], "who": key["who"], "id": key["id"]},
+    )
+    return event_of(rows[0]) if rows else None
 
 
 def occurrence(store: Store, project_id: int, fingerprints: Sequence[str], uuid: str) -> StoredEvent | None:
     """Return one occurrence, or None when the event is not of this issue."""
     rows = store.query(
-        f"SELECT {SELECT_LIST} FROM {EVENTS_TABLE} WHERE {_OF_ISSUE} AND uuid = {{uuid:UUID}} LIMIT 1",  # noqa: S608 - constants
+        f"SELECT {_KEY} FROM {EVENTS_TABLE} WHERE {_OF_ISSUE} AND uuid = {{uuid:UUID}} LIMIT 1",  # noqa: S608 - constants
         {**_issue(project_id, fingerprints), "uuid": uuid},
     )
-    return event_of(rows[0]) if rows else None
+    return _whole(store, project_id, rows[0]) if rows else None
 
 
 def neighbour(
@@ -137,34 +171,59 @@ def neighbour(
     return None
 
 
-def breakdowns(
-    store: Store, project_id: int, fingerprints: Sequence[str], *, after: datetime, occurrences: int
-) -> list[Breakdown]:
-    """Return the releases, environments, browsers, libraries and routes of the issue."""
+def breakdowns(store: Store, project_id: int, fingerprints: Sequence[str], *, after: datetime) -> list[Breakdown]:
+    """Return the releases, environments, browsers and libraries of the issue."""
+    columns, sets = ", ".join(_KINDS.values()), ", ".join(f"({column})" for column in _KINDS.values())
+    names = ", ".join(f"{column} AS {kind}" for kind, column in _KINDS.items())
     rows = store.query(
-        f"SELECT pair.1 AS kind, pair.2 AS value, count() AS many FROM {EVENTS_TABLE} {_sample(occurrences)}"  # noqa: S608 - constants
-        f" ARRAY JOIN {_KINDS} AS pair WHERE {_OF_ISSUE}{_SINCE} AND pair.2 != ''"
-        f" GROUP BY kind, value ORDER BY many DESC, value LIMIT {_MAX_VALUES} BY kind",
+        f"SELECT {names}, count() AS many FROM {EVENTS_TABLE} WHERE {_OF_ISSUE}{_SINCE}"  # noqa: S608 - constants; values are bound
+        f" GROUP BY GROUPING SETS ({sets}) HAVING concat({columns}) != '' ORDER BY many DESC LIMIT 1000",
         {**_issue(project_id, fingerprints), "after": microseconds(after)},
     )
     found: dict[str, list[tuple[str, int]]] = {}
     for row in rows:
-        found.setdefault(str(row["kind"]), []).append((str(row["value"]), cast("int", row["many"])))
-    return [Breakdown(kind, tuple(values)) for kind, values in sorted(found.items())]
+        kind, value = next((kind, str(row[kind])) for kind in _KINDS if row[kind])
+        found.setdefault(kind, []).append((value, cast("int", row["many"])))
+    return [Breakdown(kind, tuple(values[:_MAX_VALUES])) for kind, values in sorted(found.items())]
+
+
+def routes(seen: Seen, occurrences: int) -> Breakdown | None:
+    """Return the routes among the compared occurrences, or the paths where there are no routes.
+
+    Of a sample the counts are estimates for all *occurrences*.
+    """
+    name = next((each for each in ("$request_route", "$pathname") if seen.carrying.get(each)), None)
+    if name is None:
+        return None
+    scale = max(occurrences / seen.total, 1.0)
+    found = [(json_text(raw), round(count * scale)) for (key, raw), (count, _) in seen.values.items() if key == name]
+    found.sort(key=lambda each: (-each[1], each[0]))
+    return Breakdown("route", tuple(found[:_MAX_VALUES]), is_estimate=scale > 1.0)
 
 
 def people_and_sessions(
-    store: Store, project_id: int, fingerprints: Sequence[str], *, after: datetime
+    store: Store, project_id: int, fingerprints: Sequence[str], *, after: datetime, recent: datetime
 ) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
-    """Return the distinct ids and the sessions that met the issue most often, with counts."""
+    """Return the distinct ids and the sessions that met the issue last, with counts since *after*.
+
+    They are looked for since *recent*, and then counted.
+    """
     found = []
     for column in ("distinct_id", "session_id"):
-        rows = store.query(
-            f"SELECT {column} AS id, count() AS many FROM {EVENTS_TABLE} WHERE {_OF_ISSUE}{_SINCE} AND {column} != ''"  # noqa: S608 - constants
-            f" GROUP BY id ORDER BY max(timestamp) DESC, id LIMIT {_MAX_VALUES}",
-            {**_issue(project_id, fingerprints), "after": microseconds(after)},
+        issue = _issue(project_id, fingerprints)
+        latest = store.query(
+            f"SELECT {column} AS id FROM {EVENTS_TABLE} WHERE {_OF_ISSUE}{_SINCE} AND {column} != '' GROUP BY id"  # noqa: S608 - constants
+            f" ORDER BY max(timestamp) DESC, id LIMIT {_MAX_VALUES}",
+            {**issue, "after": microseconds(recent)},
         )
-        found.append([(str(row["id"]), cast("int", row["many"])) for row in rows])
+        ids = [str(row["id"]) for row in latest]
+        rows = store.query(
+            f"SELECT {column} AS id, count() AS many FROM {EVENTS_TABLE} WHERE {_OF_ISSUE}{_SINCE}"  # noqa: S608 - constants
+            f" AND {column} IN {{ids:Array(String)}} GROUP BY id",
+            {**issue, "after": microseconds(after), "ids": ids},
+        )
+        counts = {str(row["id"]): cast("int", row["many"]) for row in rows}
+        found.append([(each, counts[each]) for each in ids if each in counts])
     return found[0], found[1]
 
 
