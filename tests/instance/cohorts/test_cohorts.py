@@ -214,7 +214,7 @@ def test_people_are_listed_and_shown_by_their_cohorts(shop):
     body = {"key": "in-cohort", "filters": {"groups": [{"properties": [in_cohort], "rollout_percentage": 100}]}}
     flag = call(shop, "POST", f"{shop.base}/feature_flags/", body).json()
     page = text_of(call(shop, "GET", f"/person/{shop.people['ada']}", headers={"Cookie": f"hogline_project={shop.id}"}))
-    assert "in-cohort on Matched condition set 1" in page
+    assert "in-cohort true Matched condition set 1" in page
     assert cohort["name"] in page
     # While a flag uses it, the cohort stays.
     path = f"{shop.base}/cohorts/{number}/"

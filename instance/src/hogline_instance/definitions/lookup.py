@@ -48,7 +48,11 @@ def list_events(
     order = column.desc() if ordering.startswith("-") else column.asc()
     count = session.scalar(select(func.count()).select_from(EventDefinitionRow).where(*conditions)) or 0
     rows = session.scalars(
-        select(EventDefinitionRow).where(*conditions).order_by(order, EventDefinitionRow.id).limit(limit).offset(offset)
+        select(EventDefinitionRow)
+        .where(*conditions)
+        .order_by(order, EventDefinitionRow.name)
+        .limit(limit)
+        .offset(offset)
     ).all()
     return rows, count
 

@@ -23,7 +23,7 @@ from hogline_instance.flags.records import shown_filters, status_of
 from hogline_instance.flags.remote_config import PayloadCipher
 from hogline_instance.flags.request import FlagsRequest
 from hogline_instance.flags.tables import FlagHistoryRow, FlagRow
-from hogline_instance.people import person_values
+from hogline_instance.people import person_values, shown_names
 from hogline_instance.project import Project
 from hogline_instance.services import Services
 from hogline_instance.web.bodies import Form
@@ -125,12 +125,19 @@ class _FlagPages:
         known = row.key in flags.ruleset.definitions
         return {"answer": answer, "conditions": explain(flags, row.key, subject) if known else ()}
 
-    def _people(self, project: Project, flags: FlagSet, row: FlagRow) -> list[tuple[str, Answer | None]]:
+    def _people(self, project: Project, flags: FlagSet, row: FlagRow) -> list[tuple[str, str, str, Answer | None]]:
+        """Return people of recent events: a distinct id, the person's uuid, their name and answer."""
         try:
-            ids = recent_ids(self._services.store, project.id, limit=_PEOPLE)
+            ids = recent_ids(self._services.store, project.id, limit=_PEOPLE * 3)
         except StoreError:
             return []
-        return [(each, self._answer(project, flags, row, FlagsRequest(each, runtime="server"))[0]) for each in ids]
+        people = shown_names(self._services.database, project, ids)
+        one_id = {people.get(each, ("", each)): each for each in reversed(ids)}
+        found = [(each, *person) for person, each in reversed(one_id.items())][:_PEOPLE]
+        return [
+            (each, uuid, name, self._answer(project, flags, row, FlagsRequest(each, runtime="server"))[0])
+            for each, uuid, name in found
+        ]
 
     def _exposed(self, project: Project, key: str) -> Mapping[str, Any] | None:
         try:

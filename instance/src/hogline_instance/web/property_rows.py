@@ -8,7 +8,7 @@ from typing import Any
 
 from hogline_instance.web.errors import bad_request
 
-__all__ = ["OPERATORS", "posted_filters", "value_text"]
+__all__ = ["OPERATORS", "operator_words", "posted_filters", "value_text"]
 
 OPERATORS: tuple[tuple[str, str], ...] = (
     ("exact", "equals"),
@@ -27,6 +27,16 @@ OPERATORS: tuple[tuple[str, str], ...] = (
     ("is_date_after", "is after the date"),
 )
 """PostHog's operators, each with its words."""
+_WORDS = {
+    **dict(OPERATORS),
+    "starts_with": "starts with", "not_starts_with": "does not start with", "ends_with": "ends with",
+    "not_ends_with": "does not end with", "icontains_multi": "contains one of", "not_icontains_multi": "contains none of",
+    "is_date_exact": "is the date", "semver_eq": "is the version", "semver_neq": "is not the version",
+    "semver_gt": "is a version after", "semver_gte": "is at least the version", "semver_lt": "is a version before",
+    "semver_lte": "is at most the version", "semver_tilde": "is a patch of the version", "semver_caret": "is compatible with the version",
+    "semver_wildcard": "matches the version", "in": "is in the cohort", "not_in": "is not in the cohort",
+    "flag_evaluates_to": "flag evaluates to",
+}  # fmt: skip
 _NAMES = frozenset(name for name, _ in OPERATORS)
 _LISTS = frozenset({"exact", "is_not"})
 _MAX_ROWS = 100
@@ -51,6 +61,11 @@ def posted_filters(form: Mapping[str, Sequence[str]], prefix: str = "filter") ->
             raise bad_request(f"{prefix}_key", f"there are more than {_MAX_ROWS} filters")
         found.append({"key": key.strip(), "type": kind, "operator": operator, "value": _value(operator, value)})
     return found
+
+
+def operator_words(name: str) -> str:
+    """Return an operator as people read it."""
+    return _WORDS.get(name, name.replace("_", " "))
 
 
 def value_text(value: object) -> str:

@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from hogline_instance.project import Project
-from hogline_instance.web.property_rows import value_text
+from hogline_instance.web.property_rows import operator_words, value_text
 from hogline_instance.web.security import PAGE_HEADERS
 
 __all__ = ["MenuEntry", "Templates", "elapsed", "safe_link"]
@@ -68,6 +68,7 @@ class Templates:
             query=query,
             path=path_of,
             filter_value=_filter_value,
+            operator=operator_words,
         )
         environment.globals.update(menu=tuple(menu), can_sign_out=can_sign_out, current_project=current_project)
         self._environment = environment
