@@ -8,7 +8,7 @@ HOGLINE = {
     "hogline.client.attributes", "hogline.client.unfinished", "hogline.module_settings", "hogline.client.flag_calls", "hogline.guard", "hogline.log_throttle",
     "hogline.client.identity", "hogline.client.exceptions", "hogline.context", "hogline.context_decorator", "hogline.header_context", "hogline.facts.tracing", "hogline.default",
     "hogline.default_flags", "hogline.delivery", "hogline.delivery.delivery", "hogline.delivery.queue",
-    "hogline.delivery.http_transport", "hogline.delivery.lazy_imports", "hogline.delivery.ledger", "hogline.delivery.process", "hogline.delivery.outbox", "hogline.delivery.pending",
+    "hogline.delivery.http_transport", "hogline.delivery.inbox", "hogline.delivery.lazy_imports", "hogline.delivery.ledger", "hogline.delivery.process", "hogline.delivery.outbox", "hogline.delivery.pending",
     "hogline.delivery.signals", "hogline.delivery.worker", "hogline.transports",
     "hogline.event", "hogline.exceptions", "hogline.facts", "hogline.facts.process", "hogline.tracebacks.event",
     "hogline.facts.span", "hogline.rate_limiter", "hogline.deduplication", "hogline.process_id", "hogline.redaction",

@@ -1,5 +1,5 @@
-"""Under load the worker sends at intervals, in larger batches, instead of being woken for each
-hundred events.
+"""Under load the worker sends at intervals, in larger batches, instead of being woken each
+time that `flush_at` events wait.
 """
 
 import threading

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hogline.client.unfinished import REQUEST_NAMES, head_of, inner_json, unfinished, whole
 from hogline.context import Context, current
 from hogline.delivery import Delivery, Ledger
+from hogline.delivery.inbox import SMALL_EVENT_BYTES
 from hogline.delivery.ledger import BEFORE_SEND, CAPTURE_ERROR, DISABLED, NO_NAME, TOO_LARGE
 from hogline.delivery.pending import Event, finished
 from hogline.event import checked_event_id, distinct_id_text, new_id, new_stamp, timestamp_text
@@ -44,6 +45,7 @@ class EventPipeline:
         self.settings = settings
         self.ledger = ledger
         self._put: Callable[[Event], bool] = delivery.put
+        self._put_small: Callable[[Event], bool] = delivery.put_small
         self._is_diverted = False
         self._throttled = ThrottledLog()
         # The defaults as JSON; None where no event may be finished later.
@@ -239,7 +241,8 @@ class EventPipeline:
         if not settings.send:
             self.ledger.count_unsent()
             return event_id
-        return event_id if self._put(made) else None
+        put = self._put_small if size < SMALL_EVENT_BYTES else self._put
+        return event_id if put(made) else None
 
     def send(
         self,

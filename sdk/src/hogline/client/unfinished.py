@@ -94,7 +94,7 @@ def unfinished(
     """
     # The visitor's browser stands in two properties, and the path too.
     size_bytes = len(head) + len(defaults) + 2 * (len(snapshot[2]) + snapshot[4]) + _OTHER_BYTES
-    return (_finished, size_bytes, head, defaults, event_id, now_s, distinct_id, route, *snapshot)
+    return (_finished, size_bytes, head, defaults, event_id, now_s, distinct_id, route) + snapshot  # noqa: RUF005 - in half the time
 
 
 def _finished(event: tuple[Any, ...]) -> bytes:

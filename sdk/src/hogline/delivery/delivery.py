@@ -75,7 +75,8 @@ class Delivery:
         self._queue.outbox.forget()
         self._ledger.reset()
         self._begin()
-        self._queue.closed = closed
+        if closed:
+            self._queue.close()
 
     def _restart(self) -> None:
         """Begin anew in a process that was forked without Python's hooks.
@@ -140,6 +141,30 @@ class Delivery:
         if queue.outbox.problem is not None:
             queue.log()
         return added is not _REFUSED or self._put_when_full(queue, event)
+
+    def put_small(self, event: Event) -> bool:
+        """Do the same for an event of at most `SMALL_EVENT_BYTES`, mostly without the lock."""
+        queue = self._queue
+        inbox = queue.inbox
+        if not inbox.room or self._pid != current_pid():
+            return self.put(event)
+        inbox.events.append(event)
+        return len(inbox.events) < inbox.room or self._take_in(queue, event)
+
+    def _take_in(self, queue: EventQueue, event: Event) -> bool:
+        """Count the events of an inbox that is full, or without room now; *event* is among them."""
+        thread = None
+        is_late = False
+        with queue.signals.lock:
+            if queue.closed:
+                is_late = queue.refuse_late(event)
+            elif queue.take_in() is _WAKE:
+                thread = self._worker.wake(queue, self)
+        if thread is not None:
+            self._worker.start(thread)
+        if is_late:
+            self._ledger.refuse(SHUTDOWN, event)
+        return not is_late
 
     def _put_when_full(self, queue: EventQueue, event: Event) -> bool:
         """Do what `when_full` says with an event that found no room."""
@@ -237,7 +262,8 @@ class Delivery:
         deadline_s = time.monotonic() + timeout_s
         queue, worker = self._queue, self._worker
         with queue.signals.lock:
-            queue.closed = True
+            if not queue.closed:
+                queue.close()
         flushed = self.flush(timeout_s) if queue.used else True
         lost: list[Event] = []
         left_on_disk = 0

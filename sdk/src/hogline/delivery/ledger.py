@@ -110,6 +110,7 @@ class Ledger:
         self._on_drop = on_drop
         self._host = host
         self._disk_counts: Callable[[], tuple[int, int]] | None = None
+        self._catch_up: Callable[[], None] | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -126,17 +127,26 @@ class Ledger:
         self._throttled = ThrottledLog(_LOG_EVERY_S)
         self._reporting = threading.local()
 
-    def share(self, lock: threading.RLock, disk_counts: Callable[[], tuple[int, int]] | None = None) -> None:
+    def share(
+        self,
+        lock: threading.RLock,
+        disk_counts: Callable[[], tuple[int, int]] | None = None,
+        catch_up: Callable[[], None] | None = None,
+    ) -> None:
         """Count under *lock* from now on.
 
-        *disk_counts* returns the number of events and of damaged bytes on disk.
+        *disk_counts* returns the number of events and of damaged bytes on disk. *catch_up* counts
+        the events that were put without the lock.
         """
         self.lock = lock
         self._disk_counts = disk_counts
+        self._catch_up = catch_up
 
     def snapshot(self) -> Stats:
         """Return the counts as they stand."""
         with self.lock:
+            if self._catch_up is not None:
+                self._catch_up()
             dropped = dict(self._dropped)
             spooled, damaged_bytes = self._disk_counts() if self._disk_counts is not None else (0, 0)
             waiting = self.accepted - self.sent - sum(dropped.values())

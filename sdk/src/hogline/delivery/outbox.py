@@ -48,6 +48,9 @@ class Outbox(Protocol):
     def add(self, event: Event) -> bool:
         """Append *event* and return whether there was room."""
 
+    def extend(self, events: Sequence[Event]) -> None:
+        """Append *events*, for which there is room."""
+
     def take(self, max_events: int, max_bytes: int) -> list[Any]:
         """Remove and return the oldest events.
 
@@ -121,6 +124,12 @@ class MemoryOutbox:
         self.size_bytes += size
         self._events.append(event)
         return True
+
+    def extend(self, events: Sequence[Event]) -> None:
+        """Append *events*, for which there is room."""
+        added = sum(map(_size, events))
+        self.size_bytes += added
+        self._events.extend(events)
 
     def put_back(self, event: Event) -> None:
         """Make *event*, which was just taken, the oldest again."""

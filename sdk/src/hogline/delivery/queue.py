@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from hogline.delivery.inbox import Inbox
 from hogline.delivery.ledger import QUEUE_FULL, RETRIES_EXHAUSTED, SENDER_ERROR, SPOOL_DAMAGED, SPOOL_FULL, Ledger
 from hogline.delivery.outbox import Outbox
 from hogline.delivery.pending import Event
@@ -22,9 +23,9 @@ from hogline.wire.batch import BATCH_PATH
 __all__ = ["Added", "EventQueue"]
 
 _log = logging.getLogger("hogline")
-# A backlog leaves in batches of at least this many, however small `flush_at` is.
-_MIN_BATCH_EVENTS = 100
-_LOADED_BATCH_EVENTS = 1000  # under load; a request costs the same for few and for many
+# What waits leaves in batches of this many, however small `flush_at` is: a request costs the same
+# for few events and for many.
+_MIN_BATCH_EVENTS = 1000
 # Under load the worker sends at this interval, instead of being woken each time that `flush_at`
 # events wait: to wake a thread, and to send a request, cost the threads that serve requests more
 # than all other parts of delivery.
@@ -71,7 +72,9 @@ class EventQueue:
         self.used: bool = False
         """Whether this process ever added an event, or flushed."""
         self.closed: bool = False
-        """Whether new events are refused."""
+        """Whether new events are refused; `close` sets it."""
+        self.inbox: Inbox = Inbox()
+        """Small events that were put without the lock."""
         self.abandoned: bool = False
         """Whether the deadline of `shutdown()` has passed.
 
@@ -102,7 +105,11 @@ class EventQueue:
         self._failures = 0  # our failures with the batch in flight
         self._unreported = 0  # events that the disk did not give back
         self._traced = False  # a failure of ours was logged with its traceback
-        ledger.share(signals.lock, self._disk_counts if settings.spool_dir is not None else None)
+        ledger.share(
+            signals.lock,
+            self._disk_counts if settings.spool_dir is not None else None,
+            catch_up=self.count_inbox,
+        )
 
     def _disk_counts(self) -> tuple[int, int]:
         return self.outbox.on_disk, self.outbox.damaged_bytes
@@ -111,15 +118,60 @@ class EventQueue:
 
     def add(self, event: Event) -> Added:
         """Append *event*, if there is room."""
-        outbox = self.outbox
-        if self.closed or not outbox.add(event):
+        self.count_inbox()
+        if self.closed or not self.outbox.add(event):
             return _REFUSED
-        self._ledger.accepted += 1
-        self._added_count += 1
-        self._adds_to_wake -= 1
-        if self._adds_to_wake > 0 and outbox.size_bytes < self._bytes_to_wake:
-            return _ADDED
-        return self._wake()
+        return self._count_added(1)
+
+    def take_in(self) -> Added:
+        """Count the events in the inbox, which is full."""
+        self.count_inbox()
+        return self._count_added(0)
+
+    def _count_added(self, count: int) -> Added:
+        self._ledger.accepted += count
+        self._added_count += count
+        self._adds_to_wake -= count
+        if self._adds_to_wake <= 0 or self.outbox.size_bytes >= self._bytes_to_wake:
+            return self._wake()
+        self._make_room()
+        return _ADDED
+
+    def count_inbox(self) -> None:
+        """Count the events in the inbox. Wakes nobody: there are too few for that."""
+        if self.inbox.events and not self.closed:
+            events = self.inbox.empty()
+            count = len(events)
+            self.outbox.extend(events)
+            self._ledger.accepted += count
+            self._added_count += count
+            self._adds_to_wake -= count
+            self._make_room()
+
+    def _make_room(self) -> None:
+        settings, outbox = self.settings, self.outbox
+        needs_lock = self.closed or settings.spool_dir is not None
+        size_bytes = outbox.size_bytes
+        self.inbox.make_room(
+            0 if needs_lock else self._adds_to_wake,
+            bytes_to_wake=self._bytes_to_wake - size_bytes,
+            free_events=settings.max_queue_size - len(outbox),
+            free_bytes=settings.max_queue_bytes - size_bytes,
+        )
+
+    def close(self) -> None:
+        """Refuse events from now on."""
+        self.inbox.room = 0  # first: what is put after the count is refused by `refuse_late`
+        self.count_inbox()
+        self.closed = True
+        self._make_room()
+
+    def refuse_late(self, event: Event) -> bool:
+        """Remove *event* from the inbox of a closed queue; return whether it was there."""
+        is_late = self.inbox.holds(event)
+        if is_late:
+            self.inbox.events.remove(event)
+        return is_late
 
     def _wake(self) -> Added:
         """Choose how many more events may come before the worker is woken again.
@@ -132,6 +184,7 @@ class EventQueue:
             self._oldest_s = time.monotonic()
         self._adds_to_wake = self._flush_at - count if count < self._flush_at else self._urgent_at
         self._bytes_to_wake = self.outbox.size_bytes + self._urgent_bytes
+        self._make_room()
         return _WAKE
 
     @property
@@ -169,6 +222,7 @@ class EventQueue:
         Return a goal for `flushed` and `flush_failed`.
         """
         self.used = True
+        self.count_inbox()
         self.send_now()
         self._rest_until_s = 0.0
         if not self.abandoned:
@@ -207,6 +261,7 @@ class EventQueue:
         """
         if self.abandoned:
             return None
+        self.count_inbox()
         outbox = self.outbox
         if not self._in_flight and not outbox and not outbox.has_backlog:
             if self.closed:
@@ -218,7 +273,8 @@ class EventQueue:
                 self._expect_at_most(self._urgent_at, self._urgent_bytes)
                 return paced_s
             self.wake_on_next_add()
-            return outbox.backlog_check_in_s(now_s)
+            # An event may have come just before; nobody else would take it in.
+            return 0.0 if self.inbox.events else outbox.backlog_check_in_s(now_s)
         maintain_in_s = outbox.maintain(now_s)
         due_s = self._batch_due_in_s(now_s)
         return due_s if maintain_in_s is None else min(due_s, max(maintain_in_s, 0.001))
@@ -227,6 +283,7 @@ class EventQueue:
         """Let the worker be woken when more than so many events or bytes wait."""
         self._adds_to_wake = max(1, count - len(self.outbox))
         self._bytes_to_wake = size_bytes
+        self._make_room()
 
     def _batch_due_in_s(self, now_s: float) -> float:
         if self._rest_until_s > now_s:
@@ -251,10 +308,9 @@ class EventQueue:
     def take(self) -> list[bytes]:
         """Return the batch in flight, or put the next one in flight."""
         if not self._in_flight:
+            self.count_inbox()
             outbox, ledger = self.outbox, self._ledger
-            hurries = self.closed or self._settled_count < self._flush_to
-            max_events = self._batch_events if hurries else max(self._batch_events, _LOADED_BATCH_EVENTS)
-            self._in_flight = outbox.take(max_events, self.settings.max_batch_bytes)
+            self._in_flight = outbox.take(self._batch_events, self.settings.max_batch_bytes)
             if not self._in_flight and outbox and self._batch_due_in_s(time.monotonic()) <= 0:
                 self._in_flight = outbox.take(self._batch_events, self.settings.max_batch_bytes)
             self._took_s = time.monotonic()
@@ -294,6 +350,7 @@ class EventQueue:
     def wake_on_next_add(self) -> None:
         """Let the next event wake the worker, which is about to stop watching this queue."""
         self._adds_to_wake = 1
+        self.inbox.room = 0
 
     @property
     def has_news(self) -> bool:

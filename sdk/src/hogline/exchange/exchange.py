@@ -371,7 +371,8 @@ class Exchange(CaptureScope):
             return None
         if type(headers) is not bytes or size + len(headers) > _MAX_SNAPSHOT_BYTES:
             return None
-        self._snapshot = snapshot = (policy, self.__class__, headers, request_id, size, *raw)
+        snapshot: Snapshot = (policy, self.__class__, headers, request_id, size) + raw  # noqa: RUF005 - in half the time
+        self._snapshot = snapshot
         return snapshot
 
     def annotate(self, *, route: str | None = None, status: int | None = None) -> None:

@@ -12,6 +12,7 @@ or the same one twice) find that exchange and only observe. `receive` and the bo
 import asyncio
 import copy
 import inspect
+import operator
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from types import CodeType, CoroutineType
@@ -39,7 +40,11 @@ _ENCODED = {name: name.encode() for name in HEADERS}
 _VISITOR_HEADERS = {chosen: tuple(map(str.encode, names)) for chosen, names in VISITOR_HEADERS.items()}
 _NO_VALUES = (b"",) * 6
 _NEWLINES = len(_NO_VALUES) - 1
+_ARRIVED_KEYS = ("path", "root_path", "scheme", "client")
 _LINE_KEYS = ("method", "query_string", "server")
+_read_arrived = operator.itemgetter(*_ARRIVED_KEYS)
+_read_line = operator.itemgetter(*_LINE_KEYS)
+_current_exception = sys.exception
 _MAX_FRAMES = 1000
 
 
@@ -58,8 +63,10 @@ class AsgiExchange(Exchange):
         self.scope = scope
         # Mounts and proxies' middleware change these on the way in; the browser's request came
         # first.
-        get = scope.get
-        self._arrived = get("path"), get("root_path"), get("scheme"), get("client")
+        try:
+            self._arrived = _read_arrived(scope)
+        except KeyError:  # some are optional
+            self._arrived = tuple(map(scope.get, _ARRIVED_KEYS))
 
     @property
     def inner_scope(self) -> Scope:
@@ -82,7 +89,10 @@ class AsgiExchange(Exchange):
     def raw(self) -> tuple[Any, int]:
         """Return the values of the scope that `line_of` and `server_of` read, and their length."""
         path, root, scheme, peer = self._arrived
-        method, query, server = map(self.scope.get, _LINE_KEYS)
+        try:
+            method, query, server = _read_line(self.scope)
+        except KeyError:  # some are optional
+            method, query, server = map(self.scope.get, _LINE_KEYS)
         if type(server) is list:  # of Daphne
             server = tuple(server)
         return (peer, path, root, scheme, method, query, server), len(path or "") + len(query or b"")
@@ -384,7 +394,7 @@ class _Watch:
         self._policy = policy
         self._send = send
         # An exception that is handled around the app is not this request's.
-        self._before = sys.exc_info()[1]
+        self._before = _current_exception()
 
     # Not a coroutine, which would be one more frame for each message: the caller awaits the
     # server's own.
@@ -393,8 +403,8 @@ class _Watch:
         kind = message["type"]
         if kind == "http.response.body" or kind == "websocket.send":  # noqa: PLR1714 - the tuple would cost more
             return self._send(message)
-        exchange, error = self._exchange, sys.exc_info()[1]
-        if kind in ("http.response.start", "websocket.http.response.start"):
+        exchange, error = self._exchange, _current_exception()
+        if kind == "http.response.start" or kind == "websocket.http.response.start":  # noqa: PLR1714 - as above
             if exchange.status is None:
                 exchange.status = message.get("status")
             if error is not None:

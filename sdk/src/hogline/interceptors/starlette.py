@@ -41,6 +41,14 @@ _KEEP_TASK = frozenset(
         ("starlette.middleware.trustedhost", "TrustedHostMiddleware"),
     }
 )
+# Of these, the layers that raise again each exception that they answer.
+_RAISE_AGAIN = frozenset(
+    {
+        ("fastapi._body_limit", "AppBodyLimitMiddleware"),
+        ("fastapi.telemetry._asgi", "ExceptionTelemetryMiddleware"),
+        ("starlette.middleware.errors", "ServerErrorMiddleware"),
+    }
+)
 _MAX_ROUTES = 10_000
 
 
@@ -56,12 +64,12 @@ class StarletteExchange(asgi.AsgiExchange):
 
         Returns None for 404s and mounted apps without routes.
         """
-        scope = self._inner_scope or self.scope
-        route = scope.get("route")
+        get = (self._inner_scope or self.scope).get
+        route = get("route")
         if route is None or isinstance(route, Mount):
-            return (_searched(scope) if route is None else None) or super().find_route()
-        template = own_template(scope, route)
-        return self._prefix(scope, template) if scope.get("root_path") else template
+            return (_searched(self.inner_scope) if route is None else None) or super().find_route()
+        template = own_template(get("fastapi"), route)
+        return self._prefix(self.inner_scope, template) if get("root_path") else template
 
     def _prefix(self, scope: asgi.Scope, template: str | None) -> str | None:
         """Put the mounts' prefix in front.
@@ -103,14 +111,17 @@ def _searched(scope: asgi.Scope) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def own_template(scope: asgi.Scope, route: Any) -> str | None:
+def own_template(fastapi: Any, route: Any) -> str | None:
     """Return *route*'s template.
 
-    Since 0.137, FastAPI keeps the template with all `include_router` prefixes beside the route.
+    Since 0.137, FastAPI keeps the template with all `include_router` prefixes in the part of the
+    scope that *fastapi* is.
     """
-    beside = scope.get("fastapi")
-    context = beside.get("effective_route_context") if isinstance(beside, dict) else None
-    template = getattr(context, "path", None) or getattr(route, "path", None)
+    template = None
+    if type(fastapi) is dict and (context := fastapi.get("effective_route_context")) is not None:
+        template = getattr(context, "path", None)
+    if not template:
+        template = getattr(route, "path", None)
     return template if isinstance(template, str) else None
 
 
@@ -163,7 +174,8 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
             hidden.append(is_hidden)
         for layer, inner, behind in reversed(list(zip(layers, layers[1:], hidden, strict=False))):
             if inner is self:
-                layer.app = self._left_behind(is_hidden=behind)
+                outside = layers[: layers.index(self)]
+                layer.app = self.app if all(map(_raises_again, outside)) else self._left_behind(is_hidden=behind)
             elif isinstance(inner, asgi.Observer) and inner.policy is self._policy and not behind:
                 layer.app = inner.app
 
@@ -187,6 +199,15 @@ class PostHogInterceptor(asgi.PostHogInterceptor):
                 if layer is not self:
                     layer.app = asgi.Observer(inner, self._policy)
                 return
+
+
+def _raises_again(layer: Any) -> bool:
+    """Return whether all exceptions that reach *layer* go on outwards, and run no code of the app.
+
+    A 500 handler may capture, and its events come after that of the exception.
+    """
+    kind = type(layer)
+    return (kind.__module__, kind.__qualname__) in _RAISE_AGAIN and getattr(layer, "handler", None) is None
 
 
 def _keeps_task(layer: Any) -> bool:

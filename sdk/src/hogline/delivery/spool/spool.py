@@ -111,6 +111,11 @@ class Spool:
             return self._memory.add(event)
         return self._write(event) or self._memory.add(event)
 
+    def extend(self, events: Sequence[Event]) -> None:
+        """Add *events*, one after the other."""
+        for event in events:
+            self.add(event)
+
     def _write(self, event: bytes) -> bool:
         if self._retry_at_s and time.monotonic() < self._retry_at_s:
             return False
