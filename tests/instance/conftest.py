@@ -9,15 +9,16 @@ import pytest
 
 from hogline_instance.db import Database
 from hogline_instance.projects.tables import ProjectRow
+from tests.instance.alerts.servers import alert_options, authority, hooks, mail_server, mailbox  # noqa: F401 - fixtures
 from tests.instance.reader import Reader, dollars, event
 from tests.support.instances import Instance, start_instance
 from tests.support.postgres import Postgres, running_postgres
 
 
 @pytest.fixture(scope="session")
-def instance(tmp_path_factory) -> Iterator[Instance]:
-    """A running instance."""
-    served = start_instance(tmp_path_factory.mktemp("instance") / "data")
+def instance(tmp_path_factory, alert_options) -> Iterator[Instance]:  # noqa: F811 - the fixture
+    """A running instance, whose alerts may reach the test's own servers."""
+    served = start_instance(tmp_path_factory.mktemp("instance") / "data", environ=alert_options)
     yield served
     assert served.stop() == 0, "\n".join(served.log)
     assert not served.errors()

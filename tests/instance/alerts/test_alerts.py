@@ -15,32 +15,32 @@ from tests.instance.projects.calls import new_project
 from tests.instance.reader import text_of
 
 
-def page(client, path, status=200, cookie=""):
-    answer = client.get(path, key=None, headers={"Cookie": cookie} if cookie else None)
+def page(reader, path, status=200, cookie=""):
+    answer = reader.get(path, key=None, headers={"Cookie": cookie} if cookie else None)
     assert answer.status == status, answer.data
     return answer
 
 
-def post(client, path, status=303, **fields):
+def post(reader, path, status=303, **fields):
     """Send a form as a browser does, and return the response."""
-    answer = client.pool.request(
-        "POST", client.url + path, body=urlencode(fields, doseq=True).encode(), redirect=False,
-        headers={"Content-Type": "application/x-www-form-urlencoded", "Origin": client.url},
+    answer = reader.pool.request(
+        "POST", reader.url + path, body=urlencode(fields, doseq=True).encode(), redirect=False,
+        headers={"Content-Type": "application/x-www-form-urlencoded", "Origin": reader.url},
     )  # fmt: skip
     assert answer.status == status, answer.data
     return answer
 
 
-def test_a_new_issue_and_its_regression_reach_a_webhook_once_each(client, hooks):
+def test_a_new_issue_and_its_regression_reach_a_webhook_once_each(reader, hooks):
     """Signed as the documentation shows it, with the issue and facts of the event."""
     kind, path = unique(), f"/{uuid.uuid4()}"
-    alert = make(client, url=hooks.url + path, filters=only_for(kind))
-    issue = fail(client, kind, "no funds", release="2.4.0", environment="production", exception_level="error")
-    fail(client, kind)  # another occurrence is no occasion
+    alert = make(reader, url=hooks.url + path, filters=only_for(kind))
+    issue = fail(reader, kind, "no funds", release="2.4.0", environment="production", exception_level="error")
+    fail(reader, kind)  # another occurrence is no occasion
     [first] = hooks.wait(path)
-    call(client, "PATCH", f"issues/{issue}/", {"status": "resolved"})
-    fail(client, kind, release="2.5.0")
-    fail(client, kind)
+    call(reader, "PATCH", f"issues/{issue}/", {"status": "resolved"})
+    fail(reader, kind, release="2.5.0")
+    fail(reader, kind)
     [_, second] = hooks.wait(path, 2)
     sent = [verified(alert["secret"], each.headers, each.body) for each in (first, second)]
     assert [each["id"] for each in sent] == [first.headers["webhook-id"], second.headers["webhook-id"]]
@@ -57,21 +57,21 @@ def test_a_new_issue_and_its_regression_reach_a_webhook_once_each(client, hooks)
     assert created["spike"] is None
     assert datetime.fromisoformat(created["timestamp"]).tzinfo is not None
     assert (occasions[1]["issue"]["status"], occasions[1]["occurrence"]["release"]) == ("resolved", "2.5.0")
-    shown = page(client, created["issue"]["url"].removeprefix(client.url))
+    shown = page(reader, created["issue"]["url"].removeprefix(reader.url))
     assert kind in text_of(shown)
-    assert [each["status"] for each in log(client, alert, 2, "sent")] == ["sent", "sent"]
+    assert [each["status"] for each in log(reader, alert, 2, "sent")] == ["sent", "sent"]
 
 
-def test_a_changed_or_repeated_request_has_a_wrong_signature(client, hooks):
+def test_a_changed_or_repeated_request_has_a_wrong_signature(reader, hooks):
     """Another body, another secret and another time are refused by the documented check."""
     path = f"/{uuid.uuid4()}"
-    alert = make(client, url=hooks.url + path, filters=only_for("nothing"))
-    assert call(client, "POST", f"alerts/{alert['id']}/test/")["status"] == "sent"
+    alert = make(reader, url=hooks.url + path, filters=only_for("nothing"))
+    assert call(reader, "POST", f"alerts/{alert['id']}/test/")["status"] == "sent"
     [request] = hooks.wait(path)
     assert verified(alert["secret"], request.headers, request.body)["test"] is True
     headers = {name.lower(): value for name, value in request.headers.items()}
     old = {**headers, "webhook-timestamp": str(int(headers["webhook-timestamp"]) - 600)}
-    other = call(client, "POST", f"alerts/{alert['id']}/rotate_secret/")["secret"]
+    other = call(reader, "POST", f"alerts/{alert['id']}/rotate_secret/")["secret"]
     for wrong in (
         (alert["secret"], headers, request.body + b" "),
         (other, headers, request.body),
@@ -79,63 +79,63 @@ def test_a_changed_or_repeated_request_has_a_wrong_signature(client, hooks):
     ):
         with pytest.raises(WrongSignatureError):
             verified(*wrong)
-    call(client, "POST", f"alerts/{alert['id']}/test/")
+    call(reader, "POST", f"alerts/{alert['id']}/test/")
     again = hooks.wait(path, 2)[1]
     assert verified(other, again.headers, again.body)["occasions"][0]["issue"]["name"] == "ExampleError"
 
 
-def test_a_failed_message_is_retried_under_its_id_and_then_given_up(client, hooks):
+def test_a_failed_message_is_retried_under_its_id_and_then_given_up(reader, hooks):
     """Temporary failures are repeated with a growing wait; each attempt has the same id."""
     kind, path = unique(), f"/{uuid.uuid4()}"
     hooks.answers[path] = [(500, {}), (429, {"Retry-After": "1"})]
-    alert = make(client, url=hooks.url + path, filters=only_for(kind))
-    fail(client, kind)
+    alert = make(reader, url=hooks.url + path, filters=only_for(kind))
+    fail(reader, kind)
     requests = hooks.wait(path, 3)
     assert len({each.headers["webhook-id"] for each in requests}) == 1
     assert requests[1].at - requests[0].at >= 0.1
     assert requests[2].at - requests[1].at >= 1.0
-    [sent] = log(client, alert, status="sent")
+    [sent] = log(reader, alert, status="sent")
     assert (sent["attempts"], sent["answer"]) == (3, "200")
     hooks.answers[path] = [(503, {})] * 3
-    fail(client, kind + "2")  # not of this alert
-    call(client, "PATCH", f"alerts/{alert['id']}/", {"filters": only_for(kind + "3")})
-    fail(client, kind + "3")
-    [failed] = log(client, alert, status="failed")
+    fail(reader, kind + "2")  # not of this alert
+    call(reader, "PATCH", f"alerts/{alert['id']}/", {"filters": only_for(kind + "3")})
+    fail(reader, kind + "3")
+    [failed] = log(reader, alert, status="failed")
     assert (failed["attempts"], failed["answer"]) == (3, "503: <b>no such channel</b>")
-    shown = page(client, f"/alerts/{alert['id']}")
+    shown = page(reader, f"/alerts/{alert['id']}")
     assert "503: <b>no such channel</b>" in text_of(shown)
     assert b"<b>no such" not in shown.data
-    post(client, f"/alerts/log/{failed['id']}/retry")
+    post(reader, f"/alerts/log/{failed['id']}/retry")
     again = hooks.wait(path, 7)[-1]
     assert again.headers["webhook-id"] == failed["message_id"]
-    assert len(log(client, alert, 2, "sent")) == 2
+    assert len(log(reader, alert, 2, "sent")) == 2
 
 
 @pytest.mark.parametrize(
     ("status", "reason"), [(404, "404: <b>no such channel</b>"), (302, "302: redirects are not followed")]
 )
-def test_a_final_answer_is_not_retried(client, hooks, status, reason):
+def test_a_final_answer_is_not_retried(reader, hooks, status, reason):
     """A redirect is one: it could lead into the instance's own network."""
     kind, path = unique(), f"/{uuid.uuid4()}"
     hooks.answers[path] = [(status, {"Location": hooks.url + path + "/moved"})]
-    alert = make(client, url=hooks.url + path, filters=only_for(kind))
-    fail(client, kind)
-    [failed] = log(client, alert, status="failed")
+    alert = make(reader, url=hooks.url + path, filters=only_for(kind))
+    fail(reader, kind)
+    [failed] = log(reader, alert, status="failed")
     assert failed["attempts"] == 1
     assert failed["answer"].startswith(reason)
     assert len(hooks.at(path)) == 1
     assert hooks.at(path + "/moved") == []
 
 
-def test_slack_gets_text_that_events_cannot_format(client, hooks):
+def test_slack_gets_text_that_events_cannot_format(reader, hooks):
     """Markup and mentions in an issue's name are plain text; the link works."""
     kind, path = unique("<!channel>*Bold*"), f"/{uuid.uuid4()}"
-    make(client, "slack", url=hooks.url + path, filters=only_for(kind))
-    issue = fail(client, kind, "a & b > @everyone\nsecond line", release="1.0")
+    make(reader, "slack", url=hooks.url + path, filters=only_for(kind))
+    issue = fail(reader, kind, "a & b > @everyone\nsecond line", release="1.0")
     [request] = hooks.wait(path)
     text = request.json["text"]
     assert list(request.json) == ["text"]
-    assert f"<{client.url}/issue/{issue}?project=1|&lt;!channel&gt;*Bold*" in text
+    assert f"<{reader.url}/issue/{issue}?project=1|&lt;!channel&gt;*Bold*" in text
     assert "a &amp; b &gt; @\N{ZERO WIDTH SPACE}everyone second line \N{MIDDLE DOT} release 1.0" in text
     assert "webhook-signature" not in request.headers
 
@@ -159,63 +159,63 @@ def test_a_digest_for_slack_fits_into_the_shortest_limit():
     assert "\nand 9 more: <https://hogline.test/alerts/1?project=1|aaa" in text
 
 
-def test_mail_is_sent_with_login_and_tls_and_escapes_html(client, mailbox):
+def test_mail_is_sent_with_login_and_tls_and_escapes_html(reader, mailbox):
     """To several addresses; the others get it when the server refuses one."""
     kind, address = unique("<img src=x>"), f"{uuid.uuid4().hex}@shop.test"
-    alert = make(client, "mail", addresses=[address, "gone@refused.test"], filters=only_for(kind))
-    issue = fail(client, kind, "<script>alert(1)</script>\r\nBcc: eve@shop.test")
+    alert = make(reader, "mail", addresses=[address, "gone@refused.test"], filters=only_for(kind))
+    issue = fail(reader, kind, "<script>alert(1)</script>\r\nBcc: eve@shop.test")
     [(authenticated, encrypted, recipients, mail)] = mailbox.wait(address)
     assert (authenticated, encrypted, recipients) == (True, True, [address])
     assert mail["Subject"].startswith(f"[Hogline] New issue in Default project: {kind}: <script>")
     assert (mail["From"], mail["Bcc"]) == ("Hogline <alerts@hogline.test>", None)
-    [sent] = log(client, alert, status="sent")
+    [sent] = log(reader, alert, status="sent")
     assert mail["Message-ID"] == f"<{sent['message_id']}@hogline.invalid>"
     assert sent["answer"] == "accepted, but not for gone@refused.test"
     plain, html = (mail.get_body([form]).get_content() for form in ("plain", "html"))
-    assert f"{client.url}/issue/{issue}?project=1" in plain
+    assert f"{reader.url}/issue/{issue}?project=1" in plain
     assert "<script" not in html
     assert "<img" not in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt; Bcc: eve@shop.test" in html
-    refused = make(client, "mail", addresses=["gone@refused.test"], filters=only_for("nothing"))
-    answer = call(client, "POST", f"alerts/{refused['id']}/test/")
+    refused = make(reader, "mail", addresses=["gone@refused.test"], filters=only_for("nothing"))
+    answer = call(reader, "POST", f"alerts/{refused['id']}/test/")
     assert (answer["status"], answer["answer"]) == ("failed", "the mail server refuses gone@refused.test: 550")
 
 
-def test_many_at_once_become_a_digest(client, hooks):
+def test_many_at_once_become_a_digest(reader, hooks):
     """The message lists 20 and counts the others; every occasion has its row, all with one id."""
     kind, path = unique(), f"/{uuid.uuid4()}"
     filters = {"type": "AND", "values": [{"key": "$exception_types", "operator": "icontains", "value": kind}]}
-    alert = make(client, url=hooks.url + path, filters=filters, digest_after=2, digest_minutes=1)
-    client.send(*[exception(entry(f"{kind}n{number}x", "v", [python_frame(f"f{number}")])) for number in range(25)])
+    alert = make(reader, url=hooks.url + path, filters=filters, digest_after=2, digest_minutes=1)
+    reader.send(*[exception(entry(f"{kind}n{number}x", "v", [python_frame(f"f{number}")])) for number in range(25)])
     [digest] = hooks.wait(path)
     assert (len(digest.json["occasions"]), digest.json["more"]) == (20, 5)
-    rows = log(client, alert, 25, "sent")
+    rows = log(reader, alert, 25, "sent")
     assert {each["message_id"] for each in rows} == {digest.json["id"]}
-    fail(client, f"{kind}alone")
+    fail(reader, f"{kind}alone")
     assert [each["issue"]["name"] for each in hooks.wait(path, 2)[1].json["occasions"]] == [f"{kind}alone"]
-    fail(client, f"{kind}waits")  # two messages went out in this minute
-    [waiting] = log(client, alert, status="waiting")
+    fail(reader, f"{kind}waits")  # two messages went out in this minute
+    [waiting] = log(reader, alert, status="waiting")
     assert waiting["message_id"] is None
-    post(client, f"/alerts/{alert['id']}/pause")
-    [cancelled] = log(client, alert, status="cancelled")
+    post(reader, f"/alerts/{alert['id']}/pause")
+    [cancelled] = log(reader, alert, status="cancelled")
     assert (cancelled["issue_name"], cancelled["answer"]) == (f"{kind}waits", "the alert was paused")
     assert len(hooks.at(path)) == 2
 
 
-def test_a_paused_alert_keeps_and_sends_nothing(client, hooks):
+def test_a_paused_alert_keeps_and_sends_nothing(reader, hooks):
     """Resumed, it is about what comes then."""
     kind, path = unique(), f"/{uuid.uuid4()}"
     alert = make(
-        client,
+        reader,
         url=hooks.url + path,
         filters={"type": "AND", "values": [{"key": "$exception_types", "operator": "icontains", "value": kind}]},
     )
-    post(client, f"/alerts/{alert['id']}/pause")
-    assert "nothing is kept to be sent later" in text_of(page(client, f"/alerts/{alert['id']}"))
-    fail(client, kind)
-    post(client, f"/alerts/{alert['id']}/resume")
-    fail(client, kind + "later")
-    [sent] = log(client, alert, status="sent")
+    post(reader, f"/alerts/{alert['id']}/pause")
+    assert "nothing is kept to be sent later" in text_of(page(reader, f"/alerts/{alert['id']}"))
+    fail(reader, kind)
+    post(reader, f"/alerts/{alert['id']}/resume")
+    fail(reader, kind + "later")
+    [sent] = log(reader, alert, status="sent")
     assert sent["issue_name"] == kind + "later"
 
 
@@ -251,28 +251,20 @@ def test_filters_decide_which_occasions_an_alert_is_about(filters, passes):
     assert matches(["created"], {}, occasion, {})
 
 
-def test_a_private_host_is_refused_when_it_is_entered_and_when_it_is_sent_to(client, reader, hooks):
+def test_a_private_host_is_refused_when_it_is_entered_and_when_it_is_sent_to(reader):
     """By spelling at once, by address when it is sent to; the log says which option allows it."""
-    for url in ("http://10.0.0.1/x", "https://localhost/x", "http://169.254.169.254/latest", "http://[::1]/"):
+    for url in ("http://10.0.0.1/x", "https://192.168.1.1/x", "http://169.254.169.254/latest", "http://[::1]/"):
         answer = call(reader, "POST", "alerts/", {"name": "n", "kind": "webhook", "url": url}, status=400)
         assert (answer["attr"], "HOGLINE_ALERT_PRIVATE_HOSTS" in answer["detail"]) == ("url", True)
     # Its spelling is no address, so that only the look-up tells, as for a name.
-    path = f"/{uuid.uuid4()}"
-    alert = make(reader, url=f"http://2130706433:{hooks.url.rpartition(':')[2]}{path}", filters=only_for("nothing"))
+    alert = make(reader, url="http://167772161/x", filters=only_for("nothing"))
     answer = call(reader, "POST", f"alerts/{alert['id']}/test/")
     assert answer["status"] == "failed"
-    assert answer["answer"].startswith("host 2130706433 has the address 127.0.0.1, which is not public; the option")
+    assert answer["answer"].startswith("host 167772161 has the address 10.0.0.1, which is not public; the option")
     assert "HOGLINE_ALERT_PRIVATE_HOSTS" in answer["answer"]
-    assert hooks.at(path) == []
-    call(reader, "DELETE", f"alerts/{alert['id']}/", status=204)
-    # The other instance allows loopback, and nothing else.
-    assert (
-        call(client, "POST", "alerts/", {"name": "n", "kind": "webhook", "url": "http://10.0.0.1/"}, status=400)["attr"]
-        == "url"
-    )
 
 
-def test_fields_that_cannot_be_used_are_named(client, reader):
+def test_fields_that_cannot_be_used_are_named(reader):
     """With the field and what to enter."""
     hook = {"name": "n", "kind": "webhook", "url": "https://hooks.test/x"}
     for wrong, attr in (
@@ -285,38 +277,34 @@ def test_fields_that_cannot_be_used_are_named(client, reader):
         ({"kind": "mail", "addresses": ["a@b.test\r\nBcc: eve@b.test"]}, "addresses"),
         ({"kind": "mail", "addresses": ["a@b.test, eve@b.test"]}, "addresses"), ({"kind": "mail", "addresses": ["a@b.test"] * 21}, "addresses"),
     ):  # fmt: skip
-        assert call(client, "POST", "alerts/", {**hook, **wrong}, status=400)["attr"] == attr, wrong
-    assert (
-        "HOGLINE_SMTP_HOST"
-        in call(reader, "POST", "alerts/", {**hook, "kind": "mail", "addresses": ["a@b.test"]}, status=400)["detail"]
-    )
-    made = make(client, url="https://hooks.test/secret-path", filters=only_for("nothing"))
-    call(client, "PATCH", f"alerts/{made['id']}/", {"kind": "slack"}, status=400)
+        assert call(reader, "POST", "alerts/", {**hook, **wrong}, status=400)["attr"] == attr, wrong
+    made = make(reader, url="https://hooks.test/secret-path", filters=only_for("nothing"))
+    call(reader, "PATCH", f"alerts/{made['id']}/", {"kind": "slack"}, status=400)
     changed = call(
-        client,
+        reader,
         "PATCH",
         f"alerts/{made['id']}/",
         {"name": "renamed", "triggers": ["spiking", "created"], "enabled": False},
     )
     assert (changed["name"], changed["triggers"], changed["enabled"]) == ("renamed", ["created", "spiking"], False)
-    listed = call(client, "GET", "alerts/?limit=1000")
+    listed = call(reader, "GET", "alerts/?limit=1000")
     assert made["id"] in [each["id"] for each in listed["results"]]
     for text in (
         json.dumps(listed),
-        page(client, f"/alerts/{made['id']}").data.decode(),
-        page(client, "/alerts").data.decode(),
+        page(reader, f"/alerts/{made['id']}").data.decode(),
+        page(reader, "/alerts").data.decode(),
     ):
         assert "secret-path" not in text
         assert made["secret"] not in text
-    call(client, "DELETE", f"alerts/{made['id']}/", status=204)
-    call(client, "GET", f"alerts/{made['id']}/", status=404)
+    call(reader, "DELETE", f"alerts/{made['id']}/", status=204)
+    call(reader, "GET", f"alerts/{made['id']}/", status=404)
     for number in (0, 2**31, 10**30):
-        call(client, "GET", f"alerts/{number}/", status=404)
-        call(client, "POST", f"alerts/deliveries/{number}/retry/", status=404)
-    assert call(client, "GET", f"alerts/deliveries/?alert_id={10**30}&issue_id=%00")["results"] == []
+        call(reader, "GET", f"alerts/{number}/", status=404)
+        call(reader, "POST", f"alerts/deliveries/{number}/retry/", status=404)
+    assert call(reader, "GET", f"alerts/deliveries/?alert_id={10**30}&issue_id=%00")["results"] == []
 
 
-def test_the_pages_make_change_test_and_delete_an_alert_without_javascript(client, hooks):
+def test_the_pages_make_change_test_and_delete_an_alert_without_javascript(reader, hooks):
     """A new webhook's secret is shown once; what a form cannot show stays as it is."""
     path = f"/{uuid.uuid4()}"
     fields = {
@@ -324,75 +312,75 @@ def test_the_pages_make_change_test_and_delete_an_alert_without_javascript(clien
         "digest_minutes": "30", "has_filters": "1", "only_library": "web, posthog-node", "only_message": "funds",
         "filter_type": "event", "filter_key": "plan", "filter_operator": "exact", "filter_value": "gold",
     }  # fmt: skip
-    refused = post(client, "/alerts", 400, **{**fields, "url": "nothing"})
+    refused = post(reader, "/alerts", 400, **{**fields, "url": "nothing"})
     assert "Enter a URL" in text_of(refused)
     for value in (b"&lt;b&gt;Ops&lt;/b&gt;", b'value="web, posthog-node"', b'value="gold"'):
         assert value in refused.data
-    made = post(client, "/alerts", 200, **fields)
+    made = post(reader, "/alerts", 200, **fields)
     secret = text_of(made).partition("requests is ")[2].split()[0]
     assert secret.startswith("whsec_")
-    [record] = [each for each in call(client, "GET", "alerts/?limit=1000")["results"] if each["name"] == "<b>Ops</b>"]
+    [record] = [each for each in call(reader, "GET", "alerts/?limit=1000")["results"] if each["name"] == "<b>Ops</b>"]
     assert record["triggers"] == ["created", "spiking"]
     assert (record["digest_after"], record["digest_minutes"]) == (2, 30)
     assert {(each["key"], each["operator"], str(each["value"])) for each in record["filters"]["values"]} == {
         ("$lib", "exact", "['web', 'posthog-node']"), ("$exception_values", "icontains", "funds"), ("plan", "exact", "['gold']"),
     }  # fmt: skip
     own = f"/alerts/{record['id']}"
-    shown = page(client, own)
+    shown = page(reader, own)
     assert b"<b>Ops" not in shown.data
     assert secret.encode() not in shown.data
     for value in (b'value="web, posthog-node"', b'value="funds"', b'value="plan"', b'value="gold"'):
         assert value in shown.data
-    post(client, own + "/test")
+    post(reader, own + "/test")
     [request] = hooks.wait(path)
     assert verified(secret, request.headers, request.body)["project"]["name"] == "Default project"
-    assert "Test sent 200" in text_of(page(client, own))
-    post(client, own, **{**fields, "url": "", "only_library": "", "name": "Ops"})
-    changed = call(client, "GET", f"alerts/{record['id']}/")
+    assert "Test sent 200" in text_of(page(reader, own))
+    post(reader, own, **{**fields, "url": "", "only_library": "", "name": "Ops"})
+    changed = call(reader, "GET", f"alerts/{record['id']}/")
     assert (changed["name"], len(changed["filters"]["values"])) == ("Ops", 2)
     groups = {"type": "OR", "values": [*only_for("a")["values"], *only_for("b")["values"]]}
-    call(client, "PATCH", f"alerts/{record['id']}/", {"filters": groups})
-    assert "more than this form shows" in text_of(page(client, own))
-    post(client, own, name="Ops", trigger="created", digest_after="2", digest_minutes="30")
-    assert call(client, "GET", f"alerts/{record['id']}/")["filters"] == groups
-    assert "Ensure" in text_of(post(client, own, 400, **{**fields, "url": "", "name": "x" * 300}))
-    replaced = text_of(post(client, own + "/secret", 200)).partition("requests is ")[2].split()[0]
+    call(reader, "PATCH", f"alerts/{record['id']}/", {"filters": groups})
+    assert "more than this form shows" in text_of(page(reader, own))
+    post(reader, own, name="Ops", trigger="created", digest_after="2", digest_minutes="30")
+    assert call(reader, "GET", f"alerts/{record['id']}/")["filters"] == groups
+    assert "Ensure" in text_of(post(reader, own, 400, **{**fields, "url": "", "name": "x" * 300}))
+    replaced = text_of(post(reader, own + "/secret", 200)).partition("requests is ")[2].split()[0]
     assert replaced.startswith("whsec_")
     assert replaced != secret
-    post(client, own + "/delete")
-    page(client, own, 404)
+    post(reader, own + "/delete")
+    page(reader, own, 404)
 
 
-def test_the_page_of_an_issue_leads_to_its_alerts(client, hooks):
+def test_the_page_of_an_issue_leads_to_its_alerts(reader, hooks):
     """The log is filtered by issue and by state."""
     kind, path = unique("<i>Odd</i>"), f"/{uuid.uuid4()}"
-    alert = make(client, url=hooks.url + path, filters=only_for(kind))
-    issue = fail(client, kind)
-    log(client, alert, status="sent")
-    assert f'href="/alerts/log?issue={issue}"'.encode() in page(client, f"/issue/{issue}").data
-    shown = page(client, f"/alerts/log?issue={issue}&status=sent")
+    alert = make(reader, url=hooks.url + path, filters=only_for(kind))
+    issue = fail(reader, kind)
+    log(reader, alert, status="sent")
+    assert f'href="/alerts/log?issue={issue}"'.encode() in page(reader, f"/issue/{issue}").data
+    shown = page(reader, f"/alerts/log?issue={issue}&status=sent")
     assert f"New issue: {kind}" in text_of(shown)
     assert b"<i>Odd" not in shown.data
-    assert "Nothing was sent yet" in text_of(page(client, f"/alerts/log?issue={issue}&status=failed"))
+    assert "Nothing was sent yet" in text_of(page(reader, f"/alerts/log?issue={issue}&status=failed"))
 
 
-def test_a_link_opens_in_the_project_that_it_names(client, hooks):
+def test_a_link_opens_in_the_project_that_it_names(reader, hooks):
     """Whichever project the visitor chose before; the pages after it stay in that project."""
-    record, other = new_project(client)
+    record, other = new_project(reader)
     path, kind = f"/{uuid.uuid4()}", unique()
-    make(client, url=hooks.url + path, base=f"/api/projects/{other.id}/error_tracking")
-    client.pool.request(
-        "POST", client.url + "/batch/", headers={"Content-Type": "application/json"},
+    make(reader, url=hooks.url + path, base=f"/api/projects/{other.id}/error_tracking")
+    reader.pool.request(
+        "POST", reader.url + "/batch/", headers={"Content-Type": "application/json"},
         body=json.dumps({"api_key": record["api_token"], "batch": [exception(entry(kind, "v", [python_frame()]))]}).encode(),
     )  # fmt: skip
     [request] = hooks.wait(path)
-    link = request.json["occasions"][0]["issue"]["url"].removeprefix(client.url)
-    shown = page(client, link, cookie="hogline_project=1")
+    link = request.json["occasions"][0]["issue"]["url"].removeprefix(reader.url)
+    shown = page(reader, link, cookie="hogline_project=1")
     assert kind in text_of(shown)
     assert shown.headers["Set-Cookie"].startswith(f"hogline_project={other.id};")
-    page(client, link.partition("?")[0], 404, cookie="hogline_project=1")
+    page(reader, link.partition("?")[0], 404, cookie="hogline_project=1")
     base = f"/api/projects/{other.id}/error_tracking"
     [delivery] = until(lambda: call(other, "GET", "alerts/deliveries/?status=sent", base=base)["results"])
-    call(client, "POST", f"alerts/deliveries/{delivery['id']}/retry/", status=404)
+    call(reader, "POST", f"alerts/deliveries/{delivery['id']}/retry/", status=404)
     call(other, "POST", f"alerts/deliveries/{delivery['id']}/retry/", status=400, base=base)
-    call(client, "GET", f"alerts/{delivery['alert_id']}/", status=404)
+    call(reader, "GET", f"alerts/{delivery['alert_id']}/", status=404)

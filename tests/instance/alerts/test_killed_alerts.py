@@ -8,7 +8,7 @@ import sys
 import uuid
 
 from tests.instance.alerts.calls import call, entry, exception, fail, log, make, python_frame, unique
-from tests.instance.alerts.conftest import OPTIONS
+from tests.instance.alerts.servers import OPTIONS
 from tests.instance.reader import Reader
 
 FIND_SPIKES = """

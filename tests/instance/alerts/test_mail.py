@@ -6,11 +6,14 @@ import pytest
 
 from hogline_instance.alerts.channels import mail
 from hogline_instance.alerts.delivery import attempt
+from hogline_instance.alerts.editing import create_alert
 from hogline_instance.alerts.message import example_message
 from hogline_instance.alerts.tables import AlertRow
+from hogline_instance.db import Database
 from hogline_instance.settings import Settings
-from tests.instance.alerts.conftest import FreePortController
+from hogline_instance.web.errors import ApiError
 from tests.instance.alerts.receivers import Mailbox
+from tests.instance.alerts.servers import FreePortController
 
 MESSAGE = example_message(
     message_id="m", base_url="https://hogline.test", alert=(1, "a"), project=(1, "p"), at="2026-12-01T00:00:00Z"
@@ -72,3 +75,13 @@ def test_an_error_that_nobody_foresaw_is_a_failed_attempt():
     assert outcome.answer.startswith("the message could not be sent: Error(")
     unset = mail.send(MESSAGE, AlertRow(kind="mail", addresses=["ada@shop.test"]), Settings())
     assert (unset.accepted, "HOGLINE_SMTP_HOST" in unset.answer) == (False, True)
+
+
+def test_an_alert_by_mail_is_refused_without_a_mail_server(tmp_path):
+    """When it is made, with the option to set."""
+    database = Database(f"sqlite:///{tmp_path / 'projects.sqlite3'}")
+    database.migrate()
+    body = {"name": "n", "kind": "mail", "addresses": ["ada@shop.test"]}
+    with database.transaction() as session, pytest.raises(ApiError, match="HOGLINE_SMTP_HOST"):
+        create_alert(session, 1, body, Settings())
+    database.close()

@@ -1,4 +1,4 @@
-"""One instance whose alerts may reach the test's own servers, and these servers."""
+"""The servers that alerts are sent to in tests, and the options with which an instance reaches them."""
 
 import ssl
 
@@ -8,8 +8,6 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
 from tests.instance.alerts.receivers import Hooks, Mailbox
-from tests.instance.reader import Reader
-from tests.support.instances import start_instance
 
 OPTIONS = {
     "HOGLINE_ALERT_PRIVATE_HOSTS": "127.0.0.0/8",
@@ -60,27 +58,17 @@ def mail_server(authority):
 
 
 @pytest.fixture(scope="session")
-def mailbox(mail_server):
-    """The mails that arrived."""
-    return mail_server[1]
+def alert_options(mail_server, authority, tmp_path_factory):
+    """The options of an instance that may reach these servers."""
+    certificate = tmp_path_factory.mktemp("authority") / "ca.pem"
+    authority.cert_pem.write_to_path(str(certificate))
+    return {
+        **OPTIONS, "HOGLINE_SMTP_HOST": "127.0.0.1", "HOGLINE_SMTP_PORT": str(mail_server[0].port), "HOGLINE_SMTP_USER": "hogline",
+        "HOGLINE_SMTP_PASSWORD": "secret", "HOGLINE_SMTP_FROM": "Hogline <alerts@hogline.test>", "SSL_CERT_FILE": str(certificate),
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="session")
-def alerting(tmp_path_factory, mail_server, authority):
-    """The instance."""
-    folder = tmp_path_factory.mktemp("alerting")
-    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
-    options = {
-        **OPTIONS, "HOGLINE_SMTP_HOST": "127.0.0.1", "HOGLINE_SMTP_PORT": str(mail_server[0].port), "HOGLINE_SMTP_USER": "hogline",
-        "HOGLINE_SMTP_PASSWORD": "secret", "HOGLINE_SMTP_FROM": "Hogline <alerts@hogline.test>", "SSL_CERT_FILE": str(folder / "ca.pem"),
-    }  # fmt: skip
-    served = start_instance(folder / "data", environ=options)
-    yield served
-    assert served.stop() == 0, "\n".join(served.log)
-    assert not [line for line in served.log if "Traceback" in line], "\n".join(served.log)
-
-
-@pytest.fixture
-def client(alerting):
-    """A client of the instance."""
-    return Reader(alerting.url, alerting.token, alerting.key)
+def mailbox(mail_server):
+    """The mails that arrived."""
+    return mail_server[1]
