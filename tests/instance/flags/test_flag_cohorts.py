@@ -103,3 +103,22 @@ def test_sdks_decide_a_described_cohort_and_ask_for_a_listed_one(reader, people)
             assert client.evaluate_flags(people[person]).get_flag(record["key"]) is True
         finally:
             client.shutdown(0)
+
+
+def test_the_people_of_a_flag_are_kept_in_a_cohort(reader, people):
+    """Those for whom it is on now, whatever their properties are later."""
+    who = [{"key": "plan", "value": "pro", "operator": "exact", "type": "person"}]
+    record = create(reader, groups=[{"properties": who, "rollout_percentage": 100}])
+    path = f"/api/projects/@current/feature_flags/{record['id']}/create_static_cohort_for_flag/"
+    status, answer = call(reader, "POST", path)
+    assert status == 201, answer
+    made = answer["cohort"]
+    assert (made["is_static"], record["key"] in made["name"]) == (True, True)
+    reader.send(event("$set", distinct_id=people["pro"], **{"$set": {"plan": "free"}}))
+    reader.wait_for(2, distinct_id=people["pro"])
+    _, page = call(reader, "GET", f"/api/projects/@current/persons/?cohort={made['id']}")
+    ids = {each for person in page["results"] for each in person["distinct_ids"]}
+    assert (people["pro"] in ids, people["free"] in ids) == (True, False)
+    group = create(reader, filters={"aggregation_group_type_index": 0}, groups=[{"properties": []}])
+    refused = call(reader, "POST", path.replace(str(record["id"]), str(group["id"])))
+    assert refused[0] == 400

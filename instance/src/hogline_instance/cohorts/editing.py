@@ -14,7 +14,15 @@ from hogline_instance.cohorts.tables import CohortRow
 from hogline_instance.people import find_people_by_uuid
 from hogline_instance.web.errors import ApiError, invalid_field, not_found
 
-__all__ = ["Use", "add_people", "change_cohort", "create_cohort", "found_cohort", "person_uuids"]
+__all__ = [
+    "Use",
+    "add_people",
+    "change_cohort",
+    "create_cohort",
+    "create_static_cohort",
+    "found_cohort",
+    "person_uuids",
+]
 
 Use = Callable[[Session, int, int], str]
 """A function of a session, a project and a cohort that returns a sentence about what uses it, or ''."""
@@ -46,6 +54,13 @@ def create_cohort(session: Session, project_id: int, body: Mapping[str, Any]) ->
     session.flush()
     if is_static and body.get("_create_static_person_ids"):
         add_people(session, row, person_uuids(body, "_create_static_person_ids"))
+    return row
+
+
+def create_static_cohort(session: Session, project_id: int, name: str, uuids: Iterable[str]) -> CohortRow:
+    """Add a static cohort of the people of the project who are called *uuids*."""
+    row = create_cohort(session, project_id, {"name": name[:_MAX_NAME_CHARS], "is_static": True})
+    set_people(session, project_id, row.id, uuids)
     return row
 
 

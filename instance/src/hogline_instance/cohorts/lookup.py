@@ -3,7 +3,7 @@
 Each query takes a project and returns nothing of any other project.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Select, select
@@ -12,20 +12,27 @@ from sqlalchemy.orm import Session
 from hogline_instance.cohorts.filters import is_behavioural
 from hogline_instance.cohorts.tables import CohortPersonRow, CohortRow
 
-__all__ = ["cohort_definitions", "cohorts_of_person", "known_cohorts", "members"]
+__all__ = ["cohort_definitions", "cohorts_of_people", "cohorts_of_person", "known_cohorts", "members"]
 
 
 def cohorts_of_person(session: Session, project_id: int, person_uuid: str) -> frozenset[int]:
     """Return the ids of the cohorts that a person is in, as of their last calculation."""
-    return frozenset(
-        session.scalars(
-            select(CohortPersonRow.cohort_id)
-            .join(CohortRow, CohortRow.id == CohortPersonRow.cohort_id)
-            .where(
-                CohortPersonRow.team_id == project_id, CohortPersonRow.person_uuid == person_uuid, CohortRow.deleted.is_(False)
-            )
+    return cohorts_of_people(session, project_id, [person_uuid]).get(person_uuid, frozenset())
+
+
+def cohorts_of_people(session: Session, project_id: int, uuids: Iterable[str]) -> dict[str, frozenset[int]]:
+    """Return the ids of the cohorts of each person who is in one, as of their last calculation."""
+    rows = session.execute(
+        select(CohortPersonRow.person_uuid, CohortPersonRow.cohort_id)
+        .join(CohortRow, CohortRow.id == CohortPersonRow.cohort_id)
+        .where(
+            CohortPersonRow.team_id == project_id, CohortPersonRow.person_uuid.in_(list(uuids)), CohortRow.deleted.is_(False)
         )
     )  # fmt: skip
+    found: dict[str, set[int]] = {}
+    for uuid, number in rows:
+        found.setdefault(uuid, set()).add(number)
+    return {uuid: frozenset(numbers) for uuid, numbers in found.items()}
 
 
 def members(session: Session, project_id: int, cohort_id: int) -> Select[Any] | None:

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 from fastapi import Depends, Request, Response
 from sqlalchemy import delete, select
 
-from hogline_instance.cohorts.calculation import calculate, set_people
-from hogline_instance.cohorts.editing import add_people, create_cohort, person_uuids
+from hogline_instance.cohorts.calculation import calculate
+from hogline_instance.cohorts.editing import add_people, create_static_cohort, person_uuids
 from hogline_instance.cohorts.listing import people_of_cohort
 from hogline_instance.cohorts.lookup import cohorts_of_person
 from hogline_instance.cohorts.records import Cohorts
@@ -116,9 +116,7 @@ def _add_actions(routes: ProjectRoutes, services: Services, access: Access) -> N
             people = session.scalars(
                 select(CohortPersonRow.person_uuid).where(CohortPersonRow.cohort_id == row.id)
             ).all()
-            copy = create_cohort(session, project.id, {"name": f"{row.name[:380]} (static copy)", "is_static": True})
-            set_people(session, project.id, copy.id, people)
-            copy_id = copy.id
+            copy_id = create_static_cohort(session, project.id, f"{row.name[:380]} (static copy)", people).id
         return cohorts.answer(project, copy_id, 201)
 
     routes.add("PATCH", f"{_PATH}add_persons_to_static_cohort/", add_persons)

@@ -10,10 +10,13 @@ import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
 from sqlalchemy import func, select
 
+from hogline_instance.cohorts import Cohorts, create_static_cohort
+from hogline_instance.db import utc_now
 from hogline_instance.exceptions import StoreError
 from hogline_instance.flags import early_access, schedules
 from hogline_instance.flags.answers import describe
 from hogline_instance.flags.changes import FlagEditor, find_row, known_to
+from hogline_instance.flags.enabled_people import people_with
 from hogline_instance.flags.evaluation import subject_for
 from hogline_instance.flags.flag_set import FlagSets, flag_sets
 from hogline_instance.flags.queries import last_calls
@@ -98,6 +101,10 @@ def _flag_routes(services: Services, access: Access) -> APIRouter:  # noqa: C901
         """Return the history of all flags, the newest change first."""
         return flags.activity(project, None, limit, page)
 
+    def static_cohort(flag_id: int, project: Project = allowed) -> Response:
+        """Keep the people for whom a flag is on now in a new static cohort."""
+        return flags.static_cohort(project, flag_id)
+
     def version(flag_id: int, number: int, project: Project = allowed) -> Response:
         """Return the fields that a flag had in one version."""
         return flags.version(project, flag_id, number)
@@ -142,6 +149,7 @@ def _flag_routes(services: Services, access: Access) -> APIRouter:  # noqa: C901
     routes.add("PATCH", "/feature_flags/{flag_id:int}/", patch_flag)
     routes.add("PUT", "/feature_flags/{flag_id:int}/", patch_flag)
     routes.add("DELETE", "/feature_flags/{flag_id:int}/", delete_flag, status=405)
+    routes.add("POST", "/feature_flags/{flag_id:int}/create_static_cohort_for_flag/", static_cohort, status=201)
     routes.add("GET", "/feature_flags/{flag_id:int}/status/", status)
     routes.add("GET", "/feature_flags/{flag_id:int}/dependent_flags/", dependents)
     routes.add("GET", "/feature_flags/{flag_id:int}/activity/", activity)
@@ -204,6 +212,23 @@ class _Flags:
             rows = session.scalars(query.order_by(FlagHistoryRow.id.desc()).offset((page - 1) * limit).limit(limit))
             results = [activity_json(row) for row in rows]
         return json_response(activity_page(results, count, limit, page))
+
+    def static_cohort(self, project: Project, flag_id: int) -> Response:
+        self.sets.refresh()
+        flags = self.sets.of(project.id)
+        served = next((flag for flag in flags.flags if flag.id == flag_id), None)
+        with self._database.transaction() as session:
+            row = find_row(session, project.id, flag_id)
+            if (row.filters or {}).get("aggregation_group_type_index") is not None:
+                raise bad_request("flag_id", "A cohort holds people, but this flag is about groups.")
+            people = people_with(session, project.id, flags, served) if served is not None else ()
+            name = f"Users with feature flag {row.key} enabled at {utc_now():%Y-%m-%d %H:%M:%S}"
+            cohort = create_static_cohort(session, project.id, name, people)
+            session.flush()
+            session.expunge(cohort)
+        answer = json_response({"cohort": Cohorts(self._database).records(project, [cohort])[0]})
+        answer.status_code = 201
+        return answer
 
     def version(self, project: Project, flag_id: int, number: int) -> Response:
         with self._database.session() as session:

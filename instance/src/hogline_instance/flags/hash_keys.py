@@ -6,7 +6,7 @@ person, so the key is then written for each id of which the person's own id may 
 Source: docs/internals/flags-protocol.md#details-of-server-evaluation.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import and_, delete, insert, select
 from sqlalchemy.orm import Session
@@ -15,21 +15,31 @@ from hogline_instance.db import Database, upsert
 from hogline_instance.flags.tables import HashKeyRow
 from hogline_instance.people import Merge
 
-__all__ = ["forget_hash_keys", "keep_hash_keys", "move_hash_keys", "read_hash_keys"]
+__all__ = ["forget_hash_keys", "hash_keys_of", "keep_hash_keys", "move_hash_keys", "read_hash_keys"]
 
 
 def read_hash_keys(session: Session, project_id: int, uuids: Sequence[str]) -> dict[str, str]:
     """Return the hash key of each flag; of several persons the first one's counts."""
-    if not uuids:
+    keys = hash_keys_of(session, project_id, uuids)
+    found: dict[str, str] = {}
+    for uuid in reversed(uuids):
+        found.update(keys.get(uuid, {}))
+    return found
+
+
+def hash_keys_of(session: Session, project_id: int, uuids: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return the hash keys of people: uuid -> flag -> hash key."""
+    wanted = list(uuids)
+    if not wanted:
         return {}
     rows = session.execute(
         select(HashKeyRow.person_uuid, HashKeyRow.flag_key, HashKeyRow.hash_key).where(
-            HashKeyRow.team_id == project_id, HashKeyRow.person_uuid.in_(list(uuids))
+            HashKeyRow.team_id == project_id, HashKeyRow.person_uuid.in_(wanted)
         )
-    ).all()
-    found: dict[str, str] = {}
-    for uuid in reversed(uuids):
-        found.update({flag: key for person, flag, key in rows if person == uuid})
+    )
+    found: dict[str, dict[str, str]] = {}
+    for uuid, flag, key in rows:
+        found.setdefault(uuid, {})[flag] = key
     return found
 
 
