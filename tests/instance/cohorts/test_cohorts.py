@@ -213,9 +213,14 @@ def test_people_are_listed_and_shown_by_their_cohorts(shop):
     in_cohort = {"type": "cohort", "key": "id", "operator": "in", "value": number}
     body = {"key": "in-cohort", "filters": {"groups": [{"properties": [in_cohort], "rollout_percentage": 100}]}}
     flag = call(shop, "POST", f"{shop.base}/feature_flags/", body).json()
-    page = text_of(call(shop, "GET", f"/person/{shop.people['ada']}", headers={"Cookie": f"hogline_project={shop.id}"}))
+    cookie = {"Cookie": f"hogline_project={shop.id}"}
+    page = text_of(call(shop, "GET", f"/person/{shop.people['ada']}", headers=cookie))
     assert "in-cohort true Matched condition set 1" in page
     assert cohort["name"] in page
+    found = text_of(call(shop, "GET", f"/people?cohort={number}&search=ada", headers=cookie))
+    assert "1 person in a cohort" in found
+    assert "bob@example.com" not in found
+    assert call(shop, "GET", "/people?cohort=999999", headers=cookie).status == 404
     # While a flag uses it, the cohort stays.
     path = f"{shop.base}/cohorts/{number}/"
     refused = call(shop, "PATCH", path, {"deleted": True})

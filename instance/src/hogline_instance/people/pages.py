@@ -1,12 +1,14 @@
 """The pages of people at `/people` and `/person/{uuid}`, and of groups at `/groups` and `/group`."""
 
 import json
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
+from sqlalchemy.orm import Session
 
 from hogline_instance.events.cursor import Cursor
 from hogline_instance.events.summary import custom_preview
@@ -61,11 +63,19 @@ class _PeoplePages:
         """Show the people that pass the filter, with their counts."""
         services, project = self._services, self._services.projects.current()
         given = request.query_params
-        defaults = (("search", ""), ("key", ""), ("operator", "exact"), ("value", ""), ("order", "last_seen_at"))
+        defaults = (
+            ("search", ""),
+            ("key", ""),
+            ("operator", "exact"),
+            ("value", ""),
+            ("order", "last_seen_at"),
+            ("cohort", ""),
+        )
         values = {name: given.get(name, default)[:_MAX_CHARACTERS] for name, default in defaults}
         offset = min(int(given.get("offset", "0")), _MAX_OFFSET) if given.get("offset", "0").isdecimal() else 0
         wanted = _question(values)
         with services.database.session() as session:
+            wanted = self._of_cohort(session, project, wanted, values["cohort"])
             found = list_people(session, project.id, wanted, limit=_PER_PAGE + 1, offset=offset)
             total = count_people(session, project.id, wanted)
         counts = counts_of(services.store, project.id, {each.uuid: each.distinct_ids for each in found[:_PER_PAGE]})
@@ -76,6 +86,16 @@ class _PeoplePages:
             older=urlencode({**values, "offset": offset + _PER_PAGE}) if len(found) > _PER_PAGE else "",
             first=urlencode(values), paged=offset > 0,
         )  # fmt: skip
+
+    def _of_cohort(self, session: Session, project: Project, wanted: PersonQuestion, cohort: str) -> PersonQuestion:
+        """Return *wanted* for the people of a cohort, where the query names one."""
+        if not cohort or self._neighbours.members is None:
+            return wanted
+        number = int(cohort) if cohort.isascii() and cohort.isdigit() and len(cohort) < 10 else 0
+        members = self._neighbours.members(session, project.id, number)
+        if members is None:
+            raise not_found("This project has no such cohort.")
+        return replace(wanted, members=members)
 
     def get_person(self, request: Request, uuid: str, before: str | None = None) -> Response:
         """Show one person: ids, properties with origins, groups, sessions, and the line of events."""
