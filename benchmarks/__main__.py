@@ -27,6 +27,7 @@ NAMES = [
     "instance_ingest",
     "people",
     "issue",
+    "bugsink",
     "first_event",
     "frameworks",
 ]

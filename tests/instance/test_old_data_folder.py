@@ -9,6 +9,7 @@ import tarfile
 from contextlib import closing
 from pathlib import Path
 
+from tests.instance.errors.api import call, until
 from tests.instance.reader import Reader
 
 ARCHIVE = Path(__file__).parent / "fixtures" / "data-folder-0.1.0-pre.tar.xz"
@@ -33,9 +34,21 @@ def test_a_data_folder_of_an_earlier_version_opens_and_shows_its_events(serve, t
     session = reader.session(SESSION)
     assert (session["person"], session["pageviews"], session["errors"]) == ("ada@example.com", 1, 1)
     assert reader.get("/", key=None).status == 200
+    # The job makes an issue of the exception that was stored before there were issues.
+    [issue] = until(lambda: call(reader, "GET", "issues/")["results"])
+    [crash] = until(
+        lambda: [one for one in reader.events(event="$exception") if one["properties"].get("$exception_issue_id")]
+    )
+    assert crash["properties"]["$exception_issue_id"] == issue["id"]
+    assert (crash["uuid"][-1], crash["timestamp"]) == (found[1]["uuid"][-1], found[1]["timestamp"])
+    assert issue["first_seen"][:19] == crash["timestamp"][:19]
+    assert issue["name"].encode() in reader.get(f"/issue/{issue['id']}", key=None).data
+    assert reader.session(SESSION)["errors"] == 1
     assert served.stop() == 0
     with closing(sqlite3.connect(folder / "projects.sqlite3.backup-0001")) as backup:
         assert backup.execute("SELECT token FROM projects").fetchall() == [(TOKEN,)]
         assert backup.execute("SELECT name FROM sqlite_master WHERE name = 'pipeline_batches'").fetchall() == []
     again = serve(folder)
-    assert len(Reader(again.url, again.token, again.key).events()) == 5
+    reader = Reader(again.url, again.token, again.key)
+    assert len(reader.events()) == 5
+    assert call(reader, "GET", "issues/")["count"] == 1

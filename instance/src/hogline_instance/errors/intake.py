@@ -35,12 +35,23 @@ class _Known:
 
 
 class Intake:
-    """The issues of one batch's exceptions. `run` it once, then ask it."""
+    """The issues of one batch's exceptions. `run` it once, then ask it.
 
-    def __init__(self, session: Session, exceptions: Sequence[Prepared], rules: Mapping[int, RuleSet]) -> None:
+    Exceptions of the past (*is_history*) reopen nothing.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        exceptions: Sequence[Prepared],
+        rules: Mapping[int, RuleSet],
+        *,
+        is_history: bool = False,
+    ) -> None:
         self._session = session
         self._exceptions = exceptions
         self._rules = rules
+        self._is_history = is_history
         self._known: dict[Key, _Known] = {}
         self._keys: dict[str, Key] = {}
         self.occasions: list[IssueOccasion] = []
@@ -56,7 +67,8 @@ class Intake:
             known = next((key for key in _all_keys(each) if key in self._known), None)
             self._choose(each, known)
         self._create()
-        self._reopen()
+        if not self._is_history:
+            self._reopen()
 
     def issue_of(self, each: Prepared) -> str:
         """Return the id of its issue."""

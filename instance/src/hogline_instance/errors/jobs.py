@@ -1,13 +1,15 @@
-"""Jobs of error tracking: spikes, moved fingerprints, old rate buckets, and maps to fetch."""
+"""Jobs of error tracking: spikes, moved fingerprints, rate buckets, earlier exceptions, maps."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import delete, select, update
 
+from hogline_instance.errors.earlier_exceptions import make_issues_of_earlier_exceptions
 from hogline_instance.errors.occasions import OnOccasions
 from hogline_instance.errors.queries import follow_moves, newest_events, recent_buckets
 from hogline_instance.errors.source_maps.fetching import fetch_maps
+from hogline_instance.errors.source_maps.resolver import SymbolResolver
 from hogline_instance.errors.spikes import BUCKET_MINUTES, BUCKETS, find_spikes, note_spikes
 from hogline_instance.errors.tables import FingerprintRow, RateBucketRow
 from hogline_instance.jobs import Job
@@ -16,18 +18,25 @@ from hogline_instance.services import Services
 __all__ = ["build_jobs", "squash_moves"]
 
 _SPIKES_EVERY_S, _SQUASH_EVERY_S, _CLEAN_EVERY_S, _FETCH_EVERY_S = 60.0, 300.0, 3600.0, 20.0
+_EARLIER_EVERY_S = 5.0
 _KEPT_BUCKETS = timedelta(days=14)
 _MAX_MOVES = 1_000
 
 
 def build_jobs(services: Services, on_occasions: Sequence[OnOccasions] = ()) -> tuple[Job, ...]:
     """Return the jobs; *on_occasions* are called with spikes, in their transaction."""
+    symbols = SymbolResolver()
     return (
         Job("error-spikes", _SPIKES_EVERY_S, lambda: _find_spikes(services, on_occasions)),
         Job("error-moves", _SQUASH_EVERY_S, lambda: squash_moves(services)),
         Job("error-rate-buckets", _CLEAN_EVERY_S, lambda: _drop_old_buckets(services)),
+        Job("earlier-exceptions", _EARLIER_EVERY_S, lambda: _read_earlier(services, symbols)),
         Job("error-source-maps", _FETCH_EVERY_S, lambda: fetch_maps(services)),
     )
+
+
+def _read_earlier(services: Services, symbols: SymbolResolver) -> None:
+    make_issues_of_earlier_exceptions(services.database, services.store, services.projects.all(), symbols)
 
 
 def _find_spikes(services: Services, on_occasions: Sequence[OnOccasions]) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import cast
 
+import msgspec
+
 from hogline_instance.errors.property_filters.queries import BoundValues, filter_sql
 from hogline_instance.errors.property_filters.tree import Group
 from hogline_instance.events.columns import SELECT_LIST, event_of
@@ -22,6 +24,7 @@ __all__ = [
     "count_issues",
     "event_sample",
     "events_at",
+    "events_without_issues",
     "newest_events",
     "order_issues",
     "recent_buckets",
@@ -242,6 +245,33 @@ def newest_events(
     latest = {str(row["fingerprint"]): str(row["latest"]) for row in rows}
     events = events_at(store, project_id, sorted(latest.values()))
     return {fingerprint: events[uuid] for fingerprint, uuid in latest.items() if uuid in events}
+
+
+def events_without_issues(
+    store: Store, project_id: int, *, until: str, after: tuple[str, str], limit: int
+) -> list[StoredEvent]:
+    """Return the next exceptions that were received before *until* and have no issue.
+
+    They are whole rows in the order of their arrival, after the event with the place *after*.
+    """
+    wanted = (
+        "WHERE team_id = {project:UInt32} AND event = '$exception' AND received_at < {until:DateTime64(3, 'UTC')}"
+        f" AND issue_id = toUUID('{NO_ISSUE}') AND received_at >= {{received:DateTime64(3, 'UTC')}}"
+        " AND (received_at, uuid) > ({received:DateTime64(3, 'UTC')}, {uuid:UUID})"
+    )
+    # The last arrival of the page is found first, so that properties are read for its rows alone.
+    last = f"SELECT max(received_at) FROM (SELECT received_at FROM {EVENTS_TABLE} {wanted} ORDER BY received_at LIMIT {{limit:UInt32}})"  # noqa: S608 - constants
+    rows = store.query(
+        f"SELECT {SELECT_LIST}, person_properties FROM {EVENTS_TABLE} {wanted} AND received_at <= ({last})"  # noqa: S608 - constants
+        " ORDER BY received_at, uuid LIMIT {limit:UInt32}",
+        {"project": project_id, "until": until, "received": after[0], "uuid": after[1], "limit": limit},
+    )
+    events = []
+    for row in rows:
+        event = event_of(row)
+        event.raw_person_properties = msgspec.Raw(str(row["person_properties"]).encode())
+        events.append(event)
+    return events
 
 
 def event_sample(store: Store, project_id: int, needles: Sequence[str], *, limit: int) -> list[StoredEvent]:

@@ -6,7 +6,7 @@ Source: docs/internals/instance-protocol.md#order-of-work.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from hogline_instance.db import utc_now
@@ -14,7 +14,8 @@ from hogline_instance.errors.intake import Intake
 from hogline_instance.errors.occasions import OnOccasions
 from hogline_instance.errors.prepared import Prepared, prepare
 from hogline_instance.errors.rate_limits import apply_rate_limits
-from hogline_instance.errors.rules import Rule, RuleSet, sampled_out
+from hogline_instance.errors.rule_sets import rule_sets
+from hogline_instance.errors.rules import RuleSet, sampled_out
 from hogline_instance.errors.source_maps.resolver import SymbolResolver
 from hogline_instance.errors.tables import RuleRow
 from hogline_instance.pipeline import Batch
@@ -41,7 +42,7 @@ class ErrorStep:
         events = [row for row in batch.rows if row.event == "$exception"]
         if not events:
             return
-        rules = _rules(session, {event.team_id for event in events})
+        rules = rule_sets(session, {event.team_id for event in events})
         resolve = self._symbols.for_events(session, events)
         prepared = [prepare(event, resolve(event)) for event in events]
         self._symbols.note_used(session)
@@ -84,18 +85,6 @@ def _unsuppressed(
         else:
             kept.append(each)
     return kept
-
-
-def _rules(session: Session, teams: set[int]) -> dict[int, RuleSet]:
-    found: dict[int, list[Rule]] = {team: [] for team in teams}
-    query = (
-        select(RuleRow)
-        .where(RuleRow.team_id.in_(teams), RuleRow.disabled_data.is_(None))
-        .order_by(RuleRow.order_key, RuleRow.created_at, RuleRow.id)
-    )
-    for row in session.scalars(query):
-        found[row.team_id].append(Rule(row.id, row.kind, row.filters, row.values))
-    return {team: RuleSet(rules) for team, rules in found.items()}
 
 
 def _disable_broken(session: Session, rules: Iterable[RuleSet]) -> None:

@@ -10,6 +10,7 @@ from hogline_instance.db import Base, utc_now
 
 __all__ = [
     "ConfigRow",
+    "EarlierExceptionsRow",
     "FingerprintRow",
     "HistoryRow",
     "IssueRow",
@@ -165,3 +166,15 @@ class SymbolPartRow(Base):
     set_id: Mapped[str] = mapped_column(ForeignKey("error_symbol_sets.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(Integer, primary_key=True)
     data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class EarlierExceptionsRow(Base):
+    """How far the exceptions of before there were issues have been read, for each project."""
+
+    __tablename__ = "error_earlier_exceptions"
+
+    team_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    until: Mapped[str] = mapped_column(String(40))
+    """The exceptions received before this time are read."""
+    cursor: Mapped[str] = mapped_column(String(100))
+    finished_at: Mapped[datetime | None] = _time(default=None)
