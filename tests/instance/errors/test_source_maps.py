@@ -3,6 +3,7 @@
 import hashlib
 import json
 import struct
+import subprocess
 import uuid
 from pathlib import Path
 
@@ -219,3 +220,43 @@ def test_the_upload_command_gives_scripts_ids_and_their_errors_original_places(r
     assert sourcemaps(["upload", str(tmp_path / "none"), "--key", "phx_x"]) == 1
     assert sourcemaps([*command[:-1], "phx_unknown"]) == 1
     assert "answered 401" in capsys.readouterr().err
+
+
+def test_an_upload_from_a_checkout_links_its_issues_to_the_commit(reader, tmp_path, capsys):
+    """Without `--release` the release is the commit; the remote's password stays here."""
+    from hogline_instance.errors.source_maps.command import sourcemaps
+
+    (tmp_path / "app.js").write_text(f"{SCRIPT.decode()}//{uuid.uuid4()}\n")
+    (tmp_path / "app.js.map").write_bytes(MAP)
+    for arguments in (
+        ["init", "--quiet", "--initial-branch=main"],
+        ["remote", "add", "origin", "https://ada:s3cret@git.example.com/shop/web.git"],
+        [
+            "-c",
+            "user.name=Ada",
+            "-c",
+            "user.email=ada@example.com",
+            "commit",
+            "-qm",
+            str(uuid.uuid4()),
+            "--allow-empty",
+        ],
+    ):
+        subprocess.run(["git", "-C", str(tmp_path), *arguments], check=True)
+    commit = subprocess.run(
+        ["git", "-C", str(tmp_path), "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    assert sourcemaps(["upload", str(tmp_path), "--host", reader.url, "--key", reader.key]) == 0
+    assert "uploaded 1 of 1" in capsys.readouterr().out
+    chunk = (tmp_path / "app.js").read_text().rstrip().rpartition("chunkId=")[2]
+    sent = crash(chunk, release=commit)
+    for frame in sent["properties"]["$exception_list"][0]["stacktrace"]["frames"]:
+        frame["lineno"] = 2
+    [found] = stored(reader, sent)
+    [release] = found["$exception_releases"].values()
+    assert release["version"] == commit
+    assert release["metadata"]["git"] == {
+        "commit_id": commit, "branch": "main", "remote_url": "https://git.example.com/shop/web.git", "repo_name": "web",
+    }  # fmt: skip
+    shown = reader.get(f"/issue/{found['$exception_issue_id']}", key=None)
+    assert f"https://git.example.com/shop/web/commit/{commit}".encode() in shown.data

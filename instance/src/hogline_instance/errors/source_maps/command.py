@@ -12,6 +12,7 @@ import urllib3
 
 from hogline_instance.errors.source_maps.bundles import Bundle, BundleError, find_bundles, inject
 from hogline_instance.errors.source_maps.container import MAX_CONTAINER_BYTES, pack
+from hogline_instance.errors.source_maps.repository import git_facts
 
 __all__ = ["sourcemaps"]
 
@@ -29,7 +30,9 @@ def sourcemaps(argv: list[str]) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     upload = commands.add_parser("upload", help="give each script a chunk id, and upload it with its map")
     upload.add_argument("directory", type=Path, metavar="DIR", help="folder of the build, with scripts and maps")
-    upload.add_argument("--release", metavar="R", help="version of the app, as events name it in $release")
+    upload.add_argument(
+        "--release", metavar="R", help="version of the app, as events name it in $release (default: the git commit)"
+    )
     upload.add_argument("--name", default="", metavar="NAME", help="name of the app that the release is of")
     upload.add_argument("--host", default=os.environ.get("HOGLINE_HOST", "http://127.0.0.1:8010"), metavar="URL")
     upload.add_argument("--key", default=os.environ.get("HOGLINE_PERSONAL_KEY", ""), metavar="phx_...")
@@ -46,7 +49,9 @@ def sourcemaps(argv: list[str]) -> int:
         if not bundles:
             return _failed(f"{options.directory} has no script with a source map; build with source maps first")
         client = _Client(options.host, options.key)
-        release = client.release(options.name, options.release) if options.release else None
+        git = git_facts(options.directory)
+        version = options.release or git.get("commit_id")  # an SDK that finds no other release names the commit, too
+        release = client.release(options.name, version, git) if version else None
         sent = client.upload(bundles, release)
     except (BundleError, _RefusedError, OSError) as error:
         return _failed(str(error))
@@ -65,10 +70,10 @@ class _Client:
         self._headers = {"Authorization": f"Bearer {key}"}
         self._pool = urllib3.PoolManager(timeout=_TIMEOUT_S, retries=_RETRIES)
 
-    def release(self, name: str, version: str) -> str:
-        """Return the id of the release, made when it is new."""
+    def release(self, name: str, version: str, git: Mapping[str, str]) -> str:
+        """Return the id of the release, made when it is new, with its place in *git*."""
         digest = hashlib.sha512((name + version).encode()).hexdigest()
-        body = {"hash_id": digest, "version": version, "project": name}
+        body = {"hash_id": digest, "version": version, "project": name, "metadata": {"git": git} if git else {}}
         return str(self._call("releases", body)["id"])
 
     def upload(self, bundles: Sequence[Bundle], release: str | None) -> int:
