@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from hogline_instance.people.deletion import delete_people
 from hogline_instance.people.group_api import add_group_routes
 from hogline_instance.people.listing import PersonQuestion, count_people, list_people, property_values
-from hogline_instance.people.log_api import add_log_routes
+from hogline_instance.people.log.api import add_log_routes
 from hogline_instance.people.lookup import FoundPerson, find_people, find_person_by_uuid
 from hogline_instance.people.names import name_properties
 from hogline_instance.people.neighbours import Neighbours

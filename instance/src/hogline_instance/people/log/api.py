@@ -10,11 +10,11 @@ from typing import Annotated, Any
 from fastapi import Query
 
 from hogline_instance.db import utc_now
-from hogline_instance.people.changes_log import group_entries, person_entries
+from hogline_instance.people.log.entries import group_entries, person_entries
+from hogline_instance.people.log.queries import changes_of_group, changes_of_people, count_changes, timeline_of
+from hogline_instance.people.log.related import related_to_group, related_to_person
 from hogline_instance.people.lookup import FoundPerson, find_people, group_types
 from hogline_instance.people.person_json import iso
-from hogline_instance.people.queries import changes_of_group, changes_of_people, count_changes, timeline_of
-from hogline_instance.people.related import related_to_group, related_to_person
 from hogline_instance.project import Project
 from hogline_instance.services import Services
 from hogline_instance.web.auth import Access

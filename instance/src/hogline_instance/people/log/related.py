@@ -6,10 +6,10 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from hogline_instance.db import Database, utc_now
+from hogline_instance.people.log.queries import groups_beside, people_beside
 from hogline_instance.people.lookup import find_groups, find_people_by_uuid, find_person_by_uuid
 from hogline_instance.people.names import name_properties
 from hogline_instance.people.person_json import group_json, listed_person_json
-from hogline_instance.people.queries import groups_beside, people_beside
 from hogline_instance.project import Project
 from hogline_instance.store import Store
 
