@@ -260,3 +260,6 @@ def test_an_upload_from_a_checkout_links_its_issues_to_the_commit(reader, tmp_pa
     }  # fmt: skip
     shown = reader.get(f"/issue/{found['$exception_issue_id']}", key=None)
     assert f"https://git.example.com/shop/web/commit/{commit}".encode() in shown.data
+    for text in (f"Release {commit[:12]} commit", f"First seen in release {commit[:12]}", f"Releases {commit[:12]} 1"):
+        assert text in text_of(shown)
+    assert f"/issues?release={commit}&amp;status=any".encode() in shown.data

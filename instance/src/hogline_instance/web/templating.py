@@ -1,5 +1,6 @@
 """Jinja templates: their loader, their filters, and the menu that every page shows."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,6 +18,8 @@ from hogline_instance.web.property_rows import operator_words, value_text
 from hogline_instance.web.security import PAGE_HEADERS
 
 __all__ = ["MenuEntry", "Templates", "elapsed", "safe_link"]
+
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class Templates:
             segment=segment,
             query=query,
             path=path_of,
+            short_commit=short_commit,
             filter_value=_filter_value,
             operator=operator_words,
         )
@@ -125,6 +129,11 @@ def elapsed(span: timedelta) -> str:
 def offset(span: timedelta) -> str:
     """Return a signed duration, such as '+180 ms'."""
     return ("\N{MINUS SIGN}" if span < timedelta(0) else "+") + elapsed(span)
+
+
+def short_commit(version: str) -> str:
+    """Return a git commit's first twelve digits; any other version as it is."""
+    return version[:12] if _COMMIT.fullmatch(version) else version
 
 
 def safe_link(url: object) -> str:
