@@ -37,7 +37,7 @@ def mark(instance):
 
 
 def names(reader, mark, group):
-    rows = query(reader, searchQuery=mark, filterGroup=group)["results"]
+    rows = query(reader, searchQuery=mark, filterGroup=group, volumeResolution=0)["results"]
     return "".join(sorted(row["name"].removesuffix(mark) for row in rows))
 
 

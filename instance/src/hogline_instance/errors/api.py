@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
 
 from hogline_instance.errors.frame_contents import frames_by_id
@@ -26,7 +26,7 @@ from hogline_instance.errors.issues import (
     search_names,
     split_issue,
 )  # fmt: skip
-from hogline_instance.errors.request_bodies import invalid_choice, read_assignee, required, text_list
+from hogline_instance.errors.request_bodies import PlainObject, invalid_choice, read_assignee, required, text_list
 from hogline_instance.errors.rules import SEVERITIES
 from hogline_instance.errors.tables import HistoryRow
 from hogline_instance.errors.tracking_query import issue_results, listed_issues, read_question
@@ -60,24 +60,24 @@ def build_router(services: Services, access: Access) -> APIRouter:
         """Return an issue; `fingerprint` finds the issue that took over, answered with 308."""
         return issues.get(project, issue_id, fingerprint)
 
-    def patch(issue_id: str, body: Annotated[dict[str, Any], Body()], project: Project = allowed) -> dict[str, Any]:
+    def patch(issue_id: str, body: PlainObject, project: Project = allowed) -> dict[str, Any]:
         """Set status, name, description, severity or assignee."""
         return issues.patch(project, issue_id, body)
 
-    def merge(issue_id: str, body: Annotated[dict[str, Any], Body()], project: Project = allowed) -> dict[str, Any]:
+    def merge(issue_id: str, body: PlainObject, project: Project = allowed) -> dict[str, Any]:
         """Move the fingerprints of `ids` to this issue."""
         return issues.merge(project, issue_id, text_list(body, "ids"))
 
-    def split(issue_id: str, body: Annotated[dict[str, Any], Body()], project: Project = allowed) -> dict[str, Any]:
+    def split(issue_id: str, body: PlainObject, project: Project = allowed) -> dict[str, Any]:
         """Move `fingerprints` of this issue to new issues."""
         return issues.split(project, issue_id, body)
 
-    def assign(issue_id: str, body: Annotated[dict[str, Any], Body()], project: Project = allowed) -> dict[str, Any]:
+    def assign(issue_id: str, body: PlainObject, project: Project = allowed) -> dict[str, Any]:
         """Assign the issue, or with null nobody."""
         issues.change(project, issue_id, {"assignee": read_assignee(required(body, "assignee"))})
         return {"success": True}
 
-    def bulk(body: Annotated[dict[str, Any], Body()], project: Project = allowed) -> dict[str, Any]:
+    def bulk(body: PlainObject, project: Project = allowed) -> dict[str, Any]:
         """Set the status or the assignee of several issues."""
         return issues.bulk(project, body)
 
@@ -89,7 +89,7 @@ def build_router(services: Services, access: Access) -> APIRouter:
         """Return the history of an issue, newest first."""
         return issues.activity(project, issue_id, limit)
 
-    def comment(issue_id: str, body: Annotated[dict[str, Any], Body()], project: Project = allowed) -> dict[str, Any]:
+    def comment(issue_id: str, body: PlainObject, project: Project = allowed) -> dict[str, Any]:
         """Write a comment into the history of an issue."""
         return issues.comment(project, issue_id, required(body, "content"))
 
@@ -97,12 +97,12 @@ def build_router(services: Services, access: Access) -> APIRouter:
         """Return the fingerprints of an issue."""
         return issues.fingerprints(project, issue_id)
 
-    def batch_get(body: Annotated[dict[str, Any], Body()], project: Project = allowed) -> dict[str, Any]:
+    def batch_get(body: PlainObject, project: Project = allowed) -> dict[str, Any]:
         """Return frames with their source lines, by `raw_ids`."""
         wanted = text_list(body, "raw_ids") if "symbol_set" not in body else []
         return {"results": frames_by_id(services.store, project.id, wanted, body.get("symbol_set"))}
 
-    def issues_list(body: Annotated[dict[str, Any], Body()], project: Project = allowed) -> dict[str, Any]:
+    def issues_list(body: PlainObject, project: Project = allowed) -> dict[str, Any]:
         """Return issues with counts; the parameters are those of `ErrorTrackingQuery`."""
         query = body.get("query", body)
         asked = read_question({"status": "active", **query}, default_order="occurrences", default_limit=25)

@@ -1,11 +1,29 @@
 """Values of the bodies that the error tracking API takes."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
+from fastapi import Depends, Request
+
+from hogline_instance.web.bodies import read_body, read_json_object
 from hogline_instance.web.errors import ApiError, bad_request
 
-__all__ = ["invalid_choice", "read_assignee", "required", "text_list"]
+__all__ = ["PlainObject", "invalid_choice", "read_assignee", "read_plain_object", "required", "text_list"]
+
+
+async def read_plain_object(request: Request) -> dict[str, Any]:
+    """Return the body as a JSON object. A FastAPI dependency.
+
+    Raises ApiError: it is none, or has a NUL or half a surrogate pair, which databases refuse.
+    """
+    found = await read_json_object(request)
+    if b"\\u0000" in await read_body(request):
+        raise ApiError(400, "invalid_request", "parse_error", "The body may not hold the character NUL.")
+    return found
+
+
+PlainObject: TypeAlias = Annotated[dict[str, Any], Depends(read_plain_object)]
+"""The parameter of a route that takes a JSON object of texts that can be stored."""
 
 
 def required(body: Mapping[str, Any], name: str) -> Any:

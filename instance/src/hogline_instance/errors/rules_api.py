@@ -3,12 +3,13 @@
 Source: docs/internals/instance-protocol.md#error-rules-and-spikes.
 """
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Body, Response
+from fastapi import APIRouter, Response
 
 from hogline_instance.db import Database
 from hogline_instance.errors.config import RATE_LIMITS, SOURCE_MAPS, SPIKES, ConfigError, config_of, save_config
+from hogline_instance.errors.request_bodies import PlainObject
 from hogline_instance.errors.rule_editing import RuleEditor
 from hogline_instance.errors.rules import KINDS
 from hogline_instance.project import Project
@@ -43,7 +44,7 @@ def _add_rules(routes: ProjectRoutes, rules: RuleEditor, access: Access) -> None
         """Return the rules in their order; the first that matches wins."""
         return rules.all(project)
 
-    def create_rule(body: Annotated[dict[str, Any], Body()], project: Project = allowed) -> dict[str, Any]:
+    def create_rule(body: PlainObject, project: Project = allowed) -> dict[str, Any]:
         """Add a rule after the others."""
         return rules.create(project, body)
 
@@ -51,7 +52,7 @@ def _add_rules(routes: ProjectRoutes, rules: RuleEditor, access: Access) -> None
         """Return one rule."""
         return rules.get(project, rule_id)
 
-    def change_rule(rule_id: str, body: Annotated[dict[str, Any], Body()], project: Project = allowed) -> Response:
+    def change_rule(rule_id: str, body: PlainObject, project: Project = allowed) -> Response:
         """Change a rule, and enable it again when an error disabled it."""
         rules.change(project, rule_id, body)
         return Response(status_code=204)
@@ -61,7 +62,7 @@ def _add_rules(routes: ProjectRoutes, rules: RuleEditor, access: Access) -> None
         rules.delete(project, rule_id)
         return Response(status_code=204)
 
-    def reorder(body: Annotated[dict[str, Any], Body()], project: Project = allowed) -> Response:
+    def reorder(body: PlainObject, project: Project = allowed) -> Response:
         """Set the order of rules: `orders` maps an id to a number."""
         rules.reorder(project, body)
         return Response(status_code=204)
@@ -84,7 +85,7 @@ def _add_config(routes: ProjectRoutes, database: Database, path: str, name: str,
         with database.session() as session:
             return config_of(session, name, project.id)
 
-    def change_config(body: Annotated[dict[str, Any], Body()], project: Project = allowed) -> dict[str, Any]:
+    def change_config(body: PlainObject, project: Project = allowed) -> dict[str, Any]:
         """Change the given values."""
         try:
             with database.transaction() as session:

@@ -137,7 +137,8 @@ def _text(values: Mapping[str, Any], name: str) -> str | None:
     value = values.get(name)
     if value is not None and not isinstance(value, (str, int)):
         raise query_error(f"{name} must be a text")
-    return str(value)[:1_000] if value not in {None, ""} else None
+    # JSON may hold half a surrogate pair, which the store cannot be asked for.
+    return str(value)[:1_000].encode("utf-8", "replace").decode() if value not in {None, ""} else None
 
 
 def _choice(values: Mapping[str, Any], name: str, choices: Sequence[str], default: str) -> str:

@@ -62,7 +62,9 @@ class ApiError(Exception):
     def __init__(self, status: int, kind: ErrorType, code: str, detail: str, attr: str | None = None) -> None:
         super().__init__(detail)
         self.status = status
-        self.body = ErrorBody(type=kind, code=code, detail=detail, attr=attr)
+        # The detail may quote the request, and JSON may hold half a surrogate pair.
+        plain = detail.encode("utf-8", "replace").decode()
+        self.body = ErrorBody(type=kind, code=code, detail=plain, attr=attr)
 
     def response(self) -> Response:
         """Return the response that the client gets."""

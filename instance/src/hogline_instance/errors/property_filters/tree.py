@@ -92,6 +92,7 @@ def _condition(given: Mapping[str, Any]) -> Condition:
     key, kind, operator = given.get("key"), given.get("type") or "event", given.get("operator") or "exact"
     if not isinstance(key, str) or not key or len(key) > _MAX_TEXT:
         raise FilterTreeError(f"a property filter needs a key, a text of up to {_MAX_TEXT} characters")
+    key = _text(key)
     source = _SOURCES.get(kind) if isinstance(kind, str) else None
     if source is None or (source == "event_metadata" and key not in METADATA):
         raise FilterTreeError(
@@ -116,7 +117,7 @@ def _values(given: object) -> tuple[str, ...]:
 
 def _text(value: object) -> str:
     """Return *value* as JSON writes it, a text as it is."""
-    return value.replace("\0", "") if isinstance(value, str) else json.dumps(value)
+    return value.replace("\0", "").encode("utf-8", "replace").decode() if isinstance(value, str) else json.dumps(value)
 
 
 def _is_span(values: tuple[str, ...]) -> bool:

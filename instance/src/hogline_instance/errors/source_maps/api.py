@@ -8,14 +8,14 @@ import hmac
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy import func, select
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
 
 from hogline_instance.errors.intake import aware
 from hogline_instance.errors.issue_json import iso
-from hogline_instance.errors.request_bodies import required
+from hogline_instance.errors.request_bodies import PlainObject, required
 from hogline_instance.errors.source_maps.container import MAX_CONTAINER_BYTES
 from hogline_instance.errors.source_maps.storage import (
     SymbolError,
@@ -54,9 +54,7 @@ def build_router(services: Services, access: Access) -> APIRouter:
 def _add_symbol_sets(routes: ProjectRoutes, services: Services, access: Access) -> None:
     allowed: Any = access.project("error_tracking")
 
-    def bulk_start(
-        request: Request, body: Annotated[dict[str, Any], Body()], project: Project = allowed
-    ) -> dict[str, Any]:
+    def bulk_start(request: Request, body: PlainObject, project: Project = allowed) -> dict[str, Any]:
         """Return where to upload the file of each chunk; known chunks are left out."""
         wanted = _wanted(body)
         with services.database.transaction() as session:
@@ -67,7 +65,7 @@ def _add_symbol_sets(routes: ProjectRoutes, services: Services, access: Access) 
             id_map = {ref: _upload_json(request, services, row) for ref, row in started.items()}
         return {"id_map": id_map}
 
-    def bulk_finish(body: Annotated[dict[str, Any], Body()], project: Project = allowed) -> dict[str, Any]:
+    def bulk_finish(body: PlainObject, project: Project = allowed) -> dict[str, Any]:
         """Make uploaded sets usable: `content_hashes` maps the id of a set to its hash."""
         hashes = required(body, "content_hashes")
         if not isinstance(hashes, Mapping) or len(hashes) > _MAX_SETS:
@@ -90,7 +88,7 @@ def _add_symbol_sets(routes: ProjectRoutes, services: Services, access: Access) 
         made: dict[str, Any] = bulk_start(request, body, project)["id_map"][chunk_id]
         return made
 
-    def finish_one(set_id: str, body: Annotated[dict[str, Any], Body()], project: Project = allowed) -> dict[str, Any]:
+    def finish_one(set_id: str, body: PlainObject, project: Project = allowed) -> dict[str, Any]:
         """Make one uploaded set usable."""
         _finish(project, {set_id: required(body, "content_hash")})
         return {"success": True}
@@ -124,7 +122,7 @@ def _add_symbol_sets(routes: ProjectRoutes, services: Services, access: Access) 
 def _add_releases(routes: ProjectRoutes, services: Services, access: Access) -> None:
     allowed: Any = access.project("error_tracking")
 
-    def create(body: Annotated[dict[str, Any], Body()], project: Project = allowed) -> dict[str, Any]:
+    def create(body: PlainObject, project: Project = allowed) -> dict[str, Any]:
         """Return the release with this hash, made when it is new."""
         if not body.get("version"):
             raise ApiError(400, "validation_error", "required", "version is required.", "version")
