@@ -122,3 +122,5 @@ def test_the_people_of_a_flag_are_kept_in_a_cohort(reader, people):
     group = create(reader, filters={"aggregation_group_type_index": 0}, groups=[{"properties": []}])
     refused = call(reader, "POST", path.replace(str(record["id"]), str(group["id"])))
     assert refused[0] == 400
+    # Even if no event has named a type of group, the flag is off and fails for nobody.
+    assert evaluate(reader)["errorsWhileComputingFlags"] is False

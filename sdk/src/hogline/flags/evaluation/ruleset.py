@@ -111,7 +111,8 @@ class Flag:
         if self._group is not None:
             name = self._mapping.get(str(self._group))
             if not name:
-                return _UNRESOLVED[_R.UNSUPPORTED_DEFINITION]
+                # The server knows all types, so nobody acts for a group of one that no event has named.
+                return _NO_GROUP if subject.complete else _UNRESOLVED[_R.UNSUPPORTED_DEFINITION]
             if name not in subject.groups:
                 return _NO_GROUP
             properties = subject.properties_of(name)
