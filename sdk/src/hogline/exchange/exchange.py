@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, TypeVar, get_args
+from typing import Any, ClassVar, TypeVar, get_args
 from weakref import ref
 
 from hogline.context import Context, current
@@ -179,7 +179,9 @@ class Exchange(CaptureScope):
         """Return the server's own address."""
         raise NotImplementedError
 
-    written_facts = staticmethod(written_facts)
+    written_facts: ClassVar[Callable[[Snapshot], tuple[bytes, bytes, bytes, bytes | None]]] = staticmethod(
+        written_facts
+    )
 
     @staticmethod
     def host_of(raw: Any, host: str) -> str | None:  # noqa: ARG004 - for protocols that override it
