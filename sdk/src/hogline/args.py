@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["ID_TYPES", "ExceptionArg", "OptionalCaptureArgs", "OptionalSetArgs"]
 
 ID_TYPES = int | float | str | UUID
-"""What a distinct id may be."""
+"""The types of a distinct id."""
 ExceptionArg = BaseException | tuple[type[BaseException], BaseException, TracebackType | None]
-"""What `capture_exception()` takes."""
+"""The types that `capture_exception()` takes."""
 
 
 class OptionalCaptureArgs(TypedDict, total=False):

@@ -8,7 +8,7 @@ __all__ = ["FlagDefinitionCacheData", "FlagDefinitionCacheProvider"]
 
 
 class FlagDefinitionCacheData(TypedDict):
-    """What a provider stores and returns."""
+    """The data that a provider stores and returns."""
 
     flags: list[dict[str, Any]]
     group_type_mapping: dict[str, str]

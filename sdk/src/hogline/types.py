@@ -33,7 +33,7 @@ LegacyFlagMetadata = FlagMetadata
 
 
 class SendFeatureFlagsOptions(TypedDict, total=False):
-    """What `capture(send_feature_flags=...)` takes beside True."""
+    """The options that `capture(send_feature_flags=...)` takes instead of True."""
 
     should_send: bool
     only_evaluate_locally: bool | None

@@ -1,4 +1,4 @@
-"""Send the messages of alerts: what is due in the background, and a test at once."""
+"""Send the messages of alerts: those that are due in the background, and a test at once."""
 
 import logging
 import uuid

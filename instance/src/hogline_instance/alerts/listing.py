@@ -28,7 +28,7 @@ class LogFilter:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What an alert did and has to do."""
+    """The deliveries that an alert has made, and those that wait."""
 
     waiting: int = 0
     sent: int = 0

@@ -1,4 +1,4 @@
-"""What people did: the store's answer to each kind of behaviour, as sets of person ids.
+"""The behaviour of people: the store's answer to each kind of behaviour, as sets of person ids.
 
 Source: docs/internals/management-api.md#cohorts.
 """

@@ -34,7 +34,7 @@ class DefinitionStep:
 
     def __init__(self) -> None:
         self._known: OrderedDict[Hashable, bool] = OrderedDict()
-        """What SQL holds, and whether nothing more can be learnt about it."""
+        """The names that SQL holds, and whether nothing more can be learnt about them."""
 
     def apply(self, batch: Batch, session: Session) -> None:
         """Note the names of *batch*."""

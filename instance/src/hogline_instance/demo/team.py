@@ -1,4 +1,4 @@
-"""What the shop's team does on the instance: define a flag, upload source maps, resolve an issue."""
+"""The work of the shop's team: it defines a flag, uploads source maps, resolves an issue."""
 
 import io
 import json

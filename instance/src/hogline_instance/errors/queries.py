@@ -70,7 +70,7 @@ class IssueFilter:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What the store knows of one issue within a filter."""
+    """The counts and times of one issue within a filter."""
 
     issue_id: str
     occurrences: int

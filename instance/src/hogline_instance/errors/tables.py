@@ -69,7 +69,7 @@ class FingerprintRow(Base):
 
 
 class HistoryRow(Base):
-    """What happened to an issue, and what people wrote about it."""
+    """The changes of an issue, and the comments on it."""
 
     __tablename__ = "error_history"
     __table_args__ = (Index("ix_error_history_issue", "issue_id", "id"),)

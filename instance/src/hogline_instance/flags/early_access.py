@@ -1,4 +1,4 @@
-"""Early access features: what people may try before its release, each decided by a flag.
+"""Early access features: people may try them before their release; a flag decides each.
 
 Source: docs/internals/management-api.md#early-access-and-scheduled-changes.
 """

@@ -30,7 +30,7 @@ _log = logging.getLogger("hogline.instance")
 
 @dataclass(frozen=True, slots=True)
 class ServedFlag:
-    """What `/flags/` needs of an active flag besides its evaluation."""
+    """The fields of an active flag that `/flags/` needs besides its evaluation."""
 
     id: int
     key: str

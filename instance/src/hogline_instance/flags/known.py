@@ -1,4 +1,4 @@
-"""What a flag's filters may refer to: the project's other flags and its cohorts."""
+"""The flags and cohorts of a project, to which a flag's filters may refer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What flags read of people, groups and cohorts.
+"""The people, groups and cohorts that flags read.
 
 The definitions of a cohort that a client can evaluate are given to clients, and the instance
 evaluates the same ones. The instance alone knows who is in the others. For those, a hidden
@@ -22,7 +22,7 @@ _MAX_GROUPS = 50
 
 @dataclass(frozen=True, slots=True)
 class StoredPeople:
-    """What is stored of the people and groups of one request."""
+    """The stored properties of the people and groups of one request."""
 
     uuids: Mapping[str, str] = field(default_factory=dict)
     """Distinct id -> the person's uuid; a distinct id without a person is absent."""

@@ -86,7 +86,7 @@ class _FlagPages:
         self, request: Request, flag_id: int, distinct_id: str = "", group_type: str = "", group_key: str = "",
         key: Annotated[str, Query(alias="property")] = "", value: str = "",
     ) -> Response:  # fmt: skip
-        """Show a flag: who sees what, its calls, the tester, its history."""
+        """Show a flag: the people who see it, its calls, the tester, its history."""
         project = self._services.projects.current()
         row, history = self._row_and_history(project, flag_id)
         self._sets.refresh()

@@ -1,4 +1,4 @@
-"""What a request to `/flags/` asks for, read from its body, headers and query.
+"""The question of a request to `/flags/`, read from its body, headers and query.
 
 Source: docs/internals/flags-protocol.md#flags-endpoint.
 """
@@ -50,7 +50,7 @@ def token_of(body: Mapping[str, Any]) -> str:
 def read_flags_request(
     body: Mapping[str, Any], headers: Mapping[bytes, bytes], query: Mapping[str, str]
 ) -> FlagsRequest:
-    """Return what *body* asks for. What it has of another type than expected counts as absent.
+    """Return what *body* asks for. A field of another type than expected counts as absent.
 
     Raises NoDistinctIdError: it has no distinct id.
     """

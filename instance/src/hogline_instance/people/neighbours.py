@@ -1,4 +1,4 @@
-"""What other features add to people; `features` gives it to the API and the pages of people."""
+"""The parts that other features add to people; `features` gives them to API and pages."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ None: the project has no such cohort.
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """What the other features add to people."""
+    """The parts that other features add to people."""
 
     on_deletion: Sequence[OnDeletion] = ()
     """Functions that delete what other features keep of people who are deleted."""

@@ -1,4 +1,4 @@
-"""The people that a batch concerns, in memory: who an id is, and the six cases of a merge.
+"""The people that a batch concerns, in memory: the person of an id, and the six cases of a merge.
 
 Pure: `loading` fills a `People` from SQL, `saving` writes its changes. Events are processed one
 after another, so the result does not depend on how they were cut into batches.

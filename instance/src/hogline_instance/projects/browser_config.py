@@ -1,4 +1,4 @@
-"""What a project's settings decide in the config of posthog-js.
+"""The part of posthog-js's config that a project's settings decide.
 
 Source: docs/internals/instance-protocol.md#config-documents.
 """

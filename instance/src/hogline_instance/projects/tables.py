@@ -43,7 +43,7 @@ class PersonalKeyRow(Base):
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=utc_now)
     label: Mapped[str | None] = mapped_column(String(40))
     scopes: Mapped[list[str] | None] = mapped_column(JSON)
-    """What the key may do; null is everything."""
+    """The scopes of the key; null means all."""
     project_ids: Mapped[list[int] | None] = mapped_column(JSON)
     """The projects that the key may act on; null is all of them."""
 

@@ -1,4 +1,4 @@
-"""What the occurrences of an issue have in common that other traffic has not.
+"""The properties that the occurrences of an issue have in common, and other traffic has not.
 
 Pure. The measure of a value is the difference between two shares, each moved towards the other by
 its 95 % confidence limit: the lower limit among occurrences minus the upper limit among other

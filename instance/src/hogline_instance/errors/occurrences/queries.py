@@ -1,4 +1,4 @@
-"""What the store knows of one issue's occurrences.
+"""Queries of one issue's occurrences.
 
 An issue is given by its fingerprints. Properties of large issues are read in samples of people, so
 that a page stays fast at a million occurrences.
