@@ -17,7 +17,7 @@ def ask(reader, path, method="GET", **how):
     return POOL.request(method, reader.url + path, redirect=False, **how)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def flags(instance):
     """A boolean flag that is on, one that is off, and one with two variants and payloads."""
     from tests.instance.reader import Reader

@@ -139,7 +139,7 @@ def test_bootstrapped_flags_hold_until_the_instance_answers(reader, shop):
 
 def test_a_visitor_enrols_in_an_early_access_feature_and_leaves_it(reader, shop):
     """The list, the enrolment on the page at once, and on the instance for the next page."""
-    _, feature = call(reader, "POST", FEATURES, {"name": f"Canary {uuid.uuid4()}", "stage": "beta"})
+    _, feature = call(reader, "POST", FEATURES, {"name": f"Preview {uuid.uuid4()}", "stage": "beta"})
     key = feature["feature_flag"]["key"]
     page, jane = shop(), f"jane-{uuid.uuid4()}"
     # Of an anonymous visitor the instance stores no person, so no enrolment either.
