@@ -1,10 +1,10 @@
 """CPU time that a library adds to a request of a real server, measured by the kernel's accounting.
 
-Each library and mode has its own server process. The processes take turns to serve the same
-requests over 32 keep-alive connections; the median difference from the bare app counts. Events are
-delivered to a sink in another process, and a turn ends with a flush, so that it includes all of its
-work. `HOGLINE_FRAMEWORKS="fastapi flask"` and `HOGLINE_VARIANTS="ours"` choose
-some; `HOGLINE_TURNS` sets their number.
+Each library and mode has its own server process, a new one in each of three rounds. The processes
+take turns to serve the same requests over 32 keep-alive connections; the median difference from the
+bare app counts. Events are delivered to a sink in another process, and a turn ends with a flush, so
+that it includes all of its work. `HOGLINE_FRAMEWORKS="fastapi flask"` and `HOGLINE_VARIANTS="ours"`
+choose some; `HOGLINE_TURNS` sets their number, in all rounds.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.figures import Figure, print_figures
@@ -24,18 +24,21 @@ from benchmarks.server_load import Connections, cpu_s
 from benchmarks.sinks import sink_process
 
 COUNT, WARM_UP = 1_000, 600
+ROUNDS = 3  # each with new processes: where one's code and data happen to lie is worth microseconds
 TURNS = int(os.environ.get("HOGLINE_TURNS", "18"))
 _START_S = 60.0
 # OpenTelemetry records a span for each request; exporting it would need another package.
 SERVERS = [
     ("bare", "nothing"), ("null", "nothing"),
     *((variant, mode) for mode in ("nothing", "captured", "delivered") for variant in ("ours", "posthog", "sentry")),
-    ("otel", "nothing"),
+    ("ours", "finished"), ("ours", "compressed"), ("otel", "nothing"),
 ]  # fmt: skip
 PEERS = {"posthog": "posthog-python", "sentry": "Sentry", "otel": "OpenTelemetry"}
 MODES = {
     "nothing": ("nothing captured", 5.0),
     "captured": ("one capture(), nothing sent", 20.0),
+    "finished": ("one capture(), queued, and finished by the sending thread", None),
+    "compressed": ("one capture(), the same, compressed", None),
     "delivered": ("one capture(), delivered", None),
 }
 _SHARE = 6  # of posthog-python's, delivered
@@ -43,14 +46,13 @@ _SHARE = 6  # of posthog-python's, delivered
 
 @dataclass
 class Server:
-    """One server process, and the times of its turns."""
+    """One server process."""
 
     variant: str
     mode: str
     process: "subprocess.Popen[bytes]"
     connections: Connections
     pid: int
-    requests_us: list[float] = field(default_factory=list)
 
     def turn(self, count: int) -> float:
         """Serve *count* requests and return the CPU microseconds that one took."""
@@ -97,19 +99,19 @@ def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
 
 def measure(framework: str, wanted: list[tuple[str, str]]) -> dict[tuple[str, str], float]:
     """Return the CPU microseconds of a request of the bare app, and what each other server adds."""
-    with sink_process() as sink, contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(serving(framework, variant, mode, sink)) for variant, mode in wanted]
-        for server in servers:
-            server.turn(WARM_UP)
-        for _ in range(TURNS):
+    requests_us: dict[tuple[str, str], list[float]] = {server: [] for server in wanted}
+    for _ in range(ROUNDS):
+        with sink_process() as sink, contextlib.ExitStack() as stack:
+            servers = [stack.enter_context(serving(framework, variant, mode, sink)) for variant, mode in wanted]
             for server in servers:
-                server.requests_us.append(server.turn(COUNT))
-    bare = next(server for server in servers if server.variant == "bare").requests_us
+                server.turn(WARM_UP)
+            for _ in range(TURNS // ROUNDS):
+                for server in servers:
+                    requests_us[server.variant, server.mode].append(server.turn(COUNT))
+    bare = requests_us.pop(("bare", "nothing"))
     found = {("bare", "nothing"): statistics.median(bare)}
-    for server in servers:
-        if server.variant != "bare":
-            differences = [ours - base for ours, base in zip(server.requests_us, bare, strict=True)]
-            found[server.variant, server.mode] = statistics.median(differences)
+    for name, times in requests_us.items():
+        found[name] = statistics.median(ours - base for ours, base in zip(times, bare, strict=True))
     return found
 
 

@@ -1,8 +1,9 @@
 """A server for `benchmarks.server`: one framework, library and mode in its own process.
 
 Modes: "nothing" (the handler captures nothing), "captured" (one event per request, which is not
-sent), "delivered" (one event per request, sent to the sink). `/flush` sends the queued events, so
-that a turn includes all of its work.
+sent), "delivered" (one event per request, sent to the sink), and for Hogline the steps between the
+two: "finished" (queued, and made by the sending thread) and "compressed", both with a transport that
+sends nothing. `/flush` sends the queued events, so that a turn includes all of its work.
 """
 
 import asyncio
@@ -33,11 +34,12 @@ class Library:
         self.client: Any = None
         self.capture: Callable[[], object] = _nothing
         self.flush: Callable[[], object] = _nothing
-        sends = mode == "delivered"
+        sends = mode not in ("nothing", "captured")
         if variant == "ours":
             import hogline
 
-            self.client = hogline.PostHog("phc_x", host=url, send=sends)
+            transport = None if mode in ("nothing", "captured", "delivered") else _SendsNothing()
+            self.client = hogline.PostHog("phc_x", host=url, send=sends, transport=transport, gzip=mode != "finished")
         elif variant == "posthog":
             import posthog
 
@@ -53,6 +55,18 @@ class Library:
             import sentry_sdk
 
             self.capture = lambda: sentry_sdk.capture_message("checkout")
+
+
+class _SendsNothing:
+    """A transport that says at once that each batch arrived."""
+
+    def send(self, request: Any) -> Any:
+        from hogline import UploadResponse
+
+        return UploadResponse(200)
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 def _sentry(url: str, integrations: tuple[str, ...], *, sends: bool) -> Any:
