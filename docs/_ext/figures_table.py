@@ -37,6 +37,8 @@ def _number(value: float) -> str:
 
 
 def _ratio(figure: dict[str, Any], value: float) -> str:
+    if figure["value"] <= 0:  # a difference that is smaller than its noise
+        return f"{_number(value)} {figure['unit']}"
     ratio = figure["value"] / value if figure["more_is_better"] else value / figure["value"]
     return f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.1f}"
 
