@@ -66,6 +66,7 @@ def test_what_a_browser_captures_is_decided_on_the_page(reader):
     assert (after["heatmaps"], after["surveys"], after["autocapture_opt_out"]) == (True, True, True)
     assert after["quotaLimited"] == ["recordings"]
     assert config(Referer="https://other.example/page")["sessionRecording"] is False
+    assert config(Referer="http://[")["sessionRecording"]  # as without a referrer
     body = {"token": own.token, "distinct_id": "ada"}
     flags = call(reader, "POST", "/flags/?v=2&config=true", body).json()
     assert (flags["heatmaps"], flags["sessionRecording"]["sampleRate"]) == (True, "0.50")

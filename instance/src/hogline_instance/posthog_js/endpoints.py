@@ -91,5 +91,8 @@ def _origin(request: Request) -> str:
     """Return the origin of the page; a request of a script element names it in its referrer alone."""
     if origin := request.header(b"origin"):
         return origin
-    parts = urlsplit(request.header(b"referer"))
+    try:
+        parts = urlsplit(request.header(b"referer"))
+    except ValueError:
+        return ""
     return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
