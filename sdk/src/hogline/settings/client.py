@@ -15,6 +15,8 @@ from hogline.settings.client_kinds import (
     SecretKey,
     TransportOrNone,
 )
+from hogline.settings.deployment import find_environment, find_release
+from hogline.settings.git_commit import find_commit
 from hogline.settings.options import (
     LONGEST_WAIT_S,
     Bytes,
@@ -355,10 +357,6 @@ def _by_own_names(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _detect_deployment(values: dict[str, Any], environ: Mapping[str, str]) -> None:
     """Add the release and the environment that *values* leave open, where they can be found."""
-    # Imported lazily: only a client needs them.
-    from hogline.settings.deployment import find_environment, find_release
-    from hogline.settings.git_commit import find_commit
-
     if "release" not in values:
         values["release"] = find_release(environ) or find_commit(_project_root(values))
     if "environment" not in values:
