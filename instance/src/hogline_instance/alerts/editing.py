@@ -13,7 +13,7 @@ from hogline_instance.alerts.filters import TRIGGERS
 from hogline_instance.alerts.listing import MAX_ID, found_delivery
 from hogline_instance.alerts.outbox import cancel_waiting, send_again
 from hogline_instance.alerts.tables import CANCELLED, FAILED, TEST, AlertRow, DeliveryRow
-from hogline_instance.db import utc_now
+from hogline_instance.db import storable_text, utc_now
 from hogline_instance.errors import FilterError, check_filters
 from hogline_instance.outgoing import OutgoingError, split_url
 from hogline_instance.private_hosts import is_public
@@ -120,7 +120,7 @@ def _name(value: object) -> str:
         raise invalid_field("name", "required", "This field is required: a text.")
     if len(value.strip()) > _MAX_NAME:
         raise invalid_field("name", "max_length", f"Ensure this field has no more than {_MAX_NAME} characters.")
-    return _storable(value.strip())
+    return storable_text(value.strip())
 
 
 def _url(value: object, settings: Settings) -> str:
@@ -138,7 +138,7 @@ def _url(value: object, settings: Settings) -> str:
             "url", "invalid",
             "The URL points to a private address. The option alert_private_hosts (HOGLINE_ALERT_PRIVATE_HOSTS) allows hosts.",
         )  # fmt: skip
-    return _storable(url)
+    return storable_text(url)
 
 
 def _is_private(host: str, settings: Settings) -> bool:
@@ -196,7 +196,3 @@ def _number(name: str, value: object, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
         raise invalid_field(name, "invalid", f"Enter a number from 1 to {most}.")
     return value
-
-
-def _storable(text: str) -> str:
-    return text.replace("\0", "").encode("utf-8", "replace").decode()

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from hogline_instance.alerts.filters import facts_of, matches
 from hogline_instance.alerts.tables import WAITING, AlertRow, DeliveryRow
-from hogline_instance.db import upsert, utc_now
+from hogline_instance.db import storable_text, upsert, utc_now
 from hogline_instance.errors import IssueOccasion, OnOccasions
 from hogline_instance.people import iso
 from hogline_instance.settings import Settings
@@ -103,4 +103,4 @@ def detail_of(occasion: IssueOccasion, facts: dict[str, Any]) -> dict[str, Any]:
 def _text(value: object) -> str:
     """Return *value* as short text that every SQL database keeps."""
     text = str(value) if isinstance(value, (str, int, float)) else ""
-    return text[:_MAX_TEXT].replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+    return storable_text(text[:_MAX_TEXT], for_nul="\N{REPLACEMENT CHARACTER}")

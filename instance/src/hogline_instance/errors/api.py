@@ -10,6 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
 
+from hogline_instance.db import storable_text
 from hogline_instance.errors.frame_contents import frames_by_id
 from hogline_instance.errors.history import history_of, note
 from hogline_instance.errors.intake import aware
@@ -284,4 +285,4 @@ def _status(value: object) -> str:
 def _plain_text(name: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ApiError(400, "validation_error", "blank", "This field may not be blank.", name)
-    return value.replace("\0", "").encode("utf-8", "replace").decode()
+    return storable_text(value)

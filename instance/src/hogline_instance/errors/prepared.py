@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from hogline_instance.db import storable_text
 from hogline_instance.errors.exception_list import BrokenListError, canonical_list
 from hogline_instance.errors.fingerprint import VERSIONS, Fingerprint, custom, manual
 from hogline_instance.errors.frames import Resolution, Resolve, derive
@@ -170,8 +171,7 @@ def _with_known_json(exception: dict[str, Any]) -> dict[str, Any]:
 
 
 def _storable(text: str) -> str:
-    """Return *text* without what SQL databases refuse: NUL and lone surrogates."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+    return storable_text(text, for_nul="\N{REPLACEMENT CHARACTER}")
 
 
 def _unique(texts: Iterable[str | None]) -> list[str]:

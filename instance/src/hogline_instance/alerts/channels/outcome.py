@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from hogline_instance.db import storable_text
+
 __all__ = ["Outcome"]
 
 _MAX_ANSWER = 500
@@ -20,4 +22,4 @@ class Outcome:
     def __post_init__(self) -> None:
         """Keep the answer short, on one line, and such that SQL databases store it."""
         text = " ".join(self.answer.replace("\0", "").split())[:_MAX_ANSWER]
-        object.__setattr__(self, "answer", text.encode("utf-8", "replace").decode())
+        object.__setattr__(self, "answer", storable_text(text))

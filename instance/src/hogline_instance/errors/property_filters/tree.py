@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from hogline_instance.db import storable_text
+
 __all__ = ["METADATA", "OPERATORS", "Condition", "FilterTreeError", "Group", "read_filter_group"]
 
 METADATA = ("event", "distinct_id", "timestamp", "person_id", "$session_id", *(f"$group_{n}" for n in range(5)))
@@ -117,7 +119,7 @@ def _values(given: object) -> tuple[str, ...]:
 
 def _text(value: object) -> str:
     """Return *value* as JSON writes it, a text as it is."""
-    return value.replace("\0", "").encode("utf-8", "replace").decode() if isinstance(value, str) else json.dumps(value)
+    return storable_text(value) if isinstance(value, str) else json.dumps(value)
 
 
 def _is_span(values: tuple[str, ...]) -> bool:
