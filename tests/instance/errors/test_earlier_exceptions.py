@@ -65,7 +65,7 @@ def test_the_pages_go_on_where_they_stopped_and_a_repeated_page_changes_nothing(
         stored(5, **{"$cymbal_errors": ["is empty"]}), stored(6, *same, received="2026-01-02 00:00:00.000"),
     ])  # fmt: skip
     monkeypatch.setattr(earlier_exceptions, "events_without_issues", rows.page)
-    monkeypatch.setattr(earlier_exceptions, "_PAGES_PER_CALL", 1)
+    monkeypatch.setattr("hogline_instance.pipeline.history._PAGES_PER_CALL", 1)
     symbols, projects = SymbolResolver(), (SimpleNamespace(id=1),)
 
     def call():

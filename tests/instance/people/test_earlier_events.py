@@ -43,7 +43,7 @@ def test_the_work_is_cut_into_pages_and_goes_on_where_it_stopped(node, monkeypat
     )
     monkeypatch.setattr(earlier_events, "events_without_people", stored.page)
     monkeypatch.setattr(earlier_events, "publish_overrides", lambda _database, _store: 0)
-    monkeypatch.setattr(earlier_events, "_PAGES_PER_CALL", 1)
+    monkeypatch.setattr("hogline_instance.pipeline.history._PAGES_PER_CALL", 1)
     counts = [
         earlier_events.give_people_to_earlier_events(node.database, None, (SimpleNamespace(id=1),), page_events=2)
         for _ in range(5)

@@ -20,6 +20,7 @@ from hogline_instance.errors.source_maps.resolver import SymbolResolver
 from hogline_instance.errors.tables import EarlierExceptionsRow
 from hogline_instance.events.event import StoredEvent
 from hogline_instance.events.row import encode_row, time_text
+from hogline_instance.pipeline.history import place_of, work_through
 from hogline_instance.project import Project
 from hogline_instance.store import Store
 
@@ -27,9 +28,6 @@ __all__ = ["PAGE_EVENTS", "make_issues_of_earlier_exceptions"]
 
 _log = logging.getLogger("hogline.instance")
 PAGE_EVENTS = 500
-# A call ends after this many pages, so that a process that stops need not wait for it.
-_PAGES_PER_CALL = 20
-_START = "1970-01-01 00:00:00.000|00000000-0000-0000-0000-000000000000"
 
 
 def make_issues_of_earlier_exceptions(
@@ -41,14 +39,12 @@ def make_issues_of_earlier_exceptions(
     page_events: int = PAGE_EVENTS,
 ) -> int:
     """Process some pages of each project that has such exceptions, and return how many there were."""
-    done = 0
-    with database.exclusive("earlier-exceptions"):
-        for project in projects:
-            for _ in range(_PAGES_PER_CALL):
-                count = _process_page(database, store, project.id, symbols, page_events)
-                if count is None:
-                    break
-                done += count
+    done = work_through(
+        database,
+        "earlier-exceptions",
+        projects,
+        lambda project_id: _process_page(database, store, project_id, symbols, page_events),
+    )
     if done:
         _log.info("errors: %d earlier exceptions got their issues", done)
     return done
@@ -59,23 +55,21 @@ def _process_page(
 ) -> int | None:
     """Process the next page; None when the project has no more."""
     with database.session() as session:
-        known = session.get(EarlierExceptionsRow, project_id)
-        if known is not None and known.finished_at is not None:
-            return None
-        until = known.until if known is not None else time_text(utc_now())[:-3]
-        cursor = known.cursor if known is not None else _START
-    received_at, uuid = cursor.split("|")
-    events = events_without_issues(store, project_id, until=until, after=(received_at, uuid), limit=page_events)
+        place = place_of(session, EarlierExceptionsRow, project_id)
+    if place is None:
+        return None
+    events = events_without_issues(store, project_id, until=place.until, after=place.after, limit=page_events)
+    cursor = place.cursor_behind(events)  # read before the rows get their new time
     if events:
-        # The place is read before the rows get their new time.
-        cursor = f"{events[-1].received_at}|{events[-1].uuid}"
         with database.transaction() as session:
             prepared = _with_issues(session, project_id, events, symbols)
         if prepared:
             rows = b"\n".join(encode_row(each.event) for each in prepared)
             store.insert_events(rows, f"earlier-exceptions/{project_id}/{cursor}")
     with database.transaction() as session:
-        row = session.get(EarlierExceptionsRow, project_id) or EarlierExceptionsRow(team_id=project_id, until=until)
+        row = session.get(EarlierExceptionsRow, project_id) or EarlierExceptionsRow(
+            team_id=project_id, until=place.until
+        )
         row.cursor, row.finished_at = cursor, None if events else utc_now()
         session.add(row)
     return len(events) if events else None

@@ -15,6 +15,7 @@ from hogline_instance.errors.property_filters.tree import Group
 from hogline_instance.events.columns import SELECT_LIST, event_of
 from hogline_instance.events.event import StoredEvent, instant, microseconds
 from hogline_instance.events.person_ids import PERSON_ID, PERSON_JOIN
+from hogline_instance.events.queries import arrivals
 from hogline_instance.events.row import NO_ISSUE
 from hogline_instance.store import EVENTS_TABLE, Store
 
@@ -254,18 +255,9 @@ def events_without_issues(
 
     They are whole rows in the order of their arrival, after the event with the place *after*.
     """
-    wanted = (
-        "WHERE team_id = {project:UInt32} AND event = '$exception' AND received_at < {until:DateTime64(3, 'UTC')}"
-        f" AND issue_id = toUUID('{NO_ISSUE}') AND received_at >= {{received:DateTime64(3, 'UTC')}}"
-        " AND (received_at, uuid) > ({received:DateTime64(3, 'UTC')}, {uuid:UUID})"
-    )
-    # The last arrival of the page is found first, so that properties are read for its rows alone.
-    last = f"SELECT max(received_at) FROM (SELECT received_at FROM {EVENTS_TABLE} {wanted} ORDER BY received_at LIMIT {{limit:UInt32}})"  # noqa: S608 - constants
-    rows = store.query(
-        f"SELECT {SELECT_LIST}, person_properties FROM {EVENTS_TABLE} {wanted} AND received_at <= ({last})"  # noqa: S608 - constants
-        " ORDER BY received_at, uuid LIMIT {limit:UInt32}",
-        {"project": project_id, "until": until, "received": after[0], "uuid": after[1], "limit": limit},
-    )
+    condition = f"event = '$exception' AND issue_id = toUUID('{NO_ISSUE}')"
+    clauses, parameters = arrivals(condition, project_id, until=until, after=after, limit=limit)
+    rows = store.query(f"SELECT {SELECT_LIST}, person_properties FROM {EVENTS_TABLE} {clauses}", parameters)  # noqa: S608 - constants
     events = []
     for row in rows:
         event = event_of(row)

@@ -14,7 +14,7 @@ from hogline_instance.events.event import StoredEvent, microseconds
 from hogline_instance.events.filters import EventFilter, search_variants
 from hogline_instance.store import EVENTS_TABLE, Store
 
-__all__ = ["MAX_LIST_BYTES", "Page", "find_event", "list_events", "read_events"]
+__all__ = ["MAX_LIST_BYTES", "Page", "arrivals", "find_event", "list_events", "read_events"]
 
 # Most pages are found in the last day, and the table is sorted by day: look there first, then
 # widen.
@@ -153,6 +153,26 @@ def _floor(wanted: EventFilter, cursor: Cursor | None, window: timedelta) -> int
     if cursor is not None:
         newest = min(newest, cursor.timestamp_us)
     return newest - int((window + _CLOCKS_AHEAD) / timedelta(microseconds=1))
+
+
+def arrivals(
+    condition: str, project_id: int, *, until: str, after: tuple[str, str], limit: int
+) -> tuple[str, dict[str, object]]:
+    """Return the clauses from WHERE on that find the next events by arrival, and their parameters.
+
+    The events meet *condition*, were received before *until*, and come after the event with the
+    place *after*: its time of arrival and its uuid.
+    """
+    wanted = (
+        f"WHERE team_id = {{project:UInt32}} AND {condition} AND received_at < {{until:DateTime64(3, 'UTC')}}"
+        " AND received_at >= {received:DateTime64(3, 'UTC')}"
+        " AND (received_at, uuid) > ({received:DateTime64(3, 'UTC')}, {uuid:UUID})"
+    )
+    # The last arrival of the page is found first, so that properties are read for its rows alone.
+    last = f"SELECT max(received_at) FROM (SELECT received_at FROM {EVENTS_TABLE} {wanted} ORDER BY received_at LIMIT {{limit:UInt32}})"  # noqa: S608 - constants
+    return f"{wanted} AND received_at <= ({last}) ORDER BY received_at, uuid LIMIT {{limit:UInt32}}", {
+        "project": project_id, "until": until, "received": after[0], "uuid": after[1], "limit": limit,
+    }  # fmt: skip
 
 
 def read_events(store: Store, tail: str, parameters: Mapping[str, object]) -> tuple[list[StoredEvent], bool]:

@@ -8,7 +8,7 @@ from typing import cast
 from hogline_instance.events.cursor import Cursor
 from hogline_instance.events.event import StoredEvent, instant, microseconds
 from hogline_instance.events.person_ids import OVERRIDES_TABLE
-from hogline_instance.events.queries import read_events
+from hogline_instance.events.queries import arrivals, read_events
 from hogline_instance.store import EVENTS_TABLE, Store
 
 __all__ = [
@@ -78,18 +78,8 @@ def events_without_people(
 
     They are in the order of their arrival, after the event with the place *after*.
     """
-    wanted = (
-        "WHERE team_id = {project:UInt32} AND received_at < {until:DateTime64(3, 'UTC')} AND person_properties = '{}'"
-        " AND received_at >= {received:DateTime64(3, 'UTC')}"
-        " AND (received_at, uuid) > ({received:DateTime64(3, 'UTC')}, {uuid:UUID})"
-    )
-    # The last arrival of the page is found first, so that properties are read for its rows alone.
-    last = f"SELECT max(received_at) FROM (SELECT received_at FROM {EVENTS_TABLE} {wanted} ORDER BY received_at LIMIT {{limit:UInt32}})"  # noqa: S608 - constants
-    events, _ = read_events(
-        store,
-        f"{wanted} AND received_at <= ({last}) ORDER BY received_at, uuid LIMIT {{limit:UInt32}}",
-        {"project": project_id, "until": until, "received": after[0], "uuid": after[1], "limit": limit},
-    )
+    clauses, parameters = arrivals("person_properties = '{}'", project_id, until=until, after=after, limit=limit)
+    events, _ = read_events(store, clauses, parameters)
     return events
 
 
