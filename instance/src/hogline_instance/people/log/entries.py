@@ -32,13 +32,13 @@ def group_entries(events: Sequence[StoredEvent], key: str) -> list[dict[str, Any
         given = event.properties.get("$group_set")
         changes = [
             _change("Group", "changed" if name in known else "created", name, known.get(name), value)
-            for name, value in (given.items() if isinstance(given, dict) else ())
+            for name, value in _items(given)
             if name not in known or known[name] != value
         ]
         if changes or not entries:
             activity = "updated" if entries else "created"
             entries.append(_entry(event, activity, "Group", key, {"name": key, "changes": changes}))
-        known.update(given if isinstance(given, dict) else {})
+        known.update(_items(given))
     return entries[::-1]
 
 
