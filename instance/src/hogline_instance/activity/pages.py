@@ -25,10 +25,10 @@ _EVENTS_PER_PAGE = 100
 def build_router(services: Services, site: Site) -> APIRouter:
     """Return the two pages."""
     pages = _ActivityPages(services, site.templates)
-    router = site.router()
-    router.add_api_route("/events", pages.get_events, methods=["GET"], response_model=None)
-    router.add_api_route("/event/{uuid}", pages.get_event, methods=["GET"], response_model=None)
-    return router
+    return site.router(
+        ("GET", "/events", pages.get_events),
+        ("GET", "/event/{uuid}", pages.get_event),
+    )
 
 
 class _ActivityPages:

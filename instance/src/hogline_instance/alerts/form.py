@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hogline_instance.web.bodies import form_text
 from hogline_instance.web.errors import ApiError
 from hogline_instance.web.property_rows import posted_filters, value_text
 
@@ -24,17 +25,17 @@ FIELDS: Mapping[str, tuple[str, str, str]] = {
 def posted_alert(form: Mapping[str, Sequence[str]], *, is_new: bool) -> dict[str, Any]:
     """Return the fields of the form. A URL that is left empty stays as it is. Raises ApiError."""
     body: dict[str, Any] = {
-        "name": _text(form, "name"), "triggers": list(form.get("trigger", ())),
-        "digest_after": _number(_text(form, "digest_after")), "digest_minutes": _number(_text(form, "digest_minutes")),
+        "name": form_text(form, "name"), "triggers": list(form.get("trigger", ())),
+        "digest_after": _number(form_text(form, "digest_after")), "digest_minutes": _number(form_text(form, "digest_minutes")),
     }  # fmt: skip
     if "has_filters" in form:  # else the form could not show them
         body["filters"] = _filters(form)
     if is_new:
-        body["kind"] = _text(form, "kind")
-    if is_new or _text(form, "url").strip():
-        body["url"] = _text(form, "url")
+        body["kind"] = form_text(form, "kind")
+    if is_new or form_text(form, "url").strip():
+        body["url"] = form_text(form, "url")
     if is_new or "addresses" in form:
-        body["addresses"] = [each for each in _text(form, "addresses").replace(",", " ").split() if each]
+        body["addresses"] = [each for each in form_text(form, "addresses").replace(",", " ").split() if each]
     return body
 
 
@@ -62,7 +63,7 @@ def shown_filters(filters: Mapping[str, Any]) -> tuple[dict[str, str], list[dict
 
 def given_filters(form: Mapping[str, Sequence[str]]) -> tuple[dict[str, str], list[dict[str, Any]]]:
     """Return what `shown_filters` does, from a form that could not be saved."""
-    own = {name: _text(form, f"only_{name}") for name in FIELDS}
+    own = {name: form_text(form, f"only_{name}") for name in FIELDS}
     try:
         return own, posted_filters(form)
     except ApiError:
@@ -72,7 +73,7 @@ def given_filters(form: Mapping[str, Sequence[str]]) -> tuple[dict[str, str], li
 def _filters(form: Mapping[str, Sequence[str]]) -> dict[str, Any] | None:
     values: list[dict[str, Any]] = []
     for name, (key, operator, _) in FIELDS.items():
-        text = _text(form, f"only_{name}").strip()
+        text = form_text(form, f"only_{name}").strip()
         if text:
             given = [part.strip() for part in text.split(",") if part.strip()] if operator == "exact" else text
             values.append({"type": "event", "key": key, "operator": operator, "value": given})
@@ -82,7 +83,3 @@ def _filters(form: Mapping[str, Sequence[str]]) -> dict[str, Any] | None:
 
 def _number(text: str) -> int | str:
     return int(text) if text.strip().isascii() and text.strip().isdigit() and len(text) < 10 else text
-
-
-def _text(form: Mapping[str, Sequence[str]], name: str) -> str:
-    return form.get(name, [""])[-1]

@@ -34,8 +34,7 @@ _KIND_WORDS = {"created": "New issue", "reopened": "Regression", "spiking": "Spi
 def build_router(services: Services, site: Site) -> APIRouter:
     """Return the pages and their actions."""
     pages = _AlertPages(services, site)
-    router = site.router()
-    for method, path, handler in (
+    return site.router(
         ("GET", "/alerts", pages.get_alerts),
         ("POST", "/alerts", pages.post_alerts),
         ("GET", "/alerts/log", pages.get_log),
@@ -47,9 +46,7 @@ def build_router(services: Services, site: Site) -> APIRouter:
         ("POST", "/alerts/{alert_id}/test", pages.post_test),
         ("POST", "/alerts/{alert_id}/secret", pages.post_secret),
         ("POST", "/alerts/{alert_id}/delete", pages.post_delete),
-    ):
-        router.add_api_route(path, handler, methods=[method], response_model=None)
-    return router
+    )
 
 
 class _AlertPages:

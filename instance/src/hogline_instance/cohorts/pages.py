@@ -17,7 +17,7 @@ from hogline_instance.cohorts.upload import people_in_csv
 from hogline_instance.definitions import PERSON, event_names, property_names
 from hogline_instance.people import name_properties, person_values
 from hogline_instance.services import Services
-from hogline_instance.web.bodies import Form
+from hogline_instance.web.bodies import Form, form_text
 from hogline_instance.web.errors import ApiError
 from hogline_instance.web.property_rows import OPERATORS, posted_filters
 from hogline_instance.web.security import PAGE_HEADERS
@@ -32,16 +32,13 @@ _WORDS = (("performed_event", "did"), ("performed_event_first_time", "did for th
 def build_router(services: Services, site: Site, uses: Sequence[Use] = ()) -> APIRouter:
     """Return the pages and their actions. *uses* look for what else uses a cohort."""
     pages = _CohortPages(services, site, uses)
-    router = site.router()
-    for method, path, handler in (
+    return site.router(
         ("GET", "/cohorts", pages.get_cohorts),
         ("POST", "/cohorts", pages.post_cohorts),
         ("GET", "/cohorts/{cohort_id}", pages.get_cohort),
         ("POST", "/cohorts/{cohort_id}", pages.post_cohort),
         ("POST", "/cohorts/{cohort_id}/delete", pages.post_delete),
-    ):
-        router.add_api_route(path, handler, methods=[method], response_model=None)
-    return router
+    )
 
 
 class _CohortPages:
@@ -59,8 +56,11 @@ class _CohortPages:
         project = self._services.projects.current()
         try:
             with self._services.database.transaction() as session:
-                ids = _text(form, "ids").strip()
-                body: dict[str, Any] = {"name": _text(form, "name"), "is_static": _text(form, "kind") == "static"}
+                ids = form_text(form, "ids").strip()
+                body: dict[str, Any] = {
+                    "name": form_text(form, "name"),
+                    "is_static": form_text(form, "kind") == "static",
+                }
                 if not body["is_static"]:
                     body["filters"] = _posted_group(form)
                 row = create_cohort(session, project.id, body)
@@ -83,12 +83,12 @@ class _CohortPages:
         try:
             with self._services.database.transaction() as session:
                 row = found_cohort(session, project.id, cohort_id)
-                body: dict[str, Any] = {"name": _text(form, "name"), "description": _text(form, "description")}
+                body: dict[str, Any] = {"name": form_text(form, "name"), "description": form_text(form, "description")}
                 if not row.is_static and "group_type" in form:
                     body["filters"] = _posted_group(form)
                 change_cohort(session, row, body)
-                if row.is_static and _text(form, "ids").strip():
-                    add_people(session, row, people_in_csv(session, project.id, _text(form, "ids").encode()))
+                if row.is_static and form_text(form, "ids").strip():
+                    add_people(session, row, people_in_csv(session, project.id, form_text(form, "ids").encode()))
                 is_static = row.is_static
         except ApiError as error:
             if error.status == 404:
@@ -158,15 +158,11 @@ def _plain(row: CohortRow) -> dict[str, Any] | None:
 
 def _posted_group(form: Mapping[str, list[str]]) -> dict[str, Any]:
     values = posted_filters(form)
-    if _text(form, "event").strip():
+    if form_text(form, "event").strip():
         values.append(
             {
-                "type": "behavioral", "value": _text(form, "behaviour"), "key": _text(form, "event").strip(), "event_type": "events",
-                "time_value": _text(form, "time_value") or "30", "time_interval": _text(form, "time_interval") or "day",
+                "type": "behavioral", "value": form_text(form, "behaviour"), "key": form_text(form, "event").strip(), "event_type": "events",
+                "time_value": form_text(form, "time_value") or "30", "time_interval": form_text(form, "time_interval") or "day",
             }
         )  # fmt: skip
-    return {"properties": {"type": "OR" if _text(form, "group_type") == "OR" else "AND", "values": values}}
-
-
-def _text(form: Mapping[str, list[str]], name: str) -> str:
-    return form.get(name, [""])[-1]
+    return {"properties": {"type": "OR" if form_text(form, "group_type") == "OR" else "AND", "values": values}}

@@ -16,9 +16,7 @@ _ROWS = 200
 
 def build_router(services: Services, site: Site) -> APIRouter:
     """Return the page."""
-    router = site.router()
 
-    @router.get("/definitions", response_model=None)
     def get_definitions(
         request: Request, search: Annotated[str, Query(max_length=400)] = "", kind: str = EVENT
     ) -> Response:
@@ -35,4 +33,4 @@ def build_router(services: Services, site: Site) -> APIRouter:
                 kind=kind, kinds=(EVENT, PERSON, GROUP), search=search,
             )  # fmt: skip
 
-    return router
+    return site.router(("GET", "/definitions", get_definitions))

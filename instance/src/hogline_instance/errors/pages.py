@@ -38,6 +38,7 @@ from hogline_instance.errors.stack import failures, resolve_again
 from hogline_instance.events.event import StoredEvent
 from hogline_instance.events.summary import custom_preview, summarize
 from hogline_instance.services import Services
+from hogline_instance.web.bodies import form_text
 from hogline_instance.web.charts import bars, sparkline
 from hogline_instance.web.date_range import DateRangeError, date_range
 from hogline_instance.web.errors import bad_request, not_found
@@ -65,15 +66,14 @@ def build_router(services: Services, site: Site) -> APIRouter:
 
 def _issues(services: Services, site: Site) -> APIRouter:
     pages = _IssuePages(services, site.templates)
-    router = site.router()
-    add = router.add_api_route
-    add("/issues", pages.get_issues, methods=["GET"], response_model=None)
-    add("/issues", pages.post_issues, methods=["POST"], response_model=None)
-    add("/issue/by-fingerprint", pages.get_by_fingerprint, methods=["GET"], response_model=None)
-    add("/issue/{issue_id}", pages.get_issue, methods=["GET"], response_model=None)
-    add("/issue/{issue_id}", pages.post_issue, methods=["POST"], response_model=None)
-    add("/issue/{issue_id}/markdown", pages.get_markdown, methods=["GET"], response_model=None)
-    return router
+    return site.router(
+        ("GET", "/issues", pages.get_issues),
+        ("POST", "/issues", pages.post_issues),
+        ("GET", "/issue/by-fingerprint", pages.get_by_fingerprint),
+        ("GET", "/issue/{issue_id}", pages.get_issue),
+        ("POST", "/issue/{issue_id}", pages.post_issue),
+        ("GET", "/issue/{issue_id}/markdown", pages.get_markdown),
+    )
 
 
 class _IssuePages:
@@ -107,9 +107,9 @@ class _IssuePages:
     async def post_issues(self, request: Request) -> Response:
         """Change the selected issues."""
         form = await _form(request)
-        ids, action = form.get("id", []), _last(form, "action")
+        ids, action = form.get("id", []), form_text(form, "action")
         await _in_thread(self._change_all, ids[:1_000], action)
-        return RedirectResponse(f"/issues?{_last(form, 'back')}", 303, PAGE_HEADERS)
+        return RedirectResponse(f"/issues?{form_text(form, 'back')}", 303, PAGE_HEADERS)
 
     def _change_all(self, ids: list[str], action: str) -> None:
         project = self._services.projects.current()
@@ -265,7 +265,3 @@ async def _form(request: Request) -> dict[str, list[str]]:
 
 async def _in_thread(function: Any, *arguments: Any) -> None:
     await asyncio.to_thread(function, *arguments)
-
-
-def _last(form: Mapping[str, list[str]], name: str) -> str:
-    return (form.get(name) or [""])[-1]

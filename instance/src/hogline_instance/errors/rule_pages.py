@@ -12,7 +12,7 @@ from hogline_instance.errors.rule_editing import RuleEditor
 from hogline_instance.errors.rule_words import KNOWN_PROPERTIES, condition_words, effect_words, plain_filters
 from hogline_instance.errors.rules import KINDS, SEVERITIES
 from hogline_instance.services import Services
-from hogline_instance.web.bodies import Form
+from hogline_instance.web.bodies import Form, form_text
 from hogline_instance.web.errors import ApiError, bad_request, not_found
 from hogline_instance.web.property_rows import OPERATORS, posted_filters
 from hogline_instance.web.security import PAGE_HEADERS
@@ -50,17 +50,14 @@ _LIMITS: Mapping[str, tuple[tuple[str, str], ...]] = {
 def build_router(services: Services, site: Site) -> APIRouter:
     """Return the pages and their forms."""
     pages = _RulePages(services, site)
-    router = site.router()
-    for method, path, handler in (
+    return site.router(
         ("GET", _PATH, pages.get_rules),
         ("POST", "/issues/limits", pages.post_limits),
         ("GET", _PATH + "/{kind}/new", pages.get_new),
         ("POST", _PATH + "/{kind}/new", pages.post_new),
         ("GET", _PATH + "/{kind}/{rule_id}", pages.get_rule),
         ("POST", _PATH + "/{kind}/{rule_id}", pages.post_rule),
-    ):
-        router.add_api_route(path, handler, methods=[method], response_model=None)
-    return router
+    )
 
 
 class _RulePages:
@@ -194,4 +191,4 @@ def _number(text: str) -> Any:
 
 
 def _text(form: Mapping[str, Sequence[str]], name: str) -> str:
-    return (form.get(name) or [""])[-1][:100_000]
+    return form_text(form, name)[:100_000]

@@ -43,17 +43,15 @@ _HISTORY = 50
 def build_router(services: Services, site: Site) -> APIRouter:
     """Return the pages."""
     pages = _FlagPages(services, site.templates)
-    router = site.router()
-    router.add_api_route("/feature_flags", pages.get_list, methods=["GET"], response_model=None)
-    router.add_api_route("/feature_flags/new", pages.get_new, methods=["GET"], response_model=None)
-    router.add_api_route("/feature_flags/new", pages.post_new, methods=["POST"], response_model=None)
-    router.add_api_route("/feature_flags/{flag_id:int}", pages.get_flag, methods=["GET"], response_model=None)
-    router.add_api_route("/feature_flags/{flag_id:int}/edit", pages.get_editor, methods=["GET"], response_model=None)
-    router.add_api_route("/feature_flags/{flag_id:int}/edit", pages.post_editor, methods=["POST"], response_model=None)
-    router.add_api_route(
-        "/feature_flags/{flag_id:int}/change", pages.post_change, methods=["POST"], response_model=None
+    return site.router(
+        ("GET", "/feature_flags", pages.get_list),
+        ("GET", "/feature_flags/new", pages.get_new),
+        ("POST", "/feature_flags/new", pages.post_new),
+        ("GET", "/feature_flags/{flag_id:int}", pages.get_flag),
+        ("GET", "/feature_flags/{flag_id:int}/edit", pages.get_editor),
+        ("POST", "/feature_flags/{flag_id:int}/edit", pages.post_editor),
+        ("POST", "/feature_flags/{flag_id:int}/change", pages.post_change),
     )
-    return router
 
 
 class _FlagPages:

@@ -24,10 +24,10 @@ _Wanted = Annotated[EventFilter, Depends(event_filter)]
 def build_router(services: Services, site: Site) -> APIRouter:
     """Return the page and its stream."""
     pages = _LivePages(services, site.templates)
-    router = site.router()
-    router.add_api_route("/", pages.get_live, methods=["GET"], response_model=None)
-    router.add_api_route("/ui/live", pages.get_live_stream, methods=["GET"], response_model=None)
-    return router
+    return site.router(
+        ("GET", "/", pages.get_live),
+        ("GET", "/ui/live", pages.get_live_stream),
+    )
 
 
 class _LivePages:

@@ -42,15 +42,14 @@ _ALONE = Neighbours()
 def build_router(services: Services, site: Site, neighbours: Neighbours = _ALONE) -> APIRouter:
     """Return the pages of people and groups."""
     pages = _PeoplePages(services, site.templates, neighbours)
-    router = site.router()
-    add = router.add_api_route
-    add("/people", pages.get_people, methods=["GET"], response_model=None)
-    add("/people/warnings", pages.get_warnings, methods=["GET"], response_model=None)
-    add("/person/{uuid}", pages.get_person, methods=["GET"], response_model=None)
-    add("/person/{uuid}/delete", pages.post_delete, methods=["POST"], response_model=None)
-    add("/groups", pages.get_groups, methods=["GET"], response_model=None)
-    add("/group/{group_type_index}/{group_key:text}", pages.get_group, methods=["GET"], response_model=None)
-    return router
+    return site.router(
+        ("GET", "/people", pages.get_people),
+        ("GET", "/people/warnings", pages.get_warnings),
+        ("GET", "/person/{uuid}", pages.get_person),
+        ("POST", "/person/{uuid}/delete", pages.post_delete),
+        ("GET", "/groups", pages.get_groups),
+        ("GET", "/group/{group_type_index}/{group_key:text}", pages.get_group),
+    )
 
 
 class _PeoplePages:

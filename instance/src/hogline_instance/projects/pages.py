@@ -12,7 +12,7 @@ from hogline_instance.projects import changes
 from hogline_instance.projects.keys import create_key, delete_key, keys_of, read_scopes
 from hogline_instance.projects.settings import checked_settings, setting_values
 from hogline_instance.services import Services
-from hogline_instance.web.bodies import Form
+from hogline_instance.web.bodies import Form, form_text
 from hogline_instance.web.errors import ApiError, not_found
 from hogline_instance.web.property_rows import OPERATORS, posted_filters
 from hogline_instance.web.security import PAGE_HEADERS
@@ -37,8 +37,7 @@ _BROWSER = (
 def build_router(services: Services, site: Site) -> APIRouter:
     """Return the pages and their actions."""
     pages = _ProjectPages(services, site)
-    router = site.router()
-    for method, path, handler in (
+    return site.router(
         ("GET", "/projects", pages.get_projects),
         ("POST", "/projects", pages.post_projects),
         ("GET", "/projects/{project_id}", pages.get_project),
@@ -47,9 +46,7 @@ def build_router(services: Services, site: Site) -> APIRouter:
         ("POST", "/projects/{project_id}/keys", pages.post_key),
         ("POST", "/projects/{project_id}/keys/{key_id}/delete", pages.post_delete_key),
         ("POST", "/projects/{project_id}/delete", pages.post_delete),
-    ):
-        router.add_api_route(path, handler, methods=[method], response_model=None)
-    return router
+    )
 
 
 class _ProjectPages:
@@ -64,8 +61,8 @@ class _ProjectPages:
     def post_projects(self, request: Request, form: Form) -> Response:
         """Create a project and show it."""
         try:
-            name = changes.checked_name(_text(form, "name"))
-            settings = checked_settings({"timezone": _text(form, "timezone") or "UTC"})
+            name = changes.checked_name(form_text(form, "name"))
+            settings = checked_settings({"timezone": form_text(form, "timezone") or "UTC"})
             row = changes.create_project(self._services.database, name, settings)
         except ApiError as error:
             return self._list(request, error)
@@ -80,21 +77,21 @@ class _ProjectPages:
         """Save the settings."""
         project = self._found(project_id)
         values: dict[str, Any] = {
-            "timezone": _text(form, "timezone"),
-            "week_start_day": 1 if _text(form, "week_start_day") == "1" else 0,
+            "timezone": form_text(form, "timezone"),
+            "week_start_day": 1 if form_text(form, "week_start_day") == "1" else 0,
             "anonymize_ips": "anonymize_ips" in form,
-            "app_urls": _text(form, "app_urls").splitlines(),
-            "recording_domains": _text(form, "recording_domains").splitlines(),
-            "session_recording_sample_rate": _text(form, "session_recording_sample_rate").strip() or None,
+            "app_urls": form_text(form, "app_urls").splitlines(),
+            "recording_domains": form_text(form, "recording_domains").splitlines(),
+            "session_recording_sample_rate": form_text(form, "session_recording_sample_rate").strip() or None,
             "session_recording_minimum_duration_milliseconds": _whole(
-                _text(form, "session_recording_minimum_duration_milliseconds")
+                form_text(form, "session_recording_minimum_duration_milliseconds")
             ),
             "quota_limited": [each for each in ("feature_flags", "recordings") if f"quota_{each}" in form],
             **{name: name in form for name, _ in _BROWSER},
         }
         try:
             values["test_account_filters"] = posted_filters(form)
-            name = changes.checked_name(_text(form, "name"))
+            name = changes.checked_name(form_text(form, "name"))
             changes.change_project(self._services.database, project.id, name, checked_settings(values))
         except ApiError as error:
             return self._show(request, project, values=values, error=error)
@@ -110,7 +107,7 @@ class _ProjectPages:
         project = self._found(project_id)
         try:
             key = create_key(
-                self._services.database, project.id, label=_text(form, "label"), scopes=read_scopes(_text(form, "scopes")),
+                self._services.database, project.id, label=form_text(form, "label"), scopes=read_scopes(form_text(form, "scopes")),
                 project_ids=[project.id] if "limited" in form else None,
             )  # fmt: skip
         except ApiError as error:
@@ -128,7 +125,7 @@ class _ProjectPages:
         """Delete the project when its name was typed."""
         project = self._found(project_id)
         try:
-            if _text(form, "name").strip() != project.name:
+            if form_text(form, "name").strip() != project.name:
                 raise ApiError(
                     400, "validation_error", "invalid", "That is not the project's name: nothing was deleted."
                 )
@@ -177,10 +174,6 @@ class _ProjectPages:
 def _whole(text: str) -> object:
     """Return a number, None for an empty text, or the text itself: the check of the setting names it."""
     return int(text) if text.strip().isdecimal() else text.strip() or None
-
-
-def _text(form: Mapping[str, list[str]], name: str) -> str:
-    return form.get(name, [""])[-1]
 
 
 def _chosen(project_id: int, path: str) -> Response:

@@ -25,10 +25,10 @@ _SESSIONS_PER_PAGE = 50
 def build_router(services: Services, site: Site) -> APIRouter:
     """Return the two pages."""
     pages = _SessionPages(services, site.templates)
-    router = site.router()
-    router.add_api_route("/sessions", pages.get_sessions, methods=["GET"], response_model=None)
-    router.add_api_route("/session/{session_id:text}", pages.get_session, methods=["GET"], response_model=None)
-    return router
+    return site.router(
+        ("GET", "/sessions", pages.get_sessions),
+        ("GET", "/session/{session_id:text}", pages.get_session),
+    )
 
 
 class _SessionPages:

@@ -1,6 +1,6 @@
 """Bodies of requests to the API and the pages: JSON objects and forms, within a limit."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeAlias
 from urllib.parse import parse_qsl
 
@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 
 from hogline_instance.web.errors import ApiError
 
-__all__ = ["Form", "JsonObject", "read_body", "read_form", "read_json_object"]
+__all__ = ["Form", "JsonObject", "form_text", "read_body", "read_form", "read_json_object"]
 
 _MAX_BODY_BYTES = 8 * 1024 * 1024
 _MAX_FORM_FIELDS = 5_000
@@ -66,6 +66,11 @@ async def read_form(request: Request) -> Mapping[str, list[str]]:
     for name, value in pairs:
         fields.setdefault(name, []).append(value)
     return fields
+
+
+def form_text(form: Mapping[str, Sequence[str]], name: str) -> str:
+    """Return the last value of a field, or an empty text without the field."""
+    return (form.get(name) or [""])[-1]
 
 
 JsonObject: TypeAlias = Annotated[dict[str, Any], Depends(read_json_object)]

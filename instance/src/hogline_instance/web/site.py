@@ -31,14 +31,17 @@ class Site:
         self.templates = templates
         self.guard = guard
 
-    def router(self) -> APIRouter:
+    def router(self, *pages: tuple[str, str, Callable[..., Any]]) -> APIRouter:
         """Return a router that requires the login and shows errors as pages.
 
-        Its routes are not in the OpenAPI schema.
+        *pages* are methods, paths and handlers. Their routes are not in the OpenAPI schema.
         """
-        return APIRouter(
+        router = APIRouter(
             route_class=_page_route(self.templates), dependencies=[Depends(self.guard.check)], include_in_schema=False
         )
+        for method, path, handler in pages:
+            router.add_api_route(path, handler, methods=[method], response_model=None)
+        return router
 
 
 def choose_project(answer: Response, project_id: int) -> None:

@@ -14,7 +14,7 @@ from hogline_instance.errors.releases import commit_url
 from hogline_instance.errors.source_maps.storage import count_sets, delete_set, list_sets
 from hogline_instance.errors.tables import ReleaseRow, SymbolSetRow
 from hogline_instance.services import Services
-from hogline_instance.web.bodies import Form
+from hogline_instance.web.bodies import Form, form_text
 from hogline_instance.web.errors import ApiError, bad_request, not_found
 from hogline_instance.web.security import PAGE_HEADERS
 from hogline_instance.web.site import Site
@@ -29,14 +29,11 @@ _STATUSES = ("any", "valid", "invalid")
 def build_router(services: Services, site: Site) -> APIRouter:
     """Return the page and its forms."""
     pages = _SourceMapPages(services, site)
-    router = site.router()
-    for method, path, handler in (
+    return site.router(
         ("GET", _PATH, pages.get_page),
         ("POST", _PATH + "/hosts", pages.post_hosts),
         ("POST", _PATH + "/{set_id}/delete", pages.post_delete),
-    ):
-        router.add_api_route(path, handler, methods=[method], response_model=None)
-    return router
+    )
 
 
 class _SourceMapPages:
@@ -50,7 +47,7 @@ class _SourceMapPages:
 
     def post_hosts(self, request: Request, form: Form) -> Response:
         """Save the hosts that maps are fetched from, one on each line."""
-        hosts = [line.strip() for line in (form.get("hosts") or [""])[-1].splitlines() if line.strip()]
+        hosts = [line.strip() for line in form_text(form, "hosts").splitlines() if line.strip()]
         try:
             with self._services.database.transaction() as session:
                 save_config(session, SOURCE_MAPS, self._services.projects.current().id, {"hosts": hosts})
