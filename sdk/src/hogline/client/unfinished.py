@@ -64,18 +64,9 @@ def head_of(event: str, event_id: str, properties: Mapping[str, Any]) -> bytes |
 
 def whole(head: bytes, defaults: bytes, event_id: str, now_s: float, distinct_id: str | None) -> bytes:
     """Return an event that belongs to no request as a whole."""
-    return b"".join(
-        (
-            b'{"timestamp":"',
-            time_text(now_s).encode(),
-            b'","distinct_id":',
-            orjson.dumps(event_id if distinct_id is None else distinct_id),
-            b',"properties":{"$process_person_profile":false,' if distinct_id is None else b',"properties":{',
-            defaults,
-            b"" if head[0] == _END_OF_OBJECT else b",",
-            head,
-        )
-    )
+    person = orjson.dumps(event_id if distinct_id is None else distinct_id)
+    profile = b'"$process_person_profile":false,' if distinct_id is None else b""
+    return _joined(now_s, person, defaults, head, profile)
 
 
 def unfinished(
@@ -106,21 +97,33 @@ def _finished(event: tuple[Any, ...]) -> bytes:
         person = orjson.dumps(distinct_id)
     elif person is None:
         person, profile = b'"%b"' % event_id.encode(), b',"$process_person_profile":false'
+    return _joined(
+        now_s,
+        person,
+        defaults,
+        head,
+        b'"$request_id":"',
+        snapshot[3].replace("-", "").encode(),
+        b'"',
+        visitor,
+        page,
+        ip,
+        _route(route) if route else b"",
+        profile,
+        b",",
+    )
+
+
+def _joined(now_s: float, person: bytes, defaults: bytes, head: bytes, *properties: bytes) -> bytes:
+    """Return an event; *properties* are members of an object, with a comma behind the last."""
     return b"".join(
         (
             b'{"timestamp":"',
             time_text(now_s).encode(),
             b'","distinct_id":',
             person,
-            b',"properties":{"$request_id":"',
-            snapshot[3].replace("-", "").encode(),
-            b'"',
-            visitor,
-            page,
-            ip,
-            _route(route) if route else b"",
-            profile,
-            b",",
+            b',"properties":{',
+            *properties,
             defaults,
             b"" if head[0] == _END_OF_OBJECT else b",",
             head,

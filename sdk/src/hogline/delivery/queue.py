@@ -13,7 +13,7 @@ import orjson
 from hogline.delivery.inbox import Inbox
 from hogline.delivery.ledger import QUEUE_FULL, RETRIES_EXHAUSTED, SENDER_ERROR, SPOOL_DAMAGED, SPOOL_FULL, Ledger
 from hogline.delivery.outbox import Outbox
-from hogline.delivery.pending import Event
+from hogline.delivery.pending import Event, finished
 from hogline.delivery.signals import Signals
 from hogline.exceptions import DeliveryError
 from hogline.settings import ClientSettings
@@ -333,7 +333,7 @@ class EventQueue:
         Returns the parts in which they are sent: one, unless they turn out to be larger than a
         request may be.
         """
-        batch[:] = [event if type(event) is bytes else event[0](event) for event in batch]
+        batch[:] = map(finished, batch)
         max_bytes = self.settings.max_batch_bytes
         if sum(map(len, batch)) <= max_bytes:
             return [batch]
