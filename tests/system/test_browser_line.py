@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.instance.reader import Reader
+from tests.support.browser import open_browser
 from tests.support.instances import start_instance
 from tests.support.tools import NPM_VERSIONS, npm_package, require
 
@@ -75,27 +76,8 @@ def origins(instance):
 @pytest.fixture
 def context():
     """A fresh browser profile that notes every complaint and every bad answer."""
-    executable = require("browser")
-    from playwright.sync_api import sync_playwright
-
-    arguments = [
-        "--no-sandbox",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--no-first-run",
-    ]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=arguments)
-        made = browser.new_context()
-        made.trouble = []
-        made.on("console", lambda message: made.trouble.append(message.text) if message.type == "error" else None)
-        made.on(
-            "response",
-            lambda answer: made.trouble.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None,
-        )
+    with open_browser() as made:
         yield made
-        browser.close()
 
 
 def open_page(context, url, option="tracing_headers"):

@@ -25,6 +25,7 @@ from hogline_instance.demo.processes import Instance, listen, start_shop
 from hogline_instance.demo.visitors import CHUNK_ID, STORIES
 from hogline_instance.errors.source_maps.bundles import find_bundles, inject
 from tests.instance.reader import text_of as plain
+from tests.support.browser import launch_browser
 from tests.support.tools import npm_package, require
 
 ROOT = Path(__file__).parents[2]
@@ -163,13 +164,8 @@ def test_its_visitors_are_people_of_organisations(told):
 @pytest.fixture(scope="module")
 def pages():
     """A browser, in which each test has a profile of its own."""
-    executable = require("browser")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+    with launch_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 from hogline import PostHog
 from tests.instance.flags.api import call, evaluate
 from tests.instance.reader import Reader, event
-from tests.support.browser import open_browser
+from tests.support.browser import ASKS_LOOPBACK, open_browser
 from tests.support.instances import start_instance
 from tests.support.tools import npm_package, require
 
@@ -362,7 +362,7 @@ def test_posthog_js_gives_the_instances_answers(served):
     """In a real Chromium, with a client for each person."""
     reader, expected = served
     found = []
-    with open_browser() as context:
+    with open_browser(ASKS_LOOPBACK) as context:
         page = context.new_page()
         page.route(f"{reader.url}/shop", lambda route: route.fulfill(content_type="text/html", body=PAGE))
         script = npm_package("posthog-js") / "dist" / "array.js"

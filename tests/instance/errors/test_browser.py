@@ -16,7 +16,8 @@ import pytest
 from tests.instance.errors.api import call, until
 from tests.instance.errors.test_rules import browser_config, dropped, rule
 from tests.instance.errors.test_source_maps import places
-from tests.support.tools import npm_package, require
+from tests.support.browser import launch_browser
+from tests.support.tools import npm_package
 
 pytestmark = [pytest.mark.needs_browser, pytest.mark.needs_node]
 SOURCES = Path(__file__).with_name("bundle") / "src"
@@ -67,13 +68,8 @@ def site(tmp_path_factory, instance):
 
 @pytest.fixture(scope="module")
 def browser():
-    executable = require("browser")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+    with launch_browser() as made:
         yield made
-        made.close()
 
 
 def open_page(browser, url):

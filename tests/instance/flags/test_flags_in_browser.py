@@ -7,7 +7,7 @@ import uuid
 import pytest
 
 from tests.instance.flags.api import call, change, create
-from tests.support.browser import open_browser
+from tests.support.browser import ASKS_LOOPBACK, launch_browser
 from tests.support.tools import npm_package
 
 pytestmark = [pytest.mark.needs_browser, pytest.mark.needs_node]
@@ -29,8 +29,8 @@ START = """
 @pytest.fixture(scope="module")
 def browser():
     """One Chromium for the tests of this module."""
-    with open_browser() as context:
-        yield context.browser
+    with launch_browser(ASKS_LOOPBACK) as made:
+        yield made
 
 
 @pytest.fixture

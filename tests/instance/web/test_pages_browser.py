@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.instance.reader import dollars, event
-from tests.support.tools import require
+from tests.support.browser import launch_browser
 
 pytestmark = pytest.mark.needs_browser
 
@@ -27,16 +27,8 @@ ATTACKS = [
 @pytest.fixture
 def page():
     """A fresh page of a real Chromium."""
-    executable = require("browser")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=executable,
-            args=["--no-sandbox", "--disable-background-networking", "--disable-component-update"],
-        )
+    with launch_browser() as browser:
         yield browser.new_page()
-        browser.close()
 
 
 def hostile(session, name):

@@ -21,6 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import parse_qs
 
+from tests.support.browser import launch_browser
 from tests.support.tools import ROOT, npm_package, require
 
 HERE = Path(__file__).parent
@@ -95,10 +96,7 @@ def recorder() -> Iterator[Recorder]:
 
 def record_web(server: Recorder) -> None:
     """Make each mistake in Chromium, on two hosts."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=require("browser"), args=["--no-sandbox"])
+    with launch_browser() as browser:
         for address, path, label in (("127.0.0.1", "/page", ""), ("localhost", "/page/moved", MOVED)):
             page = browser.new_page()
             page.goto(f"http://{address}:{server.server_port}{path}")
@@ -111,7 +109,6 @@ def record_web(server: Recorder) -> None:
                     page.wait_for_timeout(20)
                     assert time.monotonic() < deadline, f"posthog-js did not send {name}"
                 server.exceptions[-1]["properties"]["recorded"] = name + label
-        browser.close()
 
 
 def record_script(server: Recorder, file: str, command: list[str], environ: dict[str, str]) -> None:
