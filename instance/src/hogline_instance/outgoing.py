@@ -14,7 +14,7 @@ from http.client import HTTPException
 from urllib.parse import SplitResult, quote, urlsplit
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 from urllib3.response import HTTPResponse
 
 from hogline_instance.private_hosts import PrivateHosts, is_public
@@ -95,7 +95,7 @@ def send_request(
             except (NewConnectionError, ConnectTimeoutError) as error:  # another address may answer
                 failure = OutgoingError(f"{parts.hostname} cannot be reached: {error}"[:500])
             except (HTTPError, HTTPException, OSError, ValueError) as error:
-                is_late = expired.is_set() or isinstance(error, TimeoutError)
+                is_late = expired.is_set() or isinstance(error, (TimeoutError, ReadTimeoutError))
                 reason = f"gave no answer within {timeout_s:g} s" if is_late else f"failed: {error}"
                 raise OutgoingError(f"{parts.hostname} {reason}"[:500]) from error
     raise failure
