@@ -1,13 +1,14 @@
 -- The person as they were when the event was stored, the keys of the event's groups, and the ids
 -- that belong to another person since. The sharding key is that of events, by distinct id.
 {% for table in tables("events") %}
-ALTER TABLE {{ table }} ADD COLUMN IF NOT EXISTS person_properties String DEFAULT '{}' CODEC(ZSTD(3)) AFTER person_id;
+ALTER TABLE {{ table }} ADD COLUMN IF NOT EXISTS person_properties String DEFAULT '{}' CODEC(ZSTD(3)) AFTER person_id,
 {% for index in range(5) %}
-ALTER TABLE {{ table }} ADD COLUMN IF NOT EXISTS `$group_{{ index }}` String DEFAULT '' CODEC(ZSTD(1));
+    ADD COLUMN IF NOT EXISTS `$group_{{ index }}` String DEFAULT '' CODEC(ZSTD(1)),
 {% endfor %}
-ALTER TABLE {{ table }} MODIFY COLUMN person_mode Enum8('full' = 0, 'propertyless' = 1, 'force_upgrade' = 2) DEFAULT 'full';
+    MODIFY COLUMN person_mode Enum8('full' = 0, 'propertyless' = 1, 'force_upgrade' = 2) DEFAULT 'full'
+    {{- "," if loop.first else ";" }}
 {% if loop.first %}
-ALTER TABLE {{ table }} ADD INDEX IF NOT EXISTS i_person person_id TYPE bloom_filter(0.01) GRANULARITY 1;
+    ADD INDEX IF NOT EXISTS i_person person_id TYPE bloom_filter(0.01) GRANULARITY 1;
 {% endif %}
 {% endfor %}
 {{ create_table("person_overrides") }} (

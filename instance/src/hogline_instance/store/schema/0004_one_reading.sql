@@ -11,17 +11,18 @@
 {% set always = texts(plain) %}
 {% set thrown %}{% for name in lists %}`{{ name }}` Array(String), {% endfor %}`$exception_handled` Bool, {{ texts(releases + environments) }}{% endset %}
 {% for table in tables("events") %}
+ALTER TABLE {{ table }}
 {% for name in plain %}
-ALTER TABLE {{ table }} MODIFY COLUMN `mat_{{ name }}` LowCardinality(String) MATERIALIZED {{ member(always, name) }};
+    MODIFY COLUMN `mat_{{ name }}` LowCardinality(String) MATERIALIZED {{ member(always, name) }},
 {% endfor %}
 {% for name in lists %}
-ALTER TABLE {{ table }} MODIFY COLUMN `mat_{{ name }}` Array(String)
-    MATERIALIZED if(event = '$exception', {{ member(thrown, name) }}, []) CODEC(ZSTD(1));
+    MODIFY COLUMN `mat_{{ name }}` Array(String)
+        MATERIALIZED if(event = '$exception', {{ member(thrown, name) }}, []) CODEC(ZSTD(1)),
 {% endfor %}
-ALTER TABLE {{ table }} MODIFY COLUMN `mat_$exception_handled` Bool
-    MATERIALIZED if(event = '$exception', {{ member(thrown, "$exception_handled") }}, false);
-ALTER TABLE {{ table }} MODIFY COLUMN `mat_$release` LowCardinality(String)
-    MATERIALIZED if(event = '$exception', {{ first(thrown, releases) }}, '');
-ALTER TABLE {{ table }} MODIFY COLUMN `mat_$environment` LowCardinality(String)
-    MATERIALIZED if(event = '$exception', {{ first(thrown, environments) }}, '');
+    MODIFY COLUMN `mat_$exception_handled` Bool
+        MATERIALIZED if(event = '$exception', {{ member(thrown, "$exception_handled") }}, false),
+    MODIFY COLUMN `mat_$release` LowCardinality(String)
+        MATERIALIZED if(event = '$exception', {{ first(thrown, releases) }}, ''),
+    MODIFY COLUMN `mat_$environment` LowCardinality(String)
+        MATERIALIZED if(event = '$exception', {{ first(thrown, environments) }}, '');
 {% endfor %}
