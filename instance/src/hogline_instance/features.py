@@ -55,6 +55,7 @@ from hogline_instance.posthog_js import endpoints as posthog_js_endpoints
 from hogline_instance.projects import api as project_api
 from hogline_instance.projects import jobs as project_jobs
 from hogline_instance.projects import pages as project_pages
+from hogline_instance.projects.cohort_use import test_accounts_use_cohort
 from hogline_instance.projects.step import ProjectStep
 from hogline_instance.replay import endpoints as replay_endpoints
 from hogline_instance.services import Services
@@ -109,7 +110,8 @@ class Feature:
 
 def error_router(services: Services, access: Access) -> APIRouter:
     """Return the routes of issues, and of their rules."""
-    return join_routers(*(part.build_router(services, access) for part in (error_api, rules_api, symbol_api)))
+    others = (part.build_router(services, access) for part in (rules_api, symbol_api))
+    return join_routers(error_api.build_router(services, access, members), *others)
 
 
 def people_step(parts: StepParts) -> Step:
@@ -139,6 +141,8 @@ def neighbours_of_people(services: Services) -> Neighbours:
         [feature.person_section(services) for feature in FEATURES if feature.person_section is not None],
     )
 
+
+_USES_OF_COHORTS = (use_of_cohort, test_accounts_use_cohort)
 
 FEATURES: tuple[Feature, ...] = (
     Feature(
@@ -173,8 +177,8 @@ FEATURES: tuple[Feature, ...] = (
     Feature(  # before people, whose `/persons/{person_id}/` would match `/persons/cohorts/`
         name="cohorts",
         menu=(MenuEntry("Cohorts", "/cohorts", section="/cohorts", place=6),),
-        pages=lambda services, site: cohort_pages.build_router(services, site, (use_of_cohort,)),
-        api=lambda services, access: cohort_api.build_router(services, access, (use_of_cohort,)),
+        pages=lambda services, site: cohort_pages.build_router(services, site, _USES_OF_COHORTS),
+        api=lambda services, access: cohort_api.build_router(services, access, _USES_OF_COHORTS),
         on_merge=move_places,
         on_person_deletion=delete_places,
         person_section=cohort_section.build_section,
@@ -193,7 +197,7 @@ FEATURES: tuple[Feature, ...] = (
         menu=(MenuEntry("Issues", "/issues", section="/issue", place=4),),
         pages=error_pages.build_router,
         api=error_router,
-        queries=tracking_query.build_query_kinds,
+        queries=lambda services: tracking_query.build_query_kinds(services, members),
         step=error_step,
         jobs=_error_jobs,
     ),

@@ -233,6 +233,11 @@ def test_people_are_listed_and_shown_by_their_cohorts(shop):
         "attr": None,
     }
     call(shop, "PATCH", f"{shop.base}/feature_flags/{flag['id']}/", {"deleted": True})
+    # While the project's test accounts are told by it, too.
+    filters = [{"type": "cohort", "key": "id", "operator": "not_in", "value": [number]}]
+    call(shop, "PATCH", f"{shop.base}/", {"test_account_filters": filters})
+    assert "test-account filters" in call(shop, "PATCH", path, {"deleted": True}).json()["detail"]
+    call(shop, "PATCH", f"{shop.base}/", {"test_account_filters": []})
     assert call(shop, "PATCH", path, {"deleted": True}).status == 200
 
 

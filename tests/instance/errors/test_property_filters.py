@@ -7,7 +7,7 @@ import pytest
 from hogline_instance.errors.property_filters.tree import OPERATORS
 from tests.instance.errors.api import call, query, until
 from tests.instance.errors.bodies import entry, exception, python_frame
-from tests.instance.reader import Reader, event
+from tests.instance.reader import Reader, dollars, event
 
 # Three mistakes: A and B have the properties, C has none of them.
 PROPERTIES = {
@@ -105,8 +105,17 @@ def test_people_and_columns_of_the_event_are_filtered_too(reader, mark):
     ("given", "reason"),
     [
         ({"type": "XOR", "values": []}, "AND or OR"), ([{"key": "a", "operator": "like"}], "operator must be one of"),
-        ([{"key": ""}], "needs a key"), ([{"key": "id", "type": "cohort", "value": 1}], "type 'cohort'"),
+        ([{"key": ""}], "needs a key"), ([{"key": "1 = 1", "type": "hogql"}], "type 'hogql'"),
+        ([{"key": "tag_name", "type": "element", "value": "a"}], "type 'element'"),
         ([{"key": "elements", "type": "event_metadata", "value": 1}], "key 'elements'"),
+        ([{"key": "$channel_type", "type": "session", "value": "Direct"}], "the keys of type session are $session_duration"),
+        ([{"key": "id", "type": "cohort", "value": 1_000_000}], "no cohort 1000000"),
+        ([{"key": "id", "type": "cohort", "value": "x"}], "must be its id"), ([{"key": "id", "type": "cohort"}], "must be its id"),
+        ([{"key": "id", "type": "cohort", "value": 2**31}], "must be its id"), ([{"key": "name", "type": "cohort", "value": 1}], "key 'name'"),
+        ([{"key": "id", "type": "cohort", "value": 1, "operator": "gt"}], "in or not_in"),
+        ([{"key": "plan", "type": "group", "value": "Pro"}], "from 0 to 4"),
+        ([{"key": "plan", "type": "group", "value": "Pro", "group_type_index": 5}], "from 0 to 4"),
+        ([{"key": "plan", "type": "group", "operator": "regex", "value": "(", "group_type_index": 0}], "cannot read a regular expression"),
         ([{"key": "a", "operator": "between", "value": [2, 1]}], "the smaller one first"),
         ([{"key": "a", "operator": "gt", "value": "many"}], "needs a number"),
         ([{"key": "a", "operator": "is_date_after", "value": "soon"}], "needs a date"),
@@ -122,6 +131,92 @@ def test_a_filter_that_cannot_be_used_says_why(reader, given, reason):
     refused = call(reader, "POST", "query", body, status=400, base="/api/projects/@current")
     assert refused["detail"].startswith("filterGroup: ")
     assert reason in refused["detail"]
+
+
+@pytest.fixture(scope="module")
+def neighbours(instance):
+    """Two issues, of people in a cohort, a group and a session, and of somebody in none of them."""
+    reader, mark = Reader(instance.url, instance.token, instance.key), uuid.uuid4().hex[:8]
+    kind, key, session = f"company{mark}", f"acme-{mark}", str(uuid.uuid4())
+    base = "/api/projects/@current"
+    page = dollars(session_id=session, current_url=f"https://shop.test/start?m={mark}", referring_domain="news.test")
+    inside = exception(entry(f"In{mark}", frames=[python_frame("inside")]), distinct_id=f"in-{mark}")
+    inside["properties"] |= {"$groups": {kind: key}, "$session_id": session}
+    reader.send(
+        event("$groupidentify", distinct_id=f"in-{mark}", **dollars(group_type=kind, group_key=key, group_set={"seats": 40, "plan": "Pro"})),
+        event("$pageview", distinct_id=f"in-{mark}", after_s=-90, **page, utm_source="letter"),
+        event("$pageview", distinct_id=f"in-{mark}", after_s=-30, **page | {"$current_url": "https://shop.test/cart"}),
+        inside,
+        exception(entry(f"Out{mark}", frames=[python_frame("outside")]), distinct_id=f"out-{mark}"),
+    )  # fmt: skip
+    until(lambda: len(query(reader, searchQuery=mark)["results"]) == 2)
+    [index] = [
+        each["group_type_index"]
+        for each in call(reader, "GET", "groups_types/", base=base)
+        if each["group_type"] == kind
+    ]
+    [person] = {each["person_id"] for each in reader.events(distinct_id=f"in-{mark}")}
+    made = {"name": mark, "is_static": True, "_create_static_person_ids": [person]}
+    cohort = call(reader, "POST", "cohorts/", made, status=201, base=base)["id"]
+    return {"mark": mark, "index": index, "key": key, "cohort": cohort}
+
+
+def test_cohorts_groups_and_sessions_select_exceptions(reader, neighbours):
+    """What is in none of them passes the negative operators alone."""
+    mark, index = neighbours["mark"], neighbours["index"]
+
+    def of(kind, key, operator, value, **more):
+        filters = [{"type": kind, "key": key, "operator": operator, "value": value, **more}]
+        return names(reader, mark, filters)
+
+    cohort, of_group = neighbours["cohort"], {"group_type_index": index}
+    table = [
+        ("cohort", "id", None, cohort, "In"), ("cohort", "id", "in", [str(cohort)], "In"), ("cohort", "id", "not_in", cohort, "Out"),
+        ("group", "plan", "exact", "Pro", "In"), ("group", "plan", "is_not", "Pro", "Out"), ("group", "seats", "gt", 39, "In"),
+        ("group", "seats", "gt", 40, ""), ("group", "plan", "is_set", None, "In"), ("group", "plan", "is_not_set", None, "Out"),
+        ("group", "other", "is_not_set", None, "InOut"), ("group", "$group_key", "exact", neighbours["key"], "In"),
+        ("session", "$session_duration", "gte", 90, "In"), ("session", "$session_duration", "gt", 9_000, ""),
+        ("session", "$entry_pathname", "exact", "/start", "In"), ("session", "$end_pathname", "exact", "/cart", "In"),
+        ("session", "$entry_current_url", "icontains", mark, "In"), ("session", "$entry_hostname", "exact", "shop.test", "In"),
+        ("session", "$pageview_count", "exact", 2, "In"), ("session", "$autocapture_count", "exact", 0, "In"),
+        ("session", "$entry_utm_source", "exact", "letter", "In"), ("session", "$entry_utm_term", "is_set", None, ""),
+        ("session", "$entry_referring_domain", "is_not", "news.test", "Out"), ("session", "$start_timestamp", "is_date_after", "-1h", "In"),
+    ]  # fmt: skip
+    found = [of(*row[:4], **(of_group if row[0] == "group" else {})) for row in table]
+    assert [(*row, got) for row, got in zip(table, found, strict=True) if got != row[4]] == []
+    either = [
+        {"type": "cohort", "key": "id", "value": cohort},
+        {"type": "event_metadata", "key": "distinct_id", "value": f"out-{mark}"},
+    ]
+    assert names(reader, mark, {"type": "OR", "values": either}) == "InOut"
+
+
+def test_a_query_names_a_group_as_the_page_of_a_group_does(reader, neighbours):
+    """By groupKey and groupTypeIndex."""
+    asked = {"searchQuery": neighbours["mark"], "groupTypeIndex": neighbours["index"]}
+    assert [row["name"][:2] for row in query(reader, **asked, groupKey=neighbours["key"])["results"]] == ["In"]
+    assert query(reader, **asked, groupKey="another")["results"] == []
+    assert len(query(reader, **asked, groupKey="")["results"]) == 2
+
+
+def test_test_accounts_are_left_out_when_the_query_asks_for_it(reader, neighbours):
+    """By the project's own filters; both queries keep them."""
+    mark, base, project = neighbours["mark"], "/api/projects/@current", "/api/projects"
+    wanted = [{"type": "cohort", "key": "id", "operator": "not_in", "value": neighbours["cohort"]}]
+    try:
+        call(reader, "PATCH", "@current/", {"test_account_filters": wanted}, base=project)
+        asked = {"searchQuery": mark, "filterTestAccounts": True}
+        assert [row["name"] for row in query(reader, **asked)["results"]] == [f"Out{mark}"]
+        listed = call(reader, "POST", "query/issues_list/", asked)["results"]
+        assert [row["name"] for row in listed] == [f"Out{mark}"]
+        assert len(query(reader, searchQuery=mark)["results"]) == 2
+        both = query(reader, **asked, filterGroup=[{"key": "$lib", "value": "posthog-python"}])
+        assert len(both["results"]) == 1
+        call(reader, "PATCH", "@current/", {"test_account_filters": [{"type": "hogql", "key": "1 = 1"}]}, base=project)
+        body = {"query": {"kind": "ErrorTrackingQuery", **asked}}
+        assert "test_account_filters" in call(reader, "POST", "query/", body, status=400, base=base)["detail"]
+    finally:
+        call(reader, "PATCH", "@current/", {"test_account_filters": []}, base=project)
 
 
 def test_hostile_keys_and_values_are_only_values(reader, mark):

@@ -27,6 +27,7 @@ from hogline_instance.errors.issues import (
     search_names,
     split_issue,
 )  # fmt: skip
+from hogline_instance.errors.property_filters.members import CohortMembers
 from hogline_instance.errors.request_bodies import PlainObject, invalid_choice, read_assignee, required, text_list
 from hogline_instance.errors.rules import SEVERITIES
 from hogline_instance.errors.tables import HistoryRow
@@ -44,8 +45,8 @@ _ACTOR = "API"
 _TEXTS = ("name", "description")
 
 
-def build_router(services: Services, access: Access) -> APIRouter:
-    """Return the routes of issues."""
+def build_router(services: Services, access: Access, cohorts: CohortMembers) -> APIRouter:
+    """Return the routes of issues. *cohorts* finds the people of a cohort."""
     routes, issues = ProjectRoutes("error_tracking"), _Issues(services)
     allowed: Any = access.project("error_tracking")
 
@@ -107,7 +108,7 @@ def build_router(services: Services, access: Access) -> APIRouter:
         """Return issues with counts; the parameters are those of `ErrorTrackingQuery`."""
         query = body.get("query", body)
         asked = read_question({"status": "active", **query}, default_order="occurrences", default_limit=25)
-        listed, has_more = listed_issues(services, project, asked)
+        listed, has_more = listed_issues(services, project, asked, cohorts)
         return {
             "results": issue_results(services, project, query, asked, listed), "hasMore": has_more, "limit": asked.limit,
             "offset": asked.offset, "nextOffset": asked.offset + asked.limit if has_more else None,

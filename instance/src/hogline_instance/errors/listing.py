@@ -7,7 +7,6 @@ from typing import Any
 
 from hogline_instance.db import Database
 from hogline_instance.errors.issues import Issue, find_issues, list_issues, moved_fingerprints
-from hogline_instance.errors.property_filters.queries import check_patterns
 from hogline_instance.errors.queries import Counts, IssueFilter, count_issues, order_issues, volumes
 from hogline_instance.store import Store
 
@@ -31,6 +30,8 @@ class IssueQuestion:
     issue_id: str | None = None
     with_first: bool = False
     """Whether the first event of each issue is wanted; looking for it takes time."""
+    without_test_accounts: bool = False
+    """Whether only exceptions that pass the project's `test_account_filters` count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,6 @@ def list_page(
     with database.session() as session:
         known = list_issues(session, project_id, status=asked.status, assignee=asked.assignee)
         moved = moved_fingerprints(session, project_id)
-    if asked.wanted.properties is not None:
-        check_patterns(store, asked.wanted.properties)
     ordered = _order(store, project_id, asked, known, moved)
     ids = list(ordered)[asked.offset : asked.offset + asked.limit]
     counts = count_issues(

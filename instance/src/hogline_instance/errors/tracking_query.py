@@ -4,13 +4,15 @@ Source: docs/internals/instance-protocol.md#issues.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from hogline_instance.errors.issue_json import iso, issue_json
 from hogline_instance.errors.issues import STATUSES
 from hogline_instance.errors.listing import ORDERS, IssueQuestion, ListedIssue, list_page
-from hogline_instance.errors.property_filters.tree import FilterTreeError, Group, read_filter_group
+from hogline_instance.errors.property_filters.members import CohortMembers, MemberSearch
+from hogline_instance.errors.property_filters.tree import FilterTreeError, Group, in_group, read_filter_group
 from hogline_instance.errors.queries import IssueFilter, events_at
 from hogline_instance.events.event import StoredEvent
 from hogline_instance.project import Project
@@ -24,12 +26,12 @@ _MAX_LIMIT, _MAX_BUCKETS = 1_000, 500
 _COLUMNS = ("error", "volume", "occurrences", "sessions", "users", "assignee")
 
 
-def build_query_kinds(services: Services) -> Mapping[str, QueryKind]:
-    """Return the kind by its name."""
+def build_query_kinds(services: Services, cohorts: CohortMembers) -> Mapping[str, QueryKind]:
+    """Return the kind by its name. *cohorts* finds the people of a cohort."""
 
     def run(project: Project, query: Mapping[str, Any]) -> Mapping[str, Any]:
         asked = read_question(query, default_order="last_seen", default_limit=50)
-        listed, has_more = listed_issues(services, project, asked)
+        listed, has_more = listed_issues(services, project, asked, cohorts)
         return {
             "results": issue_results(services, project, query, asked, listed), "hasMore": has_more, "limit": asked.limit, "offset": asked.offset, "columns": list(_COLUMNS),
         }  # fmt: skip
@@ -37,12 +39,32 @@ def build_query_kinds(services: Services) -> Mapping[str, QueryKind]:
     return {"ErrorTrackingQuery": run}
 
 
-def listed_issues(services: Services, project: Project, asked: IssueQuestion) -> tuple[list[ListedIssue], bool]:
+def listed_issues(
+    services: Services, project: Project, asked: IssueQuestion, cohorts: CohortMembers
+) -> tuple[list[ListedIssue], bool]:
     """Return `list_page`. Raises ApiError: a property filter cannot be used."""
     try:
-        return list_page(services.database, services.store, project.id, asked)
+        wanted = replace(asked.wanted, properties=_resolved(services, project, asked, cohorts))
+        return list_page(services.database, services.store, project.id, replace(asked, wanted=wanted))
     except FilterTreeError as error:
         raise query_error(f"filterGroup: {error}") from error
+
+
+def _resolved(services: Services, project: Project, asked: IssueQuestion, cohorts: CohortMembers) -> Group | None:
+    """Return the filters of *asked*, with those of the project's test accounts where it wants them."""
+    filters, span = asked.wanted.properties, (asked.wanted.after, asked.wanted.before)
+    if asked.without_test_accounts:
+        filters = Group(is_all=True, parts=(*([filters] if filters is not None else []), _test_accounts(project)))
+    if filters is None:
+        return None
+    return MemberSearch(services.database, services.store, project.id, span, cohorts).resolve(filters)
+
+
+def _test_accounts(project: Project) -> Group:
+    try:
+        return read_filter_group(project.settings.get("test_account_filters"))
+    except FilterTreeError as error:
+        raise query_error(f"the project's test_account_filters: {error}") from error
 
 
 def issue_results(
@@ -71,7 +93,7 @@ def read_question(query: Mapping[str, Any], *, default_order: str, default_limit
     return IssueQuestion(
         wanted=IssueFilter(
             after, before, search=_text(query, "searchQuery") or "", person=_text(query, "personId"),
-            properties=_properties(query.get("filterGroup")),
+            properties=_properties(query),
         ),
         status=None if status == "all" else status,
         assignee=assignee if isinstance(assignee, Mapping) else None,
@@ -82,6 +104,7 @@ def read_question(query: Mapping[str, Any], *, default_order: str, default_limit
         buckets=_number(query, "volumeResolution", 0, _MAX_BUCKETS),
         issue_id=_text(query, "issueId"),
         with_first=query.get("withFirstEvent") is True,
+        without_test_accounts=query.get("filterTestAccounts") is True,
     )  # fmt: skip
 
 
@@ -125,9 +148,11 @@ def _event(event: StoredEvent | None) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
-def _properties(given: object) -> Group | None:
+def _properties(query: Mapping[str, Any]) -> Group | None:
     try:
-        group = read_filter_group(given)
+        group = read_filter_group(query.get("filterGroup"))
+        if query.get("groupKey") not in (None, ""):
+            group = Group(is_all=True, parts=(group, in_group(query.get("groupTypeIndex"), query["groupKey"])))
     except FilterTreeError as error:
         raise query_error(f"filterGroup: {error}") from error
     return group if group.parts else None

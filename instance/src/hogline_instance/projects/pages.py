@@ -27,7 +27,7 @@ _BROWSER = (
     ("autocapture_web_vitals_opt_in", "Web vitals"),
     ("capture_performance_opt_in", "Timing of network requests"),
     ("surveys_opt_in", "Surveys"),
-    ("session_recording_opt_in", "Session recordings"),
+    ("session_recording_opt_in", "Session recordings: browsers send them, and this version does not keep them"),
     ("capture_console_log_opt_in", "The console's log, in recordings"),
     ("autocapture_opt_out", "No clicks, inputs and submitted forms"),
 )

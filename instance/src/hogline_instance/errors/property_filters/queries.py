@@ -5,14 +5,18 @@ from datetime import UTC, datetime, timedelta
 
 from hogline.flags.evaluation.dates import absolute, is_relative, relative
 from hogline.flags.evaluation.semver import bounds, parsed
-from hogline_instance.errors.property_filters.tree import Condition, FilterNode, FilterTreeError
+from hogline_instance.errors.property_filters.session_values import session_value
+from hogline_instance.errors.property_filters.tree import Condition, FilterNode, FilterTreeError, Membership
 from hogline_instance.events.event import microseconds
+from hogline_instance.events.person_ids import PERSON_ID, PERSON_JOIN
 from hogline_instance.exceptions import StoreError
-from hogline_instance.store import Store
+from hogline_instance.store import EVENTS_TABLE, Store
 
-__all__ = ["BoundValues", "check_patterns", "filter_sql"]
+__all__ = [
+    "BoundValues", "check_patterns", "filter_sql", "groups_with_exceptions", "matching_keys", "people_with_exceptions",
+]  # fmt: skip
 
-_PROPERTIES = {"event": "properties", "person": "person_properties"}
+_PROPERTIES = {"event": "properties", "person": "person_properties", "group": "group_properties"}
 _ARRAYS = frozenset({"$exception_types", "$exception_values", "$exception_sources", "$exception_functions"})
 _METADATA = {"$session_id": "session_id", "timestamp": "formatDateTime(timestamp, '%Y-%m-%dT%H:%i:%SZ', 'UTC')"}
 _ORDER = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
@@ -44,8 +48,11 @@ def filter_sql(node: FilterNode, bound: BoundValues, person: str) -> str:
 
     Raises FilterTreeError: a value cannot be compared by its operator.
     """
+    if isinstance(node, Membership):
+        column = person if node.column == "person_id" else f"`{node.column}`"
+        return f"{column} {'NOT ' if node.negated else ''}IN {bound.add(list(node.values), 'Array(String)')}"
     if isinstance(node, Condition):
-        return _condition(node, bound, person)
+        return _session(node, bound) if node.source == "session" else _condition(node, bound, person)
     if not node.parts:
         return "true"
     return "(" + (" AND " if node.is_all else " OR ").join(filter_sql(each, bound, person) for each in node.parts) + ")"
@@ -66,6 +73,8 @@ def check_patterns(store: Store, node: FilterNode) -> None:
 
 
 def _patterns(node: FilterNode) -> list[str]:
+    if isinstance(node, Membership):
+        return []
     if isinstance(node, Condition):
         return list(node.values) if node.operator == "regex" else []
     return [text for each in node.parts for text in _patterns(each)]
@@ -79,6 +88,62 @@ def _condition(condition: Condition, bound: BoundValues, person: str) -> str:
         texts, is_set = _texts(condition, bound)
     test = is_set if condition.operator == "is_set" else _test(condition, bound, texts)
     return f"NOT ({test})" if condition.negated else f"({test})"
+
+
+def matching_keys(store: Store, condition: Condition, properties: Mapping[str, str]) -> list[str]:
+    """Return the keys in *properties* whose JSON passes *condition*, without its negation."""
+    bound = BoundValues()
+    texts, is_set = _texts(condition, bound)
+    pairs = f"arrayZip({bound.add(list(properties), 'Array(String)')}, {bound.add(list(properties.values()), 'Array(String)')})"
+    rows = store.query(
+        "SELECT key FROM (SELECT tupleElement(pair, 1) AS key, tupleElement(pair, 2) AS group_properties"  # noqa: S608 - values are bound
+        f" FROM (SELECT arrayJoin({pairs}) AS pair)) WHERE {is_set if condition.operator == 'is_set' else _test(condition, bound, texts)}",
+        bound.parameters,
+    )  # fmt: skip
+    return [str(row["key"]) for row in rows]
+
+
+def people_with_exceptions(
+    store: Store, project_id: int, span: tuple[datetime, datetime], *, limit: int
+) -> frozenset[str]:
+    """Return the ids of people who have exceptions in the time *span*."""
+    sql = f"SELECT DISTINCT toString({PERSON_ID}) AS value FROM {EVENTS_TABLE} AS events {PERSON_JOIN} WHERE true"  # noqa: S608 - constants
+    return frozenset(_values_of_exceptions(store, project_id, span, sql, limit))
+
+
+def groups_with_exceptions(
+    store: Store, project_id: int, span: tuple[datetime, datetime], group_type: int, *, limit: int
+) -> list[str]:
+    """Return the keys of groups of one type that have exceptions in the time *span*."""
+    column = f"`$group_{group_type}`"
+    sql = f"SELECT DISTINCT {column} AS value FROM {EVENTS_TABLE} WHERE {column} != ''"  # noqa: S608 - constants
+    return _values_of_exceptions(store, project_id, span, sql, limit)
+
+
+def _values_of_exceptions(
+    store: Store, project_id: int, span: tuple[datetime, datetime], sql: str, limit: int
+) -> list[str]:
+    after, before = map(microseconds, span)
+    rows = store.query(
+        f"{sql} AND team_id = {{project:UInt32}} AND event = '$exception'"
+        " AND timestamp >= fromUnixTimestamp64Micro({after:Int64}, 'UTC')"
+        " AND timestamp < fromUnixTimestamp64Micro({before:Int64}, 'UTC') LIMIT {most:UInt64}",
+        {"project": project_id, "after": after, "before": before, "most": limit},
+    )
+    return [str(row["value"]) for row in rows]
+
+
+def _session(condition: Condition, bound: BoundValues) -> str:
+    """Return the condition that the session of an event, with all its events, passes."""
+    test = "value != ''" if condition.operator == "is_set" else _test(condition, bound, "[value]")
+    sessions = (
+        f"SELECT session_id FROM (SELECT session_id, toString({session_value(condition.key)}) AS value FROM {EVENTS_TABLE}"  # noqa: S608 - constants
+        " WHERE team_id = {project:UInt32} AND session_id != ''"
+        " AND timestamp >= fromUnixTimestamp64Micro({after:Int64}, 'UTC') - INTERVAL 1 DAY"
+        " AND timestamp < fromUnixTimestamp64Micro({before:Int64}, 'UTC') + INTERVAL 1 DAY"
+        f" GROUP BY session_id) WHERE {test}"
+    )
+    return f"session_id GLOBAL {'NOT ' if condition.negated else ''}IN ({sessions})"
 
 
 def _texts(condition: Condition, bound: BoundValues) -> tuple[str, str]:

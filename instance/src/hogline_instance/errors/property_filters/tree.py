@@ -6,12 +6,15 @@ Source: docs/internals/query-semantics.md#property-filters.
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from hogline_instance.db import storable_text
 
-__all__ = ["METADATA", "OPERATORS", "Condition", "FilterTreeError", "Group", "read_filter_group"]
+__all__ = [
+    "METADATA", "OPERATORS", "SESSION_VALUES", "Condition", "FilterNode", "FilterTreeError", "Group", "Membership", "in_group",
+    "read_filter_group",
+]  # fmt: skip
 
 METADATA = ("event", "distinct_id", "timestamp", "person_id", "$session_id", *(f"$group_{n}" for n in range(5)))
 OPERATORS = (
@@ -27,7 +30,17 @@ _OPPOSITES = {
     "not_between": "between", "semver_neq": "semver_eq",
 }  # fmt: skip
 _SAME = {"in": "exact", "icontains_multi": "icontains", "min": "gte", "max": "lte"}
-_SOURCES = {"event": "event", "feature": "event", "person": "person", "event_metadata": "event_metadata"}
+_SOURCES = {
+    "event": "event", "feature": "event", "person": "person", "event_metadata": "event_metadata", "session": "session",
+    "group": "group", "cohort": "cohort",
+}  # fmt: skip
+SESSION_VALUES = (
+    "$session_duration", "$start_timestamp", "$end_timestamp", "$entry_current_url", "$entry_pathname", "$entry_hostname",
+    "$end_current_url", "$end_pathname", "$end_hostname", "$entry_referring_domain", "$entry_utm_source", "$entry_utm_medium",
+    "$entry_utm_campaign", "$entry_utm_term", "$entry_utm_content", "$pageview_count", "$screen_count", "$autocapture_count",
+)  # fmt: skip
+_GROUP_TYPES = 5
+_MAX_COHORT = 2**31 - 1
 _MAX_DEPTH, _MAX_CONDITIONS, _MAX_VALUES, _MAX_TEXT = 5, 50, 100, 1_000
 
 
@@ -40,10 +53,24 @@ class Condition:
     """A test of one property. *negated* turns it around, so a property that is not set passes."""
 
     source: str
-    """`event`, `person` or `event_metadata`."""
+    """`event`, `person`, `event_metadata`, `session`, `group` or `cohort`."""
     key: str
     operator: str
     """One of the operators that are no opposite of another."""
+    values: tuple[str, ...]
+    negated: bool
+    group_type: int = 0
+    """The index of the type, of a group's property."""
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A test whether a column of the event, `person_id` or `$group_<index>`, is one of *values*.
+
+    Conditions on cohorts and groups become this, since SQL knows who is in them.
+    """
+
+    column: str
     values: tuple[str, ...]
     negated: bool
 
@@ -56,7 +83,7 @@ class Group:
     parts: "tuple[FilterNode, ...]"
 
 
-FilterNode: TypeAlias = Group | Condition
+FilterNode: TypeAlias = Group | Condition | Membership
 
 
 def read_filter_group(given: object) -> Group:
@@ -90,24 +117,64 @@ def _node(given: object, depth: int) -> FilterNode:
     return _group(given, depth)
 
 
+def in_group(type_index: object, key: object) -> Condition:
+    """Return the condition that an event is of one group. Raises FilterTreeError."""
+    if not isinstance(key, (str, int)) or isinstance(key, bool) or key == "":
+        raise FilterTreeError("groupKey must be the key of a group")
+    return Condition(
+        "event_metadata", f"$group_{_group_type(type_index)}", "exact", (_text(key)[:_MAX_TEXT],), negated=False
+    )
+
+
 def _condition(given: Mapping[str, Any]) -> Condition:
-    key, kind, operator = given.get("key"), given.get("type") or "event", given.get("operator") or "exact"
+    key, kind = given.get("key"), given.get("type") or "event"
     if not isinstance(key, str) or not key or len(key) > _MAX_TEXT:
         raise FilterTreeError(f"a property filter needs a key, a text of up to {_MAX_TEXT} characters")
     key = _text(key)
-    source = _SOURCES.get(kind) if isinstance(kind, str) else None
-    if source is None or (source == "event_metadata" and key not in METADATA):
-        raise FilterTreeError(
-            f"exceptions are filtered by properties of type event, feature or person, and by event_metadata"
-            f" ({', '.join(METADATA)}); got type {str(kind)[:50]!r} and key {key[:50]!r}"
-        )
+    source = _source(kind, key)
+    operator = given.get("operator") or ("in" if source == "cohort" else "exact")
     if operator not in OPERATORS:
         raise FilterTreeError(f"operator must be one of {', '.join(OPERATORS)}, got {str(operator)[:50]!r}")
     positive = _OPPOSITES.get(operator, _SAME.get(operator, operator))
     values = _values(given.get("value"))
     if positive == "between" and not _is_span(values):
         raise FilterTreeError(f"{operator} of {key[:50]!r} needs a list of two numbers, the smaller one first")
-    return Condition(source, key, positive, values, negated=operator in _OPPOSITES)
+    if source == "cohort":
+        _check_cohort(operator, positive, values)
+    found = Condition(source, key, positive, values, negated=operator in _OPPOSITES)
+    if source != "group":
+        return found
+    index = _group_type(given.get("group_type_index"))
+    if key == "$group_key":
+        return replace(found, source="event_metadata", key=f"$group_{index}")
+    return replace(found, group_type=index)
+
+
+def _source(kind: object, key: str) -> str:
+    source = _SOURCES.get(kind) if isinstance(kind, str) else None
+    known = {"event_metadata": METADATA, "session": SESSION_VALUES, "cohort": ("id",)}
+    if source is None:
+        raise FilterTreeError(
+            f"exceptions are filtered by types {', '.join(_SOURCES)}; got type {str(kind)[:50]!r} with key {key[:50]!r}"
+        )
+    if key not in known.get(source, (key,)):
+        raise FilterTreeError(f"the keys of type {source} are {', '.join(known[source])}; got key {key[:50]!r}")
+    return source
+
+
+def _check_cohort(operator: str, positive: str, values: tuple[str, ...]) -> None:
+    if positive != "exact":
+        raise FilterTreeError(f"a cohort needs the operator in or not_in, got {operator!r}")
+    if not values or not all(re.fullmatch(r"[0-9]{1,10}", each) and int(each) <= _MAX_COHORT for each in values):
+        raise FilterTreeError("the value of a cohort must be its id, a number")
+
+
+def _group_type(given: object) -> int:
+    if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given < _GROUP_TYPES:
+        raise FilterTreeError(
+            f"a group needs its type's index, a number from 0 to {_GROUP_TYPES - 1}, got {str(given)[:50]!r}"
+        )
+    return given
 
 
 def _values(given: object) -> tuple[str, ...]:
