@@ -51,7 +51,9 @@ def calculate(database: Database, store: Store, project_id: int, cohort_id: int)
             with database.session() as session:
                 found = _matching(session, store, project_id, filters[each], utc_now())
             with database.transaction() as session:
-                set_people(session, project_id, each, found)
+                # The lock keeps the cohort until its people are there.
+                if session.get(CohortRow, each, with_for_update=True) is not None:
+                    set_people(session, project_id, each, found)
         except Exception as caught:  # any condition may fail in its own way; the next calculation tries again
             _log.exception("cohorts: cohort %d cannot be calculated", each)
             error = str(caught)[:1_000]

@@ -7,6 +7,8 @@ So the work can be stopped at any moment, and goes on with the next call.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from sqlalchemy import column, select, table
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from hogline_instance.db import Database, utc_now
@@ -18,6 +20,7 @@ __all__ = ["Place", "place_of", "work_through"]
 
 # A call ends after this many pages, so that a process that stops need not wait for it.
 _PAGES_PER_CALL = 20
+_projects = table("projects", column("id"))
 _START = "1970-01-01 00:00:00.000|00000000-0000-0000-0000-000000000000"
 
 
@@ -59,8 +62,18 @@ def work_through(
     with database.exclusive(name):
         for project in projects:
             for _ in range(_PAGES_PER_CALL):
-                count = process_page(project.id)
+                try:
+                    count = process_page(project.id)
+                except IntegrityError:
+                    if _is_known(database, project.id):
+                        raise
+                    break  # the project was deleted meanwhile
                 if count is None:
                     break
                 done += count
     return done
+
+
+def _is_known(database: Database, project_id: int) -> bool:
+    with database.session() as session:
+        return session.scalar(select(_projects.c.id).where(_projects.c.id == project_id)) is not None
