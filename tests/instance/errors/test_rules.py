@@ -41,6 +41,19 @@ def test_a_grouping_rule_makes_one_issue_of_many_mistakes(reader):
     assert found[2]["$exception_proposed_fingerprint"] == f"custom-rule:{made['id']}"
 
 
+def test_a_grouping_rule_assigns_the_issue_that_it_makes(reader):
+    """Before any assignment rule; a rule without an assignee leaves that to them."""
+    kind, wanted = unique(), {"type": "role", "id": "checkout"}
+    with (
+        rule(reader, "grouping", filters=filters("$exception_types", kind), assignee=wanted),
+        rule(reader, "grouping", filters=filters("$exception_types", f"{kind}2")),
+        rule(reader, "assignment", filters=filters("$exception_types", kind, "icontains"), assignee={"type": "user", "id": 9}),
+    ):  # fmt: skip
+        found = stored(reader, exception(entry(kind, "v")), exception(entry(f"{kind}2", "v")))
+    issues = [call(reader, "GET", f"issues/{each['$exception_issue_id']}") for each in found]
+    assert [each["assignee"] for each in issues] == [wanted, {"type": "user", "id": 9}]
+
+
 def test_suppressed_exceptions_are_dropped_counted_and_told_to_posthog_js(reader):
     """A rule with a share drops only that share, and is not told to browsers."""
     kind, reason = unique(), "exceptions suppressed by a rule are dropped"

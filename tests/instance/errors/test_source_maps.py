@@ -87,6 +87,30 @@ def test_minified_frames_get_their_original_place_column_exact(reader, version):
     assert b"https://github.com/shop/web/commit/0123abcd" in shown.data
 
 
+def test_an_event_that_names_its_release_by_id_alone_has_its_version(reader):
+    """By `$release_id`, as posthog-python sends it, or by the release of its script's map."""
+    versions, chunk, kind = [f"5-{uuid.uuid4().hex[:8]}", f"6-{uuid.uuid4().hex[:8]}"], str(uuid.uuid4()), unique()
+    made = [
+        call(reader, "POST", "releases", {"hash_id": uuid.uuid4().hex, "version": each, "project": "web"}, status=201)
+        for each in versions
+    ]
+    upload(reader, chunk, pack(SCRIPT, MAP), made[1]["id"])
+    named = exception(entry(kind, "v"), release_id=f" {made[0]['id'].upper()}")
+    found = [*stored(reader, named), *stored(reader, crash(chunk))]
+    assert [each["$release_version"] for each in found] == versions
+    [by_id] = found[0]["$exception_releases"].values()
+    assert (by_id["id"], by_id["version"]) == (made[0]["id"], versions[0])
+    shown = text_of(reader.get(f"/issue/{found[0]['$exception_issue_id']}", key=None))
+    assert f"First seen in release {versions[0]}" in shown
+    assert kind in text_of(reader.get("/issues", key=None, release=versions[0], status="any"))
+    # The release of another project, or none, is no version.
+    unknown, broken = (
+        exception(entry(kind, "v"), release_id=str(uuid.uuid4())),
+        exception(entry(kind, "v"), release_id=[7]),
+    )
+    assert not any("$release_version" in each for each in stored(reader, unknown, broken))
+
+
 def test_without_a_map_a_minified_frame_says_so_and_a_late_map_resolves_it(reader):
     """The stored event stays as it came; the page of the issue shows the original place."""
     chunk = str(uuid.uuid4())

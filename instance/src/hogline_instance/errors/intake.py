@@ -130,7 +130,7 @@ class Intake:
         note(
             self._session,
             [
-                (key[0], row["id"], "created", {"release": release_of(new[key].event.properties), "event": new[key].event.uuid})
+                (key[0], row["id"], "created", {"release": release_of(new[key].merged), "event": new[key].event.uuid})
                 for key, row in kept.items()
             ],
         )  # fmt: skip
@@ -150,15 +150,12 @@ class Intake:
             "description": each.description,
             "severity": severity.values.get("severity") if severity is not None else None,
             "created_at": utc_now(),
-            **self._assignee(each, merged),
+            **(_assignee(each.assignee) if each.assignee else self._assignee(each, merged)),
         }
 
     def _assignee(self, each: Prepared, merged: Mapping[str, Any]) -> dict[str, Any]:
         rule = self._rules[each.event.team_id].first("assignment", merged)
-        assignee = rule.values.get("assignee") if rule is not None else None
-        if not isinstance(assignee, Mapping):
-            return {"assignee_type": None, "assignee_id": None}
-        return {"assignee_type": str(assignee.get("type")), "assignee_id": str(assignee.get("id"))}
+        return _assignee(rule.values.get("assignee") if rule is not None else None)
 
     def _fingerprint(self, key: Key, issue_id: str, each: Prepared) -> dict[str, Any]:
         return {
@@ -195,7 +192,7 @@ class Intake:
             self._session,
             [
                 (came_back[each].event.team_id, each, "reopened", {
-                    "release": release_of(came_back[each].event.properties), "event": came_back[each].event.uuid,
+                    "release": release_of(came_back[each].merged), "event": came_back[each].event.uuid,
                 })
                 for each in mine
             ],
@@ -226,6 +223,13 @@ def _occasion(
         description=row["description"], severity=row["severity"], status=status, assignee=row["assignee_id"],
         at=prepared.event.timestamp, event_uuid=prepared.event.uuid, properties=prepared.merged,
     )  # fmt: skip
+
+
+def _assignee(given: object) -> dict[str, Any]:
+    """Return the columns of an assignee, as rules hold it."""
+    if not isinstance(given, Mapping):
+        return {"assignee_type": None, "assignee_id": None}
+    return {"assignee_type": str(given.get("type")), "assignee_id": str(given.get("id"))}
 
 
 def aware(moment: datetime) -> datetime:

@@ -40,6 +40,8 @@ class Prepared:
     proposed: str = ""
     candidates: tuple[Fingerprint, ...] = ()
     errors: list[str] = field(default_factory=list)
+    assignee: Any = None
+    """The assignee of the grouping rule that chose the fingerprint: a new issue is theirs."""
 
     @property
     def merged(self) -> dict[str, Any]:
@@ -69,6 +71,7 @@ class Prepared:
         automatic = custom(rule.id) if rule is not None else computed[-1]
         self.proposed = automatic.value
         self.fingerprint = manual(named) if named else automatic
+        self.assignee = rule.values.get("assignee") if rule is not None and not named else None
         self.candidates = () if named or rule is not None else computed[:-1]
 
     def write(self, issue_id: str) -> None:
@@ -96,10 +99,13 @@ class Prepared:
         self.event.replace_properties(b"".join((kept[:-1], b"," if own and added else b"", _members(added))))
 
 
-def prepare(event: StoredEvent, resolve: Resolve) -> Prepared:
-    """Return *event* prepared; a list that cannot be read leaves the reason in `errors`."""
+def prepare(event: StoredEvent, resolve: Resolve, release: Mapping[str, Any] | None = None) -> Prepared:
+    """Return *event* prepared; a list that cannot be read leaves the reason in `errors`.
+
+    *release* has the facts of the release that the event names by its id.
+    """
     prepared = Prepared(event)
-    releases: dict[str, Any] = {}
+    releases: dict[str, Any] = {str(release["hash_id"]): release} if release is not None else {}
 
     def noted(raw: Mapping[str, Any]) -> Resolution | None:
         found = resolve(raw)
@@ -122,6 +128,9 @@ def prepare(event: StoredEvent, resolve: Resolve) -> Prepared:
         "$exception_handled": handled is True,
         **({"$exception_releases": releases} if releases else {}),
     }
+    if releases and not release_of(event.properties):
+        # What lists and filters read; an event of a bundle often names its release by id alone.
+        prepared.derived["$release_version"] = next(iter(releases.values()))["version"]
     return prepared
 
 

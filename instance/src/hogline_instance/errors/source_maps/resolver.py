@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from hogline_instance.db import utc_now
 from hogline_instance.errors.frames import Resolution, Resolve
+from hogline_instance.errors.releases import release_facts
 from hogline_instance.errors.source_maps.worker_process import MapWorker
 from hogline_instance.errors.tables import ReleaseRow, SymbolPartRow, SymbolSetRow
 from hogline_instance.events.event import StoredEvent
@@ -147,14 +148,6 @@ def _sets(session: Session, wanted: set[tuple[int, str]]) -> dict[int, dict[str,
                 row.id, row.ref, f"{row.id}/{row.content_hash}", row.failure_reason, facts
             )
     return found
-
-
-def release_facts(release: ReleaseRow) -> dict[str, Any]:
-    """Return what `$exception_releases` says of a release."""
-    return {
-        "id": release.id, "hash_id": release.hash_id, "version": release.version, "project": release.project,
-        "timestamp": release.created_at.isoformat(), "metadata": release.details,
-    }  # fmt: skip
 
 
 def _bytes(session: Session, set_id: str) -> bytes:
