@@ -2,14 +2,19 @@
 
 import json
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
 import pytest
 
 from examples.alert_receiver import WrongSignatureError, verified
+from hogline_instance.alerts.channels import WEBHOOK, new_secret
 from hogline_instance.alerts.channels.slack import slack_text
+from hogline_instance.alerts.channels.webhook import signing_secrets
+from hogline_instance.alerts.editing import replace_secret
 from hogline_instance.alerts.message import Message, Occasion
+from hogline_instance.alerts.tables import AlertRow
+from hogline_instance.db import utc_now
 from tests.instance.alerts.calls import call, entry, exception, fail, log, make, only_for, python_frame, unique, until
 from tests.instance.projects.calls import new_project
 from tests.instance.reader import text_of
@@ -81,7 +86,39 @@ def test_a_changed_or_repeated_request_has_a_wrong_signature(reader, hooks):
             verified(*wrong)
     call(reader, "POST", f"alerts/{alert['id']}/test/")
     again = hooks.wait(path, 2)[1]
-    assert verified(other, again.headers, again.body)["occasions"][0]["issue"]["name"] == "ExampleError"
+    # For a day the old secret signs beside the new one, so that the receiver can change it in time.
+    for secret in (other, alert["secret"]):
+        assert verified(secret, again.headers, again.body)["occasions"][0]["issue"]["name"] == "ExampleError"
+    last = call(reader, "POST", f"alerts/{alert['id']}/rotate_secret/")["secret"]
+    call(reader, "POST", f"alerts/{alert['id']}/test/")
+    again = hooks.wait(path, 3)[2]
+    assert verified(last, again.headers, again.body) == verified(other, again.headers, again.body)
+    with pytest.raises(WrongSignatureError):
+        verified(alert["secret"], again.headers, again.body)
+
+
+def test_the_old_secret_of_a_webhook_signs_for_a_day_only():
+    """Counted from the moment at which it was replaced."""
+    row = AlertRow(kind=WEBHOOK, secret=new_secret())
+    first = row.secret
+    second = replace_secret(row)
+    assert signing_secrets(row, utc_now() + timedelta(hours=23)) == [second, first]
+    assert signing_secrets(row, utc_now() + timedelta(hours=25)) == [second]
+    row.previous_secret_until = row.previous_secret_until.replace(tzinfo=None)  # as SQLite reads it
+    assert signing_secrets(row, utc_now()) == [second, first]
+
+
+def test_some_tests_a_minute_are_sent_and_then_refused(reader, hooks):
+    """The receiver hears no more than five, by the API and the page; other alerts have their own."""
+    path = f"/{uuid.uuid4()}"
+    alert, other = (make(reader, url=hooks.url + path, filters=only_for("nothing")) for _ in range(2))
+    for _ in range(5):
+        assert call(reader, "POST", f"alerts/{alert['id']}/test/")["status"] == "sent"
+    refused = call(reader, "POST", f"alerts/{alert['id']}/test/", status=429)
+    assert (refused["type"], "wait" in refused["detail"]) == ("throttled_error", True)
+    assert "At most 5 tests" in text_of(post(reader, f"/alerts/{alert['id']}/test", 429))
+    assert call(reader, "POST", f"alerts/{other['id']}/test/")["status"] == "sent"
+    assert len(hooks.wait(path, 6)) == 6
 
 
 def test_a_failed_message_is_retried_under_its_id_and_then_given_up(reader, hooks):

@@ -41,6 +41,16 @@ def test_the_list_is_searched_and_changed_in_bulk(reader):
     assert f"A{mark}" in text_of(page(reader, f"/issues?search={mark}&status=resolved"))
     post(reader, "/issues", id=ids, action="merge", back="")
     assert f"B{mark}" not in text_of(page(reader, f"/issues?search={mark}&status=any"))
+    # A link to the issue that was merged leads to the other, also after that was merged in its turn.
+    [gone] = [each for each in ids if reader.get(f"/issue/{each}", key=None).status == 303]
+    [kept] = [each for each in ids if each != gone]
+    [third] = stored(reader, exception(entry(f"C{mark}", "v", [python_frame("c")])))
+    last = third["$exception_issue_id"]
+    call(reader, "POST", f"issues/{last}/merge", {"ids": [kept]})
+    for each in (gone, kept):
+        assert reader.get(f"/issue/{each}", key=None).headers["Location"] == f"/issue/{last}"
+    assert reader.get(f"/issue/{gone}/markdown", key=None).headers["Location"] == f"/issue/{last}/markdown"
+    assert reader.get(f"/issue/{uuid.uuid4()}", key=None).status == 404
 
 
 def test_an_issue_shows_what_broke_what_led_there_and_the_history(reader):

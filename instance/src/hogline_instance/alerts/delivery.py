@@ -5,6 +5,9 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
 from hogline_instance.alerts.channels import CHANNELS, Outcome
 from hogline_instance.alerts.message import MAX_LISTED, Message, Occasion, alert_url, example_message, issue_url
 from hogline_instance.alerts.outbox import Begun, begin_message, due_alerts, record_outcome, release, shorten_log
@@ -13,11 +16,14 @@ from hogline_instance.db import utc_now
 from hogline_instance.people import iso
 from hogline_instance.services import Services
 from hogline_instance.settings import Settings
+from hogline_instance.web.errors import ApiError
 
 __all__ = ["Deliverer", "attempt", "base_url", "send_test"]
 
 _log = logging.getLogger("hogline.instance")
 _WORKERS = 4
+_TESTS_A_MINUTE = 5
+_A_MINUTE = timedelta(minutes=1)
 _MAX_MESSAGES = 20
 """The most messages of one alert that are sent in a row, so that others get their turn."""
 
@@ -69,7 +75,12 @@ class Deliverer:
 
 
 def send_test(services: Services, alert: AlertRow) -> DeliveryRow:
-    """Send an example message once, also when the alert is paused, and return its log entry."""
+    """Send an example message once, also when the alert is paused, and return its log entry.
+
+    Raises ApiError: too many tests of this alert were sent within a minute.
+    """
+    with services.database.session() as session:
+        _limit_tests(session, alert.id)
     project = services.projects.by_id(alert.team_id)
     now = utc_now()
     message = example_message(
@@ -88,6 +99,17 @@ def send_test(services: Services, alert: AlertRow) -> DeliveryRow:
         shorten_log(session, alert.id, services.settings.alert_log_max_deliveries)
         session.expunge(row)
     return row
+
+
+def _limit_tests(session: Session, alert_id: int) -> None:
+    """Raise ApiError after some tests within a minute: a receiver must not be flooded by a button."""
+    recent = select(func.count()).where(
+        DeliveryRow.alert_id == alert_id, DeliveryRow.kind == TEST, DeliveryRow.created_at > utc_now() - _A_MINUTE
+    )
+    if (session.scalar(recent) or 0) >= _TESTS_A_MINUTE:
+        raise ApiError(
+            429, "throttled_error", "throttled", f"At most {_TESTS_A_MINUTE} tests of an alert are sent in a minute: wait one."
+        )  # fmt: skip
 
 
 def attempt(message: Message, alert: AlertRow, settings: Settings) -> Outcome:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -22,6 +23,7 @@ from hogline_instance.web.errors import invalid_field, not_found
 
 __all__ = ["change_alert", "create_alert", "found_alert", "repeat_delivery", "replace_secret"]
 
+_SECRETS_OVERLAP = timedelta(days=1)
 _MAX_ALERTS = 100
 _MAX_NAME, _MAX_URL, _MAX_ADDRESSES, _MAX_ADDRESS = 200, 2_000, 20, 254
 _MAX_FILTER_BYTES = 64 * 1024
@@ -73,9 +75,13 @@ def change_alert(session: Session, row: AlertRow, body: Mapping[str, Any], setti
 
 
 def replace_secret(row: AlertRow) -> str:
-    """Give a webhook a new secret, and return it. Raises ApiError: the alert signs nothing."""
+    """Give a webhook a new secret, and return it. For a day the old one signs beside it.
+
+    Raises ApiError: the alert signs nothing.
+    """
     if row.kind != WEBHOOK:
         raise invalid_field("kind", "invalid", "Only webhooks are signed.")
+    row.previous_secret, row.previous_secret_until = row.secret, utc_now() + _SECRETS_OVERLAP
     row.secret = new_secret()
     return row.secret
 

@@ -113,12 +113,15 @@ class _AlertPages:
         self._change(alert_id, {"enabled": True})
         return _to(f"/alerts/{alert_id}")
 
-    def post_test(self, alert_id: int) -> Response:
+    def post_test(self, request: Request, alert_id: int) -> Response:
         """Send an example message; the log shows what became of it."""
         project = self._services.projects.current()
         with self._services.database.session() as session:
             row = found_alert(session, project.id, alert_id)
-        send_test(self._services, row)
+        try:
+            send_test(self._services, row)
+        except ApiError as error:
+            return self._show(request, alert_id, error=error)
         return _to(f"/alerts/{alert_id}")
 
     def post_secret(self, request: Request, alert_id: int) -> Response:

@@ -30,6 +30,9 @@ class AlertRow(Base):
     addresses: Mapped[list[str]] = mapped_column(JSON)
     secret: Mapped[str] = mapped_column(String(100))
     """The secret that signs the requests of a webhook; '' for the other kinds."""
+    previous_secret: Mapped[str] = mapped_column(String(100), default="", server_default="")
+    """The secret before *secret*, which signs beside it until *previous_secret_until*."""
+    previous_secret_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     triggers: Mapped[list[str]] = mapped_column(JSON)
     filters: Mapped[dict[str, Any]] = mapped_column(JSON)
     enabled: Mapped[bool] = mapped_column(Boolean, default=True)

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import Text, cast, insert, select
 from sqlalchemy.orm import Session
 
 from hogline_instance.db import utc_now
 from hogline_instance.errors.tables import HistoryRow
 
-__all__ = ["history_of", "note"]
+__all__ = ["history_of", "merged_into", "note"]
 
 _MAX_ENTRIES = 200
 Entry = tuple[int, str, str, Mapping[str, Any]]
@@ -37,3 +37,16 @@ def history_of(session: Session, project_id: int, issue_id: str) -> Sequence[His
         .limit(_MAX_ENTRIES)
     )
     return session.scalars(query).all()
+
+
+def merged_into(session: Session, project_id: int, issue_id: str) -> str | None:
+    """Return the id of the issue that took over *issue_id* by a merge, or None.
+
+    The history of an issue moves with it, so this is the last of several merges.
+    """
+    merges = select(HistoryRow.issue_id).where(
+        HistoryRow.team_id == project_id,
+        HistoryRow.activity == "merged",
+        cast(HistoryRow.detail, Text).contains(f'"{issue_id}"', autoescape=True),
+    )
+    return session.scalar(merges.order_by(HistoryRow.id.desc()).limit(1))

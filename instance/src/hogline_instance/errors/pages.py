@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 
 from hogline_instance.errors import rule_pages
-from hogline_instance.errors.history import history_of, note
+from hogline_instance.errors.history import history_of, merged_into, note
 from hogline_instance.errors.intake import aware
 from hogline_instance.errors.issues import (
     STATUSES,
@@ -132,6 +132,8 @@ class _IssuePages:
     def get_issue(self, request: Request, issue_id: str, event: str | None = None) -> Response:
         """Show one issue with one of its occurrences: the latest, or the chosen one."""
         services, project = self._services, self._services.projects.current()
+        if (survivor := self._survivor(issue_id)) is not None:
+            return RedirectResponse(f"/issue/{survivor}", 303, PAGE_HEADERS)
         issue, fingerprints, history = self._found(issue_id)
         shown = self._occurrence(fingerprints, event)
         # What stands beside the occurrence is many small queries, so they run while the large ones do.
@@ -154,6 +156,8 @@ class _IssuePages:
     def get_markdown(self, request: Request, issue_id: str, event: str | None = None) -> Response:
         """Return the issue as Markdown."""
         services, project = self._services, self._services.projects.current()
+        if (survivor := self._survivor(issue_id)) is not None:
+            return RedirectResponse(f"/issue/{survivor}/markdown", 303, PAGE_HEADERS)
         issue, fingerprints, _ = self._found(issue_id)
         shown = self._occurrence(fingerprints, event)
         totals = occurrences.totals(services.store, project.id, fingerprints, days=_DAYS)
@@ -174,6 +178,14 @@ class _IssuePages:
                 raise not_found("This project has no issue with that id.")
             if comment:
                 note(session, [(project.id, issue_id, "commented", {"content": comment})], actor=_ACTOR)
+
+    def _survivor(self, issue_id: str) -> str | None:
+        """Return the issue that *issue_id* was merged into: links in alerts and chats stay."""
+        project = self._services.projects.current()
+        with self._services.database.session() as session:
+            if find_issue(session, project.id, issue_id) is not None:
+                return None
+            return merged_into(session, project.id, issue_id)
 
     def _found(self, issue_id: str) -> tuple[Issue, list[str], list[dict[str, Any]]]:
         project = self._services.projects.current()
