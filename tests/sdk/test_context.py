@@ -220,6 +220,33 @@ def test_an_abandoned_generator_changes_nothing_when_it_is_collected():
     bobs_request(holder)
 
 
+@shows("late-collection")
+def test_what_an_abandoned_generator_does_at_its_end_is_not_the_running_visitors():
+    """A cycle keeps it until a collection, which starts anywhere, such as in bob's request."""
+    seen = []
+
+    def stream(own: list[object]) -> Iterator[int]:
+        try:
+            yield len(own)
+        finally:
+            seen.append((hogline.get_context_distinct_id(), hogline.get_tags()))
+
+    def alices_request() -> None:
+        with new_context(fresh=True):
+            identify_context("alice")
+            cycle: list[object] = []
+            cycle.append(stream(cycle))
+            next(cycle[0])
+
+    contextvars.copy_context().run(alices_request)
+    with new_context(fresh=True):
+        identify_context("bob")
+        tag("plan", "pro")
+        gc.collect()
+        assert seen == [(None, {})]
+        assert (hogline.get_context_distinct_id(), hogline.get_tags()) == ("bob", {"plan": "pro"})
+
+
 def test_an_outer_scope_that_ends_first_takes_its_inner_ones_along():
     """Left out of order, nothing of the outer scope stays in the variable."""
     outer, inner = new_context(), new_context()

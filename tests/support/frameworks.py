@@ -492,10 +492,6 @@ FRAMEWORKS = (
         protocol="asgi",
         servers=("uvicorn", "hypercorn"),
         route="/items/{item_id}",
-        lacks={
-            "stream-long-sync": "objects of the request's scope hold an abandoned generator until a garbage collection, "
-            "which may run inside another request",
-        },
         environment="ellar",
     ),
     Framework(

@@ -7,6 +7,7 @@ own: a scope may end in another task, in a garbage collection, or never.
 Source: docs/internals/rules.md#fresh-context and docs/internals/rules.md#no-token-reset.
 """
 
+import gc
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
@@ -173,6 +174,31 @@ def _after_fork_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _collect_for_nobody(
+    phase: str,
+    _info: object,
+    variable: ContextVar[Context | None] = current,
+    before: list[Context | None] = [],  # noqa: B006
+) -> None:
+    """Let the garbage collector run without a context.
+
+    It starts anywhere, also in the middle of a request, and finishes abandoned generators of other
+    requests there. What these capture in their end must not get the running request's visitor. The
+    collector never runs twice at a time, and ends where it began; the defaults keep the objects
+    until the interpreter is gone.
+    Source: docs/internals/rules.md#late-collection.
+    """
+    if phase == "start":
+        before.append(context := variable.get())
+        if context is not None:
+            variable.set(None)
+    elif before and (context := before.pop()) is not None:
+        variable.set(context)
+
+
+gc.callbacks.append(_collect_for_nobody)
 
 
 def restore(mine: Context, previous: Context | None) -> None:
