@@ -92,7 +92,8 @@ def nightly(session: nox.Session) -> None:
 
     `./dev test` runs those that depend on the framework alone on one server of each row. The
     process models run with every way to start them; `./dev test` lets the ways take turns. The
-    flags of all SDKs are compared in full, with one worker: each would make the flags anew.
+    flags of all SDKs are compared in full, with one worker: each would make the flags anew. An
+    instance is killed twenty times while it merges people.
     """
     suite = [*SUITE, ENDINGS, "tests/interceptors/test_soak.py", "tests/sdk/delivery/test_matrix.py"]
     session.run(
@@ -101,6 +102,10 @@ def nightly(session: nox.Session) -> None:
     session.run(
         "python", "-m", "pytest", "tests/system/test_flag_consistency.py", *session.posargs,
         env={"HOGLINE_FLAG_DEFINITIONS": "200", "HOGLINE_FLAG_PEOPLE": "1000"},
+    )  # fmt: skip
+    session.run(
+        "python", "-m", "pytest", "tests/instance/people/test_killed_merges.py", "--timeout=600", *session.posargs,
+        env={"HOGLINE_MERGE_KILLS": "20"},
     )  # fmt: skip
 
 

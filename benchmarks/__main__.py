@@ -26,6 +26,7 @@ NAMES = [
     "footprint",
     "instance_ingest",
     "people",
+    "flag_requests",
     "issue",
     "bugsink",
     "first_event",

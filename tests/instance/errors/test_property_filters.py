@@ -137,7 +137,7 @@ def test_a_filter_that_cannot_be_used_says_why(reader, given, reason):
 def neighbours(instance):
     """Two issues, of people in a cohort, a group and a session, and of somebody in none of them."""
     reader, mark = Reader(instance.url, instance.token, instance.key), uuid.uuid4().hex[:8]
-    kind, key, session = f"company{mark}", f"acme-{mark}", str(uuid.uuid4())
+    kind, key, session = "company", f"acme-{mark}", str(uuid.uuid4())
     base = "/api/projects/@current"
     page = dollars(session_id=session, current_url=f"https://shop.test/start?m={mark}", referring_domain="news.test")
     inside = exception(entry(f"In{mark}", frames=[python_frame("inside")]), distinct_id=f"in-{mark}")

@@ -37,19 +37,17 @@ def subject_for(
     if not flags.reads_people:
         return subject_of(flags, request, StoredPeople(), {})
     ids = [request.distinct_id, *([request.anon_distinct_id] if request.anon_distinct_id else [])]
+    stored = stored_people(
+        database, project_id, request.distinct_id, request.anon_distinct_id, request.groups,
+        group_types=flags.group_types, with_cohorts=bool(flags.cohorts.listed),
+    )  # fmt: skip
+    if not flags.continuity_keys:
+        return subject_of(flags, request, stored, {})
+    known = list(dict.fromkeys(stored.uuids[each] for each in ids if each in stored.uuids))
+    # A person who does not exist yet will get the id that follows from one of these.
+    uuids = known[:1] or [person_uuid(project_id, each) for each in ids]
     with database.session() as session:
-        stored = stored_people(
-            session,
-            project_id,
-            ids,
-            request.groups,
-            group_types=flags.group_types,
-            with_cohorts=bool(flags.cohorts.listed),
-        )
-        known = list(dict.fromkeys(stored.uuids[each] for each in ids if each in stored.uuids))
-        # A person who does not exist yet will get the id that follows from one of these.
-        uuids = known[:1] or [person_uuid(project_id, each) for each in ids]
-        kept = read_hash_keys(session, project_id, known or uuids) if flags.continuity_keys else {}
+        kept = read_hash_keys(session, project_id, known or uuids)
     wanted = _of_request(flags, request)
     fresh = {key: value for key, value in wanted.items() if key not in kept}
     if writes and fresh:

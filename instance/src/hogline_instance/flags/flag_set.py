@@ -62,11 +62,8 @@ class FlagSet:
     """The `$initial_*` properties that filters ask for."""
     reads_people: bool
     """Whether any answer depends on what is stored of people and groups."""
-
-    @property
-    def continuity_keys(self) -> tuple[str, ...]:
-        """The keys of the flags that keep a person's answer across their login."""
-        return tuple(flag.key for flag in self.flags if flag.continuity)
+    continuity_keys: tuple[str, ...]
+    """The keys of the flags that keep a person's answer across their login."""
 
 
 class FlagSets:
@@ -163,6 +160,7 @@ def _flag_set(rows: Sequence[FlagRow], group_types: Mapping[str, str], cohorts: 
         if '"$initial_' in texts else frozenset(),
         reads_people='"properties":[{' in texts or any(row.ensure_experience_continuity for row in rows)
         or any((row.filters or {}).get("feature_enrollment") for row in rows),
+        continuity_keys=tuple(row.key for row in rows if row.active and row.ensure_experience_continuity),
     )  # fmt: skip
 
 

@@ -5,14 +5,15 @@ evaluates the same ones. The instance alone knows who is in the others. For thos
 property of the person says whether they are in the cohort.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from hogline_instance.cohorts import cohort_definitions, cohorts_of_person, known_cohorts
-from hogline_instance.people import find_groups, find_people
+from hogline_instance.cohorts import cohort_definitions, cohorts_of_people, known_cohorts
+from hogline_instance.db import Database
+from hogline_instance.people import find_groups, stored_properties
 from hogline_instance.people import group_types as known_types
 
 __all__ = ["Cohorts", "StoredPeople", "cohorts_of", "group_types_of", "stored_people"]
@@ -80,26 +81,31 @@ def cohorts_of(session: Session, project_id: int) -> Cohorts:
 
 
 def stored_people(
-    session: Session,
+    database: Database,
     project_id: int,
-    distinct_ids: Iterable[str],
+    distinct_id: str,
+    anon_distinct_id: str,
     groups: Mapping[str, str],
     *,
     group_types: Mapping[str, str],
     with_cohorts: bool = False,
 ) -> StoredPeople:
-    """Return what is stored of *distinct_ids*, and of *groups* (type -> key)."""
-    people = find_people(session, project_id, distinct_ids)
+    """Return what is stored of two distinct ids, and of *groups* (type -> key)."""
+    people = stored_properties(database, project_id, distinct_id, anon_distinct_id)
+    uuids = {each: uuid for each, (uuid, _) in people.items()}
+    properties = dict(people.values())
     indexes = {name: int(index) for index, name in group_types.items()}
     wanted = [(indexes[name], key) for name, key in groups.items() if name in indexes][:_MAX_GROUPS]
-    found = find_groups(session, project_id, wanted) if wanted else {}
+    if not wanted and not (with_cohorts and uuids):
+        return StoredPeople(uuids, properties)
+    with database.session() as session:
+        found = find_groups(session, project_id, wanted) if wanted else {}
+        cohorts = cohorts_of_people(session, project_id, properties) if with_cohorts else {}
     return StoredPeople(
-        {distinct_id: person.uuid for distinct_id, person in people.items()},
-        {person.uuid: person.properties for person in people.values()},
+        uuids,
+        properties,
         {(group_types[str(index)], key): group.properties for (index, key), group in found.items()},
-        {person.uuid: cohorts_of_person(session, project_id, person.uuid) for person in people.values()}
-        if with_cohorts
-        else {},
+        cohorts,
     )
 
 

@@ -17,6 +17,7 @@ from hogline_instance.people.lookup import (
     find_person_by_uuid,
     group_types,
     names_of,
+    stored_properties,
 )
 from hogline_instance.people.names import display_name, name_properties
 from hogline_instance.people.neighbours import MakeSection, PersonSection
@@ -59,5 +60,6 @@ __all__ = [
     "people_of",
     "person_values",
     "shown_names",
+    "stored_properties",
     "summaries",
 ]

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
+from hogline_instance.db import Database, json_value
 from hogline_instance.people.names import DISPLAY_NAME_PROPERTIES, display_name, ordered_ids
 from hogline_instance.people.tables import DistinctIdRow, GroupRow, GroupTypeRow, PersonRow
 
 __all__ = [
     "FoundGroup", "FoundPerson", "GroupType", "aware", "distinct_ids_of", "find_group", "find_groups", "find_people",
-    "find_people_by_uuid", "find_person", "find_person_by_uuid", "group_types", "names_of",
+    "find_people_by_uuid", "find_person", "find_person_by_uuid", "group_types", "names_of", "stored_properties",
 ]  # fmt: skip
 
 _MAX_VALUES = 5_000  # SQLite binds at most 32,766 values in a statement
@@ -63,6 +64,27 @@ class FoundGroup:
     key: str
     properties: Mapping[str, Any]
     created_at: datetime
+
+
+_ids: Any = DistinctIdRow.__table__
+_persons: Any = PersonRow.__table__
+_OF_TWO_IDS = (
+    select(_ids.c.distinct_id, _persons.c.uuid, _persons.c.properties)
+    .join(_persons, (_persons.c.team_id == _ids.c.team_id) & (_persons.c.uuid == _ids.c.person_uuid))
+    .where(_ids.c.team_id == bindparam("project"), _ids.c.distinct_id.in_([bindparam("one"), bindparam("other")]))
+)
+
+
+def stored_properties(
+    database: Database, project_id: int, one: str, other: str = ""
+) -> dict[str, tuple[str, Mapping[str, Any]]]:
+    """Return the uuid and the properties of the persons of two distinct ids, by id.
+
+    Every request for flags asks this, so it takes no session. Raises SQLAlchemyError.
+    """
+    given = {"project": project_id, "one": one.replace("\0", ""), "other": other.replace("\0", "")}
+    rows = database.read(_OF_TWO_IDS, given)
+    return {distinct_id: (uuid, json_value(properties)) for distinct_id, uuid, properties in rows}
 
 
 def find_person(session: Session, project_id: int, distinct_id: str) -> FoundPerson | None:
