@@ -26,6 +26,7 @@ NAMES = [
     "footprint",
     "instance_ingest",
     "people",
+    "people_pages",
     "flag_requests",
     "issue",
     "bugsink",
