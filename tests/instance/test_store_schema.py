@@ -26,14 +26,15 @@ applied = store.query("SELECT name FROM analytics.schema_migrations ORDER BY nam
 print(json.dumps([{row["name"]: row["type"] for row in columns}, [row["name"] for row in applied]]))
 """
 )
-PARSE = (
-    IN_CHDB
-    + """
+# Not by `Store.query`: its clients may not send settings, which some statements have.
+PARSE = """
+import json, sys
+import clickhouse_connect
+client = clickhouse_connect.get_client(dsn=f"chdb:///{sys.argv[1]}")
 for statement in json.load(sys.stdin):
-    store.query(f"EXPLAIN AST {statement}")
+    client.query(f"EXPLAIN AST {statement}")
 print("parsed")
 """
-)
 
 
 def in_chdb(script, folder, given=""):

@@ -49,12 +49,12 @@ def test_flags_come_first():
 
 @pytest.mark.parametrize(
     ("volume", "days"),
-    [([0] * 30, 30), ([9] * 30, 30), ([0] * 29 + [5_000], 1), ([9_000] * 28 + [4_990, 9], 3), ([100_000] * 30, 1)],
+    [([0] * 30, 30), ([9] * 30, 30), ([0] * 29 + [5_000], 1), ([9_000] * 28 + [1_990, 9], 3), ([100_000] * 30, 1)],
 )
 def test_the_latest_days_with_enough_occurrences_are_compared(volume, days):
     """A large issue is compared over few days, and a small one over all."""
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    assert compared_since(volume) == today - timedelta(days=days - 1)
+    assert compared_since(volume) == (today - timedelta(days=days - 1), sum(volume[-days:]))
 
 
 def test_routes_of_a_sample_are_estimates_for_all_occurrences():

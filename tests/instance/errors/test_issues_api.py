@@ -73,6 +73,26 @@ def test_the_list_is_searched_filtered_ordered_and_paged(reader):
     assert (len(twin["results"]), twin["nextOffset"]) == (1, 1)
 
 
+def test_a_search_counts_those_occurrences_alone_that_match(reader):
+    """Of an issue with two messages one is counted; a word that all have counts all."""
+    kind, now = unique(), datetime.now(UTC)
+    messages = (("alpha", 3), ("beta", 2), ("alpha", 1))
+    sent = [
+        exception(entry(kind, text, [python_frame(text)]), at=now - timedelta(hours=hours), exception_fingerprint=kind)
+        for text, hours in messages
+    ]
+    issue_of(reader, *sent)
+    for words, expected, function in ((f"{kind} Alpha", 2, "alpha"), (f"{kind} beta", 1, "beta"), (kind, 3, "alpha")):
+        for order in ("last_seen", "users", "sessions", "occurrences"):
+            [row] = query(reader, searchQuery=words, orderBy=order, withFirstEvent=True, withLastEvent=True)["results"]
+            counts = row["aggregations"]
+            assert (counts["occurrences"], counts["users"], sum(counts["volumeRange"])) == (expected,) * 3
+            assert row["function"] == function
+        places = [number for number, (text, _) in enumerate(messages) if expected == 3 or text == function]
+        assert row["first_event"]["uuid"] == sent[places[0]]["uuid"]
+        assert row["last_event"]["uuid"] == sent[places[-1]]["uuid"]
+
+
 @pytest.mark.parametrize("status", ["resolved", "archived", "pending_release"])
 def test_an_exception_reopens_its_issue_once_and_the_release_is_noted(reader, status):
     """Three exceptions after the change reopen once; the history names the release of the first."""

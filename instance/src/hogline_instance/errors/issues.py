@@ -62,15 +62,12 @@ class Issue:
 def find_issues(session: Session, project_id: int, ids: Iterable[str]) -> dict[str, Issue]:
     """Return the issues of a project by id; unknown ids are left out."""
     wanted = list(dict.fromkeys(ids))[:_MAX_IDS]
-    first_seen = dict(
-        session.execute(
-            select(FingerprintRow.issue_id, func.min(FingerprintRow.first_seen))
-            .where(FingerprintRow.team_id == project_id, FingerprintRow.issue_id.in_(wanted))
-            .group_by(FingerprintRow.issue_id)
-        )
-        .tuples()
-        .all()
+    earliest = (
+        select(FingerprintRow.issue_id, func.min(FingerprintRow.first_seen).label("moment"))
+        .where(FingerprintRow.team_id == project_id, FingerprintRow.issue_id.in_(wanted))
+        .group_by(FingerprintRow.issue_id)
     )
+    first_seen = {row.issue_id: row.moment for row in session.execute(earliest)}
     rows = session.scalars(select(IssueRow).where(IssueRow.team_id == project_id, IssueRow.id.in_(wanted)))
     return {row.id: _issue(row, first_seen.get(row.id)) for row in rows}
 
@@ -121,7 +118,7 @@ def moved_fingerprints(session: Session, project_id: int) -> dict[str, str]:
     query = select(FingerprintRow.fingerprint, FingerprintRow.issue_id).where(
         FingerprintRow.team_id == project_id, FingerprintRow.version > 0
     )
-    return dict(session.execute(query).tuples().all())
+    return {row.fingerprint: row.issue_id for row in session.execute(query)}
 
 
 def change_issue(session: Session, project_id: int, issue_id: str, changes: Mapping[str, Any], *, actor: str) -> bool:

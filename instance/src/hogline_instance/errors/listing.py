@@ -7,7 +7,7 @@ from typing import Any
 
 from hogline_instance.db import Database
 from hogline_instance.errors.issues import Issue, find_issues, list_issues, moved_fingerprints
-from hogline_instance.errors.queries import Counts, IssueFilter, count_issues, order_issues, volumes
+from hogline_instance.errors.queries import Counts, Found, IssueFilter, count_issues, order_issues, volumes
 from hogline_instance.store import Store
 
 __all__ = ["ORDERS", "IssueQuestion", "ListedIssue", "list_page"]
@@ -55,10 +55,9 @@ def list_page(
         moved = moved_fingerprints(session, project_id)
     ordered = _order(store, project_id, asked, known, moved)
     ids = list(ordered)[asked.offset : asked.offset + asked.limit]
-    counts = count_issues(
-        store, project_id, asked.wanted, moved, {each: ordered[each] for each in ids}, with_first=asked.with_first
-    )
-    volume = volumes(store, project_id, asked.wanted, moved, ids, asked.buckets)
+    shown = {each: ordered[each] for each in ids}
+    counts = count_issues(store, project_id, asked.wanted, moved, shown, with_first=asked.with_first)
+    volume = volumes(store, project_id, asked.wanted, moved, shown, asked.buckets)
     with database.session() as session:
         issues = find_issues(session, project_id, ids)
     found = [
@@ -71,8 +70,8 @@ def list_page(
 
 def _order(
     store: Store, project_id: int, asked: IssueQuestion, known: Mapping[str, datetime], moved: Mapping[str, str]
-) -> dict[str, int]:
-    """Return the ids of the issues in their order, each with a number of rows."""
+) -> dict[str, Found]:
+    """Return the ids of the issues in their order, each with its rows."""
     if not known:
         return {}
     found = order_issues(store, project_id, asked.wanted, moved, order=asked.order, ascending=asked.ascending)

@@ -237,9 +237,10 @@ class _IssuePages:
         if event is None:
             return empty
         store, project = self._services.store, self._services.projects.current()
-        after, recent = datetime.now(UTC) - timedelta(days=_DAYS), occurrences.compared_since(totals.volume)
+        after, (recent, many) = datetime.now(UTC) - timedelta(days=_DAYS), occurrences.compared_since(totals.volume)
         people, sessions = occurrences.people_and_sessions(store, project.id, fingerprints, after=after, recent=recent)
-        seen, others = occurrences.compared(store, project.id, fingerprints, library=event.text("$lib"), after=recent)
+        library = event.text("$lib")
+        seen, others = occurrences.compared(store, project.id, fingerprints, library=library, after=recent, many=many)
         breakdowns = occurrences.breakdowns(store, project.id, fingerprints, after=after)
         routes = occurrences.routes(seen, sum(totals.volume))
         return {

@@ -3,8 +3,8 @@
 The condition of an issue is its fingerprints, so past events follow a merge at once.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -21,6 +21,7 @@ from hogline_instance.store import EVENTS_TABLE, Store
 
 __all__ = [
     "Counts",
+    "Found",
     "IssueFilter",
     "count_issues",
     "event_sample",
@@ -44,10 +45,10 @@ EVENTS_WITH_PEOPLE = f"{EVENTS_TABLE} AS events {PERSON_JOIN}"
 EXACT_UNTIL = 200_000
 """Of more events than these, people and sessions are counted within about 1 %, in half the time."""
 _ORDERS = {
-    "last_seen": "max(timestamp)",
-    "occurrences": "count()",
-    "users": f"uniq({PERSON_KEY})",
-    "sessions": f"uniqIf({SESSION_KEY}, session_id != '')",
+    "last_seen": "maxIf(timestamp, is_found)",
+    "occurrences": "many",
+    "users": f"uniqCombinedIf({PERSON_KEY}, is_found)",
+    "sessions": f"uniqCombinedIf({SESSION_KEY}, is_found AND session_id != '')",
 }
 _SEARCHED = (
     "`mat_$exception_types`", "`mat_$exception_values`", "`mat_$exception_sources`", "`mat_$exception_functions`",
@@ -67,6 +68,14 @@ class IssueFilter:
     handled: bool | None = None
     person: str | None = None
     properties: Group | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How many rows of an issue pass a filter, and whether every row passes its search."""
+
+    rows: int
+    is_whole: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +100,18 @@ class _Where:
 
     conditions: list[str]
     parameters: dict[str, object] = field(default_factory=dict)
+    search: str = "true"
+    """The condition of the words that are searched for; `conditions` do not hold it."""
+
+    @property
+    def others(self) -> str:
+        """Return all conditions but the search."""
+        return " AND ".join(self.conditions)
 
     @property
     def sql(self) -> str:
-        return " AND ".join(self.conditions)
+        """Return all conditions."""
+        return " AND ".join([*self.conditions, self.search])
 
 
 def distinct_counts(rows: int) -> str:
@@ -103,7 +120,7 @@ def distinct_counts(rows: int) -> str:
     A row may be there twice until the store merges its parts; so few of many that they don't count.
     """
     exact = rows <= EXACT_UNTIL
-    occurrences, function = ("uniqExact(uuid)", "uniqExact") if exact else ("count()", "uniq")
+    occurrences, function = ("uniqExact(uuid)", "uniqExact") if exact else ("count()", "uniqCombined")
     return (
         f"{occurrences} AS occurrences, {function}({PERSON_KEY}) AS users,"
         f" {function}If({SESSION_KEY}, session_id != '') AS sessions"
@@ -112,17 +129,29 @@ def distinct_counts(rows: int) -> str:
 
 def order_issues(
     store: Store, project_id: int, wanted: IssueFilter, moved: Mapping[str, str], *, order: str, ascending: bool
-) -> dict[str, int]:
-    """Return the ids of all issues with exceptions in the filter, in *order*, with numbers of rows."""
+) -> dict[str, Found]:
+    """Return the ids of all issues with exceptions in the filter, in *order*."""
     where = _where(project_id, wanted)
     issue = _issue(moved, where)
     rows = store.query(
-        f"SELECT toString({issue}) AS id, count() AS many FROM {_table(wanted, with_people=order == 'users')} WHERE {where.sql}"  # noqa: S608 - constants; values are bound
-        f" AND {issue} != toUUID('{NO_ISSUE}') GROUP BY {issue} ORDER BY {_ORDERS.get(order, _ORDERS['last_seen'])}"
+        f"WITH {where.search} AS is_found SELECT toString({issue}) AS id, countIf(is_found) AS many, count() AS in_all"  # noqa: S608 - constants; values are bound
+        f" FROM {_table(wanted, with_people=order == 'users')} WHERE {where.others} AND {issue} != toUUID('{NO_ISSUE}')"
+        f" GROUP BY {issue} HAVING many > 0 ORDER BY {_ORDERS.get(order, _ORDERS['last_seen'])}"
         f" {'ASC' if ascending else 'DESC'}, id LIMIT {_MAX_ISSUES}",
         where.parameters,
     )
-    return {str(row["id"]): cast("int", row["many"]) for row in rows}
+    return {str(row["id"]): Found(cast("int", row["many"]), is_whole=row["many"] == row["in_all"]) for row in rows}
+
+
+def _by_search(wanted: IssueFilter, ids: Mapping[str, Found]) -> Iterator[tuple[IssueFilter, list[str]]]:
+    """Return the filter to ask with, for those issues whose rows all pass the search and for the others.
+
+    A search reads long columns, so that it takes most of the time of a query.
+    """
+    for is_whole in (True, False):
+        group = [each for each, found in ids.items() if found.is_whole is is_whole]
+        if group:
+            yield (replace(wanted, search="") if is_whole else wanted), group
 
 
 def count_issues(
@@ -130,26 +159,31 @@ def count_issues(
     project_id: int,
     wanted: IssueFilter,
     moved: Mapping[str, str],
-    ids: Mapping[str, int],
+    ids: Mapping[str, Found],
     *,
     with_first: bool,
 ) -> dict[str, Counts]:
-    """Return the counts of the issues *ids* within the filter; their values are numbers of rows.
+    """Return the counts of the issues *ids* within the filter.
 
     Without *with_first* no first event is looked for.
     """
-    rows, first = [], "toString(argMin(uuid, (timestamp, uuid)))" if with_first else "''"
-    for is_large in (False, True):
-        group = [each for each, many in ids.items() if (many > EXACT_UNTIL) is is_large]
-        rows += _counted(store, project_id, wanted, moved, group, EXACT_UNTIL + is_large, first) if group else []
-    places = _crash_sites(store, project_id, rows)
+    first = "toString(argMin(uuid, (timestamp, uuid)))" if with_first else "''"
+    rows, places = list[dict[str, object]](), dict[str, Mapping[str, object]]()
+    for asked, group in _by_search(wanted, ids):
+        counted = list[dict[str, object]]()
+        for is_large in (False, True):
+            part = [each for each in group if (ids[each].rows > EXACT_UNTIL) is is_large]
+            counted += _counted(store, project_id, asked, moved, part, EXACT_UNTIL + is_large, first) if part else []
+        places |= _last_events(store, project_id, asked, moved, counted)
+        rows += counted
     return {
         str(row["id"]): Counts(
             str(row["id"]), cast("int", row["occurrences"]), cast("int", row["users"]), cast("int", row["sessions"]),
-            instant(cast("int", row["last_us"])), *places.get(str(row["last_event"]), ("", None, None)),
-            str(row["first_event"]), str(row["last_event"]),
+            instant(cast("int", row["last_us"])), str(place["library"]), _last(place["sources"]), _last(place["functions"]),
+            str(row["first_event"]), str(place["uuid_text"]),
         )
         for row in rows
+        if (place := places.get(str(row["id"]))) is not None
     }  # fmt: skip
 
 
@@ -167,58 +201,71 @@ def _counted(
     issue = _issue(moved, where)
     return store.query(
         f"SELECT toString({issue}) AS id, {distinct_counts(rows)}, toUnixTimestamp64Micro(max(timestamp)) AS last_us,"  # noqa: S608 - constants; values are bound
-        f" {first} AS first_event, toString(argMax(uuid, (timestamp, uuid))) AS last_event"
-        f" FROM {EVENTS_WITH_PEOPLE} WHERE {where.sql} AND {issue} IN {{ids:Array(UUID)}} GROUP BY {issue}",
+        f" {first} AS first_event FROM {EVENTS_WITH_PEOPLE} WHERE {where.sql} AND {issue} IN {{ids:Array(UUID)}}"
+        f" GROUP BY {issue}",
         where.parameters,
     )
 
 
-def _crash_sites(
-    store: Store, project_id: int, rows: Sequence[Mapping[str, object]]
-) -> dict[str, tuple[str, str | None, str | None]]:
-    """Return library, file and function of the last event of each issue.
+def _last_events(
+    store: Store,
+    project_id: int,
+    wanted: IssueFilter,
+    moved: Mapping[str, str],
+    counted: Sequence[Mapping[str, object]],
+) -> dict[str, Mapping[str, object]]:
+    """Return the last event of each issue with its library, files and functions.
 
-    They are lists of texts, so they are read for these events alone.
+    Its time is known, so that few rows are read. To keep the greatest pair of time and uuid while
+    all rows are counted takes twice as long as everything else that is counted.
     """
-    if not rows:
+    if not counted:
         return {}
-    times = [cast("int", row["last_us"]) for row in rows]
+    where = _where(project_id, wanted)
+    issue = _issue(moved, where)
+    times = sorted({cast("int", row["last_us"]) for row in counted})
+    where.parameters |= {"ids": [str(row["id"]) for row in counted], "times": times}
+    where.parameters |= {"first": times[0], "last": times[-1]}
     found = store.query(
-        "SELECT toString(uuid) AS id, toString(`mat_$lib`) AS library, `mat_$exception_sources` AS sources,"  # noqa: S608 - constants; values are bound
-        f" `mat_$exception_functions` AS functions FROM {EVENTS_TABLE} WHERE team_id = {{project:UInt32}} AND event = '$exception'"
-        " AND timestamp >= fromUnixTimestamp64Micro({first:Int64}, 'UTC') AND timestamp <= fromUnixTimestamp64Micro({last:Int64}, 'UTC')"
-        " AND uuid IN {uuids:Array(UUID)} LIMIT 1 BY uuid",
-        {
-            "project": project_id,
-            "first": min(times),
-            "last": max(times),
-            "uuids": [str(row["last_event"]) for row in rows],
-        },
+        f"SELECT toString({issue}) AS id, toString(uuid) AS uuid_text, toString(`mat_$lib`) AS library,"  # noqa: S608 - constants; values are bound
+        " `mat_$exception_sources` AS sources, `mat_$exception_functions` AS functions"
+        f" FROM {_table(wanted)} WHERE {where.sql} AND {issue} IN {{ids:Array(UUID)}}"
+        " AND timestamp >= fromUnixTimestamp64Micro({first:Int64}, 'UTC')"
+        " AND timestamp <= fromUnixTimestamp64Micro({last:Int64}, 'UTC')"
+        " AND toUnixTimestamp64Micro(timestamp) IN {times:Array(Int64)}"
+        f" ORDER BY timestamp DESC, uuid DESC LIMIT 1 BY {issue}",
+        where.parameters,
     )
-    return {str(row["id"]): (str(row["library"]), _last(row["sources"]), _last(row["functions"])) for row in found}
+    return {str(row["id"]): row for row in found}
 
 
 def volumes(
-    store: Store, project_id: int, wanted: IssueFilter, moved: Mapping[str, str], ids: Sequence[str], buckets: int
+    store: Store, project_id: int, wanted: IssueFilter, moved: Mapping[str, str], ids: Mapping[str, Found], buckets: int
 ) -> dict[str, list[int]]:
     """Return how often each of *ids* occurred in each of *buckets* equal parts of the time."""
-    if not ids or buckets < 1:
+    found = {each: [0] * buckets for each in ids}
+    if buckets < 1:
         return {}
+    for asked, group in _by_search(wanted, ids):
+        for row in _buckets(store, project_id, asked, moved, group, buckets):
+            place = min(cast("int", row["bucket"]), buckets - 1)
+            found[str(row["id"])][place] += cast("int", row["many"])
+    return found
+
+
+def _buckets(
+    store: Store, project_id: int, wanted: IssueFilter, moved: Mapping[str, str], ids: Sequence[str], buckets: int
+) -> list[dict[str, object]]:
     where = _where(project_id, wanted)
     issue = _issue(moved, where)
     start, end = microseconds(wanted.after), microseconds(wanted.before)
     where.parameters |= {"ids": list(ids), "start": start, "step": max((end - start) // buckets, 1)}
-    rows = store.query(
+    return store.query(
         f"SELECT toString({issue}) AS id,"  # noqa: S608 - constants; values are bound
         " intDiv(toUnixTimestamp64Micro(timestamp) - {start:Int64}, {step:Int64}) AS bucket, count() AS many"
         f" FROM {_table(wanted)} WHERE {where.sql} AND {issue} IN {{ids:Array(UUID)}} GROUP BY {issue}, bucket",
         where.parameters,
     )
-    found = {each: [0] * buckets for each in ids}
-    for row in rows:
-        place = min(cast("int", row["bucket"]), buckets - 1)
-        found[str(row["id"])][place] += cast("int", row["many"])
-    return found
 
 
 def events_at(store: Store, project_id: int, uuids: Sequence[str]) -> dict[str, StoredEvent]:
@@ -301,13 +348,16 @@ def _where(project_id: int, wanted: IssueFilter) -> _Where:
         ],
         {"project": project_id, "after": microseconds(wanted.after), "before": microseconds(wanted.before)},
     )  # fmt: skip
+    searched = []
     for number, word in enumerate(wanted.search.split()[:20]):
         name = f"word{number}"
         matches = " OR ".join(
             f"arrayExists(x -> positionCaseInsensitiveUTF8(x, {{{name}:String}}) > 0, {column})" for column in _SEARCHED
         )
-        where.conditions.append(f"({matches} OR positionCaseInsensitiveUTF8(distinct_id, {{{name}:String}}) > 0)")
+        searched.append(f"({matches} OR positionCaseInsensitiveUTF8(distinct_id, {{{name}:String}}) > 0)")
         where.parameters[name] = word
+    if searched:
+        where.search = f"({' AND '.join(searched)})"
     for name, column in (("release", "mat_$release"), ("library", "mat_$lib"), ("environment", "mat_$environment")):
         value = getattr(wanted, name)
         if value:

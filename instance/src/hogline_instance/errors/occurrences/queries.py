@@ -31,8 +31,10 @@ __all__ = [
 
 _WINDOWS = (timedelta(days=3), timedelta(days=60), None)
 _KEY = "toString(uuid) AS id, toUnixTimestamp64Micro(timestamp) AS at, distinct_id AS who"
-_SAMPLE = 5_000
+_SAMPLE = 2_000
+"""So many events of each side are compared: their shares are within about 2 %."""
 _MAX_VALUES = 8
+_MAX_PAIRS = 200
 _OF_ISSUE = (
     "team_id = {project:UInt32} AND event = '$exception'"
     " AND toString(`mat_$exception_fingerprint`) IN {fingerprints:Array(String)}"
@@ -75,7 +77,7 @@ def totals(store: Store, project_id: int, fingerprints: Sequence[str], *, days: 
     Of more than EXACT_UNTIL occurrences, people and sessions are counted within about 1 %.
     """
     counted = store.query(
-        "SELECT toString(toDate(timestamp)) AS day, count() AS many, toUnixTimestamp64Micro(min(timestamp)) AS first_us,"  # noqa: S608 - constants
+        "SELECT toDate(timestamp) AS day, count() AS many, toUnixTimestamp64Micro(min(timestamp)) AS first_us,"  # noqa: S608 - constants
         f" toUnixTimestamp64Micro(max(timestamp)) AS last_us FROM {EVENTS_TABLE} WHERE {_OF_ISSUE} GROUP BY day ORDER BY day",
         _issue(project_id, fingerprints),
     )
@@ -87,7 +89,7 @@ def totals(store: Store, project_id: int, fingerprints: Sequence[str], *, days: 
     first_day = datetime.now(UTC).date() - timedelta(days=days - 1)
     volume = [0] * days
     for each in counted:
-        place = (date.fromisoformat(str(each["day"])) - first_day).days
+        place = (cast("date", each["day"]) - first_day).days
         if place >= 0:
             volume[min(place, days - 1)] += cast("int", each["many"])
     return Totals(
@@ -97,8 +99,8 @@ def totals(store: Store, project_id: int, fingerprints: Sequence[str], *, days: 
     )  # fmt: skip
 
 
-def compared_since(volume: Sequence[int]) -> datetime:
-    """Return the beginning of the latest days with enough occurrences to compare.
+def compared_since(volume: Sequence[int]) -> tuple[datetime, int]:
+    """Return the beginning of the latest days with enough occurrences to compare, and their number.
 
     *volume* ends with today. Each day's rows lie together, so fewer days are fewer bytes to read.
     """
@@ -108,7 +110,7 @@ def compared_since(volume: Sequence[int]) -> datetime:
         if found >= _SAMPLE:
             break
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return today - timedelta(days=days - 1)
+    return today - timedelta(days=days - 1), found
 
 
 def newest(store: Store, project_id: int, fingerprints: Sequence[str]) -> StoredEvent | None:
@@ -206,43 +208,51 @@ def people_and_sessions(
 ) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
     """Return the distinct ids and the sessions that met the issue last, with counts since *after*.
 
-    They are looked for since *recent*, and then counted.
+    They are looked for since *recent*, and then counted. Of people with many sessions each, there
+    may be fewer than of others: the latest _MAX_PAIRS pairs of both are read.
     """
-    found = []
-    for column in ("distinct_id", "session_id"):
-        issue = _issue(project_id, fingerprints)
-        latest = store.query(
-            f"SELECT {column} AS id FROM {EVENTS_TABLE} WHERE {_OF_ISSUE}{_SINCE} AND {column} != '' GROUP BY id"  # noqa: S608 - constants
-            f" ORDER BY max(timestamp) DESC, id LIMIT {_MAX_VALUES}",
-            {**issue, "after": microseconds(recent)},
-        )
-        ids = [str(row["id"]) for row in latest]
-        rows = store.query(
-            f"SELECT {column} AS id, count() AS many FROM {EVENTS_TABLE} WHERE {_OF_ISSUE}{_SINCE}"  # noqa: S608 - constants
-            f" AND {column} IN {{ids:Array(String)}} GROUP BY id",
-            {**issue, "after": microseconds(after), "ids": ids},
-        )
-        counts = {str(row["id"]): cast("int", row["many"]) for row in rows}
-        found.append([(each, counts[each]) for each in ids if each in counts])
-    return found[0], found[1]
+    issue = _issue(project_id, fingerprints)
+    pairs = store.query(
+        f"SELECT distinct_id AS who, session_id AS session FROM {EVENTS_TABLE} WHERE {_OF_ISSUE}{_SINCE}"  # noqa: S608 - constants
+        f" GROUP BY who, session ORDER BY max(timestamp) DESC, who, session LIMIT {_MAX_PAIRS}",
+        {**issue, "after": microseconds(recent)},
+    )
+    people = list(dict.fromkeys(str(row["who"]) for row in pairs))[:_MAX_VALUES]
+    sessions = list(dict.fromkeys(str(row["session"]) for row in pairs if row["session"]))[:_MAX_VALUES]
+    rows = store.query(
+        f"SELECT distinct_id AS who, session_id AS session, count() AS many FROM {EVENTS_TABLE} WHERE {_OF_ISSUE}{_SINCE}"  # noqa: S608 - constants
+        " AND (distinct_id IN {people:Array(String)} OR session_id IN {sessions:Array(String)}) GROUP BY who, session",
+        {**issue, "after": microseconds(after), "people": people, "sessions": sessions},
+    )
+    return _summed(rows, "who", people), _summed(rows, "session", sessions)
+
+
+def _summed(rows: Sequence[Mapping[str, object]], name: str, wanted: Sequence[str]) -> list[tuple[str, int]]:
+    """Return *wanted* values of a column with the sums of their counts."""
+    sums = dict.fromkeys(wanted, 0)
+    for row in rows:
+        if (value := str(row[name])) in sums:
+            sums[value] += cast("int", row["many"])
+    return [(value, many) for value, many in sums.items() if many]
 
 
 def compared(
-    store: Store, project_id: int, fingerprints: Sequence[str], *, library: str, after: datetime
+    store: Store, project_id: int, fingerprints: Sequence[str], *, library: str, after: datetime, many: int
 ) -> tuple[Seen, Seen]:
     """Return the values of flags and properties among occurrences, and among other events.
 
-    The others are the events of the same library in the same time that are no exceptions.
+    *many* occurrences are since *after*. The others are the events of the same library in the same
+    time that are no exceptions.
     """
     issue = {**_issue(project_id, fingerprints), "after": microseconds(after)}
     others = {"project": project_id, "library": library, "after": microseconds(after)}
-    of_others = "team_id = {project:UInt32} AND event != '$exception' AND `mat_$lib` = {library:String}"
-    return _seen(store, _OF_ISSUE + _SINCE, issue), _seen(store, of_others + _SINCE, others)
+    of_others = "team_id = {project:UInt32} AND event != '$exception' AND `mat_$lib` = {library:String}" + _SINCE
+    [counted] = store.query(f"SELECT count() AS many FROM {EVENTS_TABLE} WHERE {of_others}", others)  # noqa: S608 - constants
+    of_issue = _seen(store, _OF_ISSUE + _SINCE, issue, many)
+    return of_issue, _seen(store, of_others, others, cast("int", counted["many"]))
 
 
-def _seen(store: Store, where: str, parameters: Mapping[str, object]) -> Seen:
-    [counted] = store.query(f"SELECT count() AS many FROM {EVENTS_TABLE} WHERE {where}", parameters)  # noqa: S608 - constants
-    many = cast("int", counted["many"])
+def _seen(store: Store, where: str, parameters: Mapping[str, object], many: int) -> Seen:
     if not many:
         return Seen(0, {}, {})
     rows = store.query(
