@@ -4,11 +4,15 @@ This holds whatever object contains it and however it is written.
 """
 
 import argparse
+import array
 import base64
 import collections
 import dataclasses
+import datetime
 import enum
 import functools
+import http.cookies
+import io
 import json
 import linecache
 import logging
@@ -24,6 +28,7 @@ from urllib.parse import quote, quote_plus, urlsplit
 
 import attrs
 import httpx
+import numpy
 import pydantic
 import pytest
 import sqlalchemy
@@ -138,7 +143,33 @@ ENCODINGS = {
     "percent-encoded twice": lambda secret: quote(quote(secret, safe=""), safe=""),
     "escaped in JSON": lambda secret: json.dumps(secret)[1:-1].replace("/", "\\/"),
     "every character escaped in JSON": escaped,
+    "in base64": lambda secret: base64.b64encode(secret.encode()).decode(),
+    "in base64 of URLs": lambda secret: base64.urlsafe_b64encode(secret.encode()).decode().rstrip("="),
+    "in base64 of mail": lambda secret: base64.encodebytes(secret.encode()).decode(),
+    "in base64 of UTF-16": lambda secret: base64.b64encode(secret.encode("utf-16-le")).decode(),
+    "in base64 behind a name": lambda secret: base64.b64encode(f"user:{secret}".encode()).decode(),
+    "in base32": lambda secret: base64.b32encode(secret.encode()).decode(),
+    "in hex": lambda secret: secret.encode().hex(),
+    "in hex with spaces": lambda secret: secret.encode().hex(" "),
+    "in hex with colons": lambda secret: secret.encode().hex(":").upper(),
+    "in hex of Python": lambda secret: "".join(f"\\x{byte:02x}" for byte in secret.encode()),
+    "in octal": lambda secret: "".join(f"\\{byte:03o}" for byte in secret.encode()),
+    "in long escapes": lambda secret: "".join(f"\\U{ord(character):08x}" for character in secret),
+    "in escapes with braces": lambda secret: "".join(f"\\u{{{ord(character):x}}}" for character in secret),
+    "in old escapes of URLs": lambda secret: "".join(f"%u{ord(character):04x}" for character in secret),
+    "in entities": lambda secret: "".join(f"&#{ord(character)};" for character in secret),
+    "in entities in hex": lambda secret: "".join(f"&#x{ord(character):X};" for character in secret),
+    "quoted-printable": lambda secret: "".join(f"={byte:02X}" for byte in secret.encode()),
+    "in the repr of UTF-16": lambda secret: repr(secret.encode("utf-16-le")),
+    "as codes": lambda secret: str(list(secret.encode())),
+    "as characters": lambda secret: repr(list(secret)),
+    "in a broken line": lambda secret: f"{secret[: len(secret) // 2]}\\\n{secret[len(secret) // 2 :]}",
+    "in a broken line of mail": lambda secret: f"{secret[: len(secret) // 2]}=\n{secret[len(secret) // 2 :]}",
+    "with a space of no width": lambda secret: f"{secret[: len(secret) // 2]}\u200b{secret[len(secret) // 2 :]}",
 }
+ENCODINGS_OF_URLS = [
+    "percent-encoded", "as a form", "every byte percent-encoded", "percent-encoded twice", "in base64 of URLs", "in hex", "in base32",
+]  # fmt: skip
 
 POSITIONS = {
     "alone": "{}",
@@ -157,6 +188,13 @@ POSITIONS = {
     "as userinfo": "redis://{}@cache:6379/0",
     "as a password": "postgres://app:{}@db:5432/x",
     "as a bearer": "Authorization: Bearer {}",
+    "in a header": "X-Thing: {}",
+    "in a cookie": "Cookie: a=b; s={}",
+    "in brackets": "({})",
+    "in an element": "<a>{}</a>",
+    "after digits": "123{}",
+    "between accents": "\u00e9{}\u00e9",
+    "between pipes": "a|{}|b",
 }
 
 
@@ -255,6 +293,20 @@ CONTAINERS = {
     "enum": lambda value: enum.Enum("Made", {"X": value}).X,
     "closure": lambda value: lambda: value,
     "generator": lambda value: (item for item in [value]),
+    "UTF-16": lambda value: value.encode("utf-16-le"),
+    "characters": list,
+    "deque of characters": collections.deque,
+    "codes": lambda value: list(value.encode()),
+    "memory": lambda value: memoryview(value.encode()),
+    "stream": io.StringIO,
+    "array": lambda value: array.array("b", value.encode()),
+    "array of numpy": lambda value: numpy.array([value]),
+    "text of numpy": numpy.str_,
+    "time zone": lambda value: datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone(datetime.timedelta(0), value)),
+    "module": types.ModuleType,
+    "partial": lambda value: functools.partial(print, value),
+    "cookie": lambda value: http.cookies.SimpleCookie({"a": value}),
+    "request": lambda value: httpx.Request("GET", "http://h/", params={"a": value}),
 }
 
 
@@ -282,6 +334,7 @@ def assert_gone(raw: bytes, secret: str) -> None:
     text = raw.decode("utf-8", "replace")
     spellings = {encode(secret) for encode in ENCODINGS.values()}
     spellings |= {json.dumps(spelling)[1:-1] for spelling in spellings}
+    spellings |= {spelling.replace(", ", ",") for spelling in spellings}
     spellings |= {
         secret.strip(),
         percent(secret).upper(),
@@ -326,7 +379,7 @@ def test_no_secret_leaves_in_variables(client, known, data):
     for name in names:
         try:
             value = CONTAINERS[name](value)
-        except (TypeError, AttributeError, RuntimeError):  # a list is no key, and has no bytes
+        except (TypeError, AttributeError, RuntimeError, ValueError):  # a list is no key, and has no bytes
             value = [value]
     try:
         raise_with(value)
@@ -405,11 +458,7 @@ URLS = {
 def test_no_secret_leaves_in_a_url(client, visited, known, data):
     """This holds for the URL of the request, in every event of it."""
     secret = data.draw(secrets_of(known))
-    written = ENCODINGS[
-        data.draw(
-            st.sampled_from(["percent-encoded", "as a form", "every byte percent-encoded", "percent-encoded twice"])
-        )
-    ](secret)
+    written = ENCODINGS[data.draw(st.sampled_from(ENCODINGS_OF_URLS))](secret)
     path, query = URLS[data.draw(st.sampled_from(list(URLS)))](written)
 
     environ = {
@@ -573,6 +622,18 @@ def test_basic_credentials_are_hidden_however_short(user, password, position):
         ("password=None, token=<hidden>, secret=get_secret()", "password=None, token=<hidden>, secret=get_secret()"),
         ("max_tokens=4096 and tokens: 512", "max_tokens=4096 and tokens: 512"),
         ("wrong password: at least one digit", "wrong password: at least one digit"),
+        ("Command '['mysql', '--password', 'hunter2']' failed", "Command '['mysql', '--password', 'redacted']' failed"),
+        ("mysql --password hunter2 -u x", "mysql --password redacted -u x"),
+        ("('password', 'hunter2')", "('password', 'redacted')"),
+        ("<a><password>hunter2</password></a>", "<a><password>redacted</password></a>"),
+        ('{"name": "password", "value": "hunter2"}', '{"name": "password", "value": "redacted"}'),
+        ("ALTER USER app WITH PASSWORD 'hunter2'", "ALTER USER app WITH PASSWORD 'redacted'"),
+        ("CREATE USER app IDENTIFIED BY 'hunter2'", "CREATE USER app IDENTIFIED BY 'redacted'"),
+        ("DB_PASS=hunter2", "DB_PASS=redacted"),
+        ("use --token to sign in", "use --token to sign in"),
+        ("the --password option is required", "the --password option is required"),
+        ("unexpected token 'export', <tokens>512</tokens>", "unexpected token 'export', <tokens>512</tokens>"),
+        ("no columns: ['id', 'password', 'email']", "no columns: ['id', 'password', 'email']"),
         ("PASSWORD_RESET_TIMEOUT = 259200", "PASSWORD_RESET_TIMEOUT = 259200"),
         ("user@example.com has no password", "user@example.com has no password"),
     ],
@@ -614,6 +675,8 @@ ORDINARY = [
     "2026-11-25T22:43:01.811161+00:00", "ada@example.com", "https://shop.example:8443/cart?item=3&colour=Blue", "SELECT id, name FROM customers WHERE id = 7",
     "ValueError: invalid literal for int() with base 10: '4x'", "Python 3.11.7 (main, Nov 30 2026, 21:31:01) [GCC 12.2.0] on linux",
     "rk_liveness_probe", "Sk-Learn pipelines", "EAAAlphabet", "key-value-stores-of-2026", "https://www.youtube.com/watch?v=dQw4w9WgXcQ",
+    "68656c6c6f20776f726c642068656c6c6f20776f726c64", "[104, 101, 108, 108, 111, 32, 119, 111, 114, 108, 100, 33, 33]",
+    "MAC 00:1b:63:84:45:e6, 10 20 30 40 50 60 70 80 90",
     "https://shop.example/?gclid=EAIaIQobChMI7pXh0eKx_gIVCgCtBh2J9QkzEAAYASAAEgK1HfD_BwE",
 ]  # fmt: skip
 
@@ -623,6 +686,18 @@ def test_what_is_no_secret_stays_readable(text):
     """Identifiers, hashes, paths, prose, reprs."""
     assert redacted_text(text) == text
     assert MASKS.shown(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cD0yMDI2LTExLTI1VDIyOjQzOjAxLjgxMTE2MQ==",
+        "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk",
+    ],
+)
+def test_what_decodes_to_no_secret_stays_readable_in_a_message(text):
+    """A cursor of a list, a picture."""
+    assert redacted_text(text) == text
 
 
 def test_the_names_of_djangos_settings_stay_readable():

@@ -535,7 +535,7 @@ def main() -> int:
                 report.faults.append(f"the instance ended with status {status}")
         finally:
             served.stop()
-        report.faults += [f"in the log: {line}" for line in served.log if "Traceback" in line]
+        report.faults += [f"in the log: {text}" for text in [served.errors()] if text]
     print_progress(report)
     for fault in report.faults:
         print(fault)

@@ -6,7 +6,6 @@ They are found by their format, or by the name before them, also where they are 
 import binascii
 import re
 from collections.abc import Iterable
-from urllib.parse import unquote
 
 from hogline.redaction.formats import MASK, format_spans
 from hogline.redaction.names import is_secret_variable
@@ -24,7 +23,6 @@ __all__ = [
 
 _MAX_TEXT_CHARACTERS = 65_536
 _MARGIN_CHARACTERS = 2048  # looked at beyond what is shown, for what stands across the cut
-_MAX_ENCODINGS = 3  # a URL in a URL in a URL
 _SHORTEST_SECRET_CHARACTERS = 8  # "Basic Og", "a://b@c"
 
 _URL = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s\"'<>`]+")
@@ -38,9 +36,9 @@ _AUTHORIZATION = re.compile(
 _LONGEST_WORD_CHARACTERS = 15
 _MIN_CREDENTIAL_CHARACTERS = 8
 
-_NAME_HINTS = ("passw", "passphrase", "pwd", "secret", "token", "key", "credential", "signature", "jwt", "session", "authorization", "cookie")  # fmt: skip
+_NAME_HINTS = ("passw", "passphrase", "_pass", "pwd", "secret", "token", "key", "credential", "signature", "jwt", "session", "authorization", "cookie", "identified by")  # fmt: skip
 _NAMED = re.compile(
-    r"(?P<name>passw(?:or)?d|passphrase|pwd|secret|token|api[ _-]?key|access[_-]?key|private[_-]?key|account[_-]?key|"
+    r"(?P<name>passw(?:or)?d|passphrase|(?<=_)pass|pwd|secret|token|api[ _-]?key|access[_-]?key|private[_-]?key|account[_-]?key|"
     r"credentials?|signature|jwt|session[_-]?id|authorization|cookie2?)"
     r"(?:[_-]?(?:access|key|value|hash|text|string|confirm(?:ation)?|again|id|\d{1,2})){0,3}"
     r"(?P<quote>(?:\\{0,6}[\"'])?\]?)(?P<sign>\s{0,4}(?:=>|==?|:)\s{0,4})"
@@ -61,9 +59,6 @@ _VALIDATION = re.compile(
 )
 
 _WORD = re.compile(r"[^\s\"'`<>(){}\[\],;=&?|]++")
-_LONG_WORD = re.compile(r"[^\s\"'`<>(){}\[\],;&?|]++")  # a secret may have an equals sign in it
-_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\/")
-_ESCAPE = re.compile(r"\\u([0-9A-Fa-f]{4})|\\x([0-9A-Fa-f]{2})|\\(/)")
 _MIN_RANDOM_CHARACTERS = 16
 _CLICK_ID = re.compile(rf"(?:^|[?&])(?:{'|'.join(CLICK_IDS)})=\Z")
 _MAX_CLICK_ID_CHARACTERS = 16
@@ -119,11 +114,15 @@ def without_known_secrets(text: str, mask: str = MASK) -> str:
     """
     if len(text) < _SHORTEST_SECRET_CHARACTERS:
         return text
-    if spans := [*format_spans(text), *random_spans(text)]:
+    # Their patterns take as long to compile as the rest of the import, so they are loaded on first use.
+    from hogline.redaction.encodings import encoded_spans
+
+    if spans := [*format_spans(text), *random_spans(text), *encoded_spans(text, _is_secret)]:
         text = _replaced(text, spans, mask)
-    if ("%" in text or "\\" in text) and _ENCODED.search(text) is not None:
-        for words in (_WORD, _LONG_WORD):
-            text = words.sub(lambda match: mask if _hides_a_secret(match[0]) else match[0], text)
+    if "%" in text or "\\" in text or "=" in text or "&#" in text:
+        from hogline.redaction.escapes import without_escaped_secrets
+
+        text = without_escaped_secrets(text, mask, _is_secret)
     return text
 
 
@@ -197,6 +196,10 @@ def without_named_values(text: str, mask: str = MASK, *, only_quoted: bool = Fal
         place = max(end, match.end())
         if text[begin:end].lower() not in _NO_VALUES:
             spans.append((begin, end))
+    if not only_quoted:
+        from hogline.redaction.pairs import pair_spans
+
+        spans += [(begin, end) for begin, end in pair_spans(text) if text[begin:end].lower() not in _NO_VALUES]
     return _replaced(text, spans, mask) if spans else text
 
 
@@ -228,22 +231,6 @@ def _value_span(text: str, match: re.Match[str], *, only_quoted: bool) -> tuple[
     return begin, end if end >= 0 else min(len(text), begin + _MAX_VALUE_CHARACTERS)
 
 
-def _hides_a_secret(word: str) -> bool:
-    """Return whether an encoded *word* contains a secret when it is decoded."""
-    if _ENCODED.search(word) is None:
-        return False
-    for _ in range(_MAX_ENCODINGS):
-        decoded = _ESCAPE.sub(_unescaped, unquote(word))
-        if decoded == word:
-            return False
-        word = decoded
-        if format_spans(word) or random_spans(word):
-            return True
-        plain = without_named_values(without_credentials(word))
-        if plain != word:
-            return True
-    return False
-
-
-def _unescaped(match: re.Match[str]) -> str:
-    return match[3] or chr(int(match[1] or match[2], 16))
+def _is_secret(text: str) -> bool:
+    """Return whether a decoded *text* contains a secret."""
+    return bool(format_spans(text) or random_spans(text)) or without_named_values(without_credentials(text)) != text

@@ -29,6 +29,7 @@ _CREDENTIALS = re.compile(
     r"|(:/)[^\s/?#@:\"'<>`]*:[^\s/?#@\"'<>`]*@"
 )
 _BEARER = re.compile(r"Bearer\s++[\w.~+/=-]")
+_LONG_WORD = re.compile(r"[A-Za-z0-9+_-]{20}")  # which base64, base32 or hex may be
 _KEY_IN_JSON = re.compile(r"""["']([^"'\\\s]{1,200})["']\s*+:""")
 _PARAMETER = re.compile(r"(?:^|[?&#;])([^=?&#;]{1,200})=[^&#;]")
 # Parameters with long random ids that advertisers add to links. They are no logins, and campaigns
@@ -108,7 +109,7 @@ def _is_plain(part: str, also: AbstractSet[str]) -> bool:
         return False
     if len(name) > _LONGEST_REMEMBERED_NAME or not _is_known_plain(name) or (also and plain_name(name) in also):
         return False
-    return (len(value) < _SHORTEST_SECRET and "%" not in value) or not _is_secret(value, also)
+    return (len(value) < _SHORTEST_SECRET and "%" not in value) or name in CLICK_IDS or not _is_secret(value, also)
 
 
 def _redacted_parameter(part: str, also: AbstractSet[str], mask: str) -> str:
@@ -146,7 +147,17 @@ def _is_secret(text: str, also: AbstractSet[str]) -> bool:
 
 
 def _holds_format(text: str) -> bool:
-    return bool(format_spans(text) or random_spans(text)) or ("Bearer" in text and _BEARER.search(text) is not None)
+    if _has_format(text) or ("Bearer" in text and _BEARER.search(text) is not None):
+        return True
+    if _LONG_WORD.search(text) is None:
+        return False
+    from hogline.redaction.encodings import encoded_words  # imported lazily: few URLs need it
+
+    return encoded_words(text, _has_format)
+
+
+def _has_format(text: str) -> bool:
+    return bool(format_spans(text) or random_spans(text))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -30,6 +30,7 @@ _MIN_KEY_CHARACTERS = 14  # shorter texts repeat, and are remembered
 _CIRCLE = "<circular ref>"
 _MORE = "..."
 _MAX_PAIR_ITEMS = 3
+_MIN_SPELLED_ITEMS = 12
 _NAME_FIELDS = frozenset({"name", "key", "field", "header", "column", "param", "parameter", "variable", "_name_"})
 _VALUE_FIELDS = frozenset({"value", "values", "content", "data", "default", "_value_", "text", "contents", "val", "v"})
 _SCHEMES = frozenset({"basic", "bearer", "digest", "negotiate"})
@@ -154,9 +155,9 @@ class ValueReader:
         if _is_one_of(kind, self._plain):
             return self._text(str(value)[:_MAX_SCANNED_CHARACTERS])
         if issubclass(kind, date):
-            return _moment(value)
+            return self.masks.without_secrets(_moment(value))
         if is_definition(value):
-            return _definition(value, kind)
+            return self.masks.without_secrets(_definition(value, kind))
         if issubclass(kind, BaseException):
             held = _arguments(value)
             arguments = self._sequence(tuple.__iter__(held), tuple.__len__(held), depth, around)
@@ -302,6 +303,8 @@ class ValueReader:
         shown: list[Any] = []
         is_hidden = False
         held = tuple(islice(items, _MAX_ITEMS))
+        if len(held) >= _MIN_SPELLED_ITEMS and self._spells_a_secret(held, items):
+            return [REDACTED]
         is_form = all(issubclass(type(item), tuple) for item in held)
         for number, item in enumerate(held):
             if self._nodes <= 0 or self._room <= 0:
@@ -321,6 +324,22 @@ class ValueReader:
         if length > len(shown):
             shown.append(f"{_MORE} {length - len(shown)} more")
         return shown
+
+    def _spells_a_secret(self, held: tuple[Any, ...], rest: Iterator[Any]) -> bool:
+        """Return whether *held*, and *rest* behind it, are the characters of a secret or their codes."""
+        spelled = ""
+        for item in (*held, *islice(rest, _MAX_STRUCTURE_CHARACTERS)):
+            if type(item) is int and 0 <= item < sys.maxunicode:
+                spelled += chr(item)
+            elif type(item) is str and len(item) == 1:
+                spelled += item
+            elif type(item) is bytes and len(item) == 1:
+                spelled += item.decode("latin-1")
+            else:
+                break
+            if len(spelled) == _MIN_SPELLED_ITEMS and not spelled.isprintable():  # numbers of other kinds
+                break
+        return len(spelled) >= _MIN_SPELLED_ITEMS and self.masks.without_secrets(spelled) != spelled
 
     def _object(self, value: Any, kind: type, depth: int, around: tuple[int, ...]) -> Any:
         held = [item for item in _attributes(value, kind) if not self.masks.ignores(item[0])]
