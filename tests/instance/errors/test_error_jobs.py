@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from hogline_instance.db import Database
-from hogline_instance.errors.config import SPIKES, config_of
+from hogline_instance.errors.config import SPIKES, config_of, save_config
 from hogline_instance.errors.source_maps.fetching import Fetcher, FetchError
 from hogline_instance.errors.spikes import BUCKETS, find_spikes, is_spike, note_spikes
 from hogline_instance.errors.tables import FingerprintRow, HistoryRow, IssueRow
@@ -65,7 +65,7 @@ def test_a_spike_passes_the_threshold_and_ten_times_the_baseline(earlier, curren
 
 
 def test_a_spike_is_noted_once_until_its_snooze_ends(database_url):
-    """The history has its count and baseline; a suppressed issue has none."""
+    """The history has its count and baseline, a suppressed issue none; each option has its effect."""
     database = Database(database_url)
     database.migrate()
     now = datetime.now(UTC)
@@ -84,6 +84,14 @@ def test_a_spike_is_noted_once_until_its_snooze_ends(database_url):
         assert config_of(session, SPIKES, 1)["threshold"] == 500
         details = [row.detail for row in session.scalars(select(HistoryRow).where(HistoryRow.issue_id == "a"))]
     assert details == [{"count": 900, "baseline": 1.0}] * 2
+    later = now + timedelta(hours=1)
+    for config, moment, expected in (
+        ({"threshold": 901}, later, 0), ({"threshold": 900, "multiplier": 900}, later, 0),
+        ({"multiplier": 899, "snooze_duration_minutes": 1}, later, 1), ({}, later + timedelta(minutes=2), 1),
+    ):  # fmt: skip
+        with database.transaction() as session:
+            save_config(session, SPIKES, 1, config)
+            assert len(note_spikes(session, 1, find_spikes(session, 1, counts), moment)) == expected, config
     database.close()
 
 

@@ -171,6 +171,15 @@ def test_issues_are_assigned_and_changed_in_bulk(reader):
     call(reader, "DELETE", f"issues/{ids[0]}/", status=405)
     call(reader, "POST", f"issues/{ids[0]}/comments/", {"content": "seen <b>it</b>"}, status=201)
     assert call(reader, "GET", f"issues/{ids[0]}/activity/")["results"][0]["detail"]["content"] == "seen <b>it</b>"
+    for broken in (
+        {"type": "user", "id": {}},
+        {"type": [], "id": 1},
+        {"type": "user", "id": True},
+        {"type": "team", "id": 1},
+        [],
+    ):
+        answer = call(reader, "PATCH", f"issues/{ids[0]}/assign", {"assignee": broken}, status=400)
+        assert answer["attr"] == "assignee"
 
 
 def test_frames_are_found_by_their_ids_with_source_lines(reader):

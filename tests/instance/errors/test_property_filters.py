@@ -101,6 +101,25 @@ def test_people_and_columns_of_the_event_are_filtered_too(reader, mark):
     assert of("event_metadata", "person_id", row["person_id"]) == "A"
 
 
+def test_the_issue_of_an_exception_is_filtered_by_what_the_api_says_of_it(reader, mark):
+    """Type error_tracking_issue: name, description, status, severity, assignee, first time."""
+
+    def of(key, value, operator="exact"):
+        return names(reader, mark, [{"type": "error_tracking_issue", "key": key, "value": value, "operator": operator}])
+
+    rows = {row["name"][0]: row["id"] for row in query(reader, searchQuery=mark)["results"]}
+    call(reader, "PATCH", f"issues/{rows['A']}/", {"severity": "high", "assignee": {"type": "user", "id": 7}})
+    assert of("name", f"b{mark}", "icontains") == "B"
+    assert of("name", f"B{mark}", "is_not") == "AC"
+    assert of("issue_description", ["message of C", "message of A"]) == "AC"
+    assert (of("status", "active"), of("status", "resolved")) == ("ABC", "")
+    assert (of("severity", None, "is_set"), of("severity", "high")) == ("A", "A")
+    assert [of("assignee", each) for each in (7, "7", {"type": "user", "id": 7}, 8)] == ["A", "A", "A", ""]
+    assert of("assignee", None, "is_not_set") == "BC"
+    assert (of("first_seen", "-1h", "is_date_after"), of("first_seen", "-1h", "is_date_before")) == ("ABC", "")
+    call(reader, "PATCH", f"issues/{rows['A']}/", {"severity": None, "assignee": None})
+
+
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
@@ -113,6 +132,7 @@ def test_people_and_columns_of_the_event_are_filtered_too(reader, mark):
         ([{"key": "id", "type": "cohort", "value": "x"}], "must be its id"), ([{"key": "id", "type": "cohort"}], "must be its id"),
         ([{"key": "id", "type": "cohort", "value": 2**31}], "must be its id"), ([{"key": "name", "type": "cohort", "value": 1}], "key 'name'"),
         ([{"key": "id", "type": "cohort", "value": 1, "operator": "gt"}], "in or not_in"),
+        ([{"key": "volume", "type": "error_tracking_issue", "value": 1}], "the keys of type error_tracking_issue are name"),
         ([{"key": "plan", "type": "group", "value": "Pro"}], "from 0 to 4"),
         ([{"key": "plan", "type": "group", "value": "Pro", "group_type_index": 5}], "from 0 to 4"),
         ([{"key": "plan", "type": "group", "operator": "regex", "value": "(", "group_type_index": 0}], "cannot read a regular expression"),

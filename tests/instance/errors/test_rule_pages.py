@@ -15,11 +15,11 @@ from tests.instance.reader import text_of
 
 EVIL = "<script>alert(1)</script>"
 EXTRA = {
-    "grouping": {"description": "all of the cart"}, "suppression": {"share": "25"}, "severity": {"severity": "high"},
+    "grouping": {"description": "all of the cart", "assignee_type": "role", "assignee": "shop"}, "suppression": {"share": "25"}, "severity": {"severity": "high"},
     "assignment": {"assignee_type": "user", "assignee": "ada"}, "bypass": {},
 }  # fmt: skip
 EFFECTS = {
-    "grouping": "all of the cart", "suppression": "drops 25 % of them", "severity": "makes new issues high",
+    "grouping": "all of the cart, assigned to role shop", "suppression": "drops 25 % of them", "severity": "makes new issues high",
     "assignment": "assigns new issues to user ada", "bypass": "lets them pass the rate limits",
 }  # fmt: skip
 

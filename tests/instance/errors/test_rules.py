@@ -119,6 +119,19 @@ def test_a_rate_limit_drops_what_exceeds_it(serve, tmp_path):
     until(lambda: dropped(reader, "exceptions beyond a rate limit are dropped") == 3)
     reader.send(exception(entry(kind, "v", [python_frame()]), vip="yes"))
     assert len(reader.wait_for(3, event="$exception")) == 3
+    # The limit of the project counts all issues; another size of the buckets begins a new one.
+    limits = {
+        "per_issue_rate_limit_value": None,
+        "project_rate_limit_value": 1,
+        "project_rate_limit_bucket_size_minutes": 9_999,
+    }
+    assert call(reader, "PATCH", "settings/", limits)["project_rate_limit_value"] == 1
+    for _ in range(2):
+        reader.send(exception(entry(unique(), "v", [python_frame()])))
+    until(lambda: dropped(reader, "exceptions beyond a rate limit are dropped") == 4)
+    call(reader, "PATCH", "rate_limit_config/", {"project_rate_limit_bucket_size_minutes": 1})
+    reader.send(exception(entry(unique(), "v", [python_frame()])))
+    assert len(reader.wait_for(5, event="$exception")) == 5
 
 
 @pytest.mark.parametrize("kind", ["grouping", "suppression", "assignment", "severity", "bypass"])
@@ -143,7 +156,8 @@ def test_rules_are_made_changed_ordered_and_deleted(reader, kind):
     "broken",
     [
         7, {"type": "XOR", "values": []}, {"values": "x"}, {"values": [{"key": "a", "operator": "like", "value": "x"}]},
-        {"values": [1]},
+        {"values": [1]}, {"values": [{"key": "email", "type": "person", "value": "a@b.test"}]},
+        {"type": "OR", "values": [{"type": "AND", "values": [{"key": "id", "type": "cohort", "value": 1}]}]},
     ],
 )  # fmt: skip
 def test_a_rule_that_can_never_work_is_refused(reader, broken):

@@ -50,6 +50,8 @@ def read_assignee(value: object) -> dict[str, str] | None:
     """Return an assignee of a body. Raises ApiError: it has no type and id."""
     if value is None:
         return None
-    if not isinstance(value, Mapping) or value.get("type") not in {"user", "role"} or value.get("id") in {None, ""}:
+    found = (value.get("type"), value.get("id")) if isinstance(value, Mapping) else (None, None)
+    is_id = isinstance(found[1], (str, int)) and not isinstance(found[1], bool) and found[1] != ""
+    if found[0] not in ("user", "role") or not is_id:
         raise bad_request("assignee", 'assignee must be null or {"type": "user" or "role", "id": ...}')
-    return {"type": str(value["type"]), "id": str(value["id"])[:64]}
+    return {"type": str(found[0]), "id": str(found[1])[:64]}

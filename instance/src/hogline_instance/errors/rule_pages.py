@@ -159,14 +159,19 @@ def _posted(kind: str, form: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     body: dict[str, Any] = {"filters": _posted_filters(form)}
     if kind == "grouping":
         body["description"] = _text(form, "description")
+        body["assignee"] = _posted_assignee(form) if _text(form, "assignee").strip() else None
     elif kind == "suppression":
         share = _number(_text(form, "share"))
         body["sampling_rate"] = share / 100 if isinstance(share, (int, float)) else share
     elif kind == "assignment":
-        body["assignee"] = {"type": _text(form, "assignee_type") or "user", "id": _text(form, "assignee").strip()}
+        body["assignee"] = _posted_assignee(form)
     elif kind == "severity":
         body["severity"] = _text(form, "severity")
     return body
+
+
+def _posted_assignee(form: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    return {"type": _text(form, "assignee_type") or "user", "id": _text(form, "assignee").strip()}
 
 
 def _posted_filters(form: Mapping[str, Sequence[str]]) -> Any:

@@ -26,14 +26,16 @@ def condition_words(filters: Mapping[str, Any]) -> str:
 
 def effect_words(kind: str, rule: Mapping[str, Any]) -> str:
     """Return what a rule of *kind* does with the exceptions that match."""
+    assignee = rule.get("assignee") or {}
+    named = f"{assignee.get('type', 'user')} {assignee.get('id', '')}"
     if kind == "grouping":
-        return str(rule.get("description") or "makes one issue of them")
+        words = str(rule.get("description") or "makes one issue of them")
+        return f"{words}, assigned to {named}" if assignee else words
     if kind == "suppression":
         share = rule.get("sampling_rate")
         return "drops them all" if share in {None, 1} else f"drops {share * 100:g} % of them"
     if kind == "assignment":
-        assignee = rule.get("assignee") or {}
-        return f"assigns new issues to {assignee.get('type', 'user')} {assignee.get('id', '')}"
+        return f"assigns new issues to {named}"
     if kind == "severity":
         return f"makes new issues {rule.get('severity')}"
     return "lets them pass the rate limits"

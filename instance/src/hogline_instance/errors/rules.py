@@ -22,6 +22,7 @@ _NEGATIVE = {
     "is_not": "exact", "not_icontains": "icontains", "not_regex": "regex", "is_not_set": "is_set",
     "not_starts_with": "starts_with", "not_ends_with": "ends_with", "not_icontains_multi": "icontains_multi",
 }  # fmt: skip
+_OF_EVENTS = (None, "event", "feature")
 # Operators that take one value; a list of values passes when one of them does.
 _ONE_VALUE = frozenset({"icontains", "starts_with", "ends_with", "regex", "gt", "gte", "lt", "lte"})
 
@@ -100,6 +101,11 @@ def _entry(entry: object, properties: Mapping[str, Any], depth: int) -> bool:
         raise FilterError(f"a filter must be an object, got {type(entry).__name__}")
     if "values" in entry and entry.get("type") in {"AND", "OR"}:
         return _group(entry, properties, depth + 1)
+    if entry.get("type") not in _OF_EVENTS:
+        raise FilterError(
+            f"a rule asks for properties of the exception, of type event; the filter of {str(entry.get('key'))[:100]!r}"
+            f" has type {str(entry['type'])[:50]!r}"
+        )
     operator, value = str(entry.get("operator") or "exact"), entry.get("value")
     if operator not in OPERATORS:
         raise FilterError(f"operator {operator[:50]!r} is unknown")

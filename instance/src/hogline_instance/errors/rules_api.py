@@ -22,6 +22,7 @@ __all__ = ["build_router"]
 
 _CONFIGS = {
     "rate_limit_config": RATE_LIMITS,
+    "settings": RATE_LIMITS,
     "spike_detection_config": SPIKES,
     "source_map_config": SOURCE_MAPS,
 }

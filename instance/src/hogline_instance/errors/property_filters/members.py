@@ -1,4 +1,4 @@
-"""Turn conditions on cohorts and groups into memberships: SQL knows who is in them."""
+"""Turn conditions on cohorts, groups and issues into memberships: SQL knows what is in them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -6,10 +6,11 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from hogline_instance.db import Database
+from hogline_instance.errors.issues import Issue, find_issues, list_issues
 from hogline_instance.errors.property_filters.queries import (
     BoundValues,
     check_patterns,
@@ -19,6 +20,7 @@ from hogline_instance.errors.property_filters.queries import (
     people_with_exceptions,
 )
 from hogline_instance.errors.property_filters.tree import Condition, FilterNode, FilterTreeError, Group, Membership
+from hogline_instance.errors.tables import FingerprintRow
 from hogline_instance.events.json_bytes import encode_json
 from hogline_instance.people import find_groups
 from hogline_instance.store import Store
@@ -30,11 +32,12 @@ CohortMembers = Callable[[Session, int, int], Select[Any] | None]
 _MAX_PEOPLE = 500_000
 _FEW_PEOPLE = 1_000
 _MAX_GROUPS = 50_000
-_GROUPS_AT_ONCE = 1_000
+_MAX_ISSUES = 50_000
+_AT_ONCE = 1_000
 
 
 class MemberSearch:
-    """Looks up the members of a project's cohorts and groups, for exceptions of a time span."""
+    """Looks up a project's members of cohorts, groups, and issues, for exceptions of a time span."""
 
     def __init__(
         self, database: Database, store: Store, project_id: int, span: tuple[datetime, datetime], cohorts: CohortMembers
@@ -46,7 +49,7 @@ class MemberSearch:
         self._cohorts = cohorts
 
     def resolve(self, node: Group) -> Group:
-        """Return *node* without conditions on cohorts and groups.
+        """Return *node* without conditions on cohorts, groups and issues.
 
         Raises FilterTreeError: a value cannot be used, the project has no such cohort, or too many
         would be members.
@@ -65,6 +68,8 @@ class MemberSearch:
             return Membership("person_id", people, node.negated)
         if isinstance(node, Condition) and node.source == "group":
             return Membership(f"$group_{node.group_type}", tuple(self._group_keys(node)), node.negated)
+        if isinstance(node, Condition) and node.source == "issue":
+            return Membership("mat_$exception_fingerprint", tuple(self._fingerprints(node)), node.negated)
         return node
 
     def _people(self, cohort_id: int) -> Sequence[str]:
@@ -96,10 +101,38 @@ class MemberSearch:
                 f"more than {_MAX_GROUPS:,} groups have exceptions in this time; choose a shorter one"
             )
         found, positive = [], replace(condition, negated=False)
-        for start in range(0, len(keys), _GROUPS_AT_ONCE):
-            wanted = {(condition.group_type, key) for key in keys[start : start + _GROUPS_AT_ONCE]}
+        for start in range(0, len(keys), _AT_ONCE):
+            wanted = {(condition.group_type, key) for key in keys[start : start + _AT_ONCE]}
             with self._database.session() as session:
                 groups = find_groups(session, self._project_id, wanted)
             properties = {key: encode_json(group.properties).decode() for (_, key), group in groups.items()}
             found += matching_keys(self._store, positive, properties) if properties else []
         return found
+
+    def _fingerprints(self, condition: Condition) -> list[str]:
+        """Return the fingerprints of the issues that pass *condition*, not negated.
+
+        An exception keeps its fingerprint when its issue is merged or split.
+        """
+        found, positive = list[str](), replace(condition, source="group", negated=False)
+        with self._database.session() as session:
+            ids = list(list_issues(session, self._project_id))
+            if len(ids) > _MAX_ISSUES:
+                raise FilterTreeError(f"the project has more than {_MAX_ISSUES:,} issues; filter by the event instead")
+            for start in range(0, len(ids), _AT_ONCE):
+                issues = find_issues(session, self._project_id, ids[start : start + _AT_ONCE])
+                properties = {each: encode_json(_facts(issue)).decode() for each, issue in issues.items()}
+                passed = matching_keys(self._store, positive, properties)
+                query = select(FingerprintRow.fingerprint).where(
+                    FingerprintRow.team_id == self._project_id, FingerprintRow.issue_id.in_(passed)
+                )
+                found += session.scalars(query)
+        return found
+
+
+def _facts(issue: Issue) -> dict[str, str | None]:
+    """Return the values by which issues are filtered."""
+    return {
+        "name": issue.name, "issue_description": issue.description, "status": issue.status, "severity": issue.severity,
+        "assignee": issue.assignee_id, "first_seen": issue.first_seen.isoformat(),
+    }  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from hogline_instance.db import storable_text
 
 __all__ = [
-    "METADATA", "OPERATORS", "SESSION_VALUES", "Condition", "FilterNode", "FilterTreeError", "Group", "Membership", "in_group",
+    "ISSUE_VALUES", "METADATA", "OPERATORS", "SESSION_VALUES", "Condition", "FilterNode", "FilterTreeError", "Group", "Membership", "in_group",
     "read_filter_group",
 ]  # fmt: skip
 
@@ -32,8 +32,9 @@ _OPPOSITES = {
 _SAME = {"in": "exact", "icontains_multi": "icontains", "min": "gte", "max": "lte"}
 _SOURCES = {
     "event": "event", "feature": "event", "person": "person", "event_metadata": "event_metadata", "session": "session",
-    "group": "group", "cohort": "cohort",
+    "group": "group", "cohort": "cohort", "error_tracking_issue": "issue",
 }  # fmt: skip
+ISSUE_VALUES = ("name", "issue_description", "status", "severity", "assignee", "first_seen")
 SESSION_VALUES = (
     "$session_duration", "$start_timestamp", "$end_timestamp", "$entry_current_url", "$entry_pathname", "$entry_hostname",
     "$end_current_url", "$end_pathname", "$end_hostname", "$entry_referring_domain", "$entry_utm_source", "$entry_utm_medium",
@@ -53,7 +54,7 @@ class Condition:
     """A test of one property. *negated* turns it around, so a property that is not set passes."""
 
     source: str
-    """`event`, `person`, `event_metadata`, `session`, `group` or `cohort`."""
+    """`event`, `person`, `event_metadata`, `session`, `group`, `cohort` or `issue`."""
     key: str
     operator: str
     """One of the operators that are no opposite of another."""
@@ -137,6 +138,8 @@ def _condition(given: Mapping[str, Any]) -> Condition:
         raise FilterTreeError(f"operator must be one of {', '.join(OPERATORS)}, got {str(operator)[:50]!r}")
     positive = _OPPOSITES.get(operator, _SAME.get(operator, operator))
     values = _values(given.get("value"))
+    if (source, key) == ("issue", "assignee"):
+        values = tuple(map(_assignee_id, values))
     if positive == "between" and not _is_span(values):
         raise FilterTreeError(f"{operator} of {key[:50]!r} needs a list of two numbers, the smaller one first")
     if source == "cohort":
@@ -152,13 +155,13 @@ def _condition(given: Mapping[str, Any]) -> Condition:
 
 def _source(kind: object, key: str) -> str:
     source = _SOURCES.get(kind) if isinstance(kind, str) else None
-    known = {"event_metadata": METADATA, "session": SESSION_VALUES, "cohort": ("id",)}
+    known = {"event_metadata": METADATA, "session": SESSION_VALUES, "cohort": ("id",), "issue": ISSUE_VALUES}
     if source is None:
         raise FilterTreeError(
             f"exceptions are filtered by types {', '.join(_SOURCES)}; got type {str(kind)[:50]!r} with key {key[:50]!r}"
         )
     if key not in known.get(source, (key,)):
-        raise FilterTreeError(f"the keys of type {source} are {', '.join(known[source])}; got key {key[:50]!r}")
+        raise FilterTreeError(f"the keys of type {kind} are {', '.join(known[source])}; got key {key[:50]!r}")
     return source
 
 
@@ -187,6 +190,15 @@ def _values(given: object) -> tuple[str, ...]:
 def _text(value: object) -> str:
     """Return *value* as JSON writes it, a text as it is."""
     return storable_text(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _assignee_id(text: str) -> str:
+    """Return the id of an assignee, which may be an object with type and id."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return text
+    return str(found.get("id")) if isinstance(found, dict) else text
 
 
 def _is_span(values: tuple[str, ...]) -> bool:
