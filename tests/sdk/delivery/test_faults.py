@@ -1,5 +1,6 @@
 """Faults of a real network cost no more than the delivery page says."""
 
+import fcntl
 import shutil
 import socket
 import ssl
@@ -106,6 +107,16 @@ def troubled(network, sink, tls, request):
     return connect
 
 
+def is_unlocked(path):
+    """Return whether no client holds a file of the spool."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
 WITHOUT_END = {
     "refused": "refused", "unknown name": "unknown name", "untrusted": "untrusted", "500": (500, {}), "503": (503, {}), "408": (408, {}),
     "429 for 60 s": (429, {"Retry-After": "60"}),
@@ -144,6 +155,7 @@ def test_with_a_spool_no_trouble_loses_anything(troubled, network, sink, tmp_pat
     sink.clear()
     # The folder of another host's events, since this test's servers are on ports of their own.
     [old] = [path for path in folder.iterdir() if path.is_dir()]
+    sink.wait_until(lambda: all(map(is_unlocked, old.glob("*.spool"))))  # the request has ended
     later, _ = network(spool_dir=folder)
     later.capture("later", distinct_id="u")
     [new] = [path for path in folder.iterdir() if path.is_dir() and path != old]

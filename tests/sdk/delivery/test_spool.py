@@ -170,6 +170,32 @@ def test_what_cannot_be_sent_in_time_stays_for_the_next_process(make, sink, spoo
     assert arrived(sink) == ["e0", "e1", "e2"]
 
 
+@pytest.mark.parametrize("late", [200, 503])
+@pytest.mark.parametrize("left_by", ["this process", "a dead one"])
+def test_a_request_that_outlives_shutdown_is_sent_again_only_if_it_failed(make, run, sink, spool, late, left_by):
+    """Its answer is recorded when it comes; until then no other client takes its events."""
+    if left_by == "a dead one":
+        run(f"ids = [client.capture(f'e{{n}}', distinct_id='u') for n in range(3)]; {KILL}")
+    sink.answer(late, delay_s=1.5)
+    client = make(spool_dir=spool)
+    if left_by == "this process":
+        fill(client, 3)
+    assert client.flush(0.3) is False
+    assert client.shutdown(0.2) is False
+    assert client.shutdown(0.1) is False  # again: releases nothing
+    assert len(sink.requests) == 1
+    other = make(spool_dir=spool)
+    assert other.flush(0.5) is True
+    assert len(sink.requests) == 1
+    if late == 200:
+        sink.wait_until(lambda: balanced(client).sent == 3)
+    else:
+        sink.wait_until(lambda: other.flush(5) and len(sink.requests) == 2)
+    assert other.flush(30)
+    assert arrived(sink) == ["e0", "e1", "e2"]
+    assert (len(sink.requests), left(spool)) == (1 if late == 200 else 2, [])
+
+
 def test_workers_share_the_folder_and_a_survivor_sends_what_a_killed_one_left(run, sink, spool):
     """Each writes its own files; a process that lives is left alone."""
     out, status = run(

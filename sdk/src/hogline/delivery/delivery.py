@@ -269,11 +269,10 @@ class Delivery:
         left_on_disk = 0
         with queue.signals.lock:
             if not flushed and not queue.abandoned and not worker.is_current_thread:
-                worker.disown(queue)
-                lost = queue.abandon(SHUTDOWN)
+                lost = queue.abandon(SHUTDOWN, is_uploading=worker.disown(queue))
                 left_on_disk = queue.outbox.on_disk
             if flushed or queue.abandoned:
-                queue.outbox.close()
+                queue.close_outbox()
             queue.signals.work.notify_all()
         if lost:
             self._ledger.report(SHUTDOWN, lost)

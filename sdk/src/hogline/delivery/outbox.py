@@ -87,8 +87,12 @@ class Outbox(Protocol):
         Returns in how many seconds to call this again; None means never.
         """
 
-    def close(self) -> None:
-        """Release everything. Events on disk stay for the next process."""
+    def close(self, *, keep_in_flight: bool = False) -> None:
+        """Release everything. Events on disk stay for the next process.
+
+        With *keep_in_flight*, files with events that were taken and not settled stay locked until the
+        next call, so that no other process sends these events meanwhile.
+        """
 
     def forget(self) -> None:
         """Release, in the child of a fork, what belongs to the parent."""
@@ -191,7 +195,7 @@ class MemoryOutbox:
         """Return None: memory needs no repair."""
         return None
 
-    def close(self) -> None:
+    def close(self, *, keep_in_flight: bool = False) -> None:
         """Do nothing."""
 
     def forget(self) -> None:

@@ -76,6 +76,8 @@ class EventQueue:
         self.inbox: Inbox = Inbox()
         """Small events that were put without the lock."""
         self.abandoned: bool = False
+        self._is_pausing: bool = False  # the upload waits before its next request
+        self._is_sending_late: bool = False  # a request that `abandon` left behind still runs
         """Whether the deadline of `shutdown()` has passed.
 
         From then on nothing is counted any more.
@@ -237,12 +239,14 @@ class EventQueue:
         """Return whether all retries failed since the flush began, or `shutdown()` gave up."""
         return self.abandoned or self._rounds != goal[1]
 
-    def abandon(self, reason: str) -> list[Event]:
+    def abandon(self, reason: str, *, is_uploading: bool) -> list[Event]:
         """Give up: drop and return all events that are not on disk, counted under *reason*.
 
-        Report them without the lock.
+        With *is_uploading* a request may still run, whose answer is recorded on disk when it comes.
+        Report the events without the lock.
         """
         self.abandoned = True
+        self._is_sending_late = is_uploading and not self._is_pausing
         outbox = self.outbox
         lost: list[Event] = [event for event in self._in_flight if not outbox.is_on_disk(event)]
         lost += outbox.drop_unsaved()
@@ -251,6 +255,10 @@ class EventQueue:
         if lost:
             self._ledger.lose(reason, len(lost))
         return lost
+
+    def close_outbox(self) -> None:
+        """Release the outbox, after a flush or `abandon`. The caller holds the lock."""
+        self.outbox.close(keep_in_flight=self._is_sending_late)
 
     # -- out: the worker ---------------------------------------------------------------------------
 
@@ -372,17 +380,36 @@ class EventQueue:
             self._ledger.retried += 1
             self._ledger.last_error = str(response)
             # New events notify the same condition, so wait until the time has come.
+            self._is_pausing = True
             while not self.abandoned and (rest_s := until_s - time.monotonic()) > 0:
                 self.signals.work.wait(rest_s)
+            self._is_pausing = False
 
     def settle(self, batch: list[bytes]) -> None:
         """Count *batch* as sent, and record that before the next batch leaves. Takes the lock."""
         with self.signals.lock:
-            if self.abandoned or not batch:
-                return
-            self._ledger.sent += len(batch)
-            self._ledger.batches += 1
-            self._remove(batch)
+            if self.abandoned:
+                self._settle_late(batch)
+            elif batch:
+                self._ledger.sent += len(batch)
+                self._ledger.batches += 1
+                self._remove(batch)
+
+    def _settle_late(self, batch: list[bytes]) -> None:
+        """Record that events were sent after all; those that were not on disk are counted as lost."""
+        sent = [event for event in batch if self._is_sending_late and self.outbox.is_on_disk(event)]
+        self._ledger.sent += len(sent)
+        self._ledger.batches += bool(sent)
+        self.outbox.settle(sent)
+        self._count_settled(0 if self._in_flight_recovered else len(sent))
+
+    def end_upload(self) -> None:
+        """Release the files of a request that `abandon` left behind, once it is over. Takes the lock."""
+        if not self._is_sending_late:
+            return
+        with self.signals.lock:
+            self._is_sending_late = False
+            self.outbox.close()
 
     def give_up(
         self,

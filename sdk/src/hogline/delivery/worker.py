@@ -113,15 +113,17 @@ class Worker:
                 self._leave()
             queue.log()
 
-    def disown(self, queue: EventQueue) -> None:
+    def disown(self, queue: EventQueue) -> bool:
         """Let other queues go on without the thread that still uploads for *queue*.
 
-        The caller holds the lock.
+        The caller holds the lock. Returns whether there is such a thread.
         """
-        if self._uploading is queue and not self.is_current_thread:
+        is_uploading = self._uploading is queue and not self.is_current_thread
+        if is_uploading:
             self._leave()
             self._uploading = None
         self._busy.pop(id(queue), None)
+        return is_uploading
 
     def close_transport(self, deadline_s: float) -> None:
         """Close the user's transport, once the thread has ended, if no client needs it any more."""
@@ -176,6 +178,7 @@ class Worker:
             except BaseException as error:
                 # A SystemExit that a hook raised does not end this thread either.
                 queue.fail(error)
+            queue.end_upload()
             with lock:
                 if self._uploading is queue and self._thread is thread:
                     self._uploading = None

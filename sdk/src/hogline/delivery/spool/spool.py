@@ -474,19 +474,25 @@ class Spool:
     def _is_done(self, segment: Segment) -> bool:
         return segment.exhausted and not self._has_in_flight(segment)
 
-    def close(self) -> None:
+    def close(self, *, keep_in_flight: bool = False) -> None:
         """Remove the segments whose events are settled.
 
-        The others stay for the next process.
+        The others stay for the next process. With *keep_in_flight*, those with events in flight stay
+        locked until the next call.
         """
         self._restore()
-        for segment in self._all_segments():
-            if self._is_done(segment):
-                segment.remove()
-            else:
-                segment.close(unlock=True)
+        for segments in (self._backlog.segments, self._segments):
+            for segment in list(segments):
+                if keep_in_flight and self._has_in_flight(segment):
+                    continue
+                segments.remove(segment)
+                if self._is_done(segment):
+                    segment.remove()
+                else:
+                    segment.close(unlock=True)
         self._backlog.release()
-        self.forget()
+        if not self._all_segments():
+            self.forget()
 
     def forget(self) -> None:
         """Close all files and locks, as the child of a fork does with its parent's."""
