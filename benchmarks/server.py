@@ -4,7 +4,8 @@ Each library and mode has its own server process, a new one in each of three rou
 take turns to serve the same requests over 32 keep-alive connections; the median difference from the
 bare app counts. Events are delivered to a sink in another process, and a turn ends with a flush, so
 that it includes all of its work. `HOGLINE_FRAMEWORKS="fastapi flask"` and `HOGLINE_VARIANTS="ours"`
-choose some; `HOGLINE_TURNS` sets their number, in all rounds.
+choose some; `HOGLINE_TURNS` sets their number, in all rounds. `HOGLINE_OTHER_SOURCE=/path/to/sdk/src`
+adds another copy of the SDK, such as an older commit, to the same turns.
 """
 
 import contextlib
@@ -33,7 +34,8 @@ SERVERS = [
     *((variant, mode) for mode in ("nothing", "captured", "delivered") for variant in ("ours", "posthog", "sentry")),
     ("ours", "finished"), ("ours", "compressed"), ("otel", "nothing"),
 ]  # fmt: skip
-PEERS = {"posthog": "posthog-python", "sentry": "Sentry", "otel": "OpenTelemetry"}
+PEERS = {"posthog": "posthog-python", "sentry": "Sentry", "otel": "OpenTelemetry", "other": "the other copy"}
+OTHER_SOURCE = os.environ.get("HOGLINE_OTHER_SOURCE")
 MODES = {
     "nothing": ("nothing captured", 5.0),
     "captured": ("one capture(), nothing sent", 20.0),
@@ -66,10 +68,14 @@ class Server:
 def serving(framework: str, variant: str, mode: str, sink: str) -> Iterator[Server]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    library = variant
+    if variant == "other" and OTHER_SOURCE is not None:
+        environment["PYTHONPATH"], library = OTHER_SOURCE, "ours"
     process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "benchmarks.server_apps", framework, variant, mode, str(port), sink],
+        [sys.executable, "-W", "ignore", "-m", "benchmarks.server_apps", framework, library, mode, str(port), sink],
         cwd=Path(__file__).parents[1],
-        env={**os.environ, "PYTHONHASHSEED": "0"},
+        env=environment,
     )
     connections = None
     try:
@@ -135,6 +141,8 @@ def main() -> None:
     chosen = os.environ.get("HOGLINE_FRAMEWORKS", "").split()
     variants = os.environ.get("HOGLINE_VARIANTS", "").split()
     wanted = [(variant, mode) for variant, mode in SERVERS if not variants or variant in ("bare", *variants)]
+    if OTHER_SOURCE is not None:
+        wanted += [("other", mode) for variant, mode in wanted if variant == "ours"]
     for framework in FRAMEWORKS:
         if not chosen or framework in chosen:
             print_figures(figures(framework, measure(framework, wanted)))
