@@ -339,7 +339,8 @@ def _url_path(filename: str) -> str | None:
 def _identity(kept: Mapping[str, Any], line: int | None, column: int | None) -> str:
     names = ("platform", "filename", "abs_path", "function", "module", "chunk_id", "map_id", "instruction_addr")
     text = "\0".join([*(str(kept.get(name, "")) for name in names), str(line), str(column)])
-    return hashlib.sha512(text.encode("utf-8", "replace")).hexdigest()
+    # Half of sha256: an event holds the id of each frame twice.
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
 
 
 def _number(value: object) -> int | None:
