@@ -4,8 +4,7 @@ Source: docs/internals/flags-protocol.md#flags-response.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from hogline.flags.evaluation import FlagValue, Subject, Verdict
 from hogline_instance.flags.flag_set import FlagSet, ServedFlag
@@ -19,9 +18,11 @@ _MISSING = Verdict(False, "missing_dependency")
 _TEXTS = {"missing_dependency": "A flag that this one depends on is missing or deleted"}
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One flag's value for the request's person; *value* is None when it failed."""
+class Answer(NamedTuple):
+    """One flag's value for the request's person; *value* is None when it failed.
+
+    A request makes one for each flag, and a named tuple takes a third of a frozen dataclass's time.
+    """
 
     flag: ServedFlag
     value: FlagValue | None

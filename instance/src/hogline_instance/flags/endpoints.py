@@ -101,16 +101,18 @@ class _FlagEndpoints:
             "requestId": str(uuid.uuid4()),
             "evaluatedAt": int(time.time() * 1000),
         }
+        is_legacy = version == "1" or (is_decide and version in {"2", "3"})
+        if not is_legacy:
+            answer["flags"] = v2_flags(found)
+            return answer
         values, payloads = legacy_flags(found)
         active = {key: value for key, value in values.items() if value is not False}
         if is_decide and version == "1":
             answer["featureFlags"] = list(active)
         elif is_decide and version == "2":
             answer |= {"featureFlags": active, "featureFlagPayloads": payloads}
-        elif (is_decide and version == "3") or version == "1":
-            answer |= {"featureFlags": values, "featureFlagPayloads": payloads}
         else:
-            answer["flags"] = v2_flags(found)
+            answer |= {"featureFlags": values, "featureFlagPayloads": payloads}
         return answer
 
     async def definitions(self, request: Request, match: re.Match[str]) -> Response:
