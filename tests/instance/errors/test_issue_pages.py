@@ -97,6 +97,56 @@ def test_an_issue_shows_what_broke_what_led_there_and_the_history(reader):
     page(reader, f"/issue/{issue}?event=nonsense", 404)
 
 
+def test_an_occurrence_shows_its_circumstances_and_the_first_one_is_a_link_away(reader):
+    """Request, page, browser, release and flags, on the page and in its Markdown."""
+    kind, now = unique(), datetime.now(UTC)
+    common = {"lib": "hogline", "release": "1.0", "feature/new-checkout": "test"}
+    first = exception(entry(kind, "v", [python_frame()]), at=now - timedelta(days=70), **common)
+    browser = {"browser": "Firefox", "browser_version": 140, "os": "Linux", "current_url": "https://shop.test/<b>pay"}
+    last = exception(entry(kind, "v", [python_frame()]), at=now, request_method="POST", request_path="/pay", **browser)
+    found = stored(reader, first, last)
+    issue = found[0]["$exception_issue_id"]
+    shown = page(reader, f"/issue/{issue}")
+    words = text_of(shown).partition("This occurrence")[2].partition("What led there")[0]
+    assert "Request POST /pay" in words
+    assert "Browser Firefox 140" in words
+    assert "https://shop.test/<b>pay" in words
+    assert b"<b>pay" not in shown.data
+    assert b'href="?event=first"' in shown.data
+    oldest = page(reader, f"/issue/{issue}?event=first")
+    words = text_of(oldest).partition("This occurrence")[2]
+    assert "Release 1.0" in words
+    assert "Flags new-checkout test" in words
+    assert f"/event/{first['uuid']}".encode() in oldest.data
+    assert f'href="/issue/{issue}" data-key="l"'.encode() in oldest.data
+    text = page(reader, f"/issue/{issue}/markdown?event=first").data.decode()
+    assert "- Release: `1.0`" in text
+
+
+def test_an_issue_is_renamed_rated_and_split_and_several_are_assigned_by_forms(reader):
+    """A form changes its own fields alone; several issues are never assigned to nobody at once."""
+    kind = unique()
+    found = stored(reader, *[exception(entry(kind, "v", [python_frame(name)])) for name in ("a", "b")])
+    issue, other = (each["$exception_issue_id"] for each in found)
+    record = lambda: call(reader, "GET", f"issues/{issue}/")  # noqa: E731
+    post(reader, "/issues", id=[issue, other], action="assign", assignee="ada", back="")
+    post(reader, "/issues", id=[issue, other], action="assign", assignee=" ", back="")
+    assert [call(reader, "GET", f"issues/{each}/")["assignee"]["id"] for each in (issue, other)] == ["ada", "ada"]
+    assert post(reader, f"/issue/{issue}", name=f"Renamed {kind}", description="why", severity="high").status == 303
+    assert (record()["name"], record()["description"], record()["severity"]) == (f"Renamed {kind}", "why", "high")
+    assert record()["assignee"]["id"] == "ada"
+    post(reader, f"/issue/{issue}", severity="", assignee="")
+    assert (record()["name"], record()["severity"], record()["assignee"]) == (f"Renamed {kind}", None, None)
+    call(reader, "POST", f"issues/{issue}/merge", {"ids": [other]})
+    fingerprint = found[1]["$exception_fingerprint"]
+    assert f'name="fingerprint" value="{fingerprint}"' in page(reader, f"/issue/{issue}").data.decode()
+    assert post(reader, f"/issue/{issue}", fingerprint=fingerprint).status == 303
+    moved = reader.get(f"/issue/by-fingerprint?fingerprint={fingerprint}", key=None).headers["Location"]
+    assert moved.rpartition("/")[2] not in {issue, other}
+    assert b'name="fingerprint"' not in page(reader, f"/issue/{issue}").data
+    assert post(reader, f"/issue/{uuid.uuid4()}", severity="high").status == 404
+
+
 def test_the_flag_that_causes_an_error_stands_on_top(reader):
     """92 % of the occurrences had a variant that half of the traffic has; noise is not shown."""
     kind, lib = unique(), f"lib-{uuid.uuid4()}"

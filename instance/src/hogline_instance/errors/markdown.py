@@ -6,6 +6,7 @@ Content of events stands in code, where Markdown and HTML have no effect.
 from collections.abc import Sequence
 
 from hogline_instance.errors.issues import Issue
+from hogline_instance.errors.occurrences.facts import facts
 from hogline_instance.errors.occurrences.queries import Totals
 from hogline_instance.errors.stack import Failure
 from hogline_instance.events.event import StoredEvent
@@ -36,7 +37,8 @@ def markdown(issue: Issue, totals: Totals, event: StoredEvent | None, chain: Seq
         ]
         lines += ["", _fence([f"{failure.type}: {failure.value}", *frames[:_MAX_FRAMES]])]
     if event is not None:
-        lines += ["", f"Occurrence {event.uuid} at {event.timestamp:%Y-%m-%d %H:%M:%S} UTC"]
+        lines += ["", f"Occurrence {event.uuid} at {event.timestamp:%Y-%m-%d %H:%M:%S} UTC", ""]
+        lines += [f"- {label}: {_code(value)}" for label, value in facts(event)]
     return "\n".join(lines) + "\n"
 
 

@@ -1,7 +1,7 @@
 """The pages of issues: the list at `/issues`, and one issue at `/issue/{id}`."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
@@ -13,24 +13,19 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 
 from hogline_instance.errors import rule_pages
-from hogline_instance.errors.history import history_of, merged_into, note
+from hogline_instance.errors.history import history_of, merged_into
 from hogline_instance.errors.intake import aware
-from hogline_instance.errors.issues import (
-    STATUSES,
-    Issue,
-    change_issue,
-    find_issue,
-    fingerprints_of,
-    issue_of_fingerprint,
-    merge_issues,
-)  # fmt: skip
+from hogline_instance.errors.issue_forms import change_by_form, change_selected
+from hogline_instance.errors.issues import STATUSES, Issue, find_issue, fingerprints_of, issue_of_fingerprint
 from hogline_instance.errors.listing import ORDERS, IssueQuestion, list_page
 from hogline_instance.errors.markdown import markdown
 from hogline_instance.errors.occurrences import queries as occurrences
 from hogline_instance.errors.occurrences.comparison import MIN_OCCURRENCES, MIN_OTHERS, in_common
+from hogline_instance.errors.occurrences.facts import facts, flags
 from hogline_instance.errors.prepared import release_of
 from hogline_instance.errors.queries import IssueFilter
 from hogline_instance.errors.releases import commit_link
+from hogline_instance.errors.rules import SEVERITIES
 from hogline_instance.errors.session_line import line_around
 from hogline_instance.errors.source_maps import pages as source_map_pages
 from hogline_instance.errors.source_maps.resolver import SymbolResolver
@@ -53,7 +48,7 @@ _PER_PAGE = 50
 _BUCKETS = 28
 _DAYS = 30
 _MAX_FORM_BYTES = 64 * 1024
-_ACTOR = "page"
+_FIRST = "first"
 _PERIODS = {"-24h": "24 hours", "-7d": "7 days", "-30d": "30 days", "-90d": "90 days", "all": "all time"}
 
 
@@ -107,18 +102,13 @@ class _IssuePages:
     async def post_issues(self, request: Request) -> Response:
         """Change the selected issues."""
         form = await _form(request)
-        ids, action = form.get("id", []), form_text(form, "action")
-        await _in_thread(self._change_all, ids[:1_000], action)
+        await _in_thread(self._change_selected, form)
         return RedirectResponse(f"/issues?{form_text(form, 'back')}", 303, PAGE_HEADERS)
 
-    def _change_all(self, ids: list[str], action: str) -> None:
+    def _change_selected(self, form: Mapping[str, Sequence[str]]) -> None:
         project = self._services.projects.current()
         with self._services.database.transaction() as session:
-            if action == "merge" and len(ids) > 1:
-                merge_issues(session, project.id, ids[0], ids[1:], actor=_ACTOR)
-            elif action in STATUSES:
-                for issue_id in sorted(set(ids)):
-                    change_issue(session, project.id, issue_id, {"status": action}, actor=_ACTOR)
+            change_selected(session, project.id, form)
 
     def get_by_fingerprint(self, fingerprint: str) -> Response:
         """Redirect to the issue of a fingerprint, which may have moved since the event came."""
@@ -143,14 +133,13 @@ class _IssuePages:
         return self._templates.page(
             request, "errors/issue.html", issue=issue, totals=totals, event=shown, history=history, statuses=STATUSES,
             trend=bars(totals.volume, title=f"Occurrences a day over {_DAYS} days", width=220, height=40), days=_DAYS,
-            line=summarize, preview=custom_preview, fingerprints=fingerprints,
+            line=summarize, preview=custom_preview, fingerprints=fingerprints, severities=SEVERITIES,
             **around.result(), **circumstances,
         )  # fmt: skip
 
     async def post_issue(self, request: Request, issue_id: str) -> Response:
-        """Set the status or the assignee, or write a comment."""
-        form = await _form(request)
-        await _in_thread(self._change, issue_id, {name: values[-1] for name, values in form.items()})
+        """Change the issue by the fields of one of its forms."""
+        await _in_thread(self._change, issue_id, await _form(request))
         return RedirectResponse(f"/issue/{issue_id}", 303, PAGE_HEADERS)
 
     def get_markdown(self, request: Request, issue_id: str, event: str | None = None) -> Response:
@@ -165,19 +154,11 @@ class _IssuePages:
         text = markdown(issue, totals, shown, failures(shown) if shown else (), url)
         return PlainTextResponse(text, headers=PAGE_HEADERS)
 
-    def _change(self, issue_id: str, form: Mapping[str, str]) -> None:
-        project, changes = self._services.projects.current(), dict[str, Any]()
-        if form.get("status") in STATUSES:
-            changes["status"] = form["status"]
-        if "assignee" in form:
-            name = form["assignee"].strip()[:64]
-            changes["assignee"] = {"type": "user", "id": name} if name else None
-        comment = form.get("comment", "").strip()[:10_000].replace("\0", "")
+    def _change(self, issue_id: str, form: Mapping[str, Sequence[str]]) -> None:
+        project = self._services.projects.current()
         with self._services.database.transaction() as session:
-            if not change_issue(session, project.id, issue_id, changes, actor=_ACTOR):
+            if not change_by_form(session, project.id, issue_id, form):
                 raise not_found("This project has no issue with that id.")
-            if comment:
-                note(session, [(project.id, issue_id, "commented", {"content": comment})], actor=_ACTOR)
 
     def _survivor(self, issue_id: str) -> str | None:
         """Return the issue that *issue_id* was merged into: links in alerts and chats stay."""
@@ -204,6 +185,8 @@ class _IssuePages:
         store, project = self._services.store, self._services.projects.current()
         if not uuid:
             return occurrences.newest(store, project.id, fingerprints)
+        if uuid == _FIRST:
+            return occurrences.oldest(store, project.id, fingerprints)
         try:
             found = occurrences.occurrence(store, project.id, fingerprints, str(UUID(uuid)))
         except ValueError:
@@ -215,7 +198,9 @@ class _IssuePages:
     def _around(self, event: StoredEvent | None, fingerprints: list[str], *, is_newest: bool) -> dict[str, Any]:
         """Return what stands beside one occurrence."""
         if event is None:
-            return {"chain": (), "session_line": None, "older": None, "newer": None, "release": "", "commit": ""}
+            return {
+                "chain": (), "session_line": None, "older": None, "newer": None, "release": "", "commit": "", "facts": (), "flags": (),
+            }  # fmt: skip
         store, project = self._services.store, self._services.projects.current()
         older = occurrences.neighbour(store, project.id, fingerprints, event, newer=False)
         newer = None if is_newest else occurrences.neighbour(store, project.id, fingerprints, event, newer=True)
@@ -226,7 +211,7 @@ class _IssuePages:
             commit = commit_link(session, project.id, release) if release else ""
         return {
             "chain": failures(event), "session_line": line_around(store, project.id, event), "older": older,
-            "newer": newer, "release": release, "commit": commit,
+            "newer": newer, "release": release, "commit": commit, "facts": facts(event), "flags": flags(event),
         }  # fmt: skip
 
     def _circumstances(

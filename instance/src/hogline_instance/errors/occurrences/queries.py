@@ -24,6 +24,7 @@ __all__ = [
     "neighbour",
     "newest",
     "occurrence",
+    "oldest",
     "people_and_sessions",
     "routes",
     "totals",
@@ -128,6 +129,15 @@ def newest(store: Store, project_id: int, fingerprints: Sequence[str]) -> Stored
         if rows:
             return _whole(store, project_id, rows[0])
     return None
+
+
+def oldest(store: Store, project_id: int, fingerprints: Sequence[str]) -> StoredEvent | None:
+    """Return the first occurrence that is stored."""
+    rows = store.query(
+        f"SELECT {_KEY} FROM {EVENTS_TABLE} WHERE {_OF_ISSUE} ORDER BY timestamp, uuid LIMIT 1",  # noqa: S608 - constants
+        _issue(project_id, fingerprints),
+    )
+    return _whole(store, project_id, rows[0]) if rows else None
 
 
 def _whole(store: Store, project_id: int, key: Mapping[str, object]) -> StoredEvent | None:

@@ -27,7 +27,7 @@ document.addEventListener("keydown", (event) => {
   else if (event.key === "k") choose(chosen - 1);
   else if (event.key === "x" && rows[chosen]) box(rows[chosen]).checked = !box(rows[chosen]).checked;
   else if (event.key === "e" && rows.length) document.querySelector("#bulk button[value=resolved]").click();
-  else document.querySelector(`a[data-key="${CSS.escape(event.key)}"]`)?.click();
+  else document.querySelector(`[data-key="${CSS.escape(event.key)}"]`)?.click();
 });
 
 copy?.addEventListener("click", async (event) => {
