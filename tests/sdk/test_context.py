@@ -4,6 +4,8 @@ import asyncio
 import contextvars
 import gc
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -220,6 +222,27 @@ def test_an_abandoned_generator_changes_nothing_when_it_is_collected():
     bobs_request(holder)
 
 
+@shows("late-collection")
+def test_a_collection_in_the_middle_of_another_librarys_set_breaks_nothing():
+    """Before Python 3.12 a collection starts inside any allocation, also inside `ContextVar.set()`."""
+    program = """
+import contextvars, gc
+import hogline
+with hogline.new_context(fresh=True):
+    hogline.identify_context("alice")
+    variables = [contextvars.ContextVar(str(number)) for number in range(40)]
+    gc.set_threshold(3, 2, 2)
+    for number in range(500):
+        tokens = [variable.set([number]) for variable in variables]
+        assert hogline.get_context_distinct_id() == "alice"
+        for variable, token in zip(reversed(variables), reversed(tokens)):
+            variable.reset(token)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="a collection starts inside any allocation")
 @shows("late-collection")
 def test_what_an_abandoned_generator_does_at_its_end_is_not_the_running_visitors():
     """A cycle keeps it until a collection, which starts anywhere, such as in bob's request."""

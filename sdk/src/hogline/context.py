@@ -9,6 +9,7 @@ Source: docs/internals/rules.md#fresh-context and docs/internals/rules.md#no-tok
 
 import gc
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from types import TracebackType
@@ -198,7 +199,10 @@ def _collect_for_nobody(
         variable.set(context)
 
 
-gc.callbacks.append(_collect_for_nobody)
+# Before Python 3.12 a collection starts inside any allocation, also in the middle of another
+# library's `ContextVar.set()`, which then works on memory that a `set()` of ours has freed.
+if sys.version_info >= (3, 12):
+    gc.callbacks.append(_collect_for_nobody)
 
 
 def restore(mine: Context, previous: Context | None) -> None:
