@@ -237,8 +237,10 @@ def test_the_asynchronous_client_has_the_official_ones_methods():
 
 def test_errors_handed_to_on_error_are_the_official_ones_by_name(sink):
     """`isinstance(error, APIError)` and `error.status`."""
-    from hogline.request import APIError
+    from hogline.request import APIError, QuotaLimitError
 
+    made = APIError(503, "down", 2.5)  # as a test of an app's own `on_error` does
+    assert (made.status, made.message, made.retry_after, str(QuotaLimitError(402, "quota"))) == (503, "down", 2.5, "quota")
     seen = []
     sink.answer(400, times=9)
     client = PostHog("phc_x", host=sink.url, on_error=lambda error, batch: seen.append(error))
@@ -247,4 +249,5 @@ def test_errors_handed_to_on_error_are_the_official_ones_by_name(sink):
     client.shutdown()
     assert isinstance(seen[0], APIError)
     assert seen[0].status == 400
+    assert seen[0].message == str(seen[0])
     assert logging.getLogger("hogline") is not None

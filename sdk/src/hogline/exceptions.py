@@ -5,11 +5,12 @@ HoglineError
  |                                  is made
  +-- EventTooLarge (ValueError)     one event is over `max_event_bytes`; counted as a drop, seen
  |                                  only with debug=True
- +-- DeliveryError (RuntimeError)   a batch was dropped; given to `on_error`, never raised at the
-                                    caller
+ +-- APIError                       posthog-python's name for an error of a request
+      +-- DeliveryError (RuntimeError)   a batch was dropped; given to `on_error`, never raised at
+                                         the caller
 """
 
-__all__ = ["DeliveryError", "EventTooLarge", "HoglineError", "SettingsError"]
+__all__ = ["APIError", "DeliveryError", "EventTooLarge", "HoglineError", "SettingsError"]
 
 
 class HoglineError(Exception):
@@ -33,7 +34,17 @@ class EventTooLarge(HoglineError, ValueError):  # noqa: N818 - the name says wha
         self.limit_bytes = limit_bytes
 
 
-class DeliveryError(HoglineError, RuntimeError):
+class APIError(HoglineError):
+    """A request failed. Hogline makes `DeliveryError`s; code that tests its own `on_error` makes this."""
+
+    def __init__(self, status: int | str | None, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.retry_after = retry_after
+
+
+class DeliveryError(APIError, RuntimeError):
     """A batch was dropped: the server refused it, or every attempt failed."""
 
     def __init__(
@@ -46,9 +57,8 @@ class DeliveryError(HoglineError, RuntimeError):
         request_id: str | None = None,
         details: tuple[str, ...] = (),
     ) -> None:
-        super().__init__(message)
+        super().__init__(status, message)
         self.reason = reason
         self.events = events
-        self.status = status
         self.request_id = request_id  # capture v1: the id of the request on the server
         self.details = details  # capture v1: why the server dropped each of the events

@@ -3,7 +3,7 @@
 `on_error` gets an `APIError`.
 """
 
-from hogline.exceptions import DeliveryError
+from hogline.exceptions import APIError
 
 __all__ = ["DEFAULT_HOST", "EU_INGESTION_ENDPOINT", "US_INGESTION_ENDPOINT", "APIError", "QuotaLimitError"]
 
@@ -11,10 +11,8 @@ US_INGESTION_ENDPOINT = "https://us.i.posthog.com"
 EU_INGESTION_ENDPOINT = "https://eu.i.posthog.com"
 DEFAULT_HOST = US_INGESTION_ENDPOINT
 
-APIError = DeliveryError
 
-
-class QuotaLimitError(DeliveryError):
+class QuotaLimitError(APIError):
     """A quota is used up.
 
     Hogline raises it nowhere: `$feature_flag_error` is `quota_limited`, and the log says so.
