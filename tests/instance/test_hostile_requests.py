@@ -17,6 +17,9 @@ from tests.support.fuzzing import run
 
 POOL = urllib3.PoolManager(retries=False, timeout=WAIT_S)
 DIGITS = "9" * 5000
+NESTED: list = []
+for _ in range(300):
+    NESTED = [NESTED]
 
 
 def post(reader, path, body, headers=None):
@@ -50,6 +53,53 @@ def test_any_input_is_answered_below_500_and_every_page_shows_what_was_stored(in
     report = run(instance.url, instance.token, instance.key, inputs=100_000, seed=int(time.time()), longest_s=20)
     assert report.faults == []
     assert report.statuses[200] > 100
+
+
+OUT_OF_RANGE = ["9" * 20, "-" + "9" * 20, "1" * 400]
+NUMBERED = ["/api/projects/@current/cohorts/{}", "/api/projects/@current/cohorts/{}/persons", "/api/projects/@current/feature_flags/{}",
+            "/api/projects/@current/feature_flags/{}/activity", "/api/projects/@current/error_tracking/alerts/{}", "/cohorts/{}", "/flags/{}",
+            "/alerts/{}", "/projects/{}"]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", NUMBERED)
+def test_an_id_that_no_column_holds_is_not_found(reader, path):
+    """No database has an integer of that size."""
+    for number in OUT_OF_RANGE:
+        assert reader.get(path.format(number)).status in (400, 404)
+
+
+NAMED = [
+    ("POST", "/projects", {"name": "x", "timezone": {"a": 1}}),
+    ("POST", "/projects/@current/error_tracking/assignment_rules", {"filters": {"type": "AND", "values": []}, "assignee": {"id": [[]], "type": "user"}}),
+    ("POST", "/projects/@current/error_tracking/severity_rules", {"filters": {"type": "AND", "values": []}, "severity": ["high"]}),
+    ("POST", "/projects/@current/error_tracking/issues/bulk", {"ids": [], "action": {"a": 1}, "status": ["resolved"]}),
+    ("POST", "/projects/@current/query", {"query": {"kind": ["EventsQuery"]}}),
+    ("POST", "/projects/@current/cohorts", {"name": "x", "filters": {"properties": {"type": ["OR"], "values": []}}}),
+    ("POST", "/projects/@current/feature_flags", {"key": "x", "filters": {"groups": [{"properties": [{"key": "a", "operator": ["exact"]}]}]}}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path", "body"), NAMED, ids=[path for _, path, _ in NAMED])
+def test_a_list_where_a_name_belongs_is_a_clear_400(reader, method, path, body):
+    """A name is looked up in a table, where a list cannot be."""
+    answer = POOL.request(
+        method, f"{reader.url}/api{path}", json=body, headers={"Authorization": f"Bearer {reader.key}"}
+    )
+    assert answer.status == 400
+    assert answer.json()["detail"]
+
+
+def test_a_value_that_is_nested_too_deeply_is_a_clear_400(reader):
+    """No event can hold what the change would write."""
+    name = f"met-{uuid.uuid4()}"
+    reader.send(event(name, distinct_id=name))
+    reader.wait_for(1, event=name)
+    [person] = reader.get("/api/projects/@current/persons/", distinct_id=name).json()["results"]
+    path = f"{reader.url}/api/projects/@current/persons/{person['id']}/update_property"
+    answer = POOL.request(
+        "POST", path, json={"key": "a", "value": NESTED}, headers={"Authorization": f"Bearer {reader.key}"}
+    )
+    assert (answer.status, answer.json()["detail"]) == (400, "the request is nested too deeply")
 
 
 ODD_VALUES = {

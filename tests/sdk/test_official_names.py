@@ -240,7 +240,12 @@ def test_errors_handed_to_on_error_are_the_official_ones_by_name(sink):
     from hogline.request import APIError, QuotaLimitError
 
     made = APIError(503, "down", 2.5)  # as a test of an app's own `on_error` does
-    assert (made.status, made.message, made.retry_after, str(QuotaLimitError(402, "quota"))) == (503, "down", 2.5, "quota")
+    assert (made.status, made.message, made.retry_after, str(QuotaLimitError(402, "quota"))) == (
+        503,
+        "down",
+        2.5,
+        "quota",
+    )
     seen = []
     sink.answer(400, times=9)
     client = PostHog("phc_x", host=sink.url, on_error=lambda error, batch: seen.append(error))

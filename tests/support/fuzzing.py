@@ -33,6 +33,7 @@ from urllib.parse import quote, urlsplit
 import brotli
 import zstandard
 
+from tests.support.fuzzing_api import ID, PARAMETERS, READ_PATHS, WRITES
 from tests.support.instances import start_instance
 
 LONGEST_ANSWER_S = 8.0
@@ -124,11 +125,14 @@ class Fuzzer:
         self.random = random.Random(seed)
         self.token, self.key = token, key
         self.sessions = [f"fuzz-{seed}-{number}" for number in range(20)]
+        self.ids = [ID]
+        """Ids of people and issues that the instance has."""
 
     def one(self) -> Input:
         """Return the next input."""
         kind = self.random.choices(
-            (self._legacy, self._v1, self._flags, self._read, self._bytes), weights=(60, 12, 12, 12, 4)
+            (self._legacy, self._v1, self._flags, self._read, self._manage, self._bytes),
+            weights=(48, 12, 12, 12, 12, 4),
         )[0]
         return kind()
 
@@ -251,6 +255,21 @@ class Fuzzer:
                 )
             )
         return Input(pick.choice(("GET", "GET", "GET", "HEAD", "OPTIONS", "POST", "DELETE")), target, tuple(headers))
+
+    def _manage(self) -> Input:
+        """A request of the management API, or for a page of what it manages."""
+        pick = self.random
+        headers = (("Authorization", f"Bearer {self.key}"), ("Content-Type", "application/json"))
+        found = pick.choice(self.ids)
+        if pick.random() < 0.4:
+            values = [*HOSTILE_TEXTS, *HOSTILE_TIMES, *HOSTILE_IDS, "9" * 30, "-" + "9" * 30, found, found]
+            texts = [str(pick.choice(values)).replace(_RAW, "").replace("\x01", "")[:500] for _ in range(3)]
+            path = pick.choice(READ_PATHS).format(quote(texts[0], safe="") or "x")
+            query = "&".join(f"{pick.choice(PARAMETERS)}={quote(text, safe='')}" for text in texts[1:])
+            return Input(pick.choice(("GET", "GET", "GET", "HEAD")), f"{path}?{query}", headers)
+        method, path, make = pick.choice(WRITES)
+        text = self._text(self._mutated(make(pick)))
+        return Input(method, path.replace(ID, found), headers, text.replace(ID.encode(), found.encode()))
 
     def _bytes(self) -> Input:
         pick = self.random
@@ -458,6 +477,7 @@ def run(
     After each *look_every*, read all stored events and call *progress*.
     """
     fuzzer, connection, report = Fuzzer(token, key, seed), Connection(url), Report()
+    fuzzer.ids += _known_ids(connection, key)
     end_s = None if longest_s is None else time.monotonic() + longest_s
     for number in range(1, inputs + 1):
         sent = fuzzer.one()
@@ -475,6 +495,7 @@ def run(
         done = end_s is not None and time.monotonic() > end_s
         if number % look_every == 0 or number == inputs or done:
             look(connection, key, fuzzer.sessions, report)
+            fuzzer.ids = [ID, *_known_ids(connection, key)]
             progress(report)
         if done or len(report.faults) > 50:
             break
@@ -504,6 +525,15 @@ def look(connection: Connection, key: str, sessions: list[str], report: Report) 
                 json.loads(body)
             except ValueError as error:
                 report.fault(Input("GET", path), f"wrote JSON that no reader reads ({error})")
+
+
+def _known_ids(connection: Connection, key: str) -> list[str]:
+    """Return ids of people and issues of the instance."""
+    found = []
+    for path in ("/api/projects/@current/persons/", "/api/projects/@current/error_tracking/issues"):
+        body = connection.ask(Input("GET", path, (("Authorization", f"Bearer {key}"),)))[1]
+        found += [each["id"] for each in json.loads(body)["results"]]
+    return found
 
 
 def _look_at(connection: Connection, sent: Input, report: Report) -> bytes:

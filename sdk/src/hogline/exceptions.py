@@ -35,7 +35,10 @@ class EventTooLarge(HoglineError, ValueError):  # noqa: N818 - the name says wha
 
 
 class APIError(HoglineError):
-    """A request failed. Hogline makes `DeliveryError`s; code that tests its own `on_error` makes this."""
+    """A request failed.
+
+    Hogline makes `DeliveryError`s. Tests of an app's own `on_error` may make this one.
+    """
 
     def __init__(self, status: int | str | None, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)

@@ -106,7 +106,8 @@ def build_router(services: Services, access: Access, cohorts: CohortMembers) -> 
 
     def issues_list(body: PlainObject, project: Project = allowed) -> dict[str, Any]:
         """Return issues with counts; the parameters are those of `ErrorTrackingQuery`."""
-        query = body.get("query", body)
+        given = body.get("query")
+        query = given if isinstance(given, Mapping) else body
         asked = read_question({"status": "active", **query}, default_order="occurrences", default_limit=25)
         listed, has_more = listed_issues(services, project, asked, cohorts)
         return {

@@ -15,6 +15,7 @@ from fastapi.routing import APIRoute
 
 from hogline_instance.exceptions import StoreError
 from hogline_instance.web.errors import RESPONSES, ApiError, explain_validation
+from hogline_instance.web.refusals import refusal_of
 
 __all__ = ["ApiRoute", "ProjectRoutes", "add_route", "api_router", "join_routers"]
 
@@ -44,6 +45,10 @@ class ApiRoute(APIRoute):
                 return explain_validation(error).response()
             except StoreError as error:
                 return ApiError(503, "server_error", "store_unavailable", str(error)[:1_000]).response()
+            except Exception as error:
+                if (refusal := refusal_of(error, request)) is None:
+                    raise
+                return refusal.response()
 
         return guarded
 

@@ -14,6 +14,7 @@ from hogline_instance.project import CHOSEN_PROJECT
 from hogline_instance.web import paths  # noqa: F401 - registers {name:text} for all routes
 from hogline_instance.web.errors import ApiError
 from hogline_instance.web.login import LoginGuard, NotSignedInError
+from hogline_instance.web.refusals import refusal_of
 from hogline_instance.web.security import PAGE_HEADERS
 from hogline_instance.web.templating import Templates
 
@@ -72,6 +73,10 @@ def _page_route(templates: Templates) -> type[APIRoute]:
                 except RequestValidationError as error:
                     reasons = "; ".join(str(item.get("msg")) for item in error.errors())
                     return templates.problem(request, 400, reasons[:500])
+                except Exception as error:
+                    if (refusal := refusal_of(error, request)) is None:
+                        raise
+                    return templates.problem(request, refusal.status, refusal.body.detail)
 
             return guarded
 
