@@ -125,6 +125,23 @@ def test_an_option_that_is_set_on_a_client_takes_effect_or_raises(sink, caplog):
     client.shutdown()
 
 
+def test_an_absent_option_that_asks_for_nothing_is_accepted():
+    """Code that writes posthog-python's defaults out runs; what cannot work says what to do instead."""
+    PostHog(
+        "phc_x",
+        host="http://127.0.0.1:9",
+        sync_mode=False,
+        thread=1,
+        privacy_mode=False,
+        metrics=None,
+        traces=None,
+        app_host=None,
+    ).shutdown()
+    for name, value in {"sync_mode": True, "thread": 4, "privacy_mode": True, "metrics": {"a": 1}}.items():
+        with pytest.raises(TypeError, match=f"PostHog\\(\\) has no option '{name}': "):
+            PostHog("phc_x", host="http://127.0.0.1:9", **{name: value})
+
+
 class Broken(dict):
     def keys(self):
         raise ZeroDivisionError

@@ -13,6 +13,7 @@ from typing import Any
 
 from hogline.exceptions import SettingsError
 from hogline.settings import ClientSettings
+from hogline.settings.absent import ABSENT
 
 __all__ = ["ConfigurableModule", "configured", "on_change", "read_option"]
 
@@ -25,13 +26,6 @@ _ALIASES = {
 }
 _DECLARED = {declared.name: declared for declared in dataclasses.fields(ClientSettings)}
 _OPTIONS = frozenset(_DECLARED) | frozenset(_ALIASES)
-_ABSENT = {
-    "sync_mode": "call flush(); where a process may freeze, spool_dir keeps the queued events",
-    "privacy_mode": "it is about AI products",
-    "enable_full_ai_capture": "it is about AI products",
-    "metrics": "use OpenTelemetry for metrics",
-    "traces": "use OpenTelemetry for traces; capture_trace_context puts its ids on events",
-}
 _set: dict[str, Any] = {}
 on_change: list[Callable[[str, Any], None]] = []
 """Called with an option and its new value, before it is kept; may raise."""
@@ -49,9 +43,9 @@ class ConfigurableModule(ModuleType):
     """
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in _ABSENT:
+        if name in ABSENT:
             if value:
-                raise SettingsError(f"hogline.{name} does not exist: {_ABSENT[name]}")
+                raise SettingsError(f"hogline.{name} does not exist: {ABSENT[name]}")
             return
         if name not in _OPTIONS or isinstance(value, ModuleType):
             super().__setattr__(name, value)
@@ -74,7 +68,7 @@ def read_option(name: str) -> Any:
 
     Raises AttributeError: there is no such option.
     """
-    if name in _ABSENT:
+    if name in ABSENT:
         return None
     own = _ALIASES.get(name, name)
     if own not in _DECLARED:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from hogline.settings.absent import without_absent
 from hogline.settings.client_kinds import (
     CacheProvider,
     Compression,
@@ -328,7 +329,7 @@ class ClientSettings:
         work.
         """
         environ = os.environ if environ is None else environ
-        given = _by_own_names(options)
+        given = _by_own_names(without_absent(options))
         known = known_options(cls, "PostHog()", given)
         values = {
             name: value
