@@ -102,6 +102,16 @@ def test_a_value_that_is_nested_too_deeply_is_a_clear_400(reader):
     assert (answer.status, answer.json()["detail"]) == (400, "the request is nested too deeply")
 
 
+@pytest.mark.parametrize("half", [r"\ud83d", r"\udc00"])
+def test_half_an_emoji_in_an_id_costs_no_event(reader, half):
+    """The event is stored under an id with a replacement in its place."""
+    name = f"half-{uuid.uuid4()}"
+    body = f'{{"api_key":"{reader.token}","event":"{name}","distinct_id":"x{half}y","properties":{{"$session_id":"s{half}"}}}}'
+    assert post(reader, "/e/", body).status == 200
+    [found] = reader.wait_for(1, event=name)
+    assert found["distinct_id"].startswith("x")
+
+
 ODD_VALUES = {
     "a cut emoji": r'"x\ud83d"',
     "half an emoji at the end": r'"\udc00"',

@@ -181,7 +181,7 @@ def _row(event: IncomingEvent, request: _Request) -> bytes:
     distinct_id = (
         event.distinct_id or event.dollar_distinct_id or _text(facts.distinct_id) or _text(facts.dollar_distinct_id)
     )
-    distinct_id = distinct_id.replace("\0", "\ufffd").strip()[:_MAX_ID_CHARACTERS]
+    distinct_id = _storable(distinct_id).strip()[:_MAX_ID_CHARACTERS]
     if not distinct_id:
         raise EventError("an event has no distinct_id")
     moment = corrected(
@@ -199,11 +199,11 @@ def _row(event: IncomingEvent, request: _Request) -> bytes:
         EventRow(
             team_id=request.project_id,
             uuid=_event_id(event.uuid),
-            event=name[:_MAX_NAME_CHARACTERS].replace("\0", "\ufffd"),
+            event=_storable(name[:_MAX_NAME_CHARACTERS]),
             distinct_id=distinct_id,
             timestamp_text=time_text(moment),
             person_id=person_uuid(request.project_id, distinct_id),
-            session_id=_text(facts.session_id)[:_MAX_ID_CHARACTERS],
+            session_id=_storable(_text(facts.session_id)[:_MAX_ID_CHARACTERS]),
             raw_properties=msgspec.Raw(_one_line(properties)),
             elements_chain=_text(facts.elements_chain),
             person_mode="propertyless" if facts.process_person_profile is False else "full",
@@ -243,6 +243,12 @@ def _text(value: Any) -> str:
     if value is None or value == "":
         return ""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _storable(text: str) -> str:
+    """Return *text* with a replacement for NUL and for half a surrogate pair, which nothing stores."""
+    text = text.replace("\0", "\ufffd")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _event_id(given: str) -> str:
