@@ -10,7 +10,6 @@ all; else those on all that are marked `on_every_server`.
 """
 
 import os
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -493,12 +492,6 @@ FRAMEWORKS = (
         protocol="asgi",
         servers=("uvicorn", "hypercorn"),
         route="/items/{item_id}",
-        lacks={
-            "stream-long-sync": "objects of the request's scope hold an abandoned generator until a garbage collection, "
-            "which before Python 3.12 may run inside another request",
-        }
-        if sys.version_info < (3, 12)
-        else {},
         environment="ellar",
     ),
     Framework(

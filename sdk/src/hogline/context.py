@@ -9,9 +9,9 @@ Source: docs/internals/rules.md#fresh-context and docs/internals/rules.md#no-tok
 
 import gc
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
+from threading import get_ident
 from types import TracebackType
 from typing import Any, Protocol
 from weakref import ref
@@ -150,7 +150,52 @@ class Context:
         return {**facts, **tags} if tags else facts
 
 
-current: ContextVar[Context | None] = ContextVar("hogline.context", default=None)
+class Current:
+    """The variable that holds the context.
+
+    The garbage collector starts anywhere, also in the middle of a request, and finishes abandoned
+    generators of other requests there. While it runs, its thread has a context of its own, none at
+    first: what a generator captures in its end must not get the running request's visitor. The
+    variable itself stays as it is, since before Python 3.12 a collection may start in the middle of
+    another variable's `set()`, and a `set()` of ours then frees the memory that it works on.
+    Source: docs/internals/rules.md#late-collection.
+    """
+
+    __slots__ = ("get", "set", "variable")
+
+    def __init__(self, variable: ContextVar[Context | None]) -> None:
+        self.variable = variable
+        self.get: Callable[[], Context | None] = variable.get
+        self.set: Callable[[Context | None], object] = variable.set
+
+    def follow_collections(self, phase: str, _info: object) -> None:
+        """Give the collector's thread a context of its own, from a collection's start to its stop."""
+        place = _WhileCollecting(self.variable) if phase == "start" else self.variable
+        self.get, self.set = place.get, place.set
+
+
+class _WhileCollecting:
+    """The variable for every thread but this one, which collects."""
+
+    __slots__ = ("_context", "_thread", "_variable")
+
+    def __init__(self, variable: ContextVar[Context | None]) -> None:
+        self._variable = variable
+        self._thread = get_ident()
+        self._context: Context | None = None
+
+    def get(self) -> Context | None:
+        return self._context if get_ident() == self._thread else self._variable.get()
+
+    def set(self, context: Context | None) -> None:
+        if get_ident() == self._thread:
+            self._context = context
+        else:
+            self._variable.set(context)
+
+
+current: Current = Current(ContextVar("hogline.context", default=None))
+gc.callbacks.append(current.follow_collections)
 
 
 def clear_context() -> None:
@@ -175,34 +220,6 @@ def _after_fork_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-def _collect_for_nobody(
-    phase: str,
-    _info: object,
-    variable: ContextVar[Context | None] = current,
-    before: list[Context | None] = [],  # noqa: B006
-) -> None:
-    """Let the garbage collector run without a context.
-
-    It starts anywhere, also in the middle of a request, and finishes abandoned generators of other
-    requests there. What these capture in their end must not get the running request's visitor. The
-    collector never runs twice at a time, and ends where it began; the defaults keep the objects
-    until the interpreter is gone.
-    Source: docs/internals/rules.md#late-collection.
-    """
-    if phase == "start":
-        before.append(context := variable.get())
-        if context is not None:
-            variable.set(None)
-    elif before and (context := before.pop()) is not None:
-        variable.set(context)
-
-
-# Before Python 3.12 a collection starts inside any allocation, also in the middle of another
-# library's `ContextVar.set()`, which then works on memory that a `set()` of ours has freed.
-if sys.version_info >= (3, 12):
-    gc.callbacks.append(_collect_for_nobody)
 
 
 def restore(mine: Context, previous: Context | None) -> None:

@@ -277,8 +277,8 @@ def _context_of(told: dict[str, Any]) -> Context | None:
         thing = told.get(name)
         ask = getattr(thing, "get_context", None)
         variables = ask() if ask is not None else getattr(thing, "_context", None)
-        if isinstance(variables, contextvars.Context) and current in variables:
-            return variables[current]
+        if isinstance(variables, contextvars.Context) and current.variable in variables:
+            return variables[current.variable]
     return current.get()
 
 
