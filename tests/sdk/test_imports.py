@@ -12,7 +12,7 @@ HOGLINE = {
     "hogline.delivery.signals", "hogline.delivery.worker", "hogline.transports",
     "hogline.event", "hogline.exceptions", "hogline.facts", "hogline.facts.process", "hogline.tracebacks.event",
     "hogline.facts.span", "hogline.rate_limiter", "hogline.deduplication", "hogline.process_id", "hogline.redaction",
-    "hogline.redaction.formats", "hogline.redaction.log_lines", "hogline.redaction.names", "hogline.redaction.randomness", "hogline.redaction.texts", "hogline.redaction.urls",
+    "hogline.redaction.encodings", "hogline.redaction.escapes", "hogline.redaction.pairs", "hogline.redaction.formats", "hogline.redaction.log_lines", "hogline.redaction.names", "hogline.redaction.randomness", "hogline.redaction.texts", "hogline.redaction.urls",
     "hogline.settings", "hogline.settings.absent", "hogline.settings.client", "hogline.settings.client_kinds", "hogline.settings.deployment",
     "hogline.settings.git_commit", "hogline.settings.interceptor",
     "hogline.settings.options", "hogline.settings.task", "hogline.settings.typed", "hogline.safe_attributes", "hogline.tracebacks", "hogline.tracebacks.budget",

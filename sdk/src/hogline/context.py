@@ -209,6 +209,7 @@ def _after_fork_in_child() -> None:
     Copies of the variables, such as an event loop's tasks have, hold the same contexts; so these
     are emptied, too.
     """
+    current.follow_collections("stop", None)  # another thread's collection does not end here
     context = current.get()
     while context is not None:
         parent = context.parent

@@ -76,7 +76,7 @@ class EventQueue:
         self.inbox: Inbox = Inbox()
         """Small events that were put without the lock."""
         self.abandoned: bool = False
-        self._is_pausing: bool = False  # the upload waits before its next request
+        self.is_asking: bool = False  # a request was made whose answer is not recorded yet
         self._is_sending_late: bool = False  # a request that `abandon` left behind still runs
         """Whether the deadline of `shutdown()` has passed.
 
@@ -246,7 +246,7 @@ class EventQueue:
         Report the events without the lock.
         """
         self.abandoned = True
-        self._is_sending_late = is_uploading and not self._is_pausing
+        self._is_sending_late = is_uploading and self.is_asking
         outbox = self.outbox
         lost: list[Event] = [event for event in self._in_flight if not outbox.is_on_disk(event)]
         lost += outbox.drop_unsaved()
@@ -380,14 +380,14 @@ class EventQueue:
             self._ledger.retried += 1
             self._ledger.last_error = str(response)
             # New events notify the same condition, so wait until the time has come.
-            self._is_pausing = True
+            self.is_asking = False
             while not self.abandoned and (rest_s := until_s - time.monotonic()) > 0:
                 self.signals.work.wait(rest_s)
-            self._is_pausing = False
 
     def settle(self, batch: list[bytes]) -> None:
         """Count *batch* as sent, and record that before the next batch leaves. Takes the lock."""
         with self.signals.lock:
+            self.is_asking = False
             if self.abandoned:
                 self._settle_late(batch)
             elif batch:
@@ -425,6 +425,7 @@ class EventQueue:
         Takes the lock.
         """
         with self.signals.lock:
+            self.is_asking = False
             if self.abandoned:
                 return
             self._ledger.last_error = str(response)

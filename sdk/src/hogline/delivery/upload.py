@@ -47,6 +47,7 @@ def _upload(queue: EventQueue, batch: Batch, transport: Transport, deadline_s: f
     while queue.may_send(deadline_s):
         attempt += 1
         request = batch.request(attempt, datetime.now(UTC), _timeout_s(settings, deadline_s))
+        queue.is_asking = True
         response = _send(transport, request)
         if settings.debug:
             _log.info("hogline: sent %d events: %s", len(batch.events), response)

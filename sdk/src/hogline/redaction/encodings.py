@@ -4,6 +4,7 @@ Most texts have none of them, so each is first known by its characters, and what
 stretch of printable ASCII: hashes and random ids have none.
 """
 
+import base64
 import binascii
 import re
 from collections.abc import Callable, Iterator
@@ -100,8 +101,6 @@ def _from_base64(digits: str) -> Iterator[str]:
 
 
 def _from_base32(run: str) -> Iterator[str]:
-    import base64  # imported lazily: few texts need it
-
     for begin in range(8):
         digits = run[begin:]
         digits = digits[:-1] if len(digits) % 8 in (1, 3, 6) else digits

@@ -7,8 +7,11 @@ import binascii
 import re
 from collections.abc import Iterable
 
+from hogline.redaction.encodings import encoded_spans
+from hogline.redaction.escapes import without_escaped_secrets
 from hogline.redaction.formats import MASK, format_spans
 from hogline.redaction.names import is_secret_variable
+from hogline.redaction.pairs import pair_spans
 from hogline.redaction.randomness import looks_random, random_spans
 from hogline.redaction.urls import CLICK_IDS, redacted_url, without_userinfo
 
@@ -114,14 +117,9 @@ def without_known_secrets(text: str, mask: str = MASK) -> str:
     """
     if len(text) < _SHORTEST_SECRET_CHARACTERS:
         return text
-    # Their patterns take as long to compile as the rest of the import, so they are loaded on first use.
-    from hogline.redaction.encodings import encoded_spans
-
     if spans := [*format_spans(text), *random_spans(text), *encoded_spans(text, _is_secret)]:
         text = _replaced(text, spans, mask)
     if "%" in text or "\\" in text or "=" in text or "&#" in text:
-        from hogline.redaction.escapes import without_escaped_secrets
-
         text = without_escaped_secrets(text, mask, _is_secret)
     return text
 
@@ -197,8 +195,6 @@ def without_named_values(text: str, mask: str = MASK, *, only_quoted: bool = Fal
         if text[begin:end].lower() not in _NO_VALUES:
             spans.append((begin, end))
     if not only_quoted:
-        from hogline.redaction.pairs import pair_spans
-
         spans += [(begin, end) for begin, end in pair_spans(text) if text[begin:end].lower() not in _NO_VALUES]
     return _replaced(text, spans, mask) if spans else text
 

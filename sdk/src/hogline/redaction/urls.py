@@ -10,6 +10,7 @@ import re
 from collections.abc import Set as AbstractSet
 from urllib.parse import unquote_plus
 
+from hogline.redaction.encodings import encoded_words
 from hogline.redaction.formats import MASK, format_spans
 from hogline.redaction.names import NO_NAMES, is_secret_key, is_secret_name, plain_name
 from hogline.redaction.randomness import random_spans
@@ -149,11 +150,7 @@ def _is_secret(text: str, also: AbstractSet[str]) -> bool:
 def _holds_format(text: str) -> bool:
     if _has_format(text) or ("Bearer" in text and _BEARER.search(text) is not None):
         return True
-    if _LONG_WORD.search(text) is None:
-        return False
-    from hogline.redaction.encodings import encoded_words  # imported lazily: few URLs need it
-
-    return encoded_words(text, _has_format)
+    return _LONG_WORD.search(text) is not None and encoded_words(text, _has_format)
 
 
 def _has_format(text: str) -> bool:
