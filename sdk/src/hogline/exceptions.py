@@ -10,7 +10,7 @@ HoglineError
                                          the caller
 """
 
-__all__ = ["APIError", "DeliveryError", "EventTooLarge", "HoglineError", "SettingsError"]
+__all__ = ["DeliveryError", "EventTooLarge", "HoglineError", "SettingsError"]
 
 
 class HoglineError(Exception):
