@@ -164,7 +164,7 @@ class Current:
     __slots__ = ("get", "set", "variable")
 
     def __init__(self, variable: ContextVar[Context | None]) -> None:
-        self.variable = variable
+        self.variable: ContextVar[Context | None] = variable
         self.get: Callable[[], Context | None] = variable.get
         self.set: Callable[[Context | None], object] = variable.set
 
