@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 
 import pytest
@@ -10,12 +11,15 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, text
+from sqlalchemy import bindparam, create_engine, select, text
+from sqlalchemy.exc import SQLAlchemyError
 
 import hogline_instance.startup  # loads the tables of every feature
 from hogline_instance.db import Base, Database
 from hogline_instance.exceptions import SettingsError
+from hogline_instance.projects.tables import ProjectRow
 
+OF_ONE_NAME = select(ProjectRow.__table__.c.id).where(ProjectRow.__table__.c.name == bindparam("name"))
 OPEN = """
 import sys, pathlib
 from hogline_instance.db import Database
@@ -121,3 +125,46 @@ def test_a_database_that_cannot_be_opened_is_explained(url):
         finally:
             database.close()
     assert "secret" not in str(caught.value)
+
+
+def test_a_statement_is_read_without_a_session_and_on_sqlite_at_once(database_url):
+    """Each reading sees what was committed before it."""
+    database = Database(database_url)
+    database.migrate()
+    try:
+        for number in (1, 2):
+            with database.transaction() as session:
+                session.add(ProjectRow(name="same", token=f"phc_{number}"))
+            assert len(database.read(OF_ONE_NAME, {"name": "same"})) == number
+            found = database.read_at_once(OF_ONE_NAME, {"name": "same"})
+            assert found is None if database.file is None else len(found) == number
+        assert database.read(OF_ONE_NAME, {"name": "'; --"}) == []
+    finally:
+        database.close()
+
+
+def test_what_would_have_to_wait_is_not_read_at_once(tmp_path):
+    """The event loop must not wait for a lock; `read` does."""
+    database = Database(f"sqlite:///{tmp_path / 'one.sqlite3'}")
+    database.migrate()
+    assert list(database.read_at_once(OF_ONE_NAME, {"name": "x"})) == []
+    database.close()
+    other = sqlite3.connect(tmp_path / "one.sqlite3", isolation_level=None)
+    other.execute("PRAGMA locking_mode=EXCLUSIVE")
+    other.execute("BEGIN IMMEDIATE")
+    database = Database(f"sqlite:///{tmp_path / 'one.sqlite3'}")
+    begun = time.monotonic()
+    assert database.read_at_once(OF_ONE_NAME, {"name": "x"}) is None
+    assert time.monotonic() - begun < 5
+    other.close()
+    assert list(database.read_at_once(OF_ONE_NAME, {"name": "x"})) == []
+    database.close()
+
+
+def test_a_database_that_is_away_is_an_error_of_sqlalchemy(tmp_path):
+    """Callers go on without what is stored."""
+    database = Database(f"sqlite:///{tmp_path / 'none.sqlite3'}")
+    with pytest.raises(SQLAlchemyError):
+        database.read(OF_ONE_NAME, {"name": "x"})  # there is no such table
+    assert database.read_at_once(OF_ONE_NAME, {"name": "x"}) is None
+    database.close()

@@ -12,7 +12,7 @@ from typing import Any
 from hogline_instance.errors import BrowserRules
 from hogline_instance.flags import early_access
 from hogline_instance.flags.answers import Answer, answers, legacy_flags, subject_of, v2_flags
-from hogline_instance.flags.evaluation import evaluate
+from hogline_instance.flags.evaluation import evaluate, evaluate_at_once
 from hogline_instance.flags.flag_set import FlagSet, flag_sets
 from hogline_instance.flags.neighbours import StoredPeople
 from hogline_instance.flags.remote_config import PayloadCipher, payload_of
@@ -92,6 +92,10 @@ class _FlagEndpoints:
             return [], False
         if not flags.reads_people:
             return answers(flags, asked, subject_of(flags, asked, StoredPeople(), {})), False
+        # A thread costs more than the evaluation itself, and most requests need none.
+        found = evaluate_at_once(self._database, flags, project.id, asked)
+        if found is not None:
+            return found
         return await asyncio.to_thread(evaluate, self._database, flags, project.id, asked)
 
     def _answer(self, found: list[Answer], failed: bool, query: dict[str, str], *, is_decide: bool) -> dict[str, Any]:

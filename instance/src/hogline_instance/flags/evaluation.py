@@ -10,10 +10,10 @@ from hogline_instance.events.person_ids import person_uuid
 from hogline_instance.flags.answers import Answer, answers, subject_of
 from hogline_instance.flags.flag_set import FlagSet
 from hogline_instance.flags.hash_keys import keep_hash_keys, read_hash_keys
-from hogline_instance.flags.neighbours import StoredPeople, stored_people
+from hogline_instance.flags.neighbours import StoredPeople, people_at_once, stored_people
 from hogline_instance.flags.request import FlagsRequest
 
-__all__ = ["evaluate", "subject_for"]
+__all__ = ["evaluate", "evaluate_at_once", "subject_for"]
 
 
 def evaluate(database: Database, flags: FlagSet, project_id: int, request: FlagsRequest) -> tuple[list[Answer], bool]:
@@ -28,6 +28,19 @@ def evaluate(database: Database, flags: FlagSet, project_id: int, request: Flags
         failed = True
         subject = subject_of(flags, request, StoredPeople(), _of_request(flags, request))
     return answers(flags, request, subject), failed
+
+
+def evaluate_at_once(
+    database: Database, flags: FlagSet, project_id: int, request: FlagsRequest
+) -> tuple[list[Answer], bool] | None:
+    """Return what `evaluate` returns, or None where that may have to wait: the event loop calls it.
+
+    Groups, listed cohorts and answers that are kept across a login need more than one statement.
+    """
+    if request.groups or flags.cohorts.listed or flags.continuity_keys:
+        return None
+    stored = people_at_once(database, project_id, request.distinct_id, request.anon_distinct_id)
+    return None if stored is None else (answers(flags, request, subject_of(flags, request, stored, {})), False)
 
 
 def subject_for(

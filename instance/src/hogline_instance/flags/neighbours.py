@@ -16,7 +16,7 @@ from hogline_instance.db import Database
 from hogline_instance.people import find_groups, stored_properties
 from hogline_instance.people import group_types as known_types
 
-__all__ = ["Cohorts", "StoredPeople", "cohorts_of", "group_types_of", "stored_people"]
+__all__ = ["Cohorts", "StoredPeople", "cohorts_of", "group_types_of", "people_at_once", "stored_people"]
 
 _MAX_GROUPS = 50
 
@@ -80,6 +80,14 @@ def cohorts_of(session: Session, project_id: int) -> Cohorts:
     )
 
 
+def people_at_once(database: Database, project_id: int, distinct_id: str, anon_distinct_id: str) -> StoredPeople | None:
+    """Return what is stored of two distinct ids, or None where that may have to be waited for."""
+    people = stored_properties(database, project_id, distinct_id, anon_distinct_id, at_once=True)
+    if people is None:
+        return None
+    return StoredPeople({each: uuid for each, (uuid, _) in people.items()}, dict(people.values()))
+
+
 def stored_people(
     database: Database,
     project_id: int,
@@ -91,7 +99,7 @@ def stored_people(
     with_cohorts: bool = False,
 ) -> StoredPeople:
     """Return what is stored of two distinct ids, and of *groups* (type -> key)."""
-    people = stored_properties(database, project_id, distinct_id, anon_distinct_id)
+    people = stored_properties(database, project_id, distinct_id, anon_distinct_id) or {}
     uuids = {each: uuid for each, (uuid, _) in people.items()}
     properties = dict(people.values())
     indexes = {name: int(index) for index, name in group_types.items()}

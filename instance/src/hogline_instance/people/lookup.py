@@ -76,14 +76,17 @@ _OF_TWO_IDS = (
 
 
 def stored_properties(
-    database: Database, project_id: int, one: str, other: str = ""
-) -> dict[str, tuple[str, Mapping[str, Any]]]:
+    database: Database, project_id: int, one: str, other: str = "", *, at_once: bool = False
+) -> dict[str, tuple[str, Mapping[str, Any]]] | None:
     """Return the uuid and the properties of the persons of two distinct ids, by id.
 
-    Every request for flags asks this, so it takes no session. Raises SQLAlchemyError.
+    Every request for flags asks this, so it takes no session. With *at_once*, on the event loop, it
+    returns None where the answer may have to be waited for. Raises SQLAlchemyError.
     """
     given = {"project": project_id, "one": one.replace("\0", ""), "other": other.replace("\0", "")}
-    rows = database.read(_OF_TWO_IDS, given)
+    rows = database.read_at_once(_OF_TWO_IDS, given) if at_once else database.read(_OF_TWO_IDS, given)
+    if rows is None:
+        return None
     return {distinct_id: (uuid, json_value(properties)) for distinct_id, uuid, properties in rows}
 
 
