@@ -14,11 +14,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.request import ProxyHandler, build_opener
 
 from hogline import PostHog
@@ -38,6 +38,9 @@ STOP, TERM, RECYCLE, KILL = "stop (SIGINT)", "SIGTERM", "max-requests", "kill -9
 # If the server kills its workers before their exit handlers ran, only a spool keeps the queued
 # events.
 STOP_SPOOL, TERM_SPOOL = "stop (SIGINT), spool", "SIGTERM, spool"
+# Those servers kill a worker while it may be sending: the spool then holds events whose request was
+# not answered yet, and the next process sends these again, with the same ids and times.
+_KILLED_WHILE_SENDING = {STOP_SPOOL, TERM_SPOOL}
 _SIGNALS = {
     STOP: signal.SIGINT, STOP_SPOOL: signal.SIGINT, TERM: signal.SIGTERM, TERM_SPOOL: signal.SIGTERM, RECYCLE: signal.SIGTERM,
 }  # fmt: skip
@@ -64,6 +67,8 @@ class Outcome:
     accepted: int
     received: int
     duplicated: int
+    resent: int
+    """Events that came twice, the same in each field, since their process was killed while it sent."""
     log: str
 
     @property
@@ -71,7 +76,7 @@ class Outcome:
         return self.accepted - self.received
 
     def __str__(self) -> str:
-        return f"{self.cell!s:<52}{self.accepted:>9}{self.received:>10}{self.duplicated:>12}"
+        return f"{self.cell!s:<52}{self.accepted:>9}{self.received:>10}{self.duplicated:>12}{self.resent:>8}"
 
 
 def _gunicorn(kind: str, target: str) -> Callable[[Cell, int], list[str]]:
@@ -195,10 +200,15 @@ def run_cell(cell: Cell, sink: Sink, folder: Path) -> Outcome:
         ids = _script(cell, environ, log)
     if spool is not None:
         _drain(spool, sink)
-    counts = Counter(event.uuid for event in sink.events)
-    received = sum(identity in counts for identity in ids)
-    duplicated = sum(counts[identity] - 1 for identity in ids if identity in counts)
-    return Outcome(cell, len(ids), received, duplicated, log.read_text(errors="replace"))
+    copies: dict[str, list[dict[str, Any]]] = {identity: [] for identity in ids}
+    for event in sink.events:
+        if event.uuid in copies:
+            copies[event.uuid].append(event.raw)
+    received = sum(map(bool, copies.values()))
+    may_resend = cell.ending in _KILLED_WHILE_SENDING
+    resent = sum(may_resend and len(same) == 2 and same[0] == same[1] for same in copies.values())
+    duplicated = sum(len(same) - 1 for same in copies.values() if same) - resent
+    return Outcome(cell, len(ids), received, duplicated, resent, log.read_text(errors="replace"))
 
 
 def _drain(spool: Path, sink: Sink) -> None:
@@ -412,7 +422,7 @@ def run_models(models: list[str], folder: Path, together: int = 4) -> list[Outco
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         outcomes = run_models(sys.argv[1:] or MODELS, Path(folder))
-    print(f"{'':<52}{'accepted':>9}{'received':>10}{'duplicated':>12}")
+    print(f"{'':<52}{'accepted':>9}{'received':>10}{'duplicated':>12}{'resent':>8}")
     for outcome in outcomes:
         print(outcome)
     bad = [outcome for outcome in outcomes if outcome.lost or outcome.duplicated]

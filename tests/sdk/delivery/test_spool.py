@@ -6,6 +6,8 @@ This holds whatever becomes of process, server and disk.
 import os
 import resource
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import orjson
 import pytest
 
 from hogline.wire.records import HEADER_BYTES, frame, scan
-from tests.support.scripts import run_script
+from tests.support.scripts import PRELUDE, run_script
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the spool needs flock")
 
@@ -194,6 +196,19 @@ def test_a_request_that_outlives_shutdown_is_sent_again_only_if_it_failed(make, 
     assert other.flush(30)
     assert arrived(sink) == ["e0", "e1", "e2"]
     assert (len(sink.requests), left(spool)) == (1 if late == 200 else 2, [])
+
+
+def test_a_request_that_was_killed_before_its_answer_is_sent_again_with_the_same_ids_and_times(make, sink, spool):
+    """Nobody knows whether the server took it; the server stores an id once."""
+    sink.answer(200, body=None, delay_s=5)
+    script = PRELUDE + "client.capture('a', distinct_id='u'); client.flush()"
+    environ = os.environ | {"SINK": sink.url, "HOGLINE_SPOOL_DIR": str(spool)}
+    with subprocess.Popen([sys.executable, "-c", script], env=environ) as process:
+        sink.wait_for(1)
+        process.kill()
+    assert make(spool_dir=spool).flush(30)
+    assert arrived(sink) == ["a", "a"]
+    assert sink.events[0].raw == sink.events[1].raw
 
 
 def test_workers_share_the_folder_and_a_survivor_sends_what_a_killed_one_left(run, sink, spool):
