@@ -57,8 +57,7 @@ class Database:
         All its values are named bind parameters, and JSON is read by `json_value`.
         Raises SQLAlchemyError: the database is unavailable.
         """
-        text, names = self._texts.get(statement) or self._compiled(statement)
-        given = parameters if names is None else [parameters[name] for name in names]
+        text, given = self._compiled(statement, parameters)
         try:
             with closing(self._engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:
                 cursor.execute(text, given)
@@ -73,8 +72,7 @@ class Database:
         """
         if self.file is None:
             return None
-        text, names = self._texts.get(statement) or self._compiled(statement)
-        given = parameters if names is None else [parameters[name] for name in names]
+        text, given = self._compiled(statement, parameters)
         try:
             if self._at_once is None:
                 self._at_once = sqlite3.connect(self.file, timeout=0, isolation_level=None, check_same_thread=False)
@@ -82,11 +80,13 @@ class Database:
         except sqlite3.Error:
             return None
 
-    def _compiled(self, statement: Select[Any]) -> tuple[str, Sequence[str] | None]:
-        compiled = statement.compile(self._engine)
-        found = str(compiled), compiled.positiontup
-        self._texts[statement] = found
-        return found
+    def _compiled(self, statement: Select[Any], parameters: Mapping[str, object]) -> tuple[str, Any]:
+        """Return the text of *statement*, and *parameters* in the shape that its driver takes."""
+        if statement not in self._texts:
+            compiled = statement.compile(self._engine)
+            self._texts[statement] = str(compiled), compiled.positiontup
+        text, names = self._texts[statement]
+        return text, parameters if names is None else [parameters[name] for name in names]
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:

@@ -8,4 +8,6 @@ def storable_text(text: str, *, for_nul: str = "") -> str:
 
     *for_nul* takes the place of each NUL, and a question mark that of each half pair.
     """
-    return text.replace("\0", for_nul).encode("utf-8", "replace").decode()
+    if "\0" in text:
+        text = text.replace("\0", for_nul)
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

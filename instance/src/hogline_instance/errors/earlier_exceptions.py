@@ -15,7 +15,7 @@ from hogline_instance.db import Database, utc_now
 from hogline_instance.errors.intake import Intake
 from hogline_instance.errors.prepared import Prepared, prepare
 from hogline_instance.errors.queries import events_without_issues
-from hogline_instance.errors.releases import named_release, named_releases
+from hogline_instance.errors.releases import named_releases
 from hogline_instance.errors.rule_sets import rule_sets
 from hogline_instance.errors.source_maps.resolver import SymbolResolver
 from hogline_instance.errors.tables import EarlierExceptionsRow
@@ -83,8 +83,8 @@ def _with_issues(
     resolve = symbols.for_events(session, events)
     # With a list that cannot be read, an exception has no issue for good.
     unread = [event for event in events if "$cymbal_errors" not in event.properties]
-    releases = named_releases(session, unread)
-    prepared = [prepare(event, resolve(event), releases.get((project_id, named_release(event)))) for event in unread]
+    release_of = named_releases(session, unread)
+    prepared = [prepare(event, resolve(event), release_of(event)) for event in unread]
     grouped = [each for each in prepared if not each.errors]
     for each in grouped:
         each.choose(rules[project_id])

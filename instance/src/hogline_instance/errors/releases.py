@@ -1,7 +1,7 @@
 """Releases of an app: found by version or id, with a link to their commit."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import select
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from hogline_instance.errors.tables import ReleaseRow
 from hogline_instance.events.event import StoredEvent
 
-__all__ = ["commit_link", "commit_url", "named_release", "named_releases", "release_facts"]
+__all__ = ["commit_link", "commit_url", "named_releases", "release_facts"]
 
 _MAX_RELEASES = 1_000
 _COMMIT = re.compile(r"[0-9a-fA-F]{7,64}")
@@ -18,20 +18,23 @@ _SSH = re.compile(r"(?:ssh://)?git@([A-Za-z0-9.-]+)[:/](.+)")
 _HTTP = re.compile(r"https://(?:[^@/]*@)?([A-Za-z0-9.-]+)/(.+)")
 
 
-def named_releases(session: Session, events: Iterable[StoredEvent]) -> dict[tuple[int, str], dict[str, Any]]:
-    """Return the facts of the releases that *events* name by `$release_id`, by project and id.
+def named_releases(session: Session, events: Iterable[StoredEvent]) -> Callable[[StoredEvent], dict[str, Any] | None]:
+    """Return a function for the facts of the release that one of *events* names by `$release_id`.
+
+    It returns None for an event without one, and for a release that is not known.
 
     Source: docs/internals/capture-protocol.md#default-properties.
     """
-    wanted = {(event.team_id, release) for event in events if (release := named_release(event))}
-    if not wanted:
-        return {}
-    teams, ids = {team for team, _ in wanted}, sorted({release for _, release in wanted})[:_MAX_RELEASES]
-    rows = session.scalars(select(ReleaseRow).where(ReleaseRow.team_id.in_(teams), ReleaseRow.id.in_(ids)))
-    return {(row.team_id, row.id): release_facts(row) for row in rows if (row.team_id, row.id) in wanted}
+    wanted = {(event.team_id, release) for event in events if (release := _named_release(event))}
+    facts: dict[tuple[int, str], dict[str, Any]] = {}
+    if wanted:
+        teams, ids = {team for team, _ in wanted}, sorted({release for _, release in wanted})[:_MAX_RELEASES]
+        rows = session.scalars(select(ReleaseRow).where(ReleaseRow.team_id.in_(teams), ReleaseRow.id.in_(ids)))
+        facts = {(row.team_id, row.id): release_facts(row) for row in rows if (row.team_id, row.id) in wanted}
+    return lambda event: facts.get((event.team_id, _named_release(event)))
 
 
-def named_release(event: StoredEvent) -> str:
+def _named_release(event: StoredEvent) -> str:
     """Return the id of the release that *event* names, or ''."""
     return event.text("$release_id").strip().lower()[:36]
 

@@ -14,7 +14,7 @@ from hogline_instance.errors.intake import Intake
 from hogline_instance.errors.occasions import OnOccasions
 from hogline_instance.errors.prepared import Prepared, prepare
 from hogline_instance.errors.rate_limits import apply_rate_limits
-from hogline_instance.errors.releases import named_release, named_releases
+from hogline_instance.errors.releases import named_releases
 from hogline_instance.errors.rule_sets import rule_sets
 from hogline_instance.errors.rules import RuleSet, sampled_out
 from hogline_instance.errors.source_maps.resolver import SymbolResolver
@@ -45,10 +45,8 @@ class ErrorStep:
             return
         rules = rule_sets(session, {event.team_id for event in events})
         resolve = self._symbols.for_events(session, events)
-        releases = named_releases(session, events)
-        prepared = [
-            prepare(event, resolve(event), releases.get((event.team_id, named_release(event)))) for event in events
-        ]
+        release_of = named_releases(session, events)
+        prepared = [prepare(event, resolve(event), release_of(event)) for event in events]
         self._symbols.note_used(session)
         dropped: dict[str, str] = {}
         grouped = [each for each in _unsuppressed(prepared, rules, dropped) if not each.errors]

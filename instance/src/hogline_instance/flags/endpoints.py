@@ -105,19 +105,17 @@ class _FlagEndpoints:
             "requestId": str(uuid.uuid4()),
             "evaluatedAt": int(time.time() * 1000),
         }
-        is_legacy = version == "1" or (is_decide and version in {"2", "3"})
-        if not is_legacy:
-            answer["flags"] = v2_flags(found)
-            return answer
+        if version != "1" and not (is_decide and version in {"2", "3"}):
+            return {**answer, "flags": v2_flags(found)}
         values, payloads = legacy_flags(found)
         active = {key: value for key, value in values.items() if value is not False}
         if is_decide and version == "1":
-            answer["featureFlags"] = list(active)
-        elif is_decide and version == "2":
-            answer |= {"featureFlags": active, "featureFlagPayloads": payloads}
-        else:
-            answer |= {"featureFlags": values, "featureFlagPayloads": payloads}
-        return answer
+            return {**answer, "featureFlags": list(active)}
+        return {
+            **answer,
+            "featureFlags": active if is_decide and version == "2" else values,
+            "featureFlagPayloads": payloads,
+        }
 
     async def definitions(self, request: Request, match: re.Match[str]) -> Response:
         """Return the definitions for local evaluation, or 304 while they are unchanged."""

@@ -83,9 +83,7 @@ def cohorts_of(session: Session, project_id: int) -> Cohorts:
 def people_at_once(database: Database, project_id: int, distinct_id: str, anon_distinct_id: str) -> StoredPeople | None:
     """Return what is stored of two distinct ids, or None where that may have to be waited for."""
     people = stored_properties(database, project_id, distinct_id, anon_distinct_id, at_once=True)
-    if people is None:
-        return None
-    return StoredPeople({each: uuid for each, (uuid, _) in people.items()}, dict(people.values()))
+    return None if people is None else StoredPeople(*_uuids_and_properties(people))
 
 
 def stored_people(
@@ -100,8 +98,7 @@ def stored_people(
 ) -> StoredPeople:
     """Return what is stored of two distinct ids, and of *groups* (type -> key)."""
     people = stored_properties(database, project_id, distinct_id, anon_distinct_id) or {}
-    uuids = {each: uuid for each, (uuid, _) in people.items()}
-    properties = dict(people.values())
+    uuids, properties = _uuids_and_properties(people)
     indexes = {name: int(index) for index, name in group_types.items()}
     wanted = [(indexes[name], key) for name, key in groups.items() if name in indexes][:_MAX_GROUPS]
     if not wanted and not (with_cohorts and uuids):
@@ -115,6 +112,12 @@ def stored_people(
         {(group_types[str(index)], key): group.properties for (index, key), group in found.items()},
         cohorts,
     )
+
+
+def _uuids_and_properties(
+    people: Mapping[str, tuple[str, Mapping[str, Any]]],
+) -> tuple[dict[str, str], dict[str, Mapping[str, Any]]]:
+    return {distinct_id: uuid for distinct_id, (uuid, _) in people.items()}, dict(people.values())
 
 
 def group_types_of(session: Session, project_id: int) -> dict[str, str]:

@@ -13,6 +13,7 @@ import msgspec
 
 from hogline.event import new_stamp
 from hogline.wire.values import serialise
+from hogline_instance.db import storable_text
 from hogline_instance.events.person_ids import person_uuid
 from hogline_instance.events.row import EventRow, encode_row, time_text
 from hogline_instance.ingest.bodies import BodyError
@@ -246,9 +247,7 @@ def _text(value: Any) -> str:
 
 
 def _storable(text: str) -> str:
-    """Return *text* with a replacement for NUL and for half a surrogate pair, which nothing stores."""
-    text = text.replace("\0", "\ufffd")
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+    return storable_text(text, for_nul="\N{REPLACEMENT CHARACTER}")
 
 
 def _event_id(given: str) -> str:
