@@ -1,8 +1,8 @@
 """`hogline serve` with an extra step that is not idempotent and can kill the process at a chosen
 point.
 
-STEP_KILL_AT: `before_commit`, `after_commit` (before the insert) or `after_insert` (before the
-checkpoint).
+STEP_KILL_AT: `before_commit`, `after_commit` (before the checkpoint), `before_insert` or
+`after_insert` (while the prepared batch is still on disk). STEP_STORE_AWAY: every insert fails.
 """
 
 import functools
@@ -14,6 +14,8 @@ import msgspec
 from sqlalchemy import text
 
 from hogline_instance import features, startup
+from hogline_instance.exceptions import StoreError
+from hogline_instance.journal import Journal
 from hogline_instance.store import Store
 
 KILL_AT = os.environ.get("STEP_KILL_AT", "")
@@ -39,8 +41,16 @@ class NumberingStep:
             kill()
 
 
-def insert_events(store, rows, token, insert=Store.insert_events):
+def finish(journal, finish=Journal.finish):
     if KILL_AT == "after_commit":
+        kill()
+    finish(journal)
+
+
+def insert_events(store, rows, token, insert=Store.insert_events):
+    if os.environ.get("STEP_STORE_AWAY"):
+        raise StoreError("the store is away")
+    if KILL_AT == "before_insert":
         kill()
     insert(store, rows, token)
     if KILL_AT == "after_insert":
@@ -48,7 +58,7 @@ def insert_events(store, rows, token, insert=Store.insert_events):
 
 
 if __name__ == "__main__":
-    Store.insert_events = insert_events
+    Store.insert_events, Journal.finish = insert_events, finish
     numbering = features.Feature(name="projects", step=lambda parts: NumberingStep())
     others = [feature for feature in features.FEATURES if feature.name != "projects"]
     startup.open_services = functools.partial(startup.open_services, features=(*others, numbering))

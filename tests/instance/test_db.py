@@ -11,11 +11,11 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import bindparam, create_engine, select, text
+from sqlalchemy import bindparam, column, create_engine, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 import hogline_instance.startup  # loads the tables of every feature
-from hogline_instance.db import Base, Database
+from hogline_instance.db import Base, Database, fetch_rows
 from hogline_instance.exceptions import SettingsError
 from hogline_instance.projects.tables import ProjectRow
 
@@ -168,3 +168,15 @@ def test_a_database_that_is_away_is_an_error_of_sqlalchemy(tmp_path):
         database.read(OF_ONE_NAME, {"name": "x"})  # there is no such table
     assert database.read_at_once(OF_ONE_NAME, {"name": "x"}) is None
     database.close()
+
+
+def test_fetched_rows_have_the_values_that_were_stored(opened):
+    """Texts with quotes, escapes and line ends, numbers and NULL come back as they are."""
+    texts = ['"quoted" \\ and \\u0041', "two\nlines\u2028", "\N{PILE OF POO} é", ""]
+    rows = select(column("id"), column("name"), column("missing")).select_from(
+        text("(" + " UNION ALL ".join(f"SELECT {n} AS id, :t{n} AS name, NULL AS missing" for n in range(4)) + ") AS x")
+    )
+    given = {f"t{n}": each for n, each in enumerate(texts)}
+    with opened.session() as session:
+        found = fetch_rows(session, rows.params(given))
+    assert [list(row) for row in found] == [[n, each, None] for n, each in enumerate(texts)]

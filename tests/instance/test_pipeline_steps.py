@@ -1,6 +1,8 @@
 """Pipeline steps: one SQL transaction per batch, processed once despite kill -9."""
 
+import functools
 import sys
+import time
 import uuid
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from sqlalchemy import create_engine, text
 from hogline_instance.db import Database
 from hogline_instance.events.row import EventRow, encode_row
 from hogline_instance.pipeline import StepRunner
-from hogline_instance.pipeline.prepared import PreparedBatch, read_prepared, write_prepared
+from hogline_instance.pipeline.prepared import PreparedBatch, PreparedBatches
 from tests.instance.reader import Reader, event
 from tests.instance.stepped_instance import NumberingStep
 
@@ -27,9 +29,9 @@ def numbers(url):
         engine.dispose()
 
 
-@pytest.mark.parametrize("point", ["before_commit", "after_commit", "after_insert"])
+@pytest.mark.parametrize("point", ["before_commit", "after_commit", "before_insert", "after_insert"])
 def test_killed_around_the_commit_a_batch_is_processed_and_stored_once(serve, tmp_path, database_url, point):
-    """SQL and rows are the same after kill -9 before commit, before insert or before checkpoint."""
+    """SQL and rows are the same after kill -9 at each point between the journal and the store."""
     name, environ = f"stepped-{uuid.uuid4()}", {"HOGLINE_DATABASE_URL": database_url}
     dying = serve(tmp_path / "data", command=COMMAND, environ={**environ, "STEP_KILL_AT": point})
     sent = [event(name, order=order) for order in range(5)]
@@ -100,15 +102,55 @@ def test_two_nodes_with_one_database_each_process_their_own_batches(database, tm
 
 def test_a_prepared_batch_is_read_back_whole_or_not_at_all(tmp_path):
     """Another name, a truncated file or a missing file: there is no prepared batch."""
+    kept = PreparedBatches(tmp_path)
     batch = PreparedBatch(
         "a:1.0-1.9", [b'{"a":1}', b'{"b":"\xc3\xa9"}'], {"unwanted": 2}, [(b'{"c":3}', "ValueError()")]
     )
-    assert read_prepared(tmp_path, batch.name) is None
+    assert kept.read(batch.name) is None
     for each in (batch, PreparedBatch("empty", [], {}, [])):
-        write_prepared(tmp_path, each)
-        assert read_prepared(tmp_path, each.name) == each
-        assert read_prepared(tmp_path, "another") is None
-    write_prepared(tmp_path, batch)
-    path = tmp_path / "prepared-batch"
+        kept.write(each)
+        assert kept.read(each.name) == each
+        assert kept.read("another") is None
+        kept.remove(each.name)
+        assert kept.read(each.name) is None
+    kept.write(batch)
+    [path] = (tmp_path / "prepared").glob("*.batch")
     path.write_bytes(path.read_bytes()[:-1])
-    assert read_prepared(tmp_path, batch.name) is None
+    assert kept.read(batch.name) is None
+    assert list(kept.unstored(but=None)) == []
+
+
+def test_the_batch_of_a_former_version_is_found(tmp_path):
+    """That version kept one batch, in the data folder itself."""
+    batch = PreparedBatch("a:1.0-1.9", [b'{"a":1}'], {}, [])
+    kept = PreparedBatches(tmp_path)
+    kept.write(batch)
+    [path] = (tmp_path / "prepared").glob("*.batch")
+    path.rename(tmp_path / "prepared-batch")
+    kept = PreparedBatches(tmp_path)
+    assert kept.read(batch.name) == batch
+    assert not (tmp_path / "prepared-batch").exists()
+
+
+def test_while_the_store_is_away_one_batch_waits_for_it_and_none_is_forgotten(serve, tmp_path):
+    """The steps of the next batch run meanwhile; a restart stores both, and what came after them."""
+    name = f"away-{uuid.uuid4()}"
+    served = serve(tmp_path / "data", command=COMMAND, environ={"STEP_STORE_AWAY": "1"})
+    reader = Reader(served.url, served.token, served.key)
+    waiting = functools.partial((tmp_path / "data" / "prepared").glob, "*.batch")
+    for order in range(4):
+        reader.send(event(name, order=order))
+        deadline_s = time.monotonic() + 20
+        while len(list(waiting())) < min(order + 1, 2) and time.monotonic() < deadline_s:
+            time.sleep(0.02)
+    assert len(list(waiting())) == 2
+    assert "away" in reader.get("/_ready", key=None).json()["error"]
+    served.stop()
+    served = serve(tmp_path / "data", command=COMMAND)
+    reader = Reader(served.url, served.token, served.key)
+    found = reader.wait_for(4, event=name)
+    assert sorted((one["properties"]["order"], one["properties"]["number"]) for one in found) == [
+        (0, 1), (1, 2), (2, 3), (3, 4),
+    ]  # fmt: skip
+    assert served.stop() == 0
+    assert list(waiting()) == []

@@ -43,7 +43,7 @@ class Node:
 
     def run(self, name, lines, *, forgets=False):
         if forgets:
-            (self.folder / "prepared-batch").unlink()
+            self.runner.prepared.remove(name)
         assert not self.runner.run(name, lines).rejected
 
     def due(self, now):

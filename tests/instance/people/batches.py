@@ -55,7 +55,7 @@ class Node:
     def replay(self, *lines, keeps_rows=True):
         """Process the last batch again, with its prepared rows or without them."""
         if not keeps_rows:
-            (self.folder / "prepared-batch").unlink()
+            self.runner.prepared.remove(f"batch-{self.count}")
         return [read_event(each) for each in self.runner.run(f"batch-{self.count}", lines).lines]
 
     def people(self, team=1):

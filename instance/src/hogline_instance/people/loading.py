@@ -16,7 +16,7 @@ from sqlalchemy import Text, cast, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from hogline_instance.db import is_one_of
+from hogline_instance.db import fetch_rows, is_one_of
 from hogline_instance.events.person_ids import person_uuid
 from hogline_instance.people.json_text import read_properties
 from hogline_instance.people.state import DistinctId, Key, People, Person
@@ -98,7 +98,7 @@ def _locked(session: Session, team_id: int, distinct_ids: list[str]) -> Sequence
     )
     if _can_change_meanwhile(session):
         query = query.order_by(_persons.c.uuid).with_for_update(of=_persons)
-    return session.execute(query).all()
+    return fetch_rows(session, query)
 
 
 def _without_person(session: Session, team_id: int, distinct_ids: list[str]) -> dict[str, int]:
@@ -132,7 +132,7 @@ def _person(
 ) -> Person:  # fmt: skip
     encoded = properties.encode()
     return Person(
-        team_id, uuid, read_properties(encoded), _moment(created_at), is_identified, version,
+        team_id, uuid, read_properties(encoded), _moment(created_at), bool(is_identified), version,
         _hour(last_seen_at) if last_seen_at is not None else None, encoded=encoded,
     )  # fmt: skip
 

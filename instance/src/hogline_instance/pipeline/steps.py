@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from hogline_instance.db import Database, utc_now
 from hogline_instance.events.event import StoredEvent, read_event
 from hogline_instance.events.row import encode_row
-from hogline_instance.pipeline.prepared import PreparedBatch, read_prepared, write_prepared
+from hogline_instance.pipeline.prepared import PreparedBatch, PreparedBatches
 from hogline_instance.pipeline.tables import PipelineBatchRow
 
 __all__ = ["Batch", "Step", "StepRunner"]
@@ -67,14 +67,14 @@ class Step(Protocol):
 class StepRunner:
     """Runs *steps* once on each batch.
 
-    *folder* keeps the rows of the batch that is being stored.
+    *folder* is the data folder, which keeps the rows of the batches that are not stored yet.
     """
 
     def __init__(self, steps: Sequence[Step], database: Database, *, journal_id: str, folder: Path) -> None:
         self._steps = tuple(steps)
         self._database = database
         self._journal_id = journal_id
-        self._folder = folder
+        self.prepared = PreparedBatches(folder)
         self._conflicts: tuple[str, int] = ("", 0)
 
     def run(self, name: str, lines: Sequence[bytes]) -> PreparedBatch:
@@ -86,14 +86,14 @@ class StepRunner:
         with self._database.transaction() as session:
             record = session.get(PipelineBatchRow, self._journal_id, with_for_update=True)
             if record is not None and record.name == name:
-                prepared = read_prepared(self._folder, name)
+                prepared = self.prepared.read(name)
                 if prepared is not None:
                     return prepared
                 _log.warning("pipeline: the prepared rows of batch %s are missing; its steps run a second time", name)
             after: list[Callable[[], object]] = []
             is_repeated = record is not None and record.name == name
             prepared = self._processed(Batch(name, [], is_repeated=is_repeated, after_commit=after), lines, session)
-            write_prepared(self._folder, prepared)
+            self.prepared.write(prepared)
             if record is None:
                 session.add(PipelineBatchRow(journal_id=self._journal_id, name=name, committed_at=utc_now()))
             else:
