@@ -154,3 +154,33 @@ def test_while_the_store_is_away_one_batch_waits_for_it_and_none_is_forgotten(se
     ]  # fmt: skip
     assert served.stop() == 0
     assert list(waiting()) == []
+
+
+class NotingStep:
+    """Notes whether each batch follows the one before, and fails on a batch with a certain event."""
+
+    def __init__(self):
+        self.follows = []
+
+    def apply(self, batch, session):
+        self.follows.append(batch.follows)
+        if any(row.event == "poison" for row in batch.rows):
+            raise ValueError("this event cannot be processed")
+
+
+def test_a_batch_follows_the_one_before_unless_somebody_wrote_or_it_failed(database, tmp_path):
+    """The database's other connections count, whoever uses them; a server's batches never follow."""
+    step, is_sqlite = NotingStep(), database.dialect == "sqlite"
+    runner = StepRunner([step], database, journal_id="journal", folder=tmp_path)
+    runner.run("1", [line(0)])
+    runner.run("2", [line(1)])
+    runner.run("3", [line(2)])
+    with database.transaction() as session:
+        session.execute(text("CREATE TABLE others (id INTEGER)"))
+    runner.run("4", [line(3)])
+    runner.run("5", [line(4)])
+    assert step.follows == [False, is_sqlite, is_sqlite, False, is_sqlite]
+    step.follows.clear()
+    poison = line(5).replace(b'"event":"e"', b'"event":"poison"')
+    assert len(runner.run("6", [line(6), poison]).rejected) == 1
+    assert step.follows == [is_sqlite, False, False]  # the whole, and its halves

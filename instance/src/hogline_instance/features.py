@@ -117,7 +117,11 @@ def error_router(services: Services, access: Access) -> APIRouter:
 def people_step(parts: StepParts) -> Step:
     """Return the step of people, which tells the other features about merges."""
     on_merge = [feature.on_merge for feature in FEATURES if feature.on_merge is not None]
-    return PeopleStep(on_merge, lambda: publish_overrides(parts.database, parts.store))
+    return PeopleStep(
+        on_merge,
+        lambda: publish_overrides(parts.database, parts.store),
+        remembered_max_bytes=parts.settings.people_remembered_max_bytes,
+    )
 
 
 def error_step(parts: StepParts) -> Step:

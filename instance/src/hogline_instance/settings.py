@@ -78,6 +78,9 @@ class Settings:
     pipeline_max_waiting_bytes: int = _option(
         256 * _MEBI, "Most bytes in memory between journal and store; beyond that, requests get 503.", minimum=_MEBI
     )
+    people_remembered_max_bytes: int = _option(
+        48 * _MEBI, "Most bytes of memory, about, for people of earlier events; 0 remembers nobody.", minimum=0
+    )
     flush_rows: int = _option(20_000, "Most rows of one insert.", minimum=1)
     flush_interval_s: float = _option(0.2, "Seconds that a stored event waits for others before its insert.", minimum=0)
     query_max_s: float = _option(30.0, "Most seconds that one query may take.", minimum=0.1)

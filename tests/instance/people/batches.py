@@ -5,11 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import orjson
-from sqlalchemy import select
+from sqlalchemy import delete as sql_delete
+from sqlalchemy import select, update
 
 from hogline_instance.events.event import StoredEvent, read_event
 from hogline_instance.events.person_ids import person_uuid
 from hogline_instance.events.row import EventRow, encode_row, time_text
+from hogline_instance.people.splitting import split_person
 from hogline_instance.people.step import PeopleStep
 from hogline_instance.people.tables import DistinctIdRow, GroupRow, GroupTypeRow, PersonRow, WarningRow
 from hogline_instance.pipeline import StepRunner
@@ -38,10 +40,10 @@ def line(name, distinct_id, *, team=1, after_s=0.0, uid=None, **properties):
 class Node:
     """One node's pipeline over *database*, with people as its only step."""
 
-    def __init__(self, database, folder, on_merge=()):
+    def __init__(self, database, folder, on_merge=(), *, remembered_max_bytes=1_000_000):
         folder.mkdir(exist_ok=True)
         self.database, self.folder = database, folder
-        self.step = PeopleStep(on_merge)
+        self.step = PeopleStep(on_merge, remembered_max_bytes=remembered_max_bytes)
         self.runner = StepRunner([self.step], database, journal_id=folder.name, folder=folder)
         self.count = 0
 
@@ -81,6 +83,18 @@ class Node:
         """Return the one person who has *distinct_id*."""
         (found,) = [each for each in self.people(team).values() if distinct_id in each["ids"]]
         return found
+
+    def change_someone(self, *, delete):
+        """Delete or split the first person, over a connection of its own, as the API does."""
+        with self.database.transaction() as session:
+            uuid = session.scalar(select(PersonRow.uuid).order_by(PersonRow.uuid).limit(1))
+            if uuid is None:
+                return
+            if not delete:
+                split_person(session, 1, uuid, None)
+                return
+            session.execute(update(DistinctIdRow).where(DistinctIdRow.person_uuid == uuid).values(person_uuid=None))
+            session.execute(sql_delete(PersonRow).where(PersonRow.uuid == uuid))
 
     def warnings(self):
         """Return the types of the warnings, sorted."""

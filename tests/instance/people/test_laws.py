@@ -41,6 +41,9 @@ def lines_of(sequence):
 class Fresh:
     """A node over an empty database of its own."""
 
+    def __init__(self, remembered_max_bytes=1_000_000):
+        self._remembered_max_bytes = remembered_max_bytes
+
     def __enter__(self):
         self._folder = tempfile.TemporaryDirectory()
         path = Path(self._folder.name)
@@ -48,7 +51,7 @@ class Fresh:
         self._database.migrate()
         with self._database.transaction() as session:
             session.add(ProjectRow(id=1, name="p", token="phc_1"))
-        return Node(self._database, path / "node")
+        return Node(self._database, path / "node", remembered_max_bytes=self._remembered_max_bytes)
 
     def __exit__(self, *_):
         self._database.close()
@@ -82,6 +85,29 @@ def test_people_do_not_depend_on_how_events_were_cut_into_batches_nor_on_replay(
         assert shown == [
             (row.uuid, row.person_id, row.person_mode, bytes(row.raw_person_properties)) for row in cut_rows
         ]
+
+
+@EXAMPLES
+@given(
+    sequences,
+    st.lists(st.integers(1, 4), min_size=12, max_size=12),
+    st.lists(st.integers(0, 4), min_size=12, max_size=12),
+)
+def test_people_do_not_depend_on_whom_the_step_remembers(sequence, sizes, chances):
+    """It remembers all, a few, or nobody, while people are deleted and split through the API."""
+    outcomes = []
+    for max_bytes in (1_000_000, 2_500, 0):
+        rows, rest = [], lines_of(sequence)
+        with Fresh(max_bytes) as node:
+            for size, chance in zip(sizes, chances, strict=True):
+                batch, rest = rest[:size], rest[size:]
+                rows += node.run(*batch) if batch else []
+                if chance < 2:
+                    node.change_someone(delete=chance == 0)
+            shown = [(row.uuid, row.person_id, row.person_mode, bytes(row.raw_person_properties)) for row in rows]
+            outcomes.append((shown, node.people(), node.warnings()))
+    assert outcomes[0] == outcomes[2]
+    assert outcomes[1] == outcomes[2]
 
 
 @EXAMPLES

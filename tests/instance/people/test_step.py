@@ -4,6 +4,7 @@ import json
 
 import pytest
 from sqlalchemy import event as sqlalchemy_event
+from sqlalchemy import text
 
 from hogline_instance.events.person_ids import person_uuid
 from tests.instance.people.batches import NOON, Node, line
@@ -249,6 +250,30 @@ def test_the_number_of_statements_does_not_grow_with_the_batch(node):
         sqlalchemy_event.remove(node.database._engine, "before_cursor_execute", note)
         counts.append(len(statements))
     assert counts[0] == counts[1] < 40
+
+
+def test_people_of_the_batch_before_are_remembered_until_somebody_else_writes(database, tmp_path):
+    """A server's batches never follow each other, and a step without memory asks each time."""
+    asked = []
+
+    def note(_connection, _cursor, statement, *_rest):
+        asked.append("person_distinct_ids" in statement)
+
+    def asks(node):
+        asked.clear()
+        sqlalchemy_event.listen(database._engine, "before_cursor_execute", note)
+        node.run(line("a", "u"), line("a", "v"))
+        sqlalchemy_event.remove(database._engine, "before_cursor_execute", note)
+        return any(asked)
+
+    is_server = database.dialect == "postgresql"
+    node = Node(database, tmp_path / "n")
+    assert [asks(node), asks(node), asks(node)] == [True, is_server, is_server]
+    with database.transaction() as session:
+        session.execute(text("UPDATE projects SET name = 'another'"))
+    assert [asks(node), asks(node)] == [True, is_server]
+    forgetful = Node(database, tmp_path / "m", remembered_max_bytes=0)
+    assert [asks(forgetful), asks(forgetful)] == [True, True]
 
 
 def test_features_hear_of_merges_in_the_transaction(database, tmp_path):

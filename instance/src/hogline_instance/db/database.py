@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from hogline_instance.db.locks import exclusive
 from hogline_instance.db.migrate import migrate
+from hogline_instance.db.writer import Writer
 from hogline_instance.exceptions import SettingsError
 
 __all__ = ["Database", "json_value"]
@@ -35,6 +36,7 @@ class Database:
         self._writing_engine = self._engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
         self._texts: dict[Select[Any], tuple[str, Sequence[str] | None]] = {}
         self._at_once: sqlite3.Connection | None = None
+        self._writers: list[Writer] = []
 
     @property
     def dialect(self) -> str:
@@ -94,6 +96,12 @@ class Database:
         with Session(self._writing_engine) as session, session.begin():
             yield session
 
+    def writer(self) -> Writer:
+        """Return a writer for the thread that calls its `transaction`."""
+        writer = Writer(self._writing_engine)
+        self._writers.append(writer)
+        return writer
+
     def exclusive(self, name: str) -> AbstractContextManager[None]:
         """Return a context that only one process using this database can be in at a time."""
         return exclusive(self._engine, self.file, name)
@@ -113,6 +121,8 @@ class Database:
         """Close the connections."""
         if self._at_once is not None:
             self._at_once.close()
+        for writer in self._writers:
+            writer.close()
         self._engine.dispose()
 
 

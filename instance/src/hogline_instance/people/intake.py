@@ -13,6 +13,7 @@ from hogline_instance.people.groups import MAX_GROUP_TYPES, Groups, key_text, na
 from hogline_instance.people.json_text import encode_properties, properties_of
 from hogline_instance.people.loading import load_people
 from hogline_instance.people.merging_ids import IDENTITY_EVENTS, is_illegal, other_id
+from hogline_instance.people.remembered import RememberedPeople
 from hogline_instance.people.saving import save_people
 from hogline_instance.people.state import Key, People, Person
 from hogline_instance.people.updates import Updates, changes_nothing, updated, updates_of
@@ -39,16 +40,24 @@ _raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 class Intake:
     """The people and groups of *events*. `run` it, then `save` it.
 
-    With *is_history* the events are stored already, so their rows stay as they are.
+    With *is_history* the events are stored already, so their rows stay as they are. *remembered* are
+    people as they are in SQL now.
     """
 
-    def __init__(self, session: Session, events: Sequence[StoredEvent], *, is_history: bool = False) -> None:
+    def __init__(
+        self,
+        session: Session,
+        events: Sequence[StoredEvent],
+        *,
+        is_history: bool = False,
+        remembered: RememberedPeople | None = None,
+    ) -> None:
         self._session = session
         self._events = events
         self.warnings: list[IngestionWarning] = []
         self.has_rejected = False
         """Whether there is a personless event of REJECTABLE, which must be dropped."""
-        self.people = self._load_people()
+        self.people = self._load_people(remembered)
         self.people.is_history = is_history
         self._groups = Groups.load(session, {event.team_id for event in events}, self._identified_groups())
 
@@ -69,7 +78,7 @@ class Intake:
         save_people(self._session, self.people)
         self._groups.save(self._session)
 
-    def _load_people(self) -> People:
+    def _load_people(self, remembered: RememberedPeople | None) -> People:
         ids: set[Key] = {(event.team_id, event.distinct_id) for event in self._events}
         merging: set[Key] = set()
         personless: set[Key] = set()
@@ -80,7 +89,9 @@ class Intake:
             elif event.person_mode == "propertyless":
                 personless.add(own)
         legal = {key for key in merging if not is_illegal(key[1])}
-        return load_people(self._session, ids | legal, merging=legal, personless=personless | legal)
+        return load_people(
+            self._session, ids | legal, merging=legal, personless=personless | legal, remembered=remembered
+        )
 
     def _identified_groups(self) -> Iterable[tuple[int, str, str]]:
         for event in self._events:

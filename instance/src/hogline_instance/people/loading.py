@@ -7,7 +7,7 @@ A batch may concern a person for each of its events. So ids and persons are read
 rows, and columns are read as text: mapped objects and decoded types take several times as long.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from hogline_instance.db import fetch_rows, is_one_of
 from hogline_instance.events.person_ids import person_uuid
 from hogline_instance.people.json_text import read_properties
+from hogline_instance.people.remembered import RememberedPeople
 from hogline_instance.people.state import DistinctId, Key, People, Person
 from hogline_instance.people.tables import DistinctIdRow, PersonlessIdRow, PersonRow
 
@@ -34,15 +35,25 @@ _PERSON = (
 )  # fmt: skip
 
 
-def load_people(session: Session, ids: set[Key], *, merging: set[Key], personless: set[Key]) -> People:
+def load_people(
+    session: Session,
+    ids: set[Key],
+    *,
+    merging: set[Key],
+    personless: set[Key],
+    remembered: RememberedPeople | None = None,
+) -> People:
     """Return the people of *ids*.
 
     *merging* are the ids that a merge of the batch names; *personless* those of which it must be
-    known whether they were used without a person.
+    known whether they were used without a person. SQL is not asked for those of *remembered*.
     """
     people = People()
-    for team_id, distinct_ids in by_project(ids):
-        _load_project(session, people, team_id, distinct_ids)
+    known = remembered.persons if remembered is not None else {}
+    if remembered is not None:
+        _take_remembered(people, remembered, ids)
+    for team_id, distinct_ids in by_project(ids - people.ids.keys()):
+        _load_project(session, people, known, team_id, distinct_ids)
     _load_ids_of(session, people, merging)
     for team_id, distinct_ids in by_project(key for key in personless if key not in people.ids):
         query = select(PersonlessIdRow.distinct_id).where(
@@ -50,6 +61,13 @@ def load_people(session: Session, ids: set[Key], *, merging: set[Key], personles
         )
         people.personless.update((team_id, distinct_id) for distinct_id in session.scalars(query))
     return people
+
+
+def _take_remembered(people: People, remembered: RememberedPeople, ids: set[Key]) -> None:
+    for key in ids & remembered.ids.keys():
+        known = people.ids[key] = remembered.ids[key]
+        if (person := known.person) is not None:
+            people.persons[person.team_id, person.uuid] = person
 
 
 def by_project(keys: Iterable[Key]) -> Iterator[tuple[int, list[str]]]:
@@ -61,7 +79,9 @@ def by_project(keys: Iterable[Key]) -> Iterator[tuple[int, list[str]]]:
         yield team_id, sorted(grouped[team_id])
 
 
-def _load_project(session: Session, people: People, team_id: int, distinct_ids: list[str]) -> None:
+def _load_project(
+    session: Session, people: People, remembered: Mapping[Key, Person], team_id: int, distinct_ids: list[str]
+) -> None:
     for _ in range(_MAX_TRIES):
         found = _locked(session, team_id, distinct_ids)
         known = {row[0] for row in found}
@@ -75,7 +95,7 @@ def _load_project(session: Session, people: People, team_id: int, distinct_ids: 
     for distinct_id, moves, *values in found:
         person = persons.get(values[0])
         if person is None:
-            person = persons[values[0]] = _person(team_id, *values)
+            person = persons[values[0]] = remembered.get((team_id, values[0])) or _person(team_id, *values)
         people.ids[team_id, distinct_id] = DistinctId(person, moves)
     for distinct_id, moves in deleted.items():
         people.ids[team_id, distinct_id] = DistinctId(None, moves)
@@ -84,7 +104,7 @@ def _load_project(session: Session, people: People, team_id: int, distinct_ids: 
         taken = sorted(person_uuid(team_id, each) for each in others)
         query = select(*_PERSON).where(_persons.c.team_id == team_id, is_one_of(session, _persons.c.uuid, taken))
         for values in session.execute(query.order_by(_persons.c.uuid).with_for_update()).all():
-            persons.setdefault(values[0], _person(team_id, *values))
+            persons.setdefault(values[0], remembered.get((team_id, values[0])) or _person(team_id, *values))
     people.persons.update(((team_id, uuid), person) for uuid, person in persons.items())
 
 
@@ -106,7 +126,7 @@ def _without_person(session: Session, team_id: int, distinct_ids: list[str]) -> 
     query = select(_ids.c.distinct_id, _ids.c.version).where(
         _ids.c.team_id == team_id, is_one_of(session, _ids.c.distinct_id, distinct_ids), _ids.c.person_uuid.is_(None)
     )
-    return dict(row.tuple() for row in session.execute(query).all())
+    return {row[0]: row[1] for row in session.execute(query)}
 
 
 def _is_unchanged(

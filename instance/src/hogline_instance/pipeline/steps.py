@@ -7,7 +7,7 @@ means that the steps are done: they are not called again, and the same rows go t
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -41,6 +41,9 @@ class Batch:
     """Whether the steps' SQL changes are committed already, so that a step must make none."""
     after_commit: list[Callable[[], object]] = field(default_factory=list)
     """Functions to call once the batch is committed. A crash may prevent the call."""
+    follows: bool = False
+    """Whether nobody has written to the database since the batch before was committed, so that what
+    a step knew then, after its commit, is still true."""
 
     def drop(self, unwanted: Callable[[StoredEvent], bool], reason: str) -> None:
         """Remove the events for which *unwanted* returns True, and count them under *reason*."""
@@ -56,10 +59,10 @@ class Step(Protocol):
     def apply(self, batch: Batch, session: Session) -> None:
         """Process *batch* in the transaction of *session*; the caller commits.
 
-        Run a fixed number of SQL statements per batch, never one per event. Don't cache state of
-        earlier batches: another node may have changed the database since. When this raises, the
-        transaction is rolled back and the halves of the batch are tried, down to the single events
-        that cannot be processed.
+        Run a fixed number of SQL statements per batch, never one per event. Use no state of earlier
+        batches unless `batch.follows`: somebody may have changed the database since. When this
+        raises, the transaction is rolled back and the halves of the batch are tried, down to the
+        single events that cannot be processed.
         """
         ...
 
@@ -72,7 +75,7 @@ class StepRunner:
 
     def __init__(self, steps: Sequence[Step], database: Database, *, journal_id: str, folder: Path) -> None:
         self._steps = tuple(steps)
-        self._database = database
+        self._writer = database.writer()
         self._journal_id = journal_id
         self.prepared = PreparedBatches(folder)
         self._conflicts: tuple[str, int] = ("", 0)
@@ -83,7 +86,7 @@ class StepRunner:
         Raises SQLAlchemyError or OSError: the database or the disk is unavailable; run the same
         batch again.
         """
-        with self._database.transaction() as session:
+        with self._writer.transaction() as (session, follows):
             record = session.get(PipelineBatchRow, self._journal_id, with_for_update=True)
             if record is not None and record.name == name:
                 prepared = self.prepared.read(name)
@@ -92,7 +95,8 @@ class StepRunner:
                 _log.warning("pipeline: the prepared rows of batch %s are missing; its steps run a second time", name)
             after: list[Callable[[], object]] = []
             is_repeated = record is not None and record.name == name
-            prepared = self._processed(Batch(name, [], is_repeated=is_repeated, after_commit=after), lines, session)
+            whole = Batch(name, [], is_repeated=is_repeated, after_commit=after, follows=follows)
+            prepared = self._processed(whole, lines, session)
             self.prepared.write(prepared)
             if record is None:
                 session.add(PipelineBatchRow(journal_id=self._journal_id, name=name, committed_at=utc_now()))
@@ -110,7 +114,7 @@ class StepRunner:
         try:
             with session.begin_nested():
                 rows = [read_event(line) for line in lines]
-                batch = Batch(name, rows, is_repeated=whole.is_repeated, after_commit=whole.after_commit)
+                batch = replace(whole, rows=rows, dropped={})
                 for step in self._steps:
                     step.apply(batch, session)
                 session.flush()
@@ -122,6 +126,7 @@ class StepRunner:
                 return PreparedBatch(name, [], {}, [(lines[0], repr(error)[:1_000])])
             _log.warning("pipeline: a step failed on %d events; trying halves: %r", len(lines), error)
         del whole.after_commit[planned:]
+        whole.follows = False
         session.expunge_all()  # objects of the failed attempt hold values that were rolled back
         middle = len(lines) // 2
         first = self._processed(whole, lines[:middle], session)
