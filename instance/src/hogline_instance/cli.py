@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hogline_instance.exceptions import InstanceError
-from hogline_instance.garbage import collect_nothing, collect_rarely
+from hogline_instance.memory import collect_nothing, collect_rarely, return_large_buffers
 from hogline_instance.settings import Settings
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ def demo(argv: list[str]) -> int:
 
 def _serve(settings: Settings, listener: socket.socket) -> int:
     collect_nothing()
+    return_large_buffers()
     # Imported lazily, so that `hogline keys` starts without loading the store and the pages.
     from hogline_instance import server
     from hogline_instance.app import create_app

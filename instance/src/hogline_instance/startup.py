@@ -11,9 +11,10 @@ from hogline_instance.data_folder import lock_folder, open_database, prepare_fol
 from hogline_instance.db import Database
 from hogline_instance.features import FEATURES, Feature, StepParts
 from hogline_instance.ingest import JournalWriter, acknowledge
-from hogline_instance.jobs import JobRunner
+from hogline_instance.jobs import Job, JobRunner
 from hogline_instance.journal import Commit, Journal
 from hogline_instance.live.bus import MemoryBus
+from hogline_instance.memory import return_unused
 from hogline_instance.pipeline import LiveBus, Pipeline, StepRunner
 from hogline_instance.projects import Projects
 from hogline_instance.services import Services
@@ -24,6 +25,7 @@ __all__ = ["open_services"]
 
 _log = logging.getLogger("hogline.instance")
 _DRAIN_S = 60.0
+_RETURN_MEMORY_EVERY_S = 30.0
 
 
 def open_services(settings: Settings, features: Sequence[Feature] = FEATURES) -> Services:
@@ -63,7 +65,12 @@ def open_services(settings: Settings, features: Sequence[Feature] = FEATURES) ->
         browser_config=_browser_config(settings, features),
         close=opened.close,
     )
-    jobs = JobRunner([job for feature in features if feature.jobs is not None for job in feature.jobs(services)])
+    jobs = JobRunner(
+        [
+            Job("unused-memory", _RETURN_MEMORY_EVERY_S, return_unused),
+            *(job for feature in features if feature.jobs is not None for job in feature.jobs(services)),
+        ]
+    )
     opened.callback(jobs.close)
     return services
 
