@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from hogline_instance.alerts.tables import FAILED, SENT, WAITING, AlertRow, DeliveryRow
-from hogline_instance.people import aware
+from hogline_instance.db import aware
 from hogline_instance.web.errors import not_found
 
 __all__ = ["MAX_ID", "LogFilter", "State", "alerts_of", "found_delivery", "log_of", "states_of"]

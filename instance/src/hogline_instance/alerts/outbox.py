@@ -17,7 +17,7 @@ from hogline_instance.alerts.channels import Outcome
 from hogline_instance.alerts.message import MAX_LISTED
 from hogline_instance.alerts.scheduling import next_retry, occasions_of_next_message
 from hogline_instance.alerts.tables import CANCELLED, FAILED, SENT, TEST, WAITING, AlertRow, DeliveryRow
-from hogline_instance.people import aware
+from hogline_instance.db import aware
 from hogline_instance.settings import Settings
 
 __all__ = ["Begun", "begin_message", "cancel_waiting", "due_alerts", "record_outcome", "release", "send_again"]

@@ -5,7 +5,8 @@ from urllib.parse import urlsplit
 
 from hogline_instance.alerts.listing import State
 from hogline_instance.alerts.tables import AlertRow, DeliveryRow
-from hogline_instance.people import aware, iso
+from hogline_instance.db import aware
+from hogline_instance.people import iso
 
 __all__ = ["alert_json", "delivery_json", "shown_url"]
 

@@ -12,8 +12,8 @@ from hogline_instance.cohorts.editing import found_cohort
 from hogline_instance.cohorts.filters import is_behavioural
 from hogline_instance.cohorts.listing import count_people
 from hogline_instance.cohorts.tables import CohortRow
-from hogline_instance.db import Database
-from hogline_instance.people import aware, iso
+from hogline_instance.db import Database, aware
+from hogline_instance.people import iso
 from hogline_instance.project import Project
 from hogline_instance.web.schemas import json_response
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy.orm import DeclarativeBase
 
-__all__ = ["Base", "utc_now"]
+__all__ = ["Base", "aware", "utc_now"]
 
 
 class Base(DeclarativeBase):
@@ -14,3 +14,8 @@ class Base(DeclarativeBase):
 def utc_now() -> datetime:
     """Return the current time, for the default of a column."""
     return datetime.now(UTC)
+
+
+def aware(moment: datetime) -> datetime:
+    """Return *moment*, a time from SQL, with its zone, UTC, which SQLite does not keep."""
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

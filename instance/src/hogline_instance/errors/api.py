@@ -10,10 +10,9 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
 
-from hogline_instance.db import storable_text
+from hogline_instance.db import aware, storable_text
 from hogline_instance.errors.frame_contents import frames_by_id
 from hogline_instance.errors.history import history_of, note
-from hogline_instance.errors.intake import aware
 from hogline_instance.errors.issue_json import iso, issue_json
 from hogline_instance.errors.issues import (
     SETTABLE_STATUSES,
@@ -27,11 +26,11 @@ from hogline_instance.errors.issues import (
     search_names,
     split_issue,
 )  # fmt: skip
-from hogline_instance.errors.property_filters.members import CohortMembers
 from hogline_instance.errors.request_bodies import PlainObject, invalid_choice, read_assignee, required, text_list
 from hogline_instance.errors.rules import SEVERITIES
 from hogline_instance.errors.tables import HistoryRow
 from hogline_instance.errors.tracking_query import issue_results, listed_issues, read_question
+from hogline_instance.people import CohortMembers
 from hogline_instance.project import Project
 from hogline_instance.services import Services
 from hogline_instance.web.auth import Access

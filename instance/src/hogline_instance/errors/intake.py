@@ -6,13 +6,13 @@ Several nodes may do this at the same moment: the unique fingerprint decides who
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import CursorResult, delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from hogline_instance.db import upsert, utc_now
+from hogline_instance.db import aware, upsert, utc_now
 from hogline_instance.errors.history import note
 from hogline_instance.errors.occasions import CREATED, REOPENED, IssueOccasion
 from hogline_instance.errors.prepared import Prepared, release_of
@@ -230,11 +230,6 @@ def _assignee(given: object) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         return {"assignee_type": None, "assignee_id": None}
     return {"assignee_type": str(given.get("type")), "assignee_id": str(given.get("id"))}
-
-
-def aware(moment: datetime) -> datetime:
-    """Return a time from SQL with its zone, which SQLite does not keep."""
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _key(each: Prepared) -> Key:

@@ -9,9 +9,8 @@ from typing import Any
 from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from hogline_instance.db import utc_now
+from hogline_instance.db import aware, utc_now
 from hogline_instance.errors.history import note
-from hogline_instance.errors.intake import aware
 from hogline_instance.errors.tables import FingerprintRow, HistoryRow, IssueRow
 
 __all__ = [

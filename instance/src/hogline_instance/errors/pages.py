@@ -12,9 +12,9 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 
+from hogline_instance.db import aware
 from hogline_instance.errors import rule_pages
 from hogline_instance.errors.history import history_of, merged_into
-from hogline_instance.errors.intake import aware
 from hogline_instance.errors.issue_forms import change_by_form, change_selected
 from hogline_instance.errors.issues import STATUSES, Issue, find_issue, fingerprints_of, issue_of_fingerprint
 from hogline_instance.errors.listing import ORDERS, IssueQuestion, list_page
@@ -122,9 +122,10 @@ class _IssuePages:
     def get_issue(self, request: Request, issue_id: str, event: str | None = None) -> Response:
         """Show one issue with one of its occurrences: the latest, or the chosen one."""
         services, project = self._services, self._services.projects.current()
-        if (survivor := self._survivor(issue_id)) is not None:
-            return RedirectResponse(f"/issue/{survivor}", 303, PAGE_HEADERS)
-        issue, fingerprints, history = self._found(issue_id)
+        found = self._found(issue_id)
+        if isinstance(found, str):
+            return RedirectResponse(f"/issue/{found}", 303, PAGE_HEADERS)
+        issue, fingerprints, history = found
         shown = self._occurrence(fingerprints, event)
         # What stands beside the occurrence is many small queries, so they run while the large ones do.
         around = self._beside.submit(copy_context().run, self._around, shown, fingerprints, is_newest=not event)
@@ -145,9 +146,10 @@ class _IssuePages:
     def get_markdown(self, request: Request, issue_id: str, event: str | None = None) -> Response:
         """Return the issue as Markdown."""
         services, project = self._services, self._services.projects.current()
-        if (survivor := self._survivor(issue_id)) is not None:
-            return RedirectResponse(f"/issue/{survivor}/markdown", 303, PAGE_HEADERS)
-        issue, fingerprints, _ = self._found(issue_id)
+        found = self._found(issue_id)
+        if isinstance(found, str):
+            return RedirectResponse(f"/issue/{found}/markdown", 303, PAGE_HEADERS)
+        issue, fingerprints, _ = found
         shown = self._occurrence(fingerprints, event)
         totals = occurrences.totals(services.store, project.id, fingerprints, days=_DAYS)
         url = str(request.url.replace(path=f"/issue/{issue.id}", query=""))
@@ -160,20 +162,19 @@ class _IssuePages:
             if not change_by_form(session, project.id, issue_id, form):
                 raise not_found("This project has no issue with that id.")
 
-    def _survivor(self, issue_id: str) -> str | None:
-        """Return the issue that *issue_id* was merged into: links in alerts and chats stay."""
-        project = self._services.projects.current()
-        with self._services.database.session() as session:
-            if find_issue(session, project.id, issue_id) is not None:
-                return None
-            return merged_into(session, project.id, issue_id)
+    def _found(self, issue_id: str) -> tuple[Issue, list[str], list[dict[str, Any]]] | str:
+        """Return an issue, its fingerprints and its history, or the id of the one it was merged into.
 
-    def _found(self, issue_id: str) -> tuple[Issue, list[str], list[dict[str, Any]]]:
+        Links to merged issues stay, in alerts and chats.
+        """
         project = self._services.projects.current()
         with self._services.database.session() as session:
             issue = find_issue(session, project.id, issue_id)
             if issue is None:
-                raise not_found("This project has no issue with that id. It may have been merged into another.")
+                survivor = merged_into(session, project.id, issue_id)
+                if survivor is None:
+                    raise not_found("This project has no issue with that id.")
+                return survivor
             fingerprints = [row.fingerprint for row in fingerprints_of(session, project.id, issue_id)]
             history = [
                 {"activity": row.activity, "actor": row.actor, "detail": row.detail, "at": aware(row.created_at)}

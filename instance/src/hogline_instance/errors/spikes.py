@@ -11,9 +11,9 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from hogline_instance.db import aware
 from hogline_instance.errors.config import SPIKES, config_of
 from hogline_instance.errors.history import note
-from hogline_instance.errors.intake import aware
 from hogline_instance.errors.occasions import SPIKING, IssueOccasion
 from hogline_instance.errors.tables import FingerprintRow, IssueRow
 from hogline_instance.events.event import StoredEvent

@@ -11,10 +11,11 @@ from typing import Any
 from hogline_instance.errors.issue_json import iso, issue_json
 from hogline_instance.errors.issues import STATUSES
 from hogline_instance.errors.listing import ORDERS, IssueQuestion, ListedIssue, list_page
-from hogline_instance.errors.property_filters.members import CohortMembers, MemberSearch
+from hogline_instance.errors.property_filters.members import MemberSearch
 from hogline_instance.errors.property_filters.tree import FilterTreeError, Group, in_group, read_filter_group
 from hogline_instance.errors.queries import IssueFilter, events_at
 from hogline_instance.events.event import StoredEvent
+from hogline_instance.people import CohortMembers
 from hogline_instance.project import Project
 from hogline_instance.services import Services
 from hogline_instance.web.date_range import DateRangeError, date_range

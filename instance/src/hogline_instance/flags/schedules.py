@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from hogline_instance.db import Database, utc_now
+from hogline_instance.db import Database, aware, utc_now
 from hogline_instance.flags.changes import FlagEditor, find_row, moment
 from hogline_instance.flags.flag_set import flag_sets
 from hogline_instance.flags.records import actor_of, user_of
@@ -124,7 +124,7 @@ def next_time(row: ScheduledChangeRow, now: datetime) -> datetime | None:
     Days and months are those of the change's time zone.
     """
     zone = ZoneInfo(row.timezone or "UTC")
-    due = _aware(row.scheduled_at).astimezone(zone)
+    due = aware(row.scheduled_at).astimezone(zone)
     if row.cron_expression:
         due = croniter(row.cron_expression, now.astimezone(zone)).get_next(datetime)
     else:
@@ -134,7 +134,7 @@ def next_time(row: ScheduledChangeRow, now: datetime) -> datetime | None:
             due = first + step * count
             if due > now:
                 break
-    end = _aware(row.end_date) if row.end_date is not None else None
+    end = aware(row.end_date) if row.end_date is not None else None
     return due.astimezone(UTC) if end is None or due <= end else None
 
 
@@ -259,10 +259,6 @@ def _time(name: str, value: Any) -> datetime:
             name, "invalid", "Datetime has wrong format. Use one such as 2026-01-31T09:00:00Z."
         ) from None
     return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
-
-
-def _aware(value: datetime) -> datetime:
-    return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
 
 
 def _find(session: Session, project_id: int, change_id: int) -> ScheduledChangeRow:

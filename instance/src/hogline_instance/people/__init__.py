@@ -8,7 +8,6 @@ from hogline_instance.people.lookup import (
     FoundGroup,
     FoundPerson,
     GroupType,
-    aware,
     find_group,
     find_groups,
     find_people,
@@ -20,7 +19,7 @@ from hogline_instance.people.lookup import (
     stored_properties,
 )
 from hogline_instance.people.names import display_name, name_properties
-from hogline_instance.people.neighbours import MakeSection, PersonSection
+from hogline_instance.people.neighbours import CohortMembers, MakeSection, PersonSection
 from hogline_instance.people.person_json import iso, listed_person_json
 from hogline_instance.people.shown import (
     event_person_json,
@@ -34,6 +33,7 @@ from hogline_instance.people.state import Merge
 from hogline_instance.people.tables import PersonRow
 
 __all__ = [
+    "CohortMembers",
     "FoundGroup",
     "FoundPerson",
     "GroupType",
@@ -41,7 +41,6 @@ __all__ = [
     "Merge",
     "PersonRow",
     "PersonSection",
-    "aware",
     "display_name",
     "event_person_json",
     "find_group",

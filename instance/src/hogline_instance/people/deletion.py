@@ -14,8 +14,7 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from hogline_instance.db import Database, utc_now
-from hogline_instance.people.lookup import aware
+from hogline_instance.db import Database, aware, utc_now
 from hogline_instance.people.queries import forget_people
 from hogline_instance.people.tables import DistinctIdRow, PersonDeletionRow, PersonRow
 from hogline_instance.store import Store

@@ -6,13 +6,13 @@ SQL at each call; nothing is cached.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from hogline_instance.db import Database, json_value
+from hogline_instance.db import Database, aware, json_value
 from hogline_instance.people.names import DISPLAY_NAME_PROPERTIES, display_name, ordered_ids
 from hogline_instance.people.tables import DistinctIdRow, GroupRow, GroupTypeRow, PersonRow
 
@@ -183,11 +183,6 @@ def found_person(row: PersonRow, distinct_ids: Sequence[str]) -> FoundPerson:
 def found_group(row: GroupRow) -> FoundGroup:
     """Return the group in *row*."""
     return FoundGroup(row.type_index, row.group_key, row.properties, aware(row.created_at))
-
-
-def aware(moment: datetime) -> datetime:
-    """Return *moment* with its zone, UTC, which SQLite does not keep."""
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _chunks(values: Sequence[str]) -> Iterable[Sequence[str]]:

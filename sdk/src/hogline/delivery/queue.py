@@ -76,12 +76,13 @@ class EventQueue:
         self.inbox: Inbox = Inbox()
         """Small events that were put without the lock."""
         self.abandoned: bool = False
-        self.is_asking: bool = False  # a request was made whose answer is not recorded yet
-        self._is_sending_late: bool = False  # a request that `abandon` left behind still runs
         """Whether the deadline of `shutdown()` has passed.
 
-        From then on nothing is counted any more.
+        From then on nothing is counted any more, but for the answer to a request that still runs.
         """
+        self.is_asking: bool = False
+        """Whether a request was made whose answer is not recorded yet."""
+        self._is_sending_late: bool = False  # a request that `abandon` left behind still runs
         self.first_backoff_s: float = 1.0
         """How long the first retry of a request waits at most; tests wait less."""
         self._ledger = ledger

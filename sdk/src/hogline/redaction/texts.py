@@ -13,7 +13,7 @@ from hogline.redaction.formats import MASK, format_spans
 from hogline.redaction.names import is_secret_variable
 from hogline.redaction.pairs import pair_spans
 from hogline.redaction.randomness import looks_random, random_spans
-from hogline.redaction.urls import CLICK_IDS, redacted_url, without_userinfo
+from hogline.redaction.urls import CLICK_IDS, has_format, redacted_url, without_userinfo
 
 __all__ = [
     "redacted_source_line",
@@ -229,4 +229,4 @@ def _value_span(text: str, match: re.Match[str], *, only_quoted: bool) -> tuple[
 
 def _is_secret(text: str) -> bool:
     """Return whether a decoded *text* contains a secret."""
-    return bool(format_spans(text) or random_spans(text)) or without_named_values(without_credentials(text)) != text
+    return has_format(text) or without_named_values(without_credentials(text)) != text

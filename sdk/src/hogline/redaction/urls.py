@@ -15,7 +15,7 @@ from hogline.redaction.formats import MASK, format_spans
 from hogline.redaction.names import NO_NAMES, is_secret_key, is_secret_name, plain_name
 from hogline.redaction.randomness import random_spans
 
-__all__ = ["CLICK_IDS", "redacted_path", "redacted_query", "redacted_url", "without_userinfo"]
+__all__ = ["CLICK_IDS", "has_format", "redacted_path", "redacted_query", "redacted_url", "without_userinfo"]
 
 _MAX_QUERY_CHARACTERS = 8192
 _MAX_ENCODINGS = 3  # a URL in a URL in a URL
@@ -148,12 +148,13 @@ def _is_secret(text: str, also: AbstractSet[str]) -> bool:
 
 
 def _holds_format(text: str) -> bool:
-    if _has_format(text) or ("Bearer" in text and _BEARER.search(text) is not None):
+    if has_format(text) or ("Bearer" in text and _BEARER.search(text) is not None):
         return True
-    return _LONG_WORD.search(text) is not None and encoded_words(text, _has_format)
+    return _LONG_WORD.search(text) is not None and encoded_words(text, has_format)
 
 
-def _has_format(text: str) -> bool:
+def has_format(text: str) -> bool:
+    """Return whether a part of *text* has the format of a vendor's secret, or looks random."""
     return bool(format_spans(text) or random_spans(text))
 
 

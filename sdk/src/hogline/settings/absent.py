@@ -29,7 +29,11 @@ def without_absent(options: Mapping[str, Any]) -> dict[str, Any]:
     Raises TypeError: one asks for something; the message says what to do instead.
     """
     for name, value in options.items():
-        # A number of retries or seconds of e-mails has no effect; `thread=1` is what there is.
-        if name in ABSENT and value and not (name == "thread" and value == 1) and ABSENT[name] is not _EMAIL:
+        if name in ABSENT and not _asks_for_nothing(name, value):
             raise TypeError(f"PostHog() has no option {name!r}: {ABSENT[name]}")
     return {name: value for name, value in options.items() if name not in ABSENT}
+
+
+def _asks_for_nothing(name: str, value: object) -> bool:
+    """Return whether *value* is empty, is about mails that are never sent, or is `thread=1`."""
+    return not value or ABSENT[name] is _EMAIL or (name == "thread" and value == 1)

@@ -9,7 +9,7 @@ import hmac
 import secrets
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import orjson
 
@@ -17,7 +17,7 @@ from hogline_instance.alerts.channels.hooks import post
 from hogline_instance.alerts.channels.outcome import Outcome
 from hogline_instance.alerts.message import Message
 from hogline_instance.alerts.tables import AlertRow
-from hogline_instance.db import utc_now
+from hogline_instance.db import aware, utc_now
 from hogline_instance.settings import Settings
 
 __all__ = ["new_secret", "send", "signature_headers", "signing_secrets"]
@@ -55,7 +55,7 @@ def send(message: Message, alert: AlertRow, settings: Settings) -> Outcome:
 def signing_secrets(alert: AlertRow, now: datetime) -> list[str]:
     """Return the secret of a webhook, and for a day the one that it replaced."""
     until = alert.previous_secret_until
-    if until is None or until.replace(tzinfo=until.tzinfo or UTC) <= now:
+    if until is None or aware(until) <= now:
         return [alert.secret]
     return [alert.secret, alert.previous_secret]
 

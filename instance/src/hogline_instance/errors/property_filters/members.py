@@ -1,13 +1,11 @@
 """Turn conditions on cohorts, groups and issues into memberships: SQL knows what is in them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
-from typing import Any
 
-from sqlalchemy import Select, select
-from sqlalchemy.orm import Session
+from sqlalchemy import select
 
 from hogline_instance.db import Database
 from hogline_instance.errors.issues import Issue, find_issues, list_issues
@@ -22,13 +20,11 @@ from hogline_instance.errors.property_filters.queries import (
 from hogline_instance.errors.property_filters.tree import Condition, FilterNode, FilterTreeError, Group, Membership
 from hogline_instance.errors.tables import FingerprintRow
 from hogline_instance.events.json_bytes import encode_json
-from hogline_instance.people import find_groups
+from hogline_instance.people import CohortMembers, find_groups
 from hogline_instance.store import Store
 
-__all__ = ["CohortMembers", "MemberSearch"]
+__all__ = ["MemberSearch"]
 
-CohortMembers = Callable[[Session, int, int], Select[Any] | None]
-"""A function of a session, a project and a cohort that returns a query for the uuids of its people."""
 _MAX_PEOPLE = 500_000
 _FEW_PEOPLE = 1_000
 _MAX_GROUPS = 50_000

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
 
-from hogline_instance.errors.intake import aware
+from hogline_instance.db import aware
 from hogline_instance.errors.issue_json import iso
 from hogline_instance.errors.request_bodies import PlainObject, required
 from hogline_instance.errors.source_maps.container import MAX_CONTAINER_BYTES

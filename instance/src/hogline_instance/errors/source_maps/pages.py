@@ -8,8 +8,8 @@ from fastapi.responses import RedirectResponse
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from hogline_instance.db import aware
 from hogline_instance.errors.config import SOURCE_MAPS, ConfigError, config_of, save_config
-from hogline_instance.errors.intake import aware
 from hogline_instance.errors.releases import commit_url
 from hogline_instance.errors.source_maps.storage import count_sets, delete_set, list_sets
 from hogline_instance.errors.tables import ReleaseRow, SymbolSetRow
