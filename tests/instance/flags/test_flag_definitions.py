@@ -46,6 +46,21 @@ def test_a_deleted_flags_key_is_free_and_a_restored_flag_gets_another(reader):
     assert change(reader, first, deleted=False)["key"] == "recycled-2"
 
 
+def test_the_flag_of_the_recordings_is_neither_deleted_nor_renamed(reader):
+    """posthog-js would record nothing any more; the answer names the setting."""
+    flag = create(reader)
+    link = {"session_recording_linked_flag": {"id": flag["id"], "key": flag["key"]}}
+    try:
+        assert call(reader, "PATCH", "/api/projects/@current/", link)[0] == 200
+        for sent in ({"deleted": True}, {"key": "renamed"}):
+            status, answer = call(reader, "PATCH", f"{FLAGS}{flag['id']}/", sent)
+            assert (status, "session_recording_linked_flag" in answer["detail"]) == (400, True)
+        assert change(reader, flag, key=flag["key"], name="still changed")["name"] == "still changed"
+    finally:
+        call(reader, "PATCH", "/api/projects/@current/", {"session_recording_linked_flag": None})
+    assert change(reader, flag, deleted=True)["deleted"] is True
+
+
 @pytest.mark.parametrize(
     ("body", "attr", "code", "says"),
     [

@@ -15,6 +15,7 @@ from hogline_instance.flags.known import Known, KnownFlag, dependencies
 from hogline_instance.flags.neighbours import cohorts_of
 from hogline_instance.flags.remote_config import REDACTED, PayloadCipher
 from hogline_instance.flags.tables import EarlyAccessRow, FlagHistoryRow, FlagRow
+from hogline_instance.projects import recordings_use_flag
 from hogline_instance.web.errors import ApiError, invalid_field, not_found
 
 __all__ = ["FIELDS", "FlagEditor", "find_row", "known_to", "moment"]
@@ -249,7 +250,7 @@ def _check_whole(row: FlagRow) -> None:
 
 
 def _check_use(session: Session, row: FlagRow, values: Mapping[str, Any], known: Known) -> None:
-    """Refuse to delete or disable what others need, and to enable what needs a disabled flag."""
+    """Refuse to delete, rename or disable what others need, and to enable what needs a disabled flag."""
     deletes = values.get("deleted") is True and not row.deleted
     disables = values.get("active") is False and row.active
     names = ", ".join(flag.key for flag in known.dependents(row.id, only_active=not deletes))
@@ -262,6 +263,14 @@ def _check_use(session: Session, row: FlagRow, values: Mapping[str, Any], known:
             "non_field_errors",
             "invalid_input",
             f"The early access feature {feature.name!r} uses this flag; delete that first.",
+        )
+    renames = values.get("key", row.key) != row.key
+    if (deletes or renames) and recordings_use_flag(session, row.team_id, row.id, row.key):
+        raise invalid_field(
+            "non_field_errors",
+            "invalid_input",
+            f"The project records the sessions for which the flag {row.key!r} is on (setting"
+            " session_recording_linked_flag); choose another flag there first.",
         )
     if values.get("active") is True and not row.active:
         filters = values.get("filters") or row.filters
