@@ -14,7 +14,7 @@ from hogline_instance.errors.property_filters.queries import BoundValues, filter
 from hogline_instance.errors.property_filters.tree import Group
 from hogline_instance.events.columns import SELECT_LIST, event_of
 from hogline_instance.events.event import StoredEvent, instant, microseconds
-from hogline_instance.events.person_ids import PERSON_ID, PERSON_JOIN
+from hogline_instance.events.person_ids import OVERRIDES_TABLE, PERSON_ID, PERSON_JOIN
 from hogline_instance.events.queries import arrivals
 from hogline_instance.events.row import NO_ISSUE
 from hogline_instance.store import EVENTS_TABLE, Store
@@ -29,6 +29,7 @@ __all__ = [
     "events_without_issues",
     "newest_events",
     "order_issues",
+    "people_source",
     "recent_buckets",
     "volumes",
 ]
@@ -114,7 +115,28 @@ class _Where:
         return " AND ".join([*self.conditions, self.search])
 
 
-def distinct_counts(rows: int) -> str:
+@dataclass(frozen=True, slots=True)
+class PeopleSource:
+    """A table of events in which people can be counted, and the expression to count."""
+
+    table: str
+    key: str
+
+
+_AS_MOVED = PeopleSource(EVENTS_WITH_PEOPLE, PERSON_KEY)
+_AS_STORED = PeopleSource(f"{EVENTS_TABLE} AS events", PERSON_KEY.replace(PERSON_ID, "events.person_id"))
+
+
+def people_source(store: Store, project_id: int) -> PeopleSource:
+    """Return where to count a project's people: while no id has moved, the stored ids are right.
+
+    The join with moved ids takes half the time of a count, also without any.
+    """
+    moved = f"SELECT 1 AS found FROM {OVERRIDES_TABLE} WHERE team_id = {{project:UInt32}} LIMIT 1"  # noqa: S608 - constants
+    return _AS_MOVED if store.query(moved, {"project": project_id}) else _AS_STORED
+
+
+def distinct_counts(rows: int, people: PeopleSource) -> str:
     """Return the expressions of occurrences, people and sessions among about *rows* rows.
 
     A row may be there twice until the store merges its parts; so few of many that they don't count.
@@ -122,7 +144,7 @@ def distinct_counts(rows: int) -> str:
     exact = rows <= EXACT_UNTIL
     occurrences, function = ("uniqExact(uuid)", "uniqExact") if exact else ("count()", "uniqCombined")
     return (
-        f"{occurrences} AS occurrences, {function}({PERSON_KEY}) AS users,"
+        f"{occurrences} AS occurrences, {function}({people.key}) AS users,"
         f" {function}If({SESSION_KEY}, session_id != '') AS sessions"
     )
 
@@ -199,9 +221,11 @@ def _counted(
     where = _where(project_id, wanted)
     where.parameters["ids"] = list(ids)
     issue = _issue(moved, where)
+    is_filtered = wanted.person or wanted.properties is not None  # such a filter reads moved ids
+    people = _AS_MOVED if is_filtered else people_source(store, project_id)
     return store.query(
-        f"SELECT toString({issue}) AS id, {distinct_counts(rows)}, toUnixTimestamp64Micro(max(timestamp)) AS last_us,"  # noqa: S608 - constants; values are bound
-        f" {first} AS first_event FROM {EVENTS_WITH_PEOPLE} WHERE {where.sql} AND {issue} IN {{ids:Array(UUID)}}"
+        f"SELECT toString({issue}) AS id, {distinct_counts(rows, people)}, toUnixTimestamp64Micro(max(timestamp)) AS last_us,"  # noqa: S608 - constants; values are bound
+        f" {first} AS first_event FROM {people.table} WHERE {where.sql} AND {issue} IN {{ids:Array(UUID)}}"
         f" GROUP BY {issue}",
         where.parameters,
     )

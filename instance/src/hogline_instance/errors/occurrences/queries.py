@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import cast
 
 from hogline_instance.errors.occurrences.comparison import Seen, json_text
-from hogline_instance.errors.queries import EVENTS_WITH_PEOPLE, distinct_counts
+from hogline_instance.errors.queries import distinct_counts, people_source
 from hogline_instance.events.columns import SELECT_LIST, event_of
 from hogline_instance.events.event import StoredEvent, instant, microseconds
 from hogline_instance.store import EVENTS_TABLE, Store
@@ -83,8 +83,9 @@ def totals(store: Store, project_id: int, fingerprints: Sequence[str], *, days: 
         _issue(project_id, fingerprints),
     )
     many = sum(cast("int", each["many"]) for each in counted)
+    people = people_source(store, project_id)
     [row] = store.query(
-        f"SELECT {distinct_counts(many)} FROM {EVENTS_WITH_PEOPLE} WHERE {_OF_ISSUE}",  # noqa: S608 - constants
+        f"SELECT {distinct_counts(many, people)} FROM {people.table} WHERE {_OF_ISSUE}",  # noqa: S608 - constants
         _issue(project_id, fingerprints),
     )
     first_day = datetime.now(UTC).date() - timedelta(days=days - 1)
