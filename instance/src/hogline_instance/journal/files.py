@@ -6,11 +6,11 @@ from pathlib import Path
 __all__ = ["replace_file", "sync_folder"]
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Replace the file at *path* by *data*, and return when the disk has it."""
+def replace_file(path: Path, *parts: bytes) -> None:
+    """Replace the file at *path* by the *parts* of its content, and return when the disk has it."""
     fresh = path.with_name(f"{path.name}.new")
     with fresh.open("wb") as file:
-        file.write(data)
+        file.writelines(parts)
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)

@@ -60,7 +60,7 @@ class PreparedBatches:
             "reasons": [reason for _, reason in batch.rejected],
             "crc32": zlib.crc32(body),
         }
-        replace_file(self._path(batch.name), json.dumps(header).encode() + b"\n" + body)
+        replace_file(self._path(batch.name), json.dumps(header).encode(), b"\n", body)
 
     def read(self, name: str) -> PreparedBatch | None:
         """Return the batch called *name*, or None when there is no undamaged file of it."""
