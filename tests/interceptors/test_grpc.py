@@ -514,6 +514,56 @@ class TestEnds:
         assert (person_of(event), event.properties["thread"][:5]) == ("alice", "apart")
 
 
+# A stream that a client cancels, many times at once; each captures in its end.
+CANCELLED_STREAMS = """
+import asyncio
+import grpc, grpc.aio
+from hogline import PostHog
+from hogline.interceptors.grpc import PostHogInterceptor
+
+client = PostHog("phc_test", send=False)
+seen = []
+
+async def stream(request, context):
+    try:
+        while True:
+            yield bytes(10_000)
+            await asyncio.sleep(0.001)
+    finally:
+        seen.append(client.capture("ended"))
+
+def cancel(port, count):
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        for _ in range(count):
+            call = channel.unary_stream("/shop.Shop/stream")(b"", metadata=(("x-posthog-distinct-id", "alice"),))
+            next(call)
+            call.cancel()
+
+async def main():
+    server = grpc.aio.server(interceptors=[PostHogInterceptor(client=client)])
+    method = {"stream": grpc.unary_stream_rpc_method_handler(stream)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("shop.Shop", method),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    await asyncio.gather(*(asyncio.to_thread(cancel, port, 100) for _ in range(4)))
+    for _ in range(1_000):
+        if len(seen) >= 400:
+            break
+        await asyncio.sleep(0.01)
+    await server.stop(0)
+    print(len(seen))
+
+asyncio.run(main())
+"""
+
+
+def test_an_event_at_the_end_of_a_cancelled_call_does_not_touch_the_call():
+    """gRPC frees a cancelled call of an asyncio server, and asking it for its peer ends the process."""
+    command = [sys.executable, "-c", CANCELLED_STREAMS]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert (process.returncode, process.stdout) == (0, "400\n"), process.stderr[-2000:]
+
+
 class TestOptions:
     def test_callbacks_get_the_servicers_context(self, serve):
         """distinct_id wins over metadata; properties are on every event, exceptions too."""

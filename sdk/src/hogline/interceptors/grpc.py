@@ -53,11 +53,14 @@ class GrpcExchange(Exchange):
         super().__init__(policy)
         self.method = method
         self.context = context
+        # Read at once: an asyncio server frees the call when the client cancels it, and asking for
+        # its peer then ends the process (docs/internals/frameworks.md#grpc).
+        self._peer = _peer_of(context)
         self._metadata: list[tuple[str, Any]] | None = None
 
     def read(self) -> RequestLine:
         """Return the call's method as the path, and the peer. A call has no URL."""
-        kind, _, address = str(self.context.peer() or "").partition(":")
+        kind, _, address = self._peer.partition(":")
         peer = unquote(address) if kind in ("ipv4", "ipv6") else None
         return None, "http", self.method, "", peer
 
@@ -79,6 +82,13 @@ class GrpcExchange(Exchange):
     def find_route(self) -> str | None:
         """Return the method, `/package.Service/Method`."""
         return self.method
+
+
+def _peer_of(context: Any) -> str:
+    try:
+        return str(context.peer() or "")
+    except Exception:  # another interceptor's context may lack it
+        return ""
 
 
 class PostHogInterceptor(grpc.ServerInterceptor, grpc.aio.ServerInterceptor):  # type: ignore[misc]
