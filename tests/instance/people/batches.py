@@ -13,7 +13,7 @@ from hogline_instance.events.person_ids import person_uuid
 from hogline_instance.events.row import EventRow, encode_row, time_text
 from hogline_instance.people.splitting import split_person
 from hogline_instance.people.step import PeopleStep
-from hogline_instance.people.tables import DistinctIdRow, GroupRow, GroupTypeRow, PersonRow, WarningRow
+from hogline_instance.people.tables import DistinctIdRow, GroupRow, GroupTypeRow, PersonMergeRow, PersonRow, WarningRow
 from hogline_instance.pipeline import StepRunner
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -83,6 +83,11 @@ class Node:
         """Return the one person who has *distinct_id*."""
         (found,) = [each for each in self.people(team).values() if distinct_id in each["ids"]]
         return found
+
+    def merges(self):
+        """Return the survivor of each person who was absorbed."""
+        with self.database.session() as session:
+            return {row.absorbed_uuid: row.survivor_uuid for row in session.scalars(select(PersonMergeRow))}
 
     def change_someone(self, *, delete):
         """Delete or split the first person, over a connection of its own, as the API does."""

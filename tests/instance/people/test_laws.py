@@ -81,6 +81,8 @@ def test_people_do_not_depend_on_how_events_were_cut_into_batches_nor_on_replay(
                 cut.replay(*batch, keeps_rows=not loses_rows)
         assert cut.people() == whole.people()
         assert cut.warnings() == whole.warnings()
+        assert cut.merges() == whole.merges()
+        assert set(whole.merges().values()) <= set(whole.people())
         shown = [(row.uuid, row.person_id, row.person_mode, bytes(row.raw_person_properties)) for row in rows]
         assert shown == [
             (row.uuid, row.person_id, row.person_mode, bytes(row.raw_person_properties)) for row in cut_rows

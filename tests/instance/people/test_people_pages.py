@@ -93,6 +93,22 @@ def test_a_person_can_be_deleted_on_their_page(reader, visitor):
     assert visitor["email"] not in text_of(page(reader, "/events"))
 
 
+def test_a_link_to_a_person_who_was_merged_leads_to_the_survivor(reader):
+    """Also after two merges; when the survivor is deleted, the link ends with them."""
+    one, two, three = (f"{uuid.uuid4().hex[:12]}@old.example" for _ in range(3))
+    merges = []
+    for earlier, later in ((one, two), (two, three)):
+        sent(reader, event("seen", distinct_id=earlier), event("seen", distinct_id=later))
+        merges.append(person_of(reader, earlier)["uuid"])
+        sent(reader, event("$merge_dangerously", distinct_id=later, **dollars(), alias=earlier))
+    survivor = person_of(reader, three)["uuid"]
+    for absorbed in merges:
+        answer = reader.get(f"/person/{absorbed}", key=None)
+        assert (answer.status, answer.headers["location"]) == (303, f"/person/{survivor}")
+    reader.pool.request("POST", f"{reader.url}/person/{survivor}/delete", redirect=False)
+    assert {reader.get(f"/person/{each}", key=None).status for each in (*merges, survivor)} == {404}
+
+
 def test_a_refused_merge_is_listed_as_a_warning(reader):
     """With both ids, and a link to the event."""
     one, two = uuid.uuid4().hex, uuid.uuid4().hex

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from hogline_instance.db import Database, aware, utc_now
 from hogline_instance.people.queries import forget_people
-from hogline_instance.people.tables import DistinctIdRow, PersonDeletionRow, PersonRow
+from hogline_instance.people.tables import DistinctIdRow, PersonDeletionRow, PersonMergeRow, PersonRow
 from hogline_instance.store import Store
 
 __all__ = ["OnDeletion", "delete_people", "finish_deletions"]
@@ -99,4 +99,7 @@ def _forget(session: Session, project_id: int, uuids: Sequence[str], *, keep_per
         # The rows of the ids stay, without a person: their versions keep counting when one returns.
         session.execute(update(DistinctIdRow).where(*mine).values(person_uuid=None))
         session.execute(delete(PersonRow).where(PersonRow.team_id == project_id, PersonRow.uuid.in_(uuids)))
+        session.execute(
+            delete(PersonMergeRow).where(PersonMergeRow.team_id == project_id, PersonMergeRow.survivor_uuid.in_(uuids))
+        )
     return ids

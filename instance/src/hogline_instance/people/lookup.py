@@ -14,11 +14,11 @@ from sqlalchemy.orm import Session
 
 from hogline_instance.db import Database, aware, json_value
 from hogline_instance.people.names import DISPLAY_NAME_PROPERTIES, display_name, ordered_ids
-from hogline_instance.people.tables import DistinctIdRow, GroupRow, GroupTypeRow, PersonRow
+from hogline_instance.people.tables import DistinctIdRow, GroupRow, GroupTypeRow, PersonMergeRow, PersonRow
 
 __all__ = [
-    "FoundGroup", "FoundPerson", "GroupType", "aware", "distinct_ids_of", "find_group", "find_groups", "find_people",
-    "find_people_by_uuid", "find_person", "find_person_by_uuid", "group_types", "names_of", "stored_properties",
+    "FoundGroup", "FoundPerson", "GroupType", "distinct_ids_of", "find_group", "find_groups", "find_people",
+    "find_people_by_uuid", "find_person", "find_person_by_uuid", "group_types", "merged_into", "names_of", "stored_properties",
 ]  # fmt: skip
 
 _MAX_VALUES = 5_000  # SQLite binds at most 32,766 values in a statement
@@ -110,6 +110,15 @@ def find_people(session: Session, project_id: int, distinct_ids: Iterable[str]) 
 def find_person_by_uuid(session: Session, project_id: int, uuid: str) -> FoundPerson | None:
     """Return the person called *uuid*, or None."""
     return find_people_by_uuid(session, project_id, (uuid,)).get(uuid)
+
+
+def merged_into(session: Session, project_id: int, uuid: str) -> str | None:
+    """Return the uuid of the person into whom the one called *uuid* was merged, or None."""
+    return session.scalar(
+        select(PersonMergeRow.survivor_uuid).where(
+            PersonMergeRow.team_id == project_id, PersonMergeRow.absorbed_uuid == uuid
+        )
+    )
 
 
 def find_people_by_uuid(session: Session, project_id: int, uuids: Iterable[str]) -> dict[str, FoundPerson]:

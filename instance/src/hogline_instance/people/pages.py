@@ -15,7 +15,14 @@ from hogline_instance.events.summary import custom_preview
 from hogline_instance.people.deletion import delete_people
 from hogline_instance.people.history import id_origins, property_origins
 from hogline_instance.people.listing import ORDERS, PersonQuestion, count_people, list_groups, list_people
-from hogline_instance.people.lookup import FoundPerson, find_group, find_groups, find_person_by_uuid, group_types
+from hogline_instance.people.lookup import (
+    FoundPerson,
+    find_group,
+    find_groups,
+    find_person_by_uuid,
+    group_types,
+    merged_into,
+)
 from hogline_instance.people.names import name_properties
 from hogline_instance.people.neighbours import Neighbours
 from hogline_instance.people.property_filters import OPERATORS, PropertyFilter
@@ -100,6 +107,8 @@ class _PeoplePages:
         """Show one person: ids, properties with origins, groups, sessions, and the line of events."""
         services, project = self._services, self._services.projects.current()
         person = self._found(project, uuid)
+        if isinstance(person, str):
+            return RedirectResponse(f"/person/{person}", 303, PAGE_HEADERS)
         cursor = read_cursor(before, Cursor.decode)
         ids = person.distinct_ids
         events = events_of_person(services.store, project.id, ids, limit=_EVENTS + 1, before=cursor)
@@ -124,6 +133,8 @@ class _PeoplePages:
         """Delete a person and their events' personal properties, then show the list."""
         services, project = self._services, self._services.projects.current()
         person = self._found(project, uuid)
+        if isinstance(person, str):
+            raise not_found("This person was merged into another meanwhile. Open the page again.")
         with_events = request.query_params.get("events") == "yes"
         delete_people(
             services.database, services.store, project.id, [person.uuid],
@@ -180,18 +191,17 @@ class _PeoplePages:
             older=Cursor(events[_EVENTS - 1].timestamp_us, events[_EVENTS - 1].uuid).encode() if len(events) > _EVENTS else "",
         )  # fmt: skip
 
-    def _found(self, project: Project, uuid: str) -> FoundPerson:
+    def _found(self, project: Project, uuid: str) -> FoundPerson | str:
+        """Return a person, or the uuid of the one they were merged into: links to them stay."""
         try:
             known = str(UUID(uuid))
         except ValueError:
             raise not_found("This is not the id of a person.") from None
         with self._services.database.session() as session:
-            person = find_person_by_uuid(session, project.id, known)
-        if person is None:
-            raise not_found(
-                "This project has no person with that id. They may have been merged into another, or deleted."
-            )
-        return person
+            found = find_person_by_uuid(session, project.id, known) or merged_into(session, project.id, known)
+        if found is None:
+            raise not_found("This project has no person with that id. They may have been deleted.")
+        return found
 
     def _groups(self, project: Project, latest: dict[str, str]) -> list[dict[str, Any]]:
         wanted = {(int(column.removeprefix("group_")), key) for column, key in latest.items()}

@@ -7,13 +7,14 @@ from sqlalchemy.orm import Session
 
 from hogline_instance.db import upsert
 from hogline_instance.people.loading import by_project
-from hogline_instance.people.state import People, Person
-from hogline_instance.people.tables import DistinctIdRow, PersonlessIdRow, PersonRow
+from hogline_instance.people.state import Key, People, Person
+from hogline_instance.people.tables import DistinctIdRow, PersonlessIdRow, PersonMergeRow, PersonRow
 
 __all__ = ["save_people"]
 
 _persons: Any = PersonRow.__table__
 _ids: Any = DistinctIdRow.__table__
+_merges: Any = PersonMergeRow.__table__
 
 
 def save_people(session: Session, people: People) -> None:
@@ -23,6 +24,7 @@ def save_people(session: Session, people: People) -> None:
     touched = [person for person in people.persons.values() if person.is_new or person.is_changed]
     _save_persons(session, sorted(touched, key=lambda person: (person.team_id, person.uuid)))
     _save_ids(session, people)
+    _save_merges(session, people)
     _save_personless(session, people)
 
 
@@ -72,6 +74,40 @@ def _save_ids(session: Session, people: People) -> None:
         statement = update(_ids).where(_ids.c.team_id == bindparam("of_team"), _ids.c.distinct_id == bindparam("of_id"))
         names = ("person_uuid", "version")
         session.connection().execute(statement.values({name: bindparam(name) for name in names}), changed)
+
+
+def _save_merges(session: Session, people: People) -> None:
+    """Note who was absorbed into whom.
+
+    Links to them lead to the survivor in one step, also after several merges.
+    """
+    survivors: dict[Key, str] = {}
+    for merge in people.merges:
+        for key, survivor in survivors.items():
+            if key[0] == merge.team_id and survivor == merge.absorbed_uuid:
+                survivors[key] = merge.survivor_uuid
+        survivors[merge.team_id, merge.absorbed_uuid] = merge.survivor_uuid
+    if not survivors:
+        return
+    moved = [
+        {"of_team": team_id, "of_uuid": absorbed, "survivor_uuid": survivor}
+        for (team_id, absorbed), survivor in sorted(survivors.items())
+    ]
+    statement = update(_merges).where(
+        _merges.c.team_id == bindparam("of_team"), _merges.c.survivor_uuid == bindparam("of_uuid")
+    )
+    session.connection().execute(statement.values(survivor_uuid=bindparam("survivor_uuid")), moved)
+    upserted = upsert(session, PersonMergeRow)
+    upserted = upserted.on_conflict_do_update(
+        index_elements=["team_id", "absorbed_uuid"], set_={"survivor_uuid": upserted.excluded.survivor_uuid}
+    )
+    session.execute(
+        upserted,
+        [
+            {"team_id": row["of_team"], "absorbed_uuid": row["of_uuid"], "survivor_uuid": row["survivor_uuid"]}
+            for row in moved
+        ],
+    )
 
 
 def _save_personless(session: Session, people: People) -> None:

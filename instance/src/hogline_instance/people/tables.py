@@ -14,6 +14,7 @@ __all__ = [
     "GroupTypeRow",
     "HistoryCursorRow",
     "PersonDeletionRow",
+    "PersonMergeRow",
     "PersonRow",
     "PersonlessIdRow",
     "WarningRow",
@@ -76,6 +77,17 @@ class DistinctIdRow(Base):
     person_uuid: Mapped[str | None] = mapped_column(String(36))
     version: Mapped[int] = mapped_column(Integer)
     published_version: Mapped[int] = mapped_column(Integer)
+
+
+class PersonMergeRow(Base):
+    """A person who was absorbed into another, and the one who has their events today."""
+
+    __tablename__ = "person_merges"
+    __table_args__ = (Index("ix_person_merges_survivor", "team_id", "survivor_uuid"),)
+
+    team_id: Mapped[int] = _project(primary_key=True)
+    absorbed_uuid: Mapped[str] = mapped_column(String(36), primary_key=True)
+    survivor_uuid: Mapped[str] = mapped_column(String(36))
 
 
 class PersonlessIdRow(Base):
