@@ -55,7 +55,9 @@ class GrpcExchange(Exchange):
         self.context = context
         # Read at once: an asyncio server frees the call when the client cancels it, and asking for
         # its peer then ends the process (docs/internals/frameworks.md#grpc).
-        self._peer = _peer_of(context)
+        self._peer = ""
+        with guard("peer", policy.complain):
+            self._peer = str(context.peer() or "")
         self._metadata: list[tuple[str, Any]] | None = None
 
     def read(self) -> RequestLine:
@@ -82,13 +84,6 @@ class GrpcExchange(Exchange):
     def find_route(self) -> str | None:
         """Return the method, `/package.Service/Method`."""
         return self.method
-
-
-def _peer_of(context: Any) -> str:
-    try:
-        return str(context.peer() or "")
-    except Exception:  # another interceptor's context may lack it
-        return ""
 
 
 class PostHogInterceptor(grpc.ServerInterceptor, grpc.aio.ServerInterceptor):  # type: ignore[misc]
