@@ -1,12 +1,16 @@
 """Projects over the API: created, read, changed and deleted as PostHog's tools do it."""
 
 import sqlite3
+import threading
 import time
 import uuid
 from contextlib import closing
 
 import pytest
 
+from hogline_instance.db import Database
+from hogline_instance.projects import Projects
+from hogline_instance.projects.tables import ProjectRow
 from hogline_instance.store import Store
 from tests.instance.projects.calls import call, new_project, post_form
 from tests.instance.reader import WAIT_S, Reader, event
@@ -31,6 +35,34 @@ def test_a_new_project_answers_with_its_id_and_token_and_takes_events(reader):
     [found] = second.wait_for(1, event="in the new project")
     assert found["uuid"] == sent["uuid"]
     assert reader.events(event="in the new project") == []
+
+
+def test_a_project_stays_known_from_the_moment_it_was_read(tmp_path):
+    """A reload that began before the project was made, in another thread, does not take it away."""
+    database = Database(f"sqlite:///{tmp_path / 'p.sqlite3'}")
+    database.migrate()
+    projects, done = Projects(database, secrets_dir=tmp_path, max_age_s=60), threading.Event()
+
+    def reload():
+        while not done.is_set():
+            projects.refresh()
+
+    reloading = [threading.Thread(target=reload) for _ in range(4)]
+    for thread in reloading:
+        thread.start()
+    try:
+        for number in range(2, 80):
+            with database.transaction() as session:
+                session.add(ProjectRow(id=number, name="p", token=f"phc_{number}"))
+            projects.refresh()
+            for _ in range(10):
+                assert projects.by_id(number) is not None, number
+                time.sleep(0.001)  # the others end what they began
+    finally:
+        done.set()
+        for thread in reloading:
+            thread.join()
+        database.close()
 
 
 @pytest.mark.parametrize("base", ["/api/projects", "/api/environments", "/api/organizations/@current/projects"])

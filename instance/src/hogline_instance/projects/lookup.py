@@ -59,6 +59,7 @@ class Projects:
         self._max_age_s = max_age_s
         self._clock_s = clock_s
         self._lock = threading.Lock()
+        self._reading = threading.Lock()
         self._by_key: dict[str, tuple[float, PersonalKey | None]] = {}
         self._known = _Known({}, {}, {})
         with database.exclusive("first-project"):
@@ -134,20 +135,21 @@ class Projects:
             self._by_key.clear()
 
     def _read(self) -> None:
-        with self._database.session() as session:
+        # One read after the other: an earlier one that ends later would take a new project away.
+        with self._reading, self._database.session() as session:
             rows = session.scalars(select(ProjectRow).order_by(ProjectRow.id)).all()
-        found = {row.id: _project(row) for row in rows}
-        if found:
-            self._known = _Known(
-                found,
-                {row.token: found[row.id] for row in rows},
-                {
-                    token: found[row.id]
-                    for row in rows
-                    for token in (row.secret_token_backup, row.secret_token)
-                    if token
-                },
-            )
+            found = {row.id: _project(row) for row in rows}
+            if found:
+                self._known = _Known(
+                    found,
+                    {row.token: found[row.id] for row in rows},
+                    {
+                        token: found[row.id]
+                        for row in rows
+                        for token in (row.secret_token_backup, row.secret_token)
+                        if token
+                    },
+                )
 
     def _make_first(self, *, holds_events: bool) -> None:
         with self._database.transaction() as session:
