@@ -19,7 +19,7 @@ from benchmarks.instance_ingest import PROPERTIES
 from hogline_instance.db import Database
 from hogline_instance.events.person_ids import person_uuid
 from hogline_instance.events.row import EventRow, encode_row
-from hogline_instance.garbage import collect_rarely
+from hogline_instance.memory import collect_rarely
 from hogline_instance.people.step import PeopleStep
 from hogline_instance.pipeline import StepRunner
 from hogline_instance.projects.tables import ProjectRow
