@@ -82,11 +82,10 @@ def _save_merges(session: Session, people: People) -> None:
     Links to them lead to the survivor in one step, also after several merges.
     """
     survivors: dict[Key, str] = {}
-    for merge in people.merges:
-        for key, survivor in survivors.items():
-            if key[0] == merge.team_id and survivor == merge.absorbed_uuid:
-                survivors[key] = merge.survivor_uuid
-        survivors[merge.team_id, merge.absorbed_uuid] = merge.survivor_uuid
+    for merge in reversed(people.merges):
+        # The survivor may have been absorbed by a later merge, which is known already.
+        survivor = survivors.get((merge.team_id, merge.survivor_uuid), merge.survivor_uuid)
+        survivors.setdefault((merge.team_id, merge.absorbed_uuid), survivor)
     if not survivors:
         return
     moved = [
