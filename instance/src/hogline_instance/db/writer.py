@@ -57,4 +57,4 @@ class Writer:
         """Close the connection; the next transaction opens another."""
         if self._connection is not None:
             self._connection.close()
-            self._connection = None
+            self._connection = self._version = None

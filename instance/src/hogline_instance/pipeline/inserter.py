@@ -88,15 +88,11 @@ class Inserter:
 
     def _run(self) -> None:
         try:
-            while (batch := self._next()) is not None:
-                self.store(batch)
-                del batch
-                self._set_idle()
-        except StoppedError:
-            pass
-        except Exception as error:
-            self._retries.last_error = f"the pipeline stopped: {error!r}"
-            _log.exception("pipeline: stopped; accepted events stay on disk until the next start")
+            with self._retries.until_the_end():
+                while (batch := self._next()) is not None:
+                    self.store(batch)
+                    del batch
+                    self._set_idle()
         finally:
             with self._changed:
                 self._closed = True

@@ -14,7 +14,7 @@ from hogline_instance.journal import Journal, Record
 from hogline_instance.pipeline.bus import LiveBus
 from hogline_instance.pipeline.inserter import Inserter
 from hogline_instance.pipeline.prepared import PreparedBatch
-from hogline_instance.pipeline.retries import Retries, StoppedError
+from hogline_instance.pipeline.retries import Retries
 from hogline_instance.pipeline.steps import StepRunner
 from hogline_instance.store import Store
 
@@ -106,15 +106,11 @@ class Pipeline:
 
     def _run(self) -> None:
         try:
-            self._store_prepared()
-            self._replay()
-            while batch := self._take():
-                self._process(batch)
-        except StoppedError:
-            return
-        except Exception as error:
-            self._retries.last_error = f"the pipeline stopped: {error!r}"
-            _log.exception("pipeline: stopped; accepted events stay in the journal until the next start")
+            with self._retries.until_the_end():
+                self._store_prepared()
+                self._replay()
+                while batch := self._take():
+                    self._process(batch)
         finally:
             self._inserter.close()
 

@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -26,12 +27,26 @@ class Retries:
 
     def __init__(self) -> None:
         self.last_error: str | None = None
-        """The error of the action that is being repeated, or None."""
+        """The error of the action that is being repeated, or that ended the thread, or None."""
         self._stopped = threading.Event()
 
     def stop(self) -> None:
         """Let the next failure be the last."""
         self._stopped.set()
+
+    @contextmanager
+    def until_the_end(self) -> Iterator[None]:
+        """Run the whole work of the thread: `StoppedError` ends it, and so does any other error.
+
+        Another error stays in `last_error`.
+        """
+        try:
+            yield
+        except StoppedError:
+            pass
+        except Exception as error:
+            self.last_error = f"the pipeline stopped: {error!r}"
+            _log.exception("pipeline: stopped; accepted events stay on disk until the next start")
 
     def run(self, action: Callable[[], _T]) -> _T:
         """Return what *action* returns, as soon as it succeeds.

@@ -88,13 +88,13 @@ class StepRunner:
         """
         with self._writer.transaction() as (session, follows):
             record = session.get(PipelineBatchRow, self._journal_id, with_for_update=True)
-            if record is not None and record.name == name:
+            is_repeated = record is not None and record.name == name
+            if is_repeated:
                 prepared = self.prepared.read(name)
                 if prepared is not None:
                     return prepared
                 _log.warning("pipeline: the prepared rows of batch %s are missing; its steps run a second time", name)
             after: list[Callable[[], object]] = []
-            is_repeated = record is not None and record.name == name
             whole = Batch(name, [], is_repeated=is_repeated, after_commit=after, follows=follows)
             prepared = self._processed(whole, lines, session)
             self.prepared.write(prepared)
