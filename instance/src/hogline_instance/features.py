@@ -55,8 +55,8 @@ from hogline_instance.posthog_js import endpoints as posthog_js_endpoints
 from hogline_instance.projects import api as project_api
 from hogline_instance.projects import jobs as project_jobs
 from hogline_instance.projects import pages as project_pages
-from hogline_instance.projects.cohort_use import test_accounts_use_cohort
 from hogline_instance.projects.step import ProjectStep
+from hogline_instance.projects.uses import test_accounts_use_cohort
 from hogline_instance.replay import endpoints as replay_endpoints
 from hogline_instance.services import Services
 from hogline_instance.sessions import api as session_api

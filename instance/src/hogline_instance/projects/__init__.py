@@ -2,7 +2,7 @@
 
 from hogline_instance.project import Project
 from hogline_instance.projects.browser_config import FLAGS, config_of, has_no_quota
-from hogline_instance.projects.flag_use import recordings_use_flag
 from hogline_instance.projects.lookup import Projects
+from hogline_instance.projects.uses import recordings_use_flag
 
 __all__ = ["FLAGS", "Project", "Projects", "config_of", "has_no_quota", "recordings_use_flag"]

@@ -125,7 +125,9 @@ class Projects:
         While the database is unavailable, the known projects stay known.
         """
         try:
-            self._read()
+            # One read after the other: an earlier one that ends later would take a new project away.
+            with self._reading:
+                self._read()
         except SQLAlchemyError as error:
             _log.warning("projects: reload failed: %s", str(error)[:300])
 
@@ -135,21 +137,20 @@ class Projects:
             self._by_key.clear()
 
     def _read(self) -> None:
-        # One read after the other: an earlier one that ends later would take a new project away.
-        with self._reading, self._database.session() as session:
+        with self._database.session() as session:
             rows = session.scalars(select(ProjectRow).order_by(ProjectRow.id)).all()
-            found = {row.id: _project(row) for row in rows}
-            if found:
-                self._known = _Known(
-                    found,
-                    {row.token: found[row.id] for row in rows},
-                    {
-                        token: found[row.id]
-                        for row in rows
-                        for token in (row.secret_token_backup, row.secret_token)
-                        if token
-                    },
-                )
+        found = {row.id: _project(row) for row in rows}
+        if found:
+            self._known = _Known(
+                found,
+                {row.token: found[row.id] for row in rows},
+                {
+                    token: found[row.id]
+                    for row in rows
+                    for token in (row.secret_token_backup, row.secret_token)
+                    if token
+                },
+            )
 
     def _make_first(self, *, holds_events: bool) -> None:
         with self._database.transaction() as session:
